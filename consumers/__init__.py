@@ -1,0 +1,1 @@
+"""All that people touch: chat over WebSocket and its page."""

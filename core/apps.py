@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.core import checks
+
+
+class CoreConfig(AppConfig):
+    name = "turnlog.core"
+    label = "turnlog_core"
+    verbose_name = "turnlog core"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from .checks import check_database, check_settings
+
+        checks.register(check_settings)
+        checks.register(check_database, checks.Tags.database)

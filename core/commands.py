@@ -1,0 +1,43 @@
+"""What all of turnlog's management commands share: `--json`, and how they end.
+
+Exit code 0: done. 1: found something wrong. 2: could not run, with one line that says why.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from .errors import TurnlogError
+
+
+class TurnlogCommand(BaseCommand):
+    """Subclasses write `run()`, and call `report()` with what they have to say."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.run(**options)
+        except TurnlogError as error:
+            raise CommandError(str(error), returncode=2) from error
+        except DatabaseError as error:
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CommandError(f"the database refused: {first_line}", returncode=2) from error
+
+    def run(self, **options: Any) -> None:
+        raise NotImplementedError
+
+    def report(self, as_json: bool, facts: dict[str, Any], sentence: str) -> None:
+        """Print the result, for a machine or for a person."""
+        self.stdout.write(json.dumps(facts, ensure_ascii=False) if as_json else sentence)
+
+    def found_something(self) -> NoReturn:
+        """End with exit code 1, after the report."""
+        self.stdout.flush()
+        sys.exit(1)

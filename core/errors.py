@@ -1,0 +1,103 @@
+"""Every exception of turnlog, under one base.
+
+A message states what was expected, what was found, where, and what to do. The values are kept in
+attributes, so that callers need not read the text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TurnlogError(Exception):
+    """Anything turnlog refuses or cannot do."""
+
+
+class CodecError(TurnlogError):
+    """A value that cannot be stored exactly, or a document that cannot be read."""
+
+    def __init__(self, message: str, *, path: str = "$", type_name: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.type_name = type_name
+
+
+class ConfigurationError(TurnlogError):
+    """The project's settings or a consumer's attributes cannot be used as they are."""
+
+
+class ConcurrencyError(TurnlogError):
+    """The stream is not at the version the writer expected."""
+
+    def __init__(self, stream_id: int, expected: int, actual: int) -> None:
+        super().__init__(
+            f"conversation {stream_id}: expected to append after version {expected}, but the stream"
+            f" is at version {actual}; read it again and decide anew"
+        )
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+
+
+class TurnConflict(TurnlogError):
+    """A turn_id that is already used for other content."""
+
+    def __init__(self, stream_id: int, turn_id: Any) -> None:
+        super().__init__(
+            f"conversation {stream_id}: turn {turn_id} is already recorded with other content;"
+            " use a new turn_id for a new turn"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+class TurnInProgress(TurnlogError):
+    """A turn was started while the conversation's last one is still open."""
+
+    def __init__(self, stream_id: int, turn_id: Any) -> None:
+        super().__init__(
+            f"conversation {stream_id}: turn {turn_id} is still being answered; wait until it"
+            " ends, or stop it first"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+class UnknownTurn(TurnlogError):
+    """A turn that the conversation does not have."""
+
+    def __init__(self, stream_id: int, turn_id: Any) -> None:
+        super().__init__(
+            f"conversation {stream_id}: there is no turn {turn_id}; start it with start_turn()"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+class AppendOnlyError(TurnlogError):
+    """An attempt to change or delete what is only ever appended to."""
+
+
+class UnknownEventType(TurnlogError):
+    """An event type or schema that this version of turnlog does not know."""
+
+    def __init__(self, type_name: str, schema: int | None = None) -> None:
+        what = type_name if schema is None else f"{type_name} schema {schema}"
+        super().__init__(
+            f"unknown event {what}; it was written by a newer turnlog or by an app that is not"
+            " installed here"
+        )
+        self.type_name = type_name
+        self.schema = schema
+
+
+class UnknownProjection(TurnlogError):
+    """A projection's name that nobody registered."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown projection {name!r}; known are: {', '.join(known)}")
+        self.name = name
+
+
+class ModelError(TurnlogError):
+    """The model could not answer; the message is fit to be shown to the person."""

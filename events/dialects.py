@@ -1,0 +1,210 @@
+"""What PostgreSQL and SQLite do differently, in one place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Protocol
+
+from django.db import router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..core.errors import ConfigurationError
+from .models import Event
+
+EVENT_COLUMNS = (
+    "stream_id",
+    "version",
+    "type",
+    "schema",
+    "turn_id",
+    "actor_id",
+    "recorded_at",
+    "payload",
+    "metadata",
+    "salt",
+    "digest",
+    "hash",
+)
+
+# Keys of our advisory locks: this number, and a number of 32 bits that says which.
+_STREAM_LOCKS = 0x7475726E
+_SEQUENCER_LOCK = 0x7475726F
+
+_TURN_STATE = """
+    (SELECT type FROM turnlog_event WHERE stream_id = %s AND turn_id = %s
+     ORDER BY version DESC LIMIT 1)"""
+_HEAD = """
+    SELECT version, hash, recorded_at FROM turnlog_event
+    WHERE stream_id = %s ORDER BY version DESC LIMIT 1"""
+
+
+class Dialect(Protocol):
+    """The statements of an append and of the sequencer."""
+
+    def cursor(self, connection: BaseDatabaseWrapper) -> Any:
+        """A cursor for statements that run again and again."""
+
+    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+        """Join the stream's writers; (version, hash, recorded_at, last type of the turn)."""
+
+    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
+        """Insert a batch of one stream, and the row that says it has no positions yet."""
+
+    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
+        """Keep writers of these streams out until the transaction ends."""
+
+    def lock_sequencer(self, cursor: Any) -> None:
+        """Be the only sequencer until the transaction ends."""
+
+
+class PostgreSQL:
+    def cursor(self, connection: BaseDatabaseWrapper) -> Any:
+        # Behind a transaction pooler, prepared statements are not safe; this is how a project
+        # tells Django that it has one.
+        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            return connection.cursor()
+        connection.ensure_connection()
+        raw = _prepared_cursor()(connection.connection)
+        # Django's own wrappers, so that errors are Django's and the SQL log shows everything.
+        if connection.queries_logged:
+            return connection.make_debug_cursor(raw)
+        return connection.make_cursor(raw)
+
+    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+        # The shared lock keeps a rebuild of this stream away until we commit; writers share it
+        # and never wait for each other. Volatile, hence evaluated before the rows beside it.
+        cursor.execute(
+            "SELECT head.version, head.hash, head.recorded_at,"
+            f" {_TURN_STATE if turn_id else 'NULL'}, lock.taken"
+            " FROM (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s)) AS taken) lock"
+            f" LEFT JOIN LATERAL ({_HEAD}) head ON true",
+            [*((stream_id, turn_id) if turn_id else ()), _STREAM_LOCKS, stream_id, stream_id],
+        )
+        return cursor.fetchone()[:4]
+
+    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
+        first, last = events[0], events[-1]
+        parameters = [getattr(event, name) for event in events for name in EVENT_COLUMNS]
+        cursor.execute(
+            _insert_with_pending(len(events)),
+            [*parameters, first.stream_id, first.version, last.version],
+        )
+
+    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
+        # In one order, so that two rebuilds of overlapping streams cannot deadlock.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, key) FROM"
+            " (SELECT DISTINCT hashint8(id) AS key FROM unnest(%s::bigint[]) id ORDER BY 1) keys",
+            [_STREAM_LOCKS, list(stream_ids)],
+        )
+
+    def lock_sequencer(self, cursor: Any) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
+
+
+class SQLite:
+    """One writer at a time: whoever has written first in a transaction holds all locks at once."""
+
+    def cursor(self, connection: BaseDatabaseWrapper) -> Any:
+        return connection.cursor()
+
+    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+        _become_writer(cursor)
+        turn = turn_id.hex if turn_id else None
+        cursor.execute(
+            f"SELECT head.version, head.hash, head.recorded_at, {_TURN_STATE}"
+            f" FROM (SELECT 1) LEFT JOIN ({_HEAD}) head ON true",
+            [stream_id, turn, stream_id],
+        )
+        version, hash_, recorded_at, state = cursor.fetchone()
+        if recorded_at is not None:
+            recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.
+        return version, hash_, recorded_at, state
+
+    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
+        # The fields know how SQLite stores a datetime and a UUID; the raw driver does not.
+        adapters = [
+            (name, Event._meta.get_field(name).get_db_prep_value) for name in EVENT_COLUMNS
+        ]
+        connection = cursor.db
+        cursor.execute(
+            _insert_events(len(events)),
+            [
+                adapt(getattr(event, name), connection)
+                for event in events
+                for name, adapt in adapters
+            ],
+        )
+        cursor.execute(
+            "INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)",
+            [events[0].stream_id, events[0].version, events[-1].version],
+        )
+
+    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
+        _become_writer(cursor)
+
+    def lock_sequencer(self, cursor: Any) -> None:
+        _become_writer(cursor)
+
+
+def _become_writer(cursor: Any) -> None:
+    # A transaction that reads first and writes later is refused ("database is locked") when
+    # another has written in between, and no timeout helps. A write that touches no row, first,
+    # waits its turn instead.
+    cursor.execute("DELETE FROM turnlog_pending WHERE 0")
+
+
+@cache
+def _prepared_cursor() -> Any:
+    from psycopg import Cursor
+
+    class PreparedCursor(Cursor):
+        """Binds and prepares on the server, where Django's cursor sends text to be planned anew."""
+
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            # Django switches preparing off for the whole connection; on for this statement.
+            before, self.connection.prepare_threshold = self.connection.prepare_threshold, 0
+            try:
+                return super().execute(query, params, **kwargs)
+            finally:
+                self.connection.prepare_threshold = before
+
+    return PreparedCursor
+
+
+@cache
+def _insert_events(count: int) -> str:
+    row = "(" + ", ".join(["%s"] * len(EVENT_COLUMNS)) + ")"
+    columns = ", ".join(f'"{name}"' for name in EVENT_COLUMNS)
+    return f"INSERT INTO turnlog_event ({columns}) VALUES " + ", ".join([row] * count)
+
+
+@cache
+def _insert_with_pending(count: int) -> str:
+    # One statement, one round trip.
+    return (
+        f"WITH events AS ({_insert_events(count)})"
+        " INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)"
+    )
+
+
+_DIALECTS: dict[str, Dialect] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
+
+
+def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
+    """The dialect of a connection. Raises ConfigurationError for other databases."""
+    try:
+        return _DIALECTS[connection.vendor]
+    except KeyError:
+        raise ConfigurationError(
+            f"turnlog keeps its log in PostgreSQL or SQLite, but database"
+            f" {connection.alias!r} is {connection.vendor}"
+        ) from None
+
+
+def log_database() -> str:
+    """The alias of the one database that holds the log."""
+    return router.db_for_write(Event)

@@ -1,0 +1,87 @@
+"""The digest of a payload and the hash chain of a stream, byte by byte.
+
+digest = SHA-256(salt + payload), payload as the stored UTF-8 bytes.
+hash   = SHA-256 over, without separators and big-endian:
+
+    17 bytes  the ASCII text "turnlog event v1\\n"
+    32 bytes  the previous event's hash; for version 1, zeros
+     8 bytes  stream_id, signed
+     8 bytes  version, signed
+     8 bytes  recorded_at, signed microseconds since 1970-01-01T00:00:00Z
+     2 bytes  schema, signed
+     1 + 16   turn_id: 1 and its bytes (RFC 9562), or 17 zeros
+     1 + 16   actor_id: the same
+    32 bytes  digest
+     2 + n    type: its length and its UTF-8 bytes
+     4 + n    metadata: its length and its stored UTF-8 bytes
+
+The payload and its salt enter only through the digest, so the chain survives their erasure.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import struct
+import uuid
+from hashlib import sha256
+
+GENESIS = bytes(32)
+TAG = b"turnlog event v1\n"
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_FIXED = struct.Struct(">qqqh17s17s32sH")
+_LENGTH = struct.Struct(">I")
+_NO_UUID = bytes(17)
+
+
+def payload_digest(salt: bytes, payload: str) -> bytes:
+    """32 bytes over a salt of 32 bytes and the payload's stored text."""
+    return sha256(salt + payload.encode()).digest()
+
+
+def event_hash(
+    previous: bytes,
+    *,
+    stream_id: int,
+    version: int,
+    type: str,
+    schema: int,
+    turn_id: uuid.UUID | None,
+    actor_id: uuid.UUID | None,
+    recorded_at: dt.datetime,
+    metadata: str,
+    digest: bytes,
+) -> bytes:
+    """32 bytes over the previous event's hash and an event's fields, in the layout above."""
+    type_bytes, metadata_bytes = type.encode(), metadata.encode()
+    return sha256(
+        b"".join(
+            (
+                TAG,
+                previous,
+                _FIXED.pack(
+                    stream_id,
+                    version,
+                    microseconds(recorded_at),
+                    schema,
+                    _uuid_bytes(turn_id),
+                    _uuid_bytes(actor_id),
+                    digest,
+                    len(type_bytes),
+                ),
+                type_bytes,
+                _LENGTH.pack(len(metadata_bytes)),
+                metadata_bytes,
+            )
+        )
+    ).digest()
+
+
+def microseconds(moment: dt.datetime) -> int:
+    """Whole microseconds since the Unix epoch, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _uuid_bytes(value: uuid.UUID | None) -> bytes:
+    return _NO_UUID if value is None else b"\x01" + value.bytes

@@ -1,0 +1,214 @@
+"""The append-only log: append to a stream, read a stream, read everything.
+
+An append reads the head, inserts the batch and commits; writers never wait for each other. The
+uniqueness of (stream_id, version) decides a race, and the loser reads the head again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.db import IntegrityError, connections, transaction
+from django.utils import timezone
+
+from ..core import codec
+from ..core.errors import ConcurrencyError
+from . import hooks
+from .dialects import dialect_of, log_database
+from .hashing import GENESIS, event_hash, payload_digest
+from .models import Conversation, Event
+from .sequence import sequence
+from .types import ConversationOpened, EventData
+
+MAX_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A fact offered to the log; what was stored is an `Event`."""
+
+    data: EventData
+    turn_id: uuid.UUID | None = None
+    actor_id: uuid.UUID | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Head(NamedTuple):
+    """The last event of a stream, and the last event's type of the turn that was asked about."""
+
+    version: int
+    hash: bytes
+    recorded_at: dt.datetime | None
+    turn_state: str | None
+
+
+Decision = Callable[[Head], Sequence[NewEvent]]
+
+
+def append(
+    stream_id: int,
+    events: Sequence[NewEvent],
+    *,
+    expected_version: int | None = None,
+) -> list[Event]:
+    """Append a batch in one transaction with its inline projections: all or nothing.
+
+    Returns the stored events. Raises ConcurrencyError if the stream is not at
+    `expected_version`, or if the race for the head was lost ten times.
+    """
+
+    def decide(head: Head) -> Sequence[NewEvent]:
+        if expected_version is not None and head.version != expected_version:
+            raise ConcurrencyError(stream_id, expected_version, head.version)
+        return events
+
+    return append_decided(stream_id, decide)
+
+
+def append_decided(
+    stream_id: int, decide: Decision, *, turn_id: uuid.UUID | None = None
+) -> list[Event]:
+    """Append what `decide` answers to the head it is given, running it again on a lost race.
+
+    `decide` runs inside the transaction, so it may read; it must not write. Nothing is appended
+    when it answers with no events.
+    """
+    using = log_database()
+    head = _Tried(-1, -1)
+    for _ in range(MAX_TRIES):
+        try:
+            # Nested in somebody's transaction this is a savepoint; outermost, the transaction
+            # itself, so that a lost race begins with a fresh snapshot.
+            with transaction.atomic(using=using):
+                return _try_append(stream_id, decide, turn_id, using, head)
+        except IntegrityError:
+            actual = _current_version(stream_id, using)
+            if actual == head.read:
+                raise  # Nobody was faster: the error is a real one.
+            head.actual = actual
+    raise ConcurrencyError(stream_id, head.read, head.actual)
+
+
+@dataclass
+class _Tried:
+    read: int
+    actual: int
+
+
+def _try_append(
+    stream_id: int, decide: Decision, turn_id: uuid.UUID | None, using: str, tried: _Tried
+) -> list[Event]:
+    connection = connections[using]
+    dialect = dialect_of(connection)
+    with dialect.cursor(connection) as cursor:
+        version, hash_, recorded_at, state = dialect.read_head(cursor, stream_id, turn_id)
+        head = Head(version or 0, bytes(hash_ or GENESIS), recorded_at, state)
+        tried.read = head.version
+        offered = decide(head)
+        if not offered:
+            return []
+        if head.version == 0 and not isinstance(offered[0].data, ConversationOpened):
+            offered = [_opening(stream_id, using), *offered]
+        events = _stored(stream_id, head, offered)
+        dialect.insert(cursor, events)
+    for apply in hooks.inline_projections:
+        apply(events)
+    if hooks.after_commit:
+        transaction.on_commit(lambda: _announce(stream_id, events[-1].version), using=using)
+    return events
+
+
+def _stored(stream_id: int, head: Head, offered: Sequence[NewEvent]) -> list[Event]:
+    """The rows of a batch: numbered, dated, salted and chained to the head."""
+    now = timezone.now()
+    skew: dict[str, Any] = {}
+    if head.recorded_at is not None and now < head.recorded_at:
+        # Time never goes back within a stream; a clock that did is noted.
+        skew = {"clock_behind": (head.recorded_at - now).total_seconds()}
+        now = head.recorded_at
+    salts = os.urandom(32 * len(offered))
+    rows = []
+    previous = head.hash
+    for number, event in enumerate(offered):
+        salt = salts[32 * number : 32 * number + 32]
+        payload = codec.to_json(event.data.payload())
+        row = Event(
+            stream_id=stream_id,
+            version=head.version + 1 + number,
+            type=type(event.data).__name__,
+            schema=event.data.schema,
+            turn_id=event.turn_id,
+            actor_id=event.actor_id,
+            recorded_at=now,
+            payload=payload,
+            metadata=codec.to_json({**event.metadata, **skew}),
+            salt=salt,
+            digest=payload_digest(salt, payload),
+        )
+        row.hash = previous = hash_of(row, previous)
+        rows.append(row)
+    return rows
+
+
+def hash_of(event: Event, previous: bytes) -> bytes:
+    """What an event's `hash` must be, after an event whose hash is `previous`."""
+    return event_hash(
+        previous,
+        stream_id=event.stream_id,
+        version=event.version,
+        type=event.type,
+        schema=event.schema,
+        turn_id=event.turn_id,
+        actor_id=event.actor_id,
+        recorded_at=event.recorded_at,
+        metadata=event.metadata,
+        digest=bytes(event.digest),
+    )
+
+
+def _opening(stream_id: int, using: str) -> NewEvent:
+    conversation = Conversation.objects.using(using).filter(pk=stream_id).first()
+    owner = conversation.owner_actor_id if conversation else None
+    data = ConversationOpened(str(owner) if owner else None, conversation.title if conversation else "")
+    return NewEvent(data, actor_id=owner)
+
+
+def _announce(stream_id: int, version: int) -> None:
+    for tell in hooks.after_commit:
+        tell(stream_id, version)
+
+
+def _current_version(stream_id: int, using: str) -> int:
+    last = Event.objects.using(using).filter(stream_id=stream_id).order_by("-version")
+    return last.values_list("version", flat=True).first() or 0
+
+
+def read(stream_id: int, *, after: int = 0, until: int | None = None) -> Iterator[Event]:
+    """A stream's events in order of version, those with `after` < version <= `until`."""
+    events = Event.objects.using(log_database()).filter(stream_id=stream_id, version__gt=after)
+    if until is not None:
+        events = events.filter(version__lte=until)
+    return events.order_by("version").iterator(chunk_size=1000)
+
+
+def read_all(*, after: int = 0, limit: int | None = None) -> Iterator[Event]:
+    """The whole log in order of position, from the first position above `after` on.
+
+    Gives positions to what has none yet, then yields at most `limit` events, each with its
+    `position`. Who has read up to N has read all there ever will be up to N.
+    """
+    sequence()
+    using = log_database()
+    limited = "" if limit is None else " LIMIT %s"
+    events = Event.objects.using(using).raw(
+        "SELECT e.*, p.position FROM turnlog_position p JOIN turnlog_event e"
+        " ON e.stream_id = p.stream_id AND e.version = p.version"
+        f" WHERE p.position > %s ORDER BY p.position{limited}",
+        [after] if limit is None else [after, limit],
+    )
+    return events.iterator()

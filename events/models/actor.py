@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+
+
+class ActorManager(models.Manager["Actor"]):
+    def id_of(self, user: Any) -> uuid.UUID | None:
+        """The pseudonym of a user, made at first sight; None for nobody and for guests.
+
+        Remembered on the user object, which lives as long as a request or a socket.
+        """
+        if user is None or not user.is_authenticated:
+            return None
+        known: uuid.UUID | None = getattr(user, "_turnlog_actor_id", None)
+        if known is None:
+            known = self.get_or_create(user_id=user.pk)[0].id
+            user._turnlog_actor_id = known
+        return known
+
+
+class Actor(models.Model):
+    """Who a pseudonym in the log stands for.
+
+    Deleting the row, which deleting the user does, forgets who and breaks no hash.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+
+    objects = ActorManager()
+
+    class Meta:
+        db_table = "turnlog_actor"
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from django.db import models
+from django.db.models import F, Q
+
+from ...core.errors import AppendOnlyError
+from ..types import EventData, event_data
+
+
+class Event(models.Model):
+    """A row of the log. Written by `turnlog.events.log.append` and by nothing else."""
+
+    stream_id = models.BigIntegerField()
+    version = models.IntegerField()
+    type = models.CharField(max_length=64)
+    schema = models.SmallIntegerField()
+    turn_id = models.UUIDField(null=True)
+    actor_id = models.UUIDField(null=True)
+    recorded_at = models.DateTimeField()
+    payload = models.TextField(null=True)
+    metadata = models.TextField()
+    salt = models.BinaryField(max_length=32, null=True)
+    digest = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+
+    position: int
+    """Place in the whole log; set on what `read_all` yields."""
+
+    class Meta:
+        db_table = "turnlog_event"
+        ordering = ("stream_id", "version")
+        constraints = (
+            models.UniqueConstraint(fields=("stream_id", "version"), name="turnlog_event_version"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="turnlog_event_version_min"),
+        )
+        indexes = (
+            models.Index(
+                F("stream_id"),
+                F("turn_id"),
+                name="turnlog_event_turn",
+                condition=Q(turn_id__isnull=False),
+            ),
+            # Finds a stream's last TurnStarted, however many other events came after it.
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_started",
+                condition=Q(type="TurnStarted"),
+            ),
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_cleared",
+                condition=Q(type="ConversationCleared"),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.stream_id}/{self.version} {self.type}"
+
+    @property
+    def data(self) -> EventData | None:
+        """The typed event; None once erased. Raises UnknownEventType."""
+        if self.payload is None:
+            return None
+        return event_data(self.type, self.schema, json.loads(self.payload))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The metadata, parsed."""
+        parsed: dict[str, Any] = json.loads(self.metadata)
+        return parsed
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(
+            "an event is written by turnlog.events.log.append() and never changed;"
+            f" event {self} was not saved"
+        )
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(f"an event is never deleted; event {self} stays")
+
+
+class Pending(models.Model):
+    """An append that has no positions yet: versions `first` to `last` of one stream."""
+
+    stream_id = models.BigIntegerField()
+    first = models.IntegerField()
+    last = models.IntegerField()
+
+    class Meta:
+        db_table = "turnlog_pending"
+
+    def __str__(self) -> str:
+        return f"{self.stream_id}/{self.first}-{self.last}"
+
+
+class Position(models.Model):
+    """The place of an event in the whole log: 1, 2, 3, ... without gaps, given after the commit."""
+
+    position = models.BigIntegerField(primary_key=True)
+    stream_id = models.BigIntegerField()
+    version = models.IntegerField()
+
+    class Meta:
+        db_table = "turnlog_position"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("stream_id", "version"), name="turnlog_position_event"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.stream_id}/{self.version}"

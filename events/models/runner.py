@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+
+class Runner(models.Model):
+    """A process that answers turns. `heartbeat` is by the database's clock."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.CharField(max_length=255)
+    boot = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    started = models.CharField(max_length=64)
+    heartbeat = models.DateTimeField()
+
+    class Meta:
+        db_table = "turnlog_runner"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

@@ -1,0 +1,82 @@
+"""Who answers a turn, and whether they still can.
+
+A turn that is open while its runner is gone was interrupted. On the same machine that is seen at
+once; of another one only the heartbeat tells, by the database's clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import os
+import platform
+import uuid
+from pathlib import Path
+
+from django.db.models.functions import Now
+
+from ..core import conf
+from .models import Runner
+
+HEARTBEAT_SECONDS = 5.0
+_FORGOTTEN_AFTER = dt.timedelta(days=7)
+
+
+def beat() -> uuid.UUID:
+    """Say that this process is alive; the id of its runner."""
+    runner_id = _runner_id(os.getpid())
+    if not Runner.objects.filter(pk=runner_id).update(heartbeat=Now()):
+        Runner.objects.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
+        Runner.objects.create(
+            id=runner_id,
+            host=platform.node(),
+            boot=_boot(),
+            pid=os.getpid(),
+            started=_started(os.getpid()) or "",
+            heartbeat=Now(),
+        )
+    return runner_id
+
+
+def is_gone(runner_id: uuid.UUID) -> bool:
+    """Whether the process that a turn names can no longer finish it."""
+    if runner_id == _runner_id(os.getpid()):
+        return False
+    runner = Runner.objects.filter(pk=runner_id).first()
+    if runner is None:
+        return True
+    if runner.host == platform.node() and runner.boot == _boot() and runner.started:
+        return _started(runner.pid) != runner.started
+    silence = dt.timedelta(seconds=conf.get().runner_timeout)
+    return Runner.objects.filter(pk=runner_id, heartbeat__lt=Now() - silence).exists()
+
+
+@functools.cache
+def _runner_id(pid: int) -> uuid.UUID:
+    # By pid: a forked child is another runner than its parent.
+    return uuid.uuid4()
+
+
+@functools.cache
+def _boot() -> str:
+    """The machine's boot and the process namespace, within which a pid means one process.
+
+    Empty where the system does not tell (no /proc): then only heartbeats count.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot (proc(5), field 22): pids are reused."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command, field 2, stands in parentheses and may hold anything. A zombie (state Z) has
+    # been killed and only waits for its parent.
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]

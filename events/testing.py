@@ -1,0 +1,74 @@
+"""Lets Django flush a *test* database in spite of the triggers that protect the log.
+
+`TransactionTestCase` and pytest-django's `transaction=True` empty every table after each test,
+which the log's triggers refuse. With pytest this module is a plugin and nothing is to be done;
+with Django's own runner, set `TEST_RUNNER = "turnlog.events.testing.TurnlogTestRunner"`.
+Databases that are not Django's test databases are left alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def allow_flush() -> None:
+    """Suspend the triggers around the flush of TransactionTestCase. May be called twice."""
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    from .append_only import triggers_suspended
+    from .models import Event
+
+    original = TransactionTestCase._fixture_teardown
+    if hasattr(original, "_turnlog"):
+        return
+
+    @functools.wraps(original)
+    def teardown(self: Any) -> None:
+        with ExitStack() as stack:
+            for alias in self._databases_names(include_mirrors=False):
+                connection = connections[alias]
+                tables = connection.introspection.table_names()
+                if _is_test_database(connection) and Event._meta.db_table in tables:
+                    stack.enter_context(triggers_suspended(connection))
+            original(self)
+
+    teardown._turnlog = True  # type: ignore[attr-defined]
+    TransactionTestCase._fixture_teardown = teardown
+
+
+def _is_test_database(connection: BaseDatabaseWrapper) -> bool:
+    # Parallel runs append a suffix to the name.
+    test_name = str(connection.creation._get_test_db_name())
+    name = str(connection.settings_dict["NAME"])
+    stem = test_name.removesuffix(".sqlite3")
+    return name == test_name or name.startswith(f"{stem}_") or "mode=memory" in name
+
+
+def pytest_configure(config: Any) -> None:
+    """pytest's hook: patch once Django is configured, if this project uses Django at all."""
+    from django.conf import settings
+
+    if settings.configured and "turnlog.events" in settings.INSTALLED_APPS:
+        allow_flush()
+
+
+def __getattr__(name: str) -> Any:
+    # Django's runner is imported only by who asks for it: pytest loads this module everywhere.
+    if name != "TurnlogTestRunner":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from django.test.runner import DiscoverRunner
+
+    class TurnlogTestRunner(DiscoverRunner):
+        """Django's runner, able to flush the log's tables between tests."""
+
+        def setup_test_environment(self, **kwargs: Any) -> None:
+            super().setup_test_environment(**kwargs)
+            allow_flush()
+
+    return TurnlogTestRunner

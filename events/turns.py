@@ -1,0 +1,219 @@
+"""A turn's life: started, then recorded or failed; and clearing.
+
+Each function decides over the stream's head and appends one batch. All of them may be called
+again with the same turn: what is already there is not appended twice.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..core import codec
+from ..core.errors import TurnConflict, TurnInProgress, UnknownTurn
+from . import runners
+from .dialects import log_database
+from .log import Head, NewEvent, append, append_decided
+from .models import Actor, Event
+from .prompt import Prompt
+from .tool_outputs import tool_outputs
+from .types import (
+    ConversationCleared,
+    EventData,
+    MessageAppended,
+    Outcome,
+    TurnFailed,
+    TurnStarted,
+)
+
+if TYPE_CHECKING:
+    from .models import Conversation
+
+COMPLETION_TYPES = (MessageAppended.__name__, "ToolOutputRecorded")
+
+
+class Turn(NamedTuple):
+    """A started turn; `created` is False when it had been started before."""
+
+    turn_id: uuid.UUID
+    event: Event
+    created: bool
+
+
+def start(
+    conversation: Conversation,
+    human_message: Any,
+    *,
+    user: Any = None,
+    turn_id: uuid.UUID | None = None,
+    prompt: Prompt | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Turn:
+    """Commit the human's words (a HumanMessage, or text) before the model is called.
+
+    An open turn whose runner is gone is closed as interrupted on the way. Raises TurnInProgress
+    while another turn is open, TurnConflict if `turn_id` was started with other words.
+    """
+    turn_id = turn_id or uuid.uuid4()
+    message = codec.encode(_human(human_message))
+    actor_id = Actor.objects.id_of(user)
+    data = TurnStarted(message, **(prompt.keep() if prompt else {}))
+    meta = {"runner": str(runners.beat()), **(metadata or {})}
+    started = NewEvent(data, turn_id, actor_id, meta)
+
+    def decide(head: Head) -> Sequence[NewEvent]:
+        if head.turn_state is not None:
+            return ()
+        return [*_close_before(conversation.pk), started]
+
+    if events := append_decided(conversation.pk, decide, turn_id=turn_id):
+        return Turn(turn_id, events[-1], created=True)
+    first = _of_turn(conversation.pk, turn_id)[0]
+    if first.type == "TurnStarted" and not _same_message(first, message):
+        raise TurnConflict(conversation.pk, turn_id)
+    return Turn(turn_id, first, created=False)
+
+
+def record(
+    conversation: Conversation,
+    human_message: Any,
+    ai_message: Any,
+    tools_output_list: Sequence[Any] | None = None,
+    *,
+    user: Any = None,
+    turn_id: uuid.UUID | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> list[Event]:
+    """Append a finished turn in one batch: the human's message, tool outputs, the answer.
+
+    Returns the stored events; called again with the same turn and content, those of the first
+    time. Raises TurnConflict for the same turn with other content, CodecError for what cannot
+    be stored exactly. A turn that was closed meanwhile is recorded all the same: nothing is lost.
+    """
+    asked, turn_id = turn_id, turn_id or uuid.uuid4()  # One of our own making is not there yet.
+    batch: list[EventData] = [
+        MessageAppended(codec.encode(_human(human_message))),
+        *tool_outputs(tools_output_list),
+        MessageAppended(codec.encode(ai_message)),
+    ]
+    actor_id = Actor.objects.id_of(user)
+
+    def decide(head: Head) -> Sequence[NewEvent]:
+        if head.turn_state in COMPLETION_TYPES:
+            return ()
+        actor = actor_id
+        if actor is None and head.turn_state is not None:
+            actor = _of_turn(conversation.pk, turn_id)[0].actor_id
+        return [NewEvent(data, turn_id, actor, metadata or {}) for data in batch]
+
+    if events := append_decided(conversation.pk, decide, turn_id=asked):
+        return events
+    stored = [e for e in _of_turn(conversation.pk, turn_id) if e.type in COMPLETION_TYPES]
+    offered = [codec.to_json(data.payload()) for data in batch]
+    if [event.payload for event in stored] != offered:
+        raise TurnConflict(conversation.pk, turn_id)
+    return stored
+
+
+def fail(
+    conversation: Conversation,
+    turn_id: uuid.UUID,
+    outcome: Outcome = "failed",
+    *,
+    error: Mapping[str, str] | None = None,
+    ai_message: Any = None,
+    tools_output_list: Sequence[Any] | None = None,
+) -> list[Event]:
+    """Close a started turn with what it had produced until then.
+
+    `error` holds `type` and `text`. Nothing is appended if the turn has ended already. Raises
+    UnknownTurn if it was never started.
+    """
+    produced = {
+        "message": None if ai_message is None else codec.encode(ai_message),
+        "tools": [data.payload() for data in tool_outputs(tools_output_list)],
+    }
+    data = TurnFailed(outcome, produced, error)
+
+    def decide(head: Head) -> Sequence[NewEvent]:
+        if head.turn_state is None:
+            raise UnknownTurn(conversation.pk, turn_id)
+        if head.turn_state != "TurnStarted":
+            return ()
+        started = _of_turn(conversation.pk, turn_id)[0]
+        return [NewEvent(data, turn_id, started.actor_id)]
+
+    return append_decided(conversation.pk, decide, turn_id=turn_id)
+
+
+def clear(conversation: Conversation, *, by: Any = None, reason: str = "") -> Event:
+    """Hide everything up to here, a running turn too, from the message list; delete nothing."""
+    event = NewEvent(ConversationCleared(reason), actor_id=Actor.objects.id_of(by))
+    return append(conversation.pk, [event])[-1]
+
+
+def close_abandoned(stream_id: int) -> list[Event]:
+    """Close the stream's open turn as interrupted if its runner is gone; what was appended."""
+    # Without a write lock first: on most visits there is nothing to close.
+    opened = open_turn(stream_id)
+    if opened is None or not _is_abandoned(opened):
+        return []
+
+    def decide(head: Head) -> Sequence[NewEvent]:
+        return [_interrupted(opened)] if head.turn_state == "TurnStarted" else ()
+
+    return append_decided(stream_id, decide, turn_id=opened.turn_id)
+
+
+def open_turn(stream_id: int) -> Event | None:
+    """The `TurnStarted` of the turn that is being answered, if there is one."""
+    events = Event.objects.using(log_database())
+    # Only the last one can be open: a turn is refused while another is.
+    last = (
+        events.filter(stream_id=stream_id, type="TurnStarted").order_by("-version").first()
+    )
+    if last is None:
+        return None
+    ended = events.filter(
+        stream_id=stream_id, turn_id=last.turn_id, version__gt=last.version
+    ).exists()
+    return None if ended else last
+
+
+def _close_before(stream_id: int) -> list[NewEvent]:
+    """What must be appended before a turn may start. Raises TurnInProgress."""
+    opened = open_turn(stream_id)
+    if opened is None:
+        return []
+    if not _is_abandoned(opened):
+        raise TurnInProgress(stream_id, opened.turn_id)
+    return [_interrupted(opened)]
+
+
+def _is_abandoned(started: Event) -> bool:
+    runner = started.meta.get("runner")
+    return runner is None or runners.is_gone(uuid.UUID(runner))
+
+
+def _interrupted(started: Event) -> NewEvent:
+    data = TurnFailed("interrupted", {"message": None, "tools": []})
+    return NewEvent(data, started.turn_id, started.actor_id)
+
+
+def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
+    events = Event.objects.using(log_database())
+    return list(events.filter(stream_id=stream_id, turn_id=turn_id).order_by("version"))
+
+
+def _same_message(started: Event, message: Any) -> bool:
+    return started.payload is None or json.loads(started.payload)["message"] == message
+
+
+def _human(message: Any) -> Any:
+    if not isinstance(message, str):
+        return message
+    from langchain_core.messages import HumanMessage
+
+    return HumanMessage(message)

@@ -1,0 +1,142 @@
+"""The facts of a conversation: one frozen dataclass for each event type.
+
+Every field is JSON (a document of `turnlog.core.codec` where it holds a Python value). `schema`
+is the payload's version; `payload()` gives what is stored and `from_payload()` reads it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self
+
+from ..core.errors import UnknownEventType
+
+Document = Any
+Outcome = Literal["failed", "cancelled", "interrupted", "unrecorded"]
+
+
+class EventData:
+    """Base of the event types. Not an event itself."""
+
+    __slots__ = ()
+    schema: ClassVar[int] = 1
+
+    def payload(self) -> Any:
+        """The JSON value that is stored."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_payload(cls, payload: Any) -> Self:
+        """The event of a stored JSON value."""
+        return cls(**payload)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOpened(EventData):
+    """A stream begins. `owner` is the owner's actor id as text, None for an unowned room."""
+
+    owner: str | None
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted(EventData):
+    """The human's words, committed before the model is called, and what the model will see.
+
+    `system_prompt` and `tools` are SHA-256 digests in hex of texts in `turnlog_content`.
+    """
+
+    message: Document
+    model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+    tools: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAppended(EventData):
+    """One message of a finished turn; the payload is the message's document itself."""
+
+    message: Document
+
+    def payload(self) -> Any:
+        return self.message
+
+    @classmethod
+    def from_payload(cls, payload: Any) -> Self:
+        return cls(payload)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutputRecorded(EventData):
+    """What one tool call gave. `input` and `output` are documents, `duration` is in seconds."""
+
+    tool: str
+    tool_call_id: str | None
+    input: Document
+    output: Document
+    status: Literal["ok", "error"] = "ok"
+    duration: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed(EventData):
+    """A turn that ended without an answer to keep.
+
+    `produced` holds what had come until then: `message` (a document or None) and `tools` (a list
+    of ToolOutputRecorded payloads). `error` holds `type` and `text`, or is None.
+    """
+
+    outcome: Outcome
+    produced: Mapping[str, Any]
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCleared(EventData):
+    """From here on the message list is empty again. Nothing is deleted."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationForked(EventData):
+    """This stream continues another one from `version`; `hash` (hex) is that event's."""
+
+    parent: int
+    version: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadErased(EventData):
+    """The payloads of `versions` of this stream are gone, for `reason`."""
+
+    versions: Sequence[int]
+    reason: str
+
+
+EVENT_TYPES: dict[str, type[EventData]] = {
+    cls.__name__: cls
+    for cls in (
+        ConversationOpened,
+        TurnStarted,
+        MessageAppended,
+        ToolOutputRecorded,
+        TurnFailed,
+        ConversationCleared,
+        ConversationForked,
+        PayloadErased,
+    )
+}
+
+
+def event_data(type_name: str, schema: int, payload: Any) -> EventData:
+    """The typed event of a stored row. Raises UnknownEventType."""
+    cls = EVENT_TYPES.get(type_name)
+    if cls is None:
+        raise UnknownEventType(type_name)
+    if schema != cls.schema:
+        raise UnknownEventType(type_name, schema)
+    return cls.from_payload(payload)

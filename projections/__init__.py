@@ -1,0 +1,1 @@
+"""The read side: read models derived from the log, which can be thrown away and rebuilt."""

@@ -1,0 +1,37 @@
+"""A text column whose value in Python is what its document stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from ..core import codec
+
+
+def stored_message(text: str) -> Any:
+    """What a stored payload is for people and models: a message, or an AddableDict for a tool.
+
+    Raises CodecError.
+    """
+    value = codec.loads(text)
+    if type(value) is dict:
+        from langchain_core.runnables.utils import AddableDict
+
+        # What an agent executor's own chunk held comes back as that chunk.
+        output = value.get("output")
+        return output if isinstance(output, AddableDict) else AddableDict(value)
+    return value
+
+
+class DocumentField(models.TextField):
+    """Stored as JSON text, the payload's own bytes; look-ups such as `contains` see that text."""
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        return None if value is None else stored_message(value)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else codec.dumps(value)
+
+    def value_to_string(self, obj: Any) -> str:
+        return codec.dumps(self.value_from_object(obj))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ..core.asynchronous import in_database_thread
+from ..events.models import Conversation
+from .documents import DocumentField
+
+
+class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
+    def of(self, user: Any) -> ConversationMessageQuerySet:
+        """The messages of one person's turns; those of guests for None and for a guest.
+
+        A deleted user's messages keep their actor and never become a guest's.
+        """
+        if user is None or not user.is_authenticated:
+            return self.filter(actor_id=None)
+        return self.filter(user=user)
+
+    def get_histories(self, conversation: Conversation | None, user: Any = None) -> list[Any]:
+        """Messages and tool outputs of a person's turns in a conversation, in order of version.
+
+        `SystemMessage | HumanMessage | AIMessage | AddableDict`; empty without a conversation.
+        """
+        if conversation is None:
+            return []
+        messages = self.filter(conversation=conversation).of(user).order_by("version")
+        return list(messages.values_list("content", flat=True))
+
+    aget_histories = in_database_thread(get_histories)
+
+
+class ConversationMessage(models.Model):
+    """The message list that people and models read: a projection of the log, never written to.
+
+    `content` is the event's payload; in Python it is a LangChain message, or an AddableDict for a
+    tool's output.
+    """
+
+    conversation = models.ForeignKey(
+        Conversation,
+        verbose_name=_("conversation"),
+        on_delete=models.CASCADE,
+        related_name="messages",
+        db_index=False,  # The unique constraint begins with it.
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    actor_id = models.UUIDField(null=True)
+    content = DocumentField(_("content"))
+    version = models.IntegerField(_("version"))
+    turn_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(_("created at"))
+
+    objects = ConversationMessageQuerySet.as_manager()
+
+    class Meta:
+        db_table = "turnlog_message"
+        ordering = ("conversation", "version")
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("conversation", "version"), name="turnlog_message_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}/{self.version}"

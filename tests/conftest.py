@@ -1,0 +1,57 @@
+"""Coroutine tests without pytest-asyncio: it runs the ORM in another thread than the rollback."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "turnlog", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("turnlog")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    async_to_sync(pyfuncitem.obj)(**{name: pyfuncitem.funcargs[name] for name in names})
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _connections_outlive_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Channels closes "old" connections after each consumer, the test's own among them.
+    async def keep(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    monkeypatch.setattr("channels.consumer.aclose_old_connections", keep, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _only_this_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    for vendor in ("postgresql", "sqlite"):
+        if request.node.get_closest_marker(vendor) and connection.vendor != vendor:
+            pytest.skip(f"needs {vendor}")
+    if request.node.get_closest_marker("slow_once") and connection.vendor != "sqlite":
+        pytest.skip("independent of the database; runs with SQLite")
+    yield
+
+
+@pytest.fixture
+def user(db: None, django_user_model: Any) -> Any:
+    return django_user_model.objects.create_user("ada", password="ada")
+
+
+@pytest.fixture
+def conversation(user: Any) -> Any:
+    from turnlog.events.models import Conversation
+
+    return Conversation.objects.create(user=user, title="Ordering coffee")
