@@ -119,7 +119,9 @@ def _try_append(
     for apply in hooks.inline_projections:
         apply(events)
     if hooks.after_commit:
-        transaction.on_commit(lambda: _announce(stream_id, events[-1].version), using=using)
+        version = events[-1].version
+        # Robust: the batch is committed, whatever those who are told make of it.
+        transaction.on_commit(lambda: _announce(stream_id, version), using=using, robust=True)
     return events
 
 

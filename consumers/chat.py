@@ -1,0 +1,27 @@
+"""The consumers that a project subclasses."""
+
+from __future__ import annotations
+
+from .mixins import DataAnalysisMixin
+from .websocket import ChatSocket
+
+
+class ChatConsumer(ChatSocket):
+    """A chat with a model, over a WebSocket; each turn goes into the conversation's log."""
+
+    def get_tools(self) -> tuple[()]:
+        return ()
+
+
+class AgentChatConsumer(ChatSocket):
+    """A chat with a model that has tools, over a WebSocket; each turn goes into the log.
+
+    Without a conversation in its URL it chats all the same and records nothing.
+    """
+
+
+class DataAnalystChatConsumer(DataAnalysisMixin, AgentChatConsumer):
+    """Not available yet."""
+
+
+DataAnalysisChatConsumer = DataAnalystChatConsumer

@@ -1,0 +1,146 @@
+"""What a socket sends: one set of frames, written as HTML for htmx or as JSON for other clients.
+
+docs/frames.md describes both for people who write clients or override templates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from django.template.loader import render_to_string
+
+from .turn_view import Piece, TurnView, merged
+
+Level = Literal["error", "info"]
+
+
+class Progress:
+    """How much of a running turn a listener has been sent."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self.tail = ""
+        self.characters = 0
+
+
+class Encoder(Protocol):
+    """Each method gives the texts of the frames to send, in order."""
+
+    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]: ...
+    def reset(self) -> list[str]: ...
+    def turn(self, turn: TurnView, cursor: int | None) -> list[str]: ...
+    def progress(self, turn: TurnView, sent: Progress) -> list[str]: ...
+    def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]: ...
+    def earlier(self, turns: Sequence[TurnView], *, more: bool, before: int) -> list[str]: ...
+    def notice(self, text: str, *, level: Level, refused_turn_id: str = "") -> list[str]: ...
+
+
+class HtmlEncoder:
+    """Fragments that htmx swaps out of band; the templates may be overridden."""
+
+    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
+        return [_html("hello", max_length=max_length, banner=banner, welcome=welcome)]
+
+    def reset(self) -> list[str]:
+        return [_html("reset")]
+
+    def turn(self, turn: TurnView, cursor: int | None) -> list[str]:
+        return [_html("turn", turn=_whole(turn), cursor=cursor)]
+
+    def progress(self, turn: TurnView, sent: Progress) -> list[str]:
+        pieces = turn.pieces[sent.pieces :]
+        if not pieces and turn.tail == sent.tail:
+            return []
+        return [_html("pieces", turn_id=turn.id, pieces=pieces, tail=turn.tail)]
+
+    def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
+        return [_html("ended", turn=_whole(turn), cursor=cursor)]
+
+    def earlier(self, turns: Sequence[TurnView], *, more: bool, before: int) -> list[str]:
+        return [_html("earlier", turns=[_whole(t) for t in turns], more=more, before=before)]
+
+    def notice(self, text: str, *, level: Level, refused_turn_id: str = "") -> list[str]:
+        return [_html("notice", text=text, level=level, refused_turn_id=refused_turn_id)]
+
+
+class JsonEncoder:
+    """Objects with `id`, `role`, `mode` and `content` for what is said, `type` for the rest."""
+
+    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
+        return [_json(type="hello", max_length=max_length, banner=banner, welcome=welcome)]
+
+    def reset(self) -> list[str]:
+        return [_json(type="reset")]
+
+    def turn(self, turn: TurnView, cursor: int | None) -> list[str]:
+        return [*self._messages(turn), self._standing(turn, cursor)]
+
+    def progress(self, turn: TurnView, sent: Progress) -> list[str]:
+        frames = [self._tool(turn, piece) for piece in turn.pieces[sent.pieces :] if _tool(piece)]
+        if text := turn.text[sent.characters :]:
+            frames.append(_json(id=turn.id, role="assistant", mode="append", content=text))
+        return frames
+
+    def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
+        frames = self.progress(turn, Progress()) if not sent.pieces and not sent.characters else []
+        if turn.text and sent.characters:
+            # The final text, should it differ from what was streamed.
+            frames.append(_json(id=turn.id, role="assistant", mode="overwrite", content=turn.text))
+        return [*frames, self._standing(turn, cursor)]
+
+    def earlier(self, turns: Sequence[TurnView], *, more: bool, before: int) -> list[str]:
+        messages = [json.loads(frame) for turn in turns for frame in self.turn(turn, None)]
+        return [_json(type="earlier", messages=messages, more=more, before=before)]
+
+    def notice(self, text: str, *, level: Level, refused_turn_id: str = "") -> list[str]:
+        return [_json(type="notice", level=level, content=text, refused_turn_id=refused_turn_id)]
+
+    def _messages(self, turn: TurnView) -> list[str]:
+        frames = []
+        if turn.show_human:
+            frames.append(
+                _json(
+                    id=f"{turn.id}-human", role="user", mode="overwrite", content=turn.human_text
+                )
+            )
+        frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if _tool(piece)]
+        if turn.text:
+            frames.append(_json(id=turn.id, role="assistant", mode="overwrite", content=turn.text))
+        return frames
+
+    def _tool(self, turn: TurnView, piece: Piece) -> str:
+        """A tool's card: whole at its start, its result with `mode` append."""
+        known = {name: piece[name] for name in ("name", "input", "status", "seconds") if name in piece}
+        mode = "append" if piece["kind"] == "tool_result" else "overwrite"
+        return _json(
+            id=f"{turn.id}-tool-{piece['id']}",
+            role="tool",
+            mode=mode,
+            content=piece.get("output", ""),
+            **known,
+        )
+
+    def _standing(self, turn: TurnView, cursor: int | None) -> str:
+        return _json(
+            type="turn", id=turn.id, outcome=turn.outcome, error=turn.error, version=cursor
+        )
+
+
+def _whole(turn: TurnView) -> dict[str, Any]:
+    """A turn for a template: tool results stand in their cards."""
+    names = ("id", "version", "outcome", "show_human", "human", "tail", "error", "at")
+    return {name: getattr(turn, name) for name in names} | {"pieces": merged(turn.pieces)}
+
+
+def _tool(piece: Piece) -> bool:
+    return piece["kind"] != "block"
+
+
+def _html(name: str, **context: Any) -> str:
+    return render_to_string(f"turnlog/frames/{name}.html", context)
+
+
+def _json(**content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,74 @@
+"""Who wants to know that something happened in a conversation, here and in other processes.
+
+The news itself carries nothing that must not be lost: who hears it looks for what is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Hashable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+_listeners: defaultdict[Hashable, set[Listener]] = defaultdict(set)
+
+
+class Listener:
+    """A place to wait for news of one conversation."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.log_changed = True
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        _listeners[key].add(self)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Until there is news, at most so long; news that came meanwhile counts."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            self.log_changed = True
+        self._news.clear()
+
+    def wake(self, *, log_changed: bool) -> None:
+        """Tell it, from whatever thread."""
+        if log_changed:
+            self.log_changed = True
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    def close(self) -> None:
+        """Listen no more."""
+        _listeners[self.key].discard(self)
+        if not _listeners[self.key]:
+            del _listeners[self.key]
+
+
+def wake(key: Hashable, *, log_changed: bool = False) -> None:
+    """Tell everybody in this process who listens to a conversation."""
+    for listener in list(_listeners.get(key, ())):
+        listener.wake(log_changed=log_changed)
+
+
+def announce(stream_id: int, version: int) -> None:
+    """Receiver of the log's after_commit: tell this process and the others."""
+    wake(stream_id, log_changed=True)
+    if layer := shared_layer():
+        news = {"type": "turnlog.news", "version": version}
+        async_to_sync(layer.group_send)(group_of(stream_id), news)
+
+
+def shared_layer() -> Any:
+    """The channel layer, if there is one that reaches other processes."""
+    layer = get_channel_layer()
+    return None if isinstance(layer, InMemoryChannelLayer) else layer
+
+
+def group_of(stream_id: int) -> str:
+    """The channel layer's group of a conversation."""
+    return f"turnlog.{stream_id}"

@@ -1,0 +1,136 @@
+"""Markdown to HTML that is safe to show, whole or block by block while it is being written."""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+# While a block grows it is rendered again and again; beyond this many characters as plain text.
+TAIL_LIMIT = 20_000
+
+_TAGS = {
+    *("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"),
+    *("table", "thead", "tbody", "tr", "th", "td", "hr", "br", "strong", "em", "s", "a"),
+}
+_ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"class"}, "td": {"class"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A closed top-level block: its Markdown source, and what it is rendered to."""
+
+    source: str
+    html: SafeString
+
+
+def render(source: str) -> SafeString:
+    """Safe HTML of a Markdown text. Raw HTML in it is shown, not obeyed."""
+    parser = _parser()
+    environment: dict[str, object] = {}
+    tokens = parser.parse(_without_returns(source), environment)
+    _align_by_class(tokens)
+    rendered = parser.renderer.render(tokens, parser.options, environment)
+    return _safe(rendered)
+
+
+def blocks(source: str) -> list[Block]:
+    """A whole text as its blocks."""
+    stream = MarkdownStream()
+    closed = stream.feed(source if source.endswith("\n") else source + "\n")
+    return closed + stream.finish()
+
+
+class MarkdownStream:
+    """A text that grows: blocks are given out once, when they are closed; the rest is the tail.
+
+    Law: the HTML of all blocks and the tail together is that of the whole text.
+    """
+
+    def __init__(self) -> None:
+        self._open = ""
+
+    def feed(self, text: str) -> list[Block]:
+        """Append text; the blocks that it closed."""
+        self._open += _without_returns(text)
+        if "\n" not in text:
+            return []
+        # Only complete lines decide: half a line can still become anything.
+        starts = _block_starts(self._open[: self._open.rfind("\n") + 1])
+        if len(starts) < 2:
+            return []
+        starts[0] = 0
+        closed = [self._open[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+        self._open = self._open[starts[-1] :]
+        return [Block(source, render(source)) for source in closed]
+
+    def finish(self) -> list[Block]:
+        """Close what is still open."""
+        source, self._open = self._open, ""
+        return [Block(source, render(source))] if source.strip() else []
+
+    @property
+    def source(self) -> str:
+        """The tail's Markdown."""
+        return self._open
+
+    @property
+    def tail(self) -> SafeString:
+        """The open block, rendered as far as it has come."""
+        if len(self._open) > TAIL_LIMIT:
+            return mark_safe(f"<pre>{html.escape(self._open)}</pre>")
+        return render(self._open) if self._open else SafeString()
+
+
+@functools.cache
+def _parser() -> MarkdownIt:
+    # References may be defined anywhere in a text: with them a block could change after it was
+    # given out. Images would load from anywhere.
+    return (
+        MarkdownIt("commonmark", {"html": False})
+        .enable(["table", "strikethrough"])
+        .disable(["reference", "image"])
+    )
+
+
+def _without_returns(text: str) -> str:
+    # A carriage return may come in another chunk than its line feed.
+    return text.replace("\r", "")
+
+
+def _block_starts(source: str) -> list[int]:
+    """Offsets at which the top-level blocks of complete lines begin."""
+    offsets = [0]
+    for line in source.split("\n"):
+        offsets.append(offsets[-1] + len(line) + 1)
+    return [
+        offsets[token.map[0]]
+        for token in _parser().parse(source)
+        if token.level == 0 and token.map and token.nesting >= 0
+    ]
+
+
+def _align_by_class(tokens: Sequence[Token]) -> None:
+    # A style attribute would break a strict Content-Security-Policy.
+    for token in tokens:
+        style = token.attrGet("style") if token.type in ("th_open", "td_open") else None
+        if style:
+            token.attrs = {"class": f"align-{str(style).removeprefix('text-align:')}"}
+
+
+def _safe(rendered: str) -> SafeString:
+    return mark_safe(
+        nh3.clean(
+            rendered,
+            tags=_TAGS,
+            attributes=_ATTRIBUTES,
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer",
+        )
+    )

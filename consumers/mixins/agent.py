@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils.html import format_html
+
+from ...events.prompt import Prompt
+from ...projections.models import ConversationMessage
+from ..agent import as_tools
+from .chat import ChatMixin
+from .llm import LLMMixin
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langchain_core.runnables.utils import AddableDict
+    from langchain_core.tools import BaseTool
+
+    from ...events.types import Outcome
+
+
+@dataclass(slots=True)
+class CurrentTurn:
+    """The turn a completion hook is called for."""
+
+    turn_id: uuid.UUID
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a turn calls the model with."""
+
+    llm: BaseChatModel
+    tools: Sequence[BaseTool]
+    prompt: Prompt
+
+
+class AgentMixin(LLMMixin, ChatMixin):
+    """A model with tools that answers, and the hooks by which each turn gets into the log."""
+
+    welcome_message_template: str = ""
+    """HTML shown above the conversation; `{name}` placeholders are filled in, escaped."""
+    banner: str = ""
+    """A sentence shown under the header of the page."""
+    show_initial_prompt: bool = True
+    """Whether the page shows the first user message that `llm_first_user_message_template` sent."""
+    tools: Sequence[Any] | None = None
+    """Functions or LangChain tools."""
+
+    current_turn: CurrentTurn | None = None
+    """Set while the completion hooks are called."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._remembered: list[Any] = []
+
+    def get_tools(self) -> Sequence[Any]:
+        """The tools of the next turn; may be overridden by an async method too."""
+        return self.tools or ()
+
+    def get_show_initial_prompt(self) -> bool:
+        return self.show_initial_prompt
+
+    async def aget_welcome_message(self) -> str:
+        """Safe HTML, empty for none."""
+        template = self.welcome_message_template.strip()
+        if not template:
+            return ""
+        return format_html(template, **await self.aget_llm_prompt_context_data())
+
+    async def aget_previous_messages(self) -> list[Any]:
+        """This person's messages in the conversation, in order of version.
+
+        `SystemMessage | HumanMessage | AIMessage | AddableDict` (a tool's output). Without a
+        conversation, those of this connection.
+        """
+        conversation = await self.aget_conversation()
+        if conversation is None:
+            return list(self._remembered)
+        return await ConversationMessage.objects.aget_histories(conversation, self.get_user())
+
+    async def aget_prompt_messages(self) -> list[Any]:
+        """The previous messages that the model is given: what people and it have said."""
+        from langchain_core.messages import AIMessage, HumanMessage
+
+        previous = await self.aget_previous_messages()
+        return [m for m in previous if isinstance(m, HumanMessage | AIMessage)]
+
+    async def aget_setup(self) -> Setup:
+        """Model, tools and prompt of the next turn. Raises ConfigurationError, and what
+        overridden methods and the model's client raise."""
+        from langchain_core.utils.function_calling import convert_to_openai_tool
+
+        found = self.get_tools()
+        tools = as_tools(await found if inspect.isawaitable(found) else found)
+        llm = self.get_llm()
+        prompt = Prompt(
+            # A model that was brought along need not be the one the attribute names.
+            model=getattr(llm, "model_name", None) or getattr(llm, "model", None) or type(llm).__name__,
+            parameters=self.get_llm_parameters(),
+            system_prompt=await self.aget_llm_system_prompt(),
+            tools=[convert_to_openai_tool(tool) for tool in tools],
+        )
+        return Setup(llm, tools, prompt)
+
+    async def on_conversation_complete(
+        self,
+        human_message: HumanMessage,
+        ai_message: AIMessage,
+        tools_output_list: list[AddableDict] | None = None,
+    ) -> None:
+        """Called when a turn is finished; by default appends it to the log.
+
+        May be called again for the same turn if the database was away: appending is idempotent.
+        """
+        conversation = await self.aget_conversation()
+        if conversation is None:
+            self._remembered += [human_message, *(tools_output_list or ()), ai_message]
+            return
+        turn = self.current_turn
+        await conversation.arecord_turn(
+            human_message,
+            ai_message,
+            tools_output_list,
+            user=self.get_user(),
+            turn_id=turn and turn.turn_id,
+            metadata=turn and turn.metadata,
+        )
+
+    async def on_conversation_failed(
+        self,
+        human_message: HumanMessage,
+        outcome: Outcome,
+        error: dict[str, str] | None = None,
+        ai_message: AIMessage | None = None,
+        tools_output_list: list[AddableDict] | None = None,
+    ) -> None:
+        """Called when a started turn ends without an answer to keep; by default closes it in the
+        log as `failed`, `cancelled` or `interrupted`, with what had been produced."""
+        conversation = await self.aget_conversation()
+        if conversation is None or self.current_turn is None:
+            return
+        await conversation.afail_turn(
+            self.current_turn.turn_id,
+            outcome,
+            error=error,
+            ai_message=ai_message,
+            tools_output_list=tools_output_list,
+        )

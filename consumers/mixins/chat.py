@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.asynchronous import in_database_thread
+from ...events.models import Conversation
+
+_KEYS = ("conversation_pk", "conversation_id", "pk", "id")
+
+
+class ChatMixin:
+    """Whose chat it is and which conversation it belongs to."""
+
+    scope: Any
+    _conversation: Conversation | None = None
+
+    async def can_accept(self) -> bool:
+        """Whether the WebSocket is accepted; decided before it is.
+
+        By default: who is logged in, to a conversation of their own or one that nobody owns.
+        Override it for finer rules; return True to let everybody in.
+        """
+        user = self.get_user()
+        if user is None or not user.is_authenticated:
+            return False
+        conversation = await self.aget_conversation()
+        return conversation is None or conversation.is_open_to(user)
+
+    def get_user(self) -> Any:
+        """The person at the other end: a user, an AnonymousUser, or None."""
+        return self.scope.get("user")
+
+    def get_conversation_pk(self) -> str | None:
+        """The conversation's identifier in the URL, as text; None if the URL names none.
+
+        Looked for as `conversation_pk`, `conversation_id`, `pk` and `id`, in this order.
+        """
+        kwargs = self.scope.get("url_route", {}).get("kwargs", {})
+        for key in _KEYS:
+            if kwargs.get(key) is not None:
+                return str(kwargs[key])
+        return None
+
+    async def aget_conversation(self) -> Conversation | None:
+        """The conversation of `get_conversation_pk()`; None if there is none.
+
+        Looked up once for each connection: which conversation it is does not change.
+        """
+        if self._conversation is None and (pk := self.get_conversation_pk()) is not None:
+            self._conversation = await _find_conversation(pk)
+        return self._conversation
+
+
+@in_database_thread
+def _find_conversation(pk: str) -> Conversation | None:
+    try:
+        return Conversation.objects.filter(pk=pk).first()
+    except (ValueError, OverflowError):
+        return None  # Not a number, hence nobody's.

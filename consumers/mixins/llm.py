@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.template import Context
+from django.template import Template as DjangoTemplate
+
+from ...core.errors import ConfigurationError
+from ...core.specs import LLMModel, spec_of
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+
+class LLMMixin:
+    """Which model answers, and what it is told first.
+
+    Templates are text with `{name}` placeholders, Django templates, or LangChain prompt
+    templates, rendered with `get_llm_prompt_context_data()`.
+    """
+
+    llm_openai_api_key: str | None = None
+    """Overrides `settings.OPENAI_API_KEY` and the environment variable of that name."""
+    llm_openai_base_url: str | None = None
+    """Overrides `settings.OPENAI_BASE_URL` and the environment variable of that name."""
+    llm_model: LLMModel | str = LLMModel.OPENAI_GPT_4O
+    """A member of LLMModel, or any model name that the server knows."""
+    llm_temperature: float | None = 1
+    """None leaves it to the model: some accept no other than their own."""
+    llm_max_tokens: int | None = 4096
+    """Tokens an answer may have at most."""
+    llm_timeout: float = 60
+    """Seconds without anything from the model after which a call is given up."""
+    llm_system_prompt_path: str | Path | None = None
+    """A text file that holds the system prompt template; relative to `settings.BASE_DIR`."""
+    llm_system_prompt_template: Any = ""
+    llm_prompt_context_data: Mapping[str, Any] | None = None
+    llm_first_user_message_template: Any = None
+    """Sent to the model in the person's name when a conversation is empty."""
+
+    def get_llm_model(self) -> LLMModel | str:
+        return self.llm_model
+
+    def get_llm_model_name(self) -> str:
+        """The model's name as its server knows it."""
+        model = self.get_llm_model()
+        return model.value if isinstance(model, LLMModel) else str(model)
+
+    def get_llm_temperature(self) -> float | None:
+        return self.llm_temperature
+
+    def get_llm_max_tokens(self) -> int | None:
+        """`llm_max_tokens`, but no more than the model can do."""
+        limit = spec_of(self.get_llm_model_name()).max_output_tokens
+        if self.llm_max_tokens is None or limit is None:
+            return self.llm_max_tokens
+        return min(self.llm_max_tokens, limit)
+
+    def get_llm_timeout(self) -> float:
+        return self.llm_timeout
+
+    def get_llm_openai_api_key(self) -> str | None:
+        return self.llm_openai_api_key or _setting("OPENAI_API_KEY")
+
+    def get_llm_openai_base_url(self) -> str | None:
+        return self.llm_openai_base_url or _setting("OPENAI_BASE_URL")
+
+    def get_llm(self) -> BaseChatModel:
+        """The chat model. Override it to return any LangChain chat model.
+
+        Raises ConfigurationError for a model of another provider than OpenAI, whose package
+        turnlog does not install.
+        """
+        model = self.get_llm_model()
+        if isinstance(model, LLMModel) and model.provider != "openai":
+            raise ConfigurationError(
+                f"{type(self).__name__}.llm_model is {model.value!r} of {model.provider}; turnlog"
+                " brings OpenAI's client only: override get_llm() to return the chat model of"
+                f" langchain-{model.provider}"
+            )
+        from langchain_openai import ChatOpenAI
+
+        given = {
+            "api_key": self.get_llm_openai_api_key(),
+            "base_url": self.get_llm_openai_base_url(),
+            "temperature": self.get_llm_temperature(),
+            "max_tokens": self.get_llm_max_tokens(),
+            "timeout": self.get_llm_timeout(),
+        }
+        return ChatOpenAI(
+            model=self.get_llm_model_name(),
+            # Usage figures come with a stream only if they are asked for.
+            stream_usage=True,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+    def get_llm_parameters(self) -> dict[str, Any]:
+        """What the log keeps of how the model was called; no secrets."""
+        return {
+            "temperature": self.get_llm_temperature(),
+            "max_tokens": self.get_llm_max_tokens(),
+        }
+
+    def get_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Values for the templates' placeholders."""
+        return {**(self.llm_prompt_context_data or {}), **kwargs}
+
+    async def aget_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """The same for who needs the database; by default the sync one."""
+        return self.get_llm_prompt_context_data(**kwargs)
+
+    def get_llm_system_prompt_template(self) -> Any:
+        """The template. Raises ConfigurationError if its file cannot be read."""
+        if self.llm_system_prompt_path is None:
+            return self.llm_system_prompt_template
+        path = Path(getattr(settings, "BASE_DIR", "."), self.llm_system_prompt_path)
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"{type(self).__name__}.llm_system_prompt_path: {path} cannot be read as UTF-8"
+                f" text ({type(error).__name__})"
+            ) from error
+
+    async def aget_llm_system_prompt(self, **kwargs: Any) -> str:
+        """The system prompt of the next turn; empty for none."""
+        context = await self.aget_llm_prompt_context_data(**kwargs)
+        return self.render_template(self.get_llm_system_prompt_template(), context)
+
+    async def aget_llm_first_user_message(self, **kwargs: Any) -> str | None:
+        """What opens an empty conversation in the person's name; None for nothing."""
+        if not self.llm_first_user_message_template:
+            return None
+        context = await self.aget_llm_prompt_context_data(**kwargs)
+        return self.render_template(self.llm_first_user_message_template, context)
+
+    def render_template(self, template: Any, context: Mapping[str, Any]) -> str:
+        """Fill in a template. Raises ConfigurationError naming a placeholder without a value."""
+        if isinstance(template, str):
+            return _format(template, context, type(self).__name__)
+        if isinstance(template, DjangoTemplate):
+            return template.render(Context(dict(context)))
+        if hasattr(template, "format") and hasattr(template, "input_variables"):
+            missing = [name for name in template.input_variables if name not in context]
+            if missing:
+                raise _missing(type(self).__name__, missing[0], context)
+            return str(template.format(**{k: context[k] for k in template.input_variables}))
+        raise ConfigurationError(
+            f"{type(self).__name__}: a template must be text, a Django template or a LangChain"
+            f" prompt template, found {type(template).__name__}"
+        )
+
+
+class _NamesOnly(Formatter):
+    """str.format with plain names: no attribute or index access from a template."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> tuple[Any, str]:
+        return kwargs[field_name], field_name
+
+
+def _format(template: str, context: Mapping[str, Any], owner: str) -> str:
+    try:
+        return _NamesOnly().vformat(template, (), context)
+    except KeyError as error:
+        raise _missing(owner, str(error.args[0]), context) from None
+    except (ValueError, IndexError) as error:
+        raise ConfigurationError(
+            f"{owner}: a template has a stray brace ({error}); write {{{{ and }}}} for braces"
+        ) from error
+
+
+def _missing(owner: str, name: str, context: Mapping[str, Any]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{owner}: a template wants {{{name}}}, but get_llm_prompt_context_data() gives"
+        f" {', '.join(map(str, context)) or 'nothing'}"
+    )
+
+
+def _setting(name: str) -> str | None:
+    return getattr(settings, name, None) or os.environ.get(name) or None

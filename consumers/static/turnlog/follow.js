@@ -1,0 +1,58 @@
+/**
+ * The page stays at the end of a growing answer, but only for a reader who is
+ * at the end; who scrolls up is left alone and shown a way back.
+ */
+export class Follow {
+  #page = document.scrollingElement;
+  #newest = document.getElementById("turnlog-newest");
+  #following = true;
+  #rest = 0; // where we last were: going above it is the reader's doing
+
+  constructor(content) {
+    history.scrollRestoration = "manual"; // a conversation opens at its end
+    // A resize is noticed once a frame, after layout and before paint: so this is
+    // one scroll a frame, whatever made the page grow.
+    new ResizeObserver(() => this.#following && this.#toEnd()).observe(content);
+    const sentinel = document.createElement("div");
+    sentinel.className = "turnlog-end";
+    content.append(sentinel);
+    new IntersectionObserver(([entry]) => this.#seen(entry.isIntersecting)).observe(sentinel);
+    window.addEventListener("resize", () => this.#following && this.#toEnd()); // a phone's keyboard
+    window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    content.addEventListener("click", (event) => this.#clicked(event));
+    this.#newest.addEventListener("click", () => this.jump());
+  }
+
+  jump() {
+    this.#following = true;
+    this.#toEnd();
+  }
+
+  #toEnd() {
+    this.#page.scrollTo({ top: this.#page.scrollHeight, behavior: "instant" });
+    this.#rest = this.#page.scrollTop;
+  }
+
+  get #away() {
+    return this.#page.scrollHeight - this.#page.clientHeight - this.#page.scrollTop > 2;
+  }
+
+  #seen(atEnd) {
+    if (atEnd) this.#following = true;
+    this.#newest.hidden = atEnd || this.#following;
+  }
+
+  #scrolled() {
+    const top = this.#page.scrollTop;
+    // A page that became shorter moves us up as well, but then this is its end.
+    if (top < this.#rest && this.#away) this.#following = false;
+    this.#rest = top;
+  }
+
+  /** Who opens a card wants to see it there, not to be carried to the end. */
+  #clicked(event) {
+    if (!event.target.closest("summary")) return;
+    this.#following = false;
+    requestAnimationFrame(() => requestAnimationFrame(() => (this.#following = !this.#away)));
+  }
+}

@@ -1,0 +1,99 @@
+"""Where a socket reads the turns it shows: from the log, or from its own memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ..core import conf
+from ..core.asynchronous import in_database_thread
+from ..events.turns import close_abandoned
+from ..projections.transcript import read_transcript
+from .running import RunningTurn, find
+from .turn_view import TurnView, view_of
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Turns in order, the version they were read at, the last clearing's, and what is left out."""
+
+    turns: Sequence[TurnView]
+    head: int
+    cleared: int
+    more: bool
+    before: int
+
+
+class Transcripts(Protocol):
+    recorded: bool
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        """The turns that changed after a version, and the open one; or those before a version."""
+
+    async def close_abandoned(self) -> bool:
+        """Close an open turn whose process is gone; whether there was one."""
+
+    def keep(self, turn: RunningTurn) -> None:
+        """A turn has ended."""
+
+
+class RecordedTranscript:
+    """The turns of one person in a conversation, as the log has them."""
+
+    recorded = True
+
+    def __init__(
+        self, stream_id: int, actor_id: uuid.UUID | None, *, show_initial_prompt: bool
+    ) -> None:
+        self._stream_id = stream_id
+        self._actor_id = actor_id
+        self._show_initial_prompt = show_initial_prompt
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        return await in_database_thread(self._read)(after, before)
+
+    def _read(self, after: int, before: int | None) -> Page:
+        transcript = read_transcript(
+            self._stream_id,
+            self._actor_id,
+            after=after,
+            before=before,
+            limit=conf.get().history_turns,
+        )
+        # Rendering Markdown takes its time too, and belongs in this thread.
+        turns = [
+            view_of(turn, show_initial_prompt=self._show_initial_prompt)
+            for turn in transcript.turns
+        ]
+        first = transcript.turns[0].first if transcript.turns else 0
+        return Page(turns, transcript.head, transcript.cleared, transcript.more, first)
+
+    async def close_abandoned(self) -> bool:
+        return bool(await in_database_thread(close_abandoned)(self._stream_id))
+
+    def keep(self, turn: RunningTurn) -> None:
+        """It is in the log."""
+
+
+class MemoryTranscript:
+    """The turns of a chat without a conversation; gone with its socket."""
+
+    recorded = False
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self._turns: list[TurnView] = []
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        turns = self._turns[after:]
+        if running := find(self._key):
+            turns.append(running.view())
+        return Page(turns, len(self._turns), 0, False, 0)
+
+    async def close_abandoned(self) -> bool:
+        return False
+
+    def keep(self, turn: RunningTurn) -> None:
+        self._turns.append(replace(turn.view(), version=len(self._turns) + 1))

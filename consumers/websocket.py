@@ -1,0 +1,245 @@
+"""The WebSocket of a chat: what comes in, what goes out, and following what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from ..core import conf
+from ..core.asynchronous import in_database_thread
+from ..core.errors import TurnConflict, TurnInProgress, TurnlogError
+from . import access, failures, live, running
+from .agent import import_langchain
+from .follower import Follower
+from .frames import Encoder, HtmlEncoder, JsonEncoder
+from .mixins.agent import AgentMixin
+from .relay import ask_to_stop
+from .requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
+from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
+from .turn_task import actor_id_of, take_turn
+
+logger = logging.getLogger("turnlog")
+
+SESSION_ENDED = 4401
+TRY_AGAIN_LATER = 1013
+
+
+class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
+    """Accepts a socket, takes in requests and keeps the page up to date with the conversation."""
+
+    encoder: Encoder
+    transcripts: Transcripts
+    follower: Follower
+    key: Any = None
+    """By which the running turn of this chat is found: the conversation's primary key, if any."""
+    actor_id: uuid.UUID | None = None
+    listener: live.Listener | None = None
+    _pump: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # Not in disconnect(): an exception in a handler skips that.
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._clean_up()
+
+    async def connect(self) -> None:
+        query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+        self.language = _language(query.get("lang", [""])[0])
+        translation.activate(self.language)
+        self.encoder = JsonEncoder() if query.get("format") == ["json"] else HtmlEncoder()
+        try:
+            if not await self._may_enter():
+                await self.close()  # Before accept: a 403.
+                return
+            await self.accept()
+            await self._enter(_number(query.get("after", ["0"])[0]))
+        except DatabaseError as error:
+            logger.error("a chat could not be opened: %s", failures.where(error))
+            # Accepted first: a page that is refused does not come back, and this one should.
+            await self.accept()
+            await self.close(TRY_AGAIN_LATER)
+
+    async def _may_enter(self) -> bool:
+        path = self.scope.get("path", "")
+        if not access.origin_allowed(self.scope):
+            logger.warning("refused a socket to %s: its origin is not one of ours", path)
+            return False
+        if not await self.can_accept():
+            logger.info("refused a socket to %s: can_accept() said no", path)
+            return False
+        if self.get_conversation_pk() is not None and await self.aget_conversation() is None:
+            logger.info("refused a socket to %s: there is no such conversation", path)
+            return False
+        return True
+
+    async def _enter(self, after: int) -> None:
+        conversation = await self.aget_conversation()
+        if conversation is None:
+            self.key = object()
+            self.transcripts = MemoryTranscript(self.key)
+            after = 0  # Of another socket's memory.
+        else:
+            self.key = conversation.pk
+            self.actor_id = await actor_id_of(self.get_user())
+            self.transcripts = RecordedTranscript(
+                conversation.pk,
+                self.actor_id,
+                show_initial_prompt=self.get_show_initial_prompt(),
+            )
+            if self.channel_layer is not None:
+                group = live.group_of(conversation.pk)
+                await self.channel_layer.group_add(group, self.channel_name)
+        self.listener = live.Listener(self.key)
+        self.follower = Follower(
+            key=self.key,
+            after=after,
+            transcripts=self.transcripts,
+            encoder=self.encoder,
+            listener=self.listener,
+            send=self._send,
+            when_empty=self._begin,
+        )
+        await self._send(
+            self.encoder.hello(
+                max_length=conf.get().max_message_length,
+                banner=self.banner,
+                welcome=await self.aget_welcome_message(),
+            )
+        )
+        self._pump = asyncio.create_task(self._keep_up_to_date())
+        asyncio.get_running_loop().run_in_executor(None, import_langchain)
+
+    async def _keep_up_to_date(self) -> None:
+        translation.activate(self.language)
+        try:
+            await self.follower.run()
+        except DatabaseError as error:
+            logger.error("a chat lost its database: %s", failures.where(error))
+            await self.close(TRY_AGAIN_LATER)
+        except Exception as error:  # noqa: BLE001 - the page comes back and starts anew
+            logger.error("a chat's page could not be kept up to date: %s", failures.where(error))
+            await self.close(1011)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        # Whatever happens here, the socket stays usable.
+        try:
+            await self._handle(parse_request(text_data, bytes_data))
+        except BadRequest as error:
+            await self._refuse(str(error), error.turn_id)
+        except DatabaseError as error:
+            logger.error("a request could not be answered: %s", failures.where(error))
+            await self._refuse(_DATABASE_AWAY())
+        except Exception as error:  # noqa: BLE001
+            logger.error("a request could not be answered: %s", failures.where(error))
+            await self._refuse(_("This could not be done. Try again in a moment."))
+
+    async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
+        if not await in_database_thread(access.session_is_alive)(self.scope):
+            await self.close(SESSION_ENDED)
+            return
+        match request:
+            case Ping():
+                await self.send('{"type":"pong"}')
+                if self.listener:
+                    self.listener.wake(log_changed=True)
+            case Say(text, turn_id):
+                running.spawn(self._take_turn(text, turn_id))
+            case Stop(turn_id):
+                turn = running.find(self.key)
+                if turn and turn.turn_id == turn_id and turn.actor_id == self.actor_id:
+                    turn.stop()
+                elif self.transcripts.recorded:
+                    await ask_to_stop(self.key, turn_id, self.actor_id)
+            case Earlier(before):
+                await self.follower.earlier(before)
+
+    async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
+        translation.activate(self.language)
+        refused = str(turn_id)
+        try:
+            if self.transcripts.recorded or running.find(self.key) is None:
+                turn = await take_turn(self, self.key, text, turn_id, initial=initial)
+                if turn is not None:
+                    self.transcripts.keep(turn)
+                if self.listener:
+                    self.listener.wake(log_changed=True)
+                return
+            raise TurnInProgress(0, turn_id)
+        except TurnInProgress:
+            if not initial:
+                await self._refuse(_("Another answer is still being written: wait for it."), refused)
+        except TurnConflict:
+            await self._refuse(_("This message was sent before with other words."), refused)
+        except DatabaseError as error:
+            logger.error("a turn could not be started: %s", failures.where(error))
+            await self._refuse(_DATABASE_AWAY(), refused)
+        except TurnlogError as error:
+            logger.error("a turn could not be started: %s", failures.where(error))
+            await self._refuse(_("This message could not be sent. Try again."), refused)
+
+    async def _begin(self) -> None:
+        """Send the first user message in the person's name, if there is one."""
+        first = await self.aget_llm_first_user_message()
+        if first:
+            running.spawn(self._take_turn(first, uuid.uuid4(), initial=True))
+
+    async def turnlog_news(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: another process appended to the log."""
+        if self.listener:
+            self.listener.wake(log_changed=True)
+
+    async def turnlog_progress(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: another process is answering here."""
+        self.follower.hear(event)
+        if self.listener:
+            self.listener.wake(log_changed=False)
+
+    async def turnlog_stop(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: meant for the process that answers."""
+
+    async def _refuse(self, text: str, turn_id: str = "") -> None:
+        await self._send(self.encoder.notice(text, level="error", refused_turn_id=turn_id))
+
+    async def _send(self, frames: list[str]) -> None:
+        for frame in frames:
+            await self.send(frame)
+
+    async def _clean_up(self) -> None:
+        if self.listener:
+            self.listener.close()
+            if self.channel_layer is not None and self.transcripts.recorded:
+                await self.channel_layer.group_discard(
+                    live.group_of(self.key), self.channel_name
+                )
+        if self._pump:
+            self._pump.cancel()
+        turn = running.find(self.key)
+        if turn is not None and not self.transcripts.recorded:
+            turn.stop()  # Nobody can ever see it.
+
+
+def _DATABASE_AWAY() -> str:  # noqa: N802
+    return _("The conversation cannot be reached right now. Your words are here: try again soon.")
+
+
+def _language(asked: str) -> str:
+    """The page's language, as far as the project has it."""
+    try:
+        return translation.get_supported_language_variant(asked)
+    except LookupError:
+        return settings.LANGUAGE_CODE
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -1,0 +1,61 @@
+"""Exact round trip between Python objects and JSON documents.
+
+    >>> from turnlog.core.codec import dumps, loads
+    >>> dumps({"when": date(2026, 11, 22), "what": ("a", 1)})
+    '{"when":{"_type":"date","_value":"2026-11-22"},"what":{"_type":"tuple","_value":["a",1]}}'
+
+Plain JSON values stand for themselves; everything else is `{"_type": T, "_value": V}`, and a dict
+that has a key `_type` of its own is tagged too, so that data can never pose as a tag. What comes
+back is of the same type with the same value. What cannot be kept exactly is refused: `CodecError`
+with the type (`type_name`) and the place (`path`, like `$.steps[0].observation`).
+
+No pickle, no import by a name found in data, no `str(obj)`. NumPy, pandas, Pillow and LangChain are
+imported only once one of their values turns up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import CodecError
+from . import containers, legacy, messages, scalars, times  # noqa: F401 - they fill the tables
+from .dispatch import MAX_DEPTH, dec, enc, too_deep
+from .fault import Fault
+from .json_text import parse, to_json
+from .registered import register
+
+__all__ = ["MAX_DEPTH", "CodecError", "decode", "dumps", "encode", "loads", "register", "to_json"]
+
+
+def encode(value: Any) -> Any:
+    """The document of `value`: dict, list, str, int, float, bool and None only, strictly JSON.
+
+    Nothing in it is shared with `value`. Raises `CodecError` for a type it does not know and for
+    values that nest deeper than `MAX_DEPTH`.
+    """
+    try:
+        return enc(value, 0)
+    except Fault as fault:
+        raise fault.error() from fault.__cause__
+    except RecursionError:
+        raise too_deep().error() from None
+
+
+def decode(document: Any) -> Any:
+    """The value of a document that `encode` made; of any other, `CodecError`."""
+    try:
+        return dec(document, 0)
+    except Fault as fault:
+        raise fault.error() from fault.__cause__
+    except RecursionError:
+        raise too_deep().error() from None
+
+
+def dumps(value: Any) -> str:
+    """The JSON text of `value`'s document (see `to_json`). Raises `CodecError`."""
+    return to_json(encode(value))
+
+
+def loads(text: str) -> Any:
+    """The value in a JSON text that `dumps` wrote. Raises `CodecError`."""
+    return decode(parse(text))

@@ -1,0 +1,78 @@
+"""Pillow's images: `{"_type": "PIL.Image", "_value": {"mode": ..., "png": ..., "info": ...}}`.
+
+`png` is base64 of a PNG (ISO/IEC 15948) with the pixels and the palette; `info`, a dict, is kept
+beside it. What PNG does not give back bit by bit, tried at encoding, is refused: CMYK, F, HSV,
+animations.
+
+An image that was opened from a file (PngImageFile, ...) comes back as a plain Image with the same
+pixels and info; the file is no part of its value.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, ImageFile
+
+from .dispatch import DECODERS, Encoder, dec, enc
+from .fault import Fault, expect, expect_keys, type_name
+from .scalars import from_base64, to_base64
+
+
+def encoder_for(cls: type) -> Encoder | None:
+    """The encoder for Pillow's images; None for anything else of Pillow's."""
+    return _encode if cls is Image.Image or issubclass(cls, ImageFile.ImageFile) else None
+
+
+def _encode(value: Any, depth: int) -> Any:
+    if getattr(value, "n_frames", 1) != 1:
+        raise _refusal(value, "it has several frames", "give each one's copy()")
+    image = value.copy()  # a plain Image, and the caller's file stays as it is
+    try:
+        info = enc(image.info, depth + 1)
+    except Fault as fault:
+        fault.at_key("info")
+        raise
+    png = BytesIO()
+    try:
+        # Without info (image.info ends up in chunks of its own): it is kept beside the pixels.
+        bare = image.copy()
+        bare.info = {}
+        bare.save(png, "PNG")
+        back = _open(png.getvalue(), image.mode, image.info)
+    except (OSError, ValueError, KeyError, Fault) as exc:
+        raise _refusal(value, str(exc)) from exc
+    if back != image or _palette(back) != _palette(image):
+        raise _refusal(value, f"its mode {image.mode} does not survive PNG")
+    body = {"mode": image.mode, "png": to_base64(png.getvalue()), "info": info}
+    return {"_type": "PIL.Image", "_value": body}
+
+
+def _decode(body: Any, depth: int) -> Any:
+    expect_keys(body, ("mode", "png", "info"))
+    info = expect(dec(body["info"], depth + 1), dict, "info")
+    return _open(from_base64(body["png"]), body["mode"], info)
+
+
+def _open(data: bytes, mode: str, info: dict[Any, Any]) -> Any:
+    # Pillow's own limit (Image.MAX_IMAGE_PIXELS) refuses a small file that claims a huge picture.
+    with Image.open(BytesIO(data), formats=["PNG"]) as opened:
+        image = opened.copy()
+    if image.mode != mode:
+        raise Fault(f"the PNG holds mode {image.mode}, not {mode!r:.40}")
+    image.info = info
+    return image
+
+
+def _palette(image: Any) -> Any:
+    # Image's == compares palettes as RGB, and so overlooks their transparency.
+    return image.palette and (image.palette.mode, bytes(image.palette.palette))
+
+
+def _refusal(value: Any, why: str, remedy: str = "convert it to RGBA first") -> Fault:
+    name = type_name(type(value))
+    return Fault(f"cannot store a {name} exactly: {why}; {remedy}", name)
+
+
+DECODERS["PIL.Image"] = _decode

@@ -1,0 +1,113 @@
+"""Taking one of LangChain's pydantic models apart, field by field, and putting it together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .dispatch import dec, enc
+from .fault import Fault, expect
+from .strings import survives_json
+
+
+class Model:
+    """One class: its fields in the order of its documents, and what they must look like."""
+
+    def __init__(
+        self, cls: Any, shared: tuple[str, ...], shapes: dict[str, Callable[[Any], bool]]
+    ) -> None:
+        """`shared` names the fields that extra attributes follow; `shapes` tells whether a
+        field's value is fit for it."""
+        self.cls = cls
+        self.tag: str = cls.__name__
+        self.fields = cls.model_fields
+        self.takes_extra = cls.model_config.get("extra") == "allow"
+        after = [name for name in self.fields if self.takes_extra and name not in shared]
+        self.head = tuple(name for name in self.fields if name not in after)
+        self.tail = tuple(after)
+        self.names = self.head + self.tail
+        self.shapes = [(name, shapes[name]) for name in self.names if name in shapes]
+        default = self.fields["type"].default if "type" in self.fields else None
+        self.type: str | None = default if isinstance(default, str) else None
+
+    def encode(self, value: Any, depth: int) -> Any:
+        """From the instance's own fields. A dump would turn nested objects into dicts, and
+        refuses or flattens what its serialisers do not know (a DataFrame as `artifact`)."""
+        fields, extra = value.__dict__, value.__pydantic_extra__
+        self._check(fields)
+        body: dict[str, Any] = {}
+        depth += 1
+        _encode_into(body, fields, self.head, depth)
+        if extra:
+            if not all(map(survives_json, extra)):
+                raise Fault("the name of an extra attribute is no valid text", self.tag)
+            _encode_into(body, extra, tuple(extra), depth)
+        _encode_into(body, fields, self.tail, depth)
+        return {"_type": self.tag, "_value": body}
+
+    def decode(self, body: Any, depth: int) -> Any:
+        """By the state that pydantic's own pickling restores, not by validation: validators
+        change values (tool calls are rebuilt from `additional_kwargs`, numbers become text) and
+        cost several times as much. Every field named in the document counts as set."""
+        expect(body, dict, f"the value of a {self.tag}")
+        depth += 1
+        fields: dict[str, Any] = {}
+        for name in self.names:
+            if name in body:
+                fields[name] = _decode_field(body, name, depth)
+            elif self.fields[name].is_required():
+                raise Fault(f"a {self.tag} needs the field {name}", self.tag)
+            else:
+                # A field that the writer's version of LangChain did not have.
+                fields[name] = self.fields[name].get_default(call_default_factory=True)
+        extra: dict[str, Any] | None = {} if self.takes_extra else None
+        for name in body:
+            if name not in fields:
+                if extra is None:
+                    raise Fault(f"{self.tag} has no field {name!r:.80} in this LangChain", self.tag)
+                extra[name] = _decode_field(body, name, depth)
+        self._check(fields)
+        value = self.cls.__new__(self.cls)
+        value.__setstate__(
+            {
+                "__dict__": fields,
+                "__pydantic_fields_set__": set(body),
+                "__pydantic_extra__": extra,
+                "__pydantic_private__": None,
+            }
+        )
+        return value
+
+    def _check(self, fields: dict[str, Any]) -> None:
+        """Refuse what is no message, in both directions: what is written can be read."""
+        # A HumanMessage whose type says "ai" would change sides in every prompt built from it.
+        if self.type is not None and fields.get("type") != self.type:
+            raise Fault(f"the type of a {self.tag} is {self.type!r}", self.tag).at_key("type")
+        for name, fits in self.shapes:
+            if name in fields and not fits(fields[name]):
+                raise Fault(f"this is no {name} of a {self.tag}", self.tag).at_key(name)
+
+
+def _encode_into(
+    body: dict[str, Any], fields: dict[str, Any], names: tuple[str, ...], depth: int
+) -> None:
+    for name in names:
+        if name not in fields:
+            raise Fault("the field has no value; use the class's constructor").at_key(name)
+        item = fields[name]
+        try:
+            body[name] = item if item is None else enc(item, depth)
+        except Fault as fault:
+            fault.at_key(name)
+            raise
+
+
+def _decode_field(body: dict[str, Any], name: str, depth: int) -> Any:
+    document = body[name]
+    if document is None or type(document) is str:
+        return document
+    try:
+        return dec(document, depth)
+    except Fault as fault:
+        fault.at_key(name)
+        raise

@@ -1,0 +1,100 @@
+"""pandas' extension dtypes: `{"_type": "pandas.dtype", "_value": {"name": ..., ...}}`.
+
+| dtype | `name` | beside it |
+|---|---|---|
+| nullable numbers | `Int8` ... `UInt64`, `Float32`, `Float64`, `boolean` | |
+| strings | `string` | `storage` ("python", "pyarrow"), `na_value` (nan or NA) |
+| categories | `category` | `categories` (an Index, or null), `ordered` |
+| datetimes with a zone | `datetime` | `unit`, `tz` |
+| periods | `period` | `freq` |
+| intervals | `interval` | `subtype` (a dtype, or null), `closed` |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .dispatch import DECODERS, dec, enc
+from .fault import Fault, expect, expect_keys, type_name
+from .pandas_scalars import decode_zone, encode_zone, offset_text, read_offset
+
+MASKED: dict[str, Any] = {
+    **{f"Int{bits}": pd.arrays.IntegerArray for bits in (8, 16, 32, 64)},
+    **{f"UInt{bits}": pd.arrays.IntegerArray for bits in (8, 16, 32, 64)},
+    **{f"Float{bits}": pd.arrays.FloatingArray for bits in (32, 64)},
+    "boolean": pd.arrays.BooleanArray,
+}
+
+
+def encode_dtype(value: Any, depth: int) -> Any:
+    return {"_type": "pandas.dtype", "_value": dtype_body(value, depth)}
+
+
+def dtype_body(value: Any, depth: int) -> dict[str, Any]:
+    """What tells an extension dtype. Raises Fault for one that is not in the table."""
+    depth += 1
+    if isinstance(value, pd.StringDtype):
+        na_value = enc(value.na_value, depth)
+        return {"name": "string", "storage": value.storage, "na_value": na_value}
+    if isinstance(value, pd.CategoricalDtype):
+        categories = enc(value.categories, depth)
+        return {"name": "category", "categories": categories, "ordered": value.ordered}
+    if isinstance(value, pd.DatetimeTZDtype):
+        return {"name": "datetime", "unit": value.unit, "tz": encode_zone(value.tz, depth)}
+    if isinstance(value, pd.PeriodDtype):
+        return {"name": "period", "freq": offset_text(value.freq)}
+    if isinstance(value, pd.IntervalDtype):
+        subtype = enc(value.subtype, depth)
+        return {"name": "interval", "subtype": subtype, "closed": value.closed}
+    if value.name in MASKED:
+        return {"name": value.name}
+    raise Fault(
+        f"cannot store the dtype {value.name!r:.80} exactly; convert it with astype() to a dtype"
+        " of NumPy's, or to a nullable, string, category, period or interval one",
+        type_name(type(value)),
+    )
+
+
+def decode_dtype(body: Any, depth: int) -> Any:
+    """The dtype that `dtype_body` told."""
+    name = expect(body, dict, "a pandas dtype").get("name")
+    depth += 1
+    if name == "string":
+        expect_keys(body, ("name", "storage", "na_value"))
+        storage, na_value = expect(body["storage"], str, "storage"), dec(body["na_value"], depth)
+        if na_value is not pd.NA and type(na_value) is not float:
+            raise Fault("na_value must be nan or NA")
+        return pd.StringDtype(storage, na_value=na_value)
+    if name == "category":
+        expect_keys(body, ("name", "categories", "ordered"))
+        categories = dec(body["categories"], depth)
+        if categories is not None and not isinstance(categories, pd.Index):
+            raise Fault("categories must be an Index or null")
+        ordered = expect(body["ordered"], (bool, type(None)), "ordered")
+        return pd.CategoricalDtype(categories, ordered)
+    if name == "datetime":
+        expect_keys(body, ("name", "unit", "tz"))
+        unit = expect(body["unit"], str, "unit")
+        return pd.DatetimeTZDtype(unit, decode_zone(body["tz"], depth))
+    if name == "period":
+        expect_keys(body, ("name", "freq"))
+        return pd.PeriodDtype(read_offset(body["freq"]))
+    if name == "interval":
+        expect_keys(body, ("name", "subtype", "closed"))
+        return pd.IntervalDtype(_subtype(dec(body["subtype"], depth)), body["closed"])
+    expect_keys(body, ("name",))
+    if type(name) is not str or name not in MASKED:
+        raise Fault(f"unknown pandas dtype {name!r:.80}")
+    return pd.api.types.pandas_dtype(name)
+
+
+def _subtype(value: Any) -> Any:
+    if value is not None and not isinstance(value, np.dtype | pd.DatetimeTZDtype):
+        raise Fault("subtype must be a dtype or null")
+    return value
+
+
+DECODERS["pandas.dtype"] = decode_dtype

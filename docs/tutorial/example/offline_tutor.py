@@ -1,0 +1,66 @@
+"""A stand-in for a language model, so that the tutorial runs without a key and without a network.
+
+It answers from a handful of sentences, streams them like a model would, and calls the price tool
+when it is asked about prices.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+GREETING = "您好，欢迎光临星巴克！请问您要喝点什么？"
+ANSWERS = [
+    "好的。请问您要 **大杯**、**中杯** 还是 **小杯**？",
+    "您要热的还是冰的？\n\n1. 热的\n2. 冰的",
+    "一共三十二元。\n\n| 饮料 | 价格 |\n|---|---:|\n| 拿铁 | 32 元 |\n\n请问怎么付款？",
+    "好的，请稍等。\n\n> 您的咖啡马上就好。\n\n谢谢光临！",
+]
+
+
+class OfflineTutor(BaseChatModel):
+    """Streams canned sentences, a few characters at a time."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "offline-tutor"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> "OfflineTutor":
+        return self  # It knows the one tool that it calls.
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        text, calls = _reply(messages)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text, tool_calls=calls))])
+
+    async def _astream(
+        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        text, calls = _reply(messages)
+        pause = float(os.environ.get("OFFLINE_TUTOR_PAUSE", "0.06"))
+        for start in range(0, len(text), 2):
+            await asyncio.sleep(pause)
+            yield ChatGenerationChunk(message=AIMessageChunk(text[start : start + 2]))
+        usage = {
+            "input_tokens": sum(len(message.text) for message in messages),
+            "output_tokens": len(text),
+            "total_tokens": sum(len(message.text) for message in messages) + len(text),
+        }
+        last = AIMessageChunk("", tool_calls=calls, usage_metadata=usage, chunk_position="last")
+        yield ChatGenerationChunk(message=last)
+
+
+def _reply(messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
+    last = messages[-1]
+    if isinstance(last, ToolMessage):
+        return f"{last.text}。您要来一杯吗？", []
+    asked = last.text
+    if any(word in asked for word in ("얼마", "가격", "多少", "price", "much")):
+        call = {"name": "look_up_price", "args": {"name": "拿铁"}, "id": f"call-{uuid.uuid4()}"}
+        return "", [call]
+    turns = sum(message.type == "human" for message in messages)
+    return (GREETING if turns == 1 else ANSWERS[(turns - 2) % len(ANSWERS)]), []

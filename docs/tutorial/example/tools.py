@@ -1,0 +1,7 @@
+PRICES = {"美式咖啡": 27, "拿铁": 32, "卡布奇诺": 34}
+
+
+def look_up_price(name: str) -> str:
+    """Look up the price of a drink on the café's menu, in yuan."""
+    price = PRICES.get(name)
+    return f"{name}: {price}元" if price else f"{name}: 没有"

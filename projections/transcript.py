@@ -1,0 +1,146 @@
+"""What a person sees of a conversation: whole turns, the failed and the open ones too.
+
+The message list holds what models are given; a transcript is for people, and is folded from the
+events themselves, newest first and only as far as asked for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from django.db.models import Max, Q
+
+from ..events.dialects import log_database
+from ..events.models import Event
+
+Standing = Literal[
+    "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
+]
+
+_EVENTS_PER_TURN = 6
+
+
+@dataclass(slots=True)
+class TranscriptTurn:
+    """One turn: documents of its messages (None where there is none), and how it stands."""
+
+    turn_id: uuid.UUID
+    first: int
+    last: int
+    at: dt.datetime
+    standing: Standing
+    human: Any = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    answer: Any = None
+    error: dict[str, str] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """`turns` in order; `head` is the stream's version it was read at, `cleared` that of the last
+    clearing (0: never), `more` whether older ones that were asked for are left out."""
+
+    turns: Sequence[TranscriptTurn]
+    head: int
+    cleared: int
+    more: bool
+
+
+def read_transcript(
+    stream_id: int,
+    actor_id: uuid.UUID | None,
+    *,
+    after: int = 0,
+    before: int | None = None,
+    limit: int,
+) -> Transcript:
+    """The last `limit` turns of one person since the conversation was last cleared.
+
+    Of them those that changed after version `after` and the open one, or those that began before
+    version `before`. Two queries, three in a conversation that was cleared.
+    """
+    stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
+    versions = stream.aggregate(
+        head=Max("version"), cleared=Max("version", filter=Q(type="ConversationCleared"))
+    )
+    head, cleared = versions["head"] or 0, versions["cleared"] or 0
+    mine = stream.filter(
+        actor_id=actor_id, turn_id__isnull=False, version__gt=cleared, version__lte=head
+    )
+    if before is not None:
+        mine = mine.filter(version__lt=before)
+    window = _EVENTS_PER_TURN * limit
+    while True:
+        events = list(mine.order_by("-version")[: window + 1])
+        turns = _without_hidden(fold_turns(reversed(events)), stream, cleared)
+        # Beyond the window there may be more; its oldest turn may have begun before it.
+        cut = len(events) > window
+        if cut:
+            turns = turns[1:]
+        wanted = [turn for turn in turns if turn.last > after or turn.standing == "open"]
+        reached = not cut or events[-1].version <= after
+        if reached or len(wanted) >= limit:
+            more = not reached or len(wanted) > limit
+            return Transcript(wanted[-limit:], head, cleared, more)
+        window *= 4
+
+
+def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:
+    """Turns in the order they began, from events in order of version."""
+    turns: dict[uuid.UUID, TranscriptTurn] = {}
+    for event in events:
+        if event.turn_id is None:
+            continue
+        turn = turns.get(event.turn_id)
+        if turn is None:
+            turn = turns[event.turn_id] = TranscriptTurn(
+                event.turn_id, event.version, event.version, event.recorded_at, "open"
+            )
+        turn.last = event.version
+        _apply(turn, event)
+    return list(turns.values())
+
+
+def _apply(turn: TranscriptTurn, event: Event) -> None:
+    payload = None if event.payload is None else json.loads(event.payload)
+    if payload is None:
+        turn.standing = "erased"
+        return
+    if event.type == "TurnStarted":
+        turn.human = payload["message"]
+        turn.metadata |= event.meta
+    elif event.type == "MessageAppended":
+        if payload["_type"] == "HumanMessage":
+            turn.human = payload
+        else:
+            turn.answer = payload
+        turn.metadata |= event.meta
+        turn.standing, turn.error = "completed", None
+    elif event.type == "ToolOutputRecorded":
+        if turn.standing != "completed":
+            turn.tools.clear()  # What an interruption had noted is recorded in full after all.
+        turn.tools.append(payload)
+        turn.standing, turn.error = "completed", None
+    elif event.type == "TurnFailed":
+        turn.standing, turn.error = payload["outcome"], payload["error"]
+        turn.tools = list(payload["produced"]["tools"])
+        turn.answer = payload["produced"]["message"]
+
+
+def _without_hidden(
+    turns: list[TranscriptTurn], stream: Any, cleared: int
+) -> list[TranscriptTurn]:
+    """Drop the turns that began before the clearing and ended after it."""
+    if not cleared:
+        return turns
+    ids = [turn.turn_id for turn in turns]
+    hidden = set(
+        stream.filter(turn_id__in=ids, version__lt=cleared).values_list("turn_id", flat=True)
+    )
+    return [turn for turn in turns if turn.turn_id not in hidden]
