@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext as _
-
 from ..core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -67,6 +65,7 @@ class Answer:
     tools_output_list: list[dict[str, Any]] = field(default_factory=list)
     tools_at: list[int] = field(default_factory=list)
     message: AIMessage | None = None
+    """The whole answer, once the model has ended."""
 
     def partial_message(self) -> AIMessage | None:
         """What was said until now, None if nothing was."""
@@ -130,10 +129,10 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
     begun = time.monotonic()
     tool = by_name.get(name)
     if tool is None:
-        failure = _("There is no tool named {name}.").format(name=name)
+        failure = f"There is no tool named {name}."
         result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
     elif not isinstance(call["args"], dict):
-        failure = _("The input is not valid JSON: {input}").format(input=call["args"])
+        failure = f"The input is not a JSON object: {call['args']}"
         result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
     else:
         try:

@@ -77,29 +77,22 @@ def sentence(error: Mapping[str, str] | None) -> str:
             "The model did not accept this site's key, or there is none. Tell whoever runs"
             " this site; your words are kept."
         ),
-        "timeout": _(
-            "The model took too long to answer. Your words are kept: send them again."
-        ),
+        "timeout": _("The model took too long to answer. Your words are kept: send them again."),
         "unreachable": _(
             "The model cannot be reached right now. Your words are kept: try again in a moment."
         ),
-        "busy": _(
-            "The model is busy right now. Your words are kept: try again in a minute."
-        ),
+        "busy": _("The model is busy right now. Your words are kept: try again in a minute."),
         "unknown_model": _(
             "The model server does not know this model or address. Tell whoever runs this site;"
             " your words are kept."
         ),
         "refused": _(
-            "The model did not accept this request. Your words are kept: try to put it"
-            " differently."
+            "The model did not accept this request. Your words are kept: try to put it differently."
         ),
         "unavailable": _(
             "The model has trouble right now. Your words are kept: try again in a moment."
         ),
-        "truncated": _(
-            "The model's answer broke off. Your words are kept: send them again."
-        ),
+        "truncated": _("The model's answer broke off. Your words are kept: send them again."),
         "rounds": _(
             "The model kept using tools and came to no answer. Your words are kept: try to ask"
             " for less at once."

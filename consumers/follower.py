@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from django.utils.safestring import mark_safe
+
 from . import running
 from .frames import Encoder, Progress
 from .live import Listener
@@ -34,8 +36,14 @@ class _Elsewhere:
         return self._view
 
     def hear(self, event: dict[str, Any]) -> None:
-        told = {name: event[name] for name in ("pieces", "tail", "text")}
-        self._view = replace(self._view, **told)
+        # Rendered and sanitised by the process that answers; only the mark got lost on the way.
+        pieces = [
+            {**piece, "html": mark_safe(piece["html"])} if "html" in piece else piece
+            for piece in event["pieces"]
+        ]
+        self._view = replace(
+            self._view, pieces=pieces, tail=mark_safe(event["tail"]), text=event["text"]
+        )
 
 
 class Follower:
@@ -92,21 +100,27 @@ class Follower:
             self._encoder.earlier(page.turns, more=page.more, before=page.before or before)
         )
 
+    async def shows(self, turn_id: str) -> bool:
+        """Whether a turn is among those that the client is shown at first."""
+        page = await self._transcripts.read()
+        return any(turn.id == turn_id for turn in page.turns)
+
     async def _catch_up(self) -> None:
         page = await self._transcripts.read(after=self.cursor)
         if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
             page = await self._transcripts.read(after=self.cursor)
         if self.cursor and page.more:
             # More was missed than is sent at once: begin anew rather than leave a gap.
-            self.cursor = 0
             page = await self._transcripts.read()
-            self._first = True
-        new = self._first and self.cursor == 0
-        if new or page.cleared > self.cursor:
+            anew = True
+        else:
+            anew = page.cleared > self.cursor
+        if anew:
             self._open = self._answering = None
             await self._send(self._encoder.reset())
-            if page.more:
-                await self._send(self._encoder.earlier([], more=True, before=page.before))
+        if page.more:
+            await self._send(self._encoder.earlier([], more=True, before=page.before))
+        new = self._first and self.cursor == 0
         await self._send_turns(page)
         self._first = False
         self.cursor = max(self.cursor, page.head)

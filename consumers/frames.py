@@ -101,9 +101,7 @@ class JsonEncoder:
         frames = []
         if turn.show_human:
             frames.append(
-                _json(
-                    id=f"{turn.id}-human", role="user", mode="overwrite", content=turn.human_text
-                )
+                _json(id=f"{turn.id}-human", role="user", mode="overwrite", content=turn.human_text)
             )
         frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if _tool(piece)]
         if turn.text:
@@ -112,7 +110,9 @@ class JsonEncoder:
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
         """A tool's card: whole at its start, its result with `mode` append."""
-        known = {name: piece[name] for name in ("name", "input", "status", "seconds") if name in piece}
+        known = {
+            name: piece[name] for name in ("name", "input", "status", "seconds") if name in piece
+        }
         mode = "append" if piece["kind"] == "tool_result" else "overwrite"
         return _json(
             id=f"{turn.id}-tool-{piece['id']}",

@@ -6,6 +6,7 @@ import functools
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -66,7 +67,7 @@ class MarkdownStream:
         if len(starts) < 2:
             return []
         starts[0] = 0
-        closed = [self._open[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+        closed = [self._open[a:b] for a, b in pairwise(starts)]
         self._open = self._open[starts[-1] :]
         return [Block(source, render(source)) for source in closed]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .live import group_of, shared_layer
 
@@ -21,7 +21,7 @@ INTERVAL_SECONDS = 0.5
 async def relay(turn: RunningTurn) -> None:
     """Run beside a turn that is recorded in a conversation, until cancelled."""
     layer = shared_layer()
-    group = group_of(turn.key)
+    group = group_of(cast(int, turn.key))
     channel = await layer.new_channel()
     await layer.group_add(group, channel)
     hearing = asyncio.create_task(layer.receive(channel))

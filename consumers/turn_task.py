@@ -114,8 +114,8 @@ async def _answer(
             error = caught
     turn.finish_text()
     chat.current_turn = CurrentTurn(turn.turn_id, {"tools_at": turn.answer.tools_at})
-    if error is None and outcome == "completed":
-        message, outputs = turn.answer.message, _outputs(turn)
+    message, outputs = turn.answer.message, _outputs(turn)
+    if message is not None and error is None and outcome == "completed":
         await running.to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
         turn.outcome = "completed"
         return
@@ -123,7 +123,6 @@ async def _answer(
         outcome, turn.failure = "failed", failures.describe(error)
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
     partial = turn.answer.partial_message()
-    outputs = _outputs(turn)
     await running.to_the_end(
         lambda: chat.on_conversation_failed(human, outcome, turn.failure, partial, outputs)
     )

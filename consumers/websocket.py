@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from typing import Any
@@ -58,16 +57,19 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         self.language = _language(query.get("lang", [""])[0])
         translation.activate(self.language)
         self.encoder = JsonEncoder() if query.get("format") == ["json"] else HtmlEncoder()
+        accepted = False
         try:
             if not await self._may_enter():
                 await self.close()  # Before accept: a 403.
                 return
+            accepted = True
             await self.accept()
             await self._enter(_number(query.get("after", ["0"])[0]))
         except DatabaseError as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
-            # Accepted first: a page that is refused does not come back, and this one should.
-            await self.accept()
+            if not accepted:
+                # A page that is refused does not come back, and this one should.
+                await self.accept()
             await self.close(TRY_AGAIN_LATER)
 
     async def _may_enter(self) -> bool:
@@ -88,7 +90,6 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         if conversation is None:
             self.key = object()
             self.transcripts = MemoryTranscript(self.key)
-            after = 0  # Of another socket's memory.
         else:
             self.key = conversation.pk
             self.actor_id = await actor_id_of(self.get_user())
@@ -103,7 +104,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         self.listener = live.Listener(self.key)
         self.follower = Follower(
             key=self.key,
-            after=after,
+            after=after if self.transcripts.recorded else 0,
             transcripts=self.transcripts,
             encoder=self.encoder,
             listener=self.listener,
@@ -117,6 +118,8 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 welcome=await self.aget_welcome_message(),
             )
         )
+        if after and not self.transcripts.recorded:
+            await self._send(self.encoder.reset())  # It shows what another socket remembered.
         self._pump = asyncio.create_task(self._keep_up_to_date())
         asyncio.get_running_loop().run_in_executor(None, import_langchain)
 
@@ -172,13 +175,18 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 turn = await take_turn(self, self.key, text, turn_id, initial=initial)
                 if turn is not None:
                     self.transcripts.keep(turn)
+                elif not await self.follower.shows(refused):
+                    # Sent again by a page that will not get it: it was cleared meanwhile.
+                    await self._refuse(_("This message was sent before and then cleared."), refused)
                 if self.listener:
                     self.listener.wake(log_changed=True)
                 return
             raise TurnInProgress(0, turn_id)
         except TurnInProgress:
             if not initial:
-                await self._refuse(_("Another answer is still being written: wait for it."), refused)
+                await self._refuse(
+                    _("Another answer is still being written: wait for it."), refused
+                )
         except TurnConflict:
             await self._refuse(_("This message was sent before with other words."), refused)
         except DatabaseError as error:
@@ -219,9 +227,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         if self.listener:
             self.listener.close()
             if self.channel_layer is not None and self.transcripts.recorded:
-                await self.channel_layer.group_discard(
-                    live.group_of(self.key), self.channel_name
-                )
+                await self.channel_layer.group_discard(live.group_of(self.key), self.channel_name)
         if self._pump:
             self._pump.cancel()
         turn = running.find(self.key)
@@ -229,7 +235,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             turn.stop()  # Nobody can ever see it.
 
 
-def _DATABASE_AWAY() -> str:  # noqa: N802
+def _DATABASE_AWAY() -> str:
     return _("The conversation cannot be reached right now. Your words are here: try again soon.")
 
 

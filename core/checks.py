@@ -34,8 +34,7 @@ def check_database(
             id="turnlog.E002",
         )
         for alias in databases or ()
-        if _holds_the_log(connections[alias])
-        and connections[alias].vendor not in SUPPORTED_VENDORS
+        if _holds_the_log(connections[alias]) and connections[alias].vendor not in SUPPORTED_VENDORS
     ]
 
 

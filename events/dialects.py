@@ -6,13 +6,16 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..core.errors import ConfigurationError
 from .models import Event
+
+if TYPE_CHECKING:
+    from django.db.models import Field
 
 EVENT_COLUMNS = (
     "stream_id",
@@ -127,7 +130,8 @@ class SQLite:
     def insert(self, cursor: Any, events: Sequence[Event]) -> None:
         # The fields know how SQLite stores a datetime and a UUID; the raw driver does not.
         adapters = [
-            (name, Event._meta.get_field(name).get_db_prep_value) for name in EVENT_COLUMNS
+            (name, cast("Field[Any, Any]", Event._meta.get_field(name)).get_db_prep_value)
+            for name in EVENT_COLUMNS
         ]
         connection = cursor.db
         cursor.execute(

@@ -176,7 +176,9 @@ def hash_of(event: Event, previous: bytes) -> bytes:
 def _opening(stream_id: int, using: str) -> NewEvent:
     conversation = Conversation.objects.using(using).filter(pk=stream_id).first()
     owner = conversation.owner_actor_id if conversation else None
-    data = ConversationOpened(str(owner) if owner else None, conversation.title if conversation else "")
+    data = ConversationOpened(
+        str(owner) if owner else None, conversation.title if conversation else ""
+    )
     return NewEvent(data, actor_id=owner)
 
 

@@ -13,6 +13,7 @@ from .models import Conversation
 class ConversationRoom(LifecycleModel):
     """An abstract model whose rows open a conversation of their own when first saved."""
 
+    conversation_id: int | None
     conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE)
 
     class Meta:

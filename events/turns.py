@@ -171,9 +171,7 @@ def open_turn(stream_id: int) -> Event | None:
     """The `TurnStarted` of the turn that is being answered, if there is one."""
     events = Event.objects.using(log_database())
     # Only the last one can be open: a turn is refused while another is.
-    last = (
-        events.filter(stream_id=stream_id, type="TurnStarted").order_by("-version").first()
-    )
+    last = events.filter(stream_id=stream_id, type="TurnStarted").order_by("-version").first()
     if last is None:
         return None
     ended = events.filter(

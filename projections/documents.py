@@ -27,6 +27,11 @@ def stored_message(text: str) -> Any:
 class DocumentField(models.TextField):
     """Stored as JSON text, the payload's own bytes; look-ups such as `contains` see that text."""
 
+    def deconstruct(self) -> tuple[str, str, Any, Any]:
+        # To migrations it is the text column that it is in the database.
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.TextField", args, kwargs
+
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else stored_message(value)
 

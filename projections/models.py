@@ -41,6 +41,7 @@ class ConversationMessage(models.Model):
     tool's output.
     """
 
+    conversation_id: int
     conversation = models.ForeignKey(
         Conversation,
         verbose_name=_("conversation"),

@@ -133,9 +133,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.answer = payload["produced"]["message"]
 
 
-def _without_hidden(
-    turns: list[TranscriptTurn], stream: Any, cleared: int
-) -> list[TranscriptTurn]:
+def _without_hidden(turns: list[TranscriptTurn], stream: Any, cleared: int) -> list[TranscriptTurn]:
     """Drop the turns that began before the clearing and ended after it."""
     if not cleared:
         return turns

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,13 +35,12 @@ def _connections_outlive_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _only_this_database(request: pytest.FixtureRequest) -> Iterator[None]:
+def _only_this_database(request: pytest.FixtureRequest) -> None:
     for vendor in ("postgresql", "sqlite"):
         if request.node.get_closest_marker(vendor) and connection.vendor != vendor:
             pytest.skip(f"needs {vendor}")
     if request.node.get_closest_marker("slow_once") and connection.vendor != "sqlite":
         pytest.skip("independent of the database; runs with SQLite")
-    yield
 
 
 @pytest.fixture

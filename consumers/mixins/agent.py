@@ -101,7 +101,9 @@ class AgentMixin(LLMMixin, ChatMixin):
         llm = self.get_llm()
         prompt = Prompt(
             # A model that was brought along need not be the one the attribute names.
-            model=getattr(llm, "model_name", None) or getattr(llm, "model", None) or type(llm).__name__,
+            model=getattr(llm, "model_name", None)
+            or getattr(llm, "model", None)
+            or type(llm).__name__,
             parameters=self.get_llm_parameters(),
             system_prompt=await self.aget_llm_system_prompt(),
             tools=[convert_to_openai_tool(tool) for tool in tools],

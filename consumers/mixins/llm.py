@@ -85,7 +85,7 @@ class LLMMixin:
             )
         from langchain_openai import ChatOpenAI
 
-        given = {
+        given: dict[str, Any] = {
             "api_key": self.get_llm_openai_api_key(),
             "base_url": self.get_llm_openai_base_url(),
             "temperature": self.get_llm_temperature(),

@@ -3,7 +3,7 @@
 | value | `_type` | `_value` |
 |---|---|---|
 | date | `date` | `"2026-11-22"` |
-| datetime, time: naive or at an unnamed offset | `datetime`, `time` | `"2026-11-22T19:42:00+09:00"` |
+| datetime, time: naive or at an offset | `datetime`, `time` | `"2026-11-22T19:42:00+09:00"` |
 | the same with another zone, or fold=1 | the same | `{"wall": ..., "tz": document, "fold": 0}` |
 | timedelta | `timedelta` | `[days, seconds, microseconds]` |
 | datetime.timezone | `timezone` | its offset's three, and its name where it has one |

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.conf import settings
 from django.db import models
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 class Conversation(LifecycleModel):
     """One chat room's history, owned by at most one user. Its primary key is its stream."""
+
+    objects: ClassVar[models.Manager[Conversation]]
+    user_id: Any
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 from django.db.models import F, Q
@@ -12,6 +12,8 @@ from ..types import EventData, event_data
 
 class Event(models.Model):
     """A row of the log. Written by `turnlog.events.log.append` and by nothing else."""
+
+    objects: ClassVar[models.Manager[Event]]
 
     stream_id = models.BigIntegerField()
     version = models.IntegerField()
@@ -108,9 +110,7 @@ class Position(models.Model):
     class Meta:
         db_table = "turnlog_position"
         constraints = (
-            models.UniqueConstraint(
-                fields=("stream_id", "version"), name="turnlog_position_event"
-            ),
+            models.UniqueConstraint(fields=("stream_id", "version"), name="turnlog_position_event"),
         )
 
     def __str__(self) -> str:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.db import models
 
 
 class Runner(models.Model):
     """A process that answers turns. `heartbeat` is by the database's clock."""
+
+    objects: ClassVar[models.Manager[Runner]]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     host = models.CharField(max_length=255)

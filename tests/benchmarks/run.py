@@ -1,6 +1,6 @@
 """Prints turnlog's figures as ratios against raw psycopg on the same PostgreSQL, in one run.
 
-    python -m tests.benchmarks.run
+python -m tests.benchmarks.run
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from turnlog.events.models import Conversation, Event
 from turnlog.projections.models import ConversationMessage
 
 TURNS = 400
-CLIENTS = 8
+CLIENTS = range(8)
 TURNS_OF_A_CLIENT = 100
 LONG_CONVERSATION = 2000
 
@@ -95,9 +95,9 @@ class Raw:
             cursor.execute("COMMIT")
 
 
-def timed(work: Callable[[], Any]) -> float:
+def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> float:
     start = time.perf_counter()
-    work()
+    work(*arguments, **options)
     return time.perf_counter() - start
 
 
@@ -108,10 +108,9 @@ def recording(user: Any) -> float:
     mine, theirs = [], []
     for _ in range(TURNS):
         question, reply, rows = human(), answer(), raw.rows()
-        mine.append(timed(lambda: ours.record_turn(question, reply, user=user)))
-        theirs.append(timed(lambda: raw.record(*rows)))
+        mine.append(timed(ours.record_turn, question, reply, user=user))
+        theirs.append(timed(raw.record, *rows))
     raw.connection.close()
-    print(f"  p50 {statistics.median(mine) * 1e3:.2f} ms, raw {statistics.median(theirs) * 1e3:.2f}")
     return statistics.median(mine) / statistics.median(theirs)
 
 
@@ -129,13 +128,12 @@ def recording_by_many(user: Any) -> float:
             raw.record(*raw.rows())
         raw.connection.close()
 
-    rates = {}
-    for name in ("raw", "ours"):
-        pks = [Conversation.objects.create(user=user).pk for _ in range(CLIENTS)]
-        work: list[Any] = pks if name == "ours" else [Raw(pk, user.pk, template) for pk in pks]
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            rates[name] = 1 / timed(lambda: list(pool.map(ours if name == "ours" else theirs, work)))
-    return rates["ours"] / rates["raw"]
+    raws = [Raw(Conversation.objects.create(user=user).pk, user.pk, template) for _ in CLIENTS]
+    pks = [Conversation.objects.create(user=user).pk for _ in CLIENTS]
+    with ThreadPoolExecutor(len(CLIENTS)) as pool:
+        raw_seconds = timed(lambda: list(pool.map(theirs, raws)))
+        our_seconds = timed(lambda: list(pool.map(ours, pks)))
+    return raw_seconds / our_seconds
 
 
 def loading(user: Any) -> float:

@@ -74,6 +74,7 @@ export class Connection extends EventTarget {
     clearTimeout(this.#retry);
     const url = new URL(this.#url);
     url.searchParams.set("after", this.#after());
+    url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
     const socket = (this.#socket = new WebSocket(url));
     let opened = false;
     socket.onopen = () => {

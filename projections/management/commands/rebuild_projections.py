@@ -30,6 +30,7 @@ class Command(TurnlogCommand):
             ) as progress:
                 for done in rebuild(projection, streams):
                     progress.update(done)
-        facts = {"projections": [p.name for p in projections], "conversations": len(streams)}
-        rebuilt = ", ".join(facts["projections"])
-        self.report(options["json"], facts, f"{rebuilt}: {len(streams)} conversation(s) rebuilt")
+        rebuilt = [projection.name for projection in projections]
+        facts = {"projections": rebuilt, "conversations": len(streams)}
+        sentence = f"{', '.join(rebuilt)}: {len(streams)} conversation(s) rebuilt"
+        self.report(options["json"], facts, sentence)

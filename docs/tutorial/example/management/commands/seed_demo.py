@@ -39,6 +39,4 @@ class Command(BaseCommand):
         demo = users.create_user("demo", password="demo")
         room, __ = LLMChatRoom.objects.get_or_create(pk=1)
         for human, tools, answer in TURNS:
-            room.conversation.record_turn(
-                HumanMessage(human), AIMessage(answer), tools, user=demo
-            )
+            room.conversation.record_turn(HumanMessage(human), AIMessage(answer), tools, user=demo)

@@ -1,0 +1,52 @@
+# Everything needs Python 3.11 or newer, git, make and a shell; the rest is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_PORT ?= 8000
+DEMO := docs/tutorial
+
+.PHONY: demo test check types format bench docs clean
+
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	@cd $(DEMO) && SQL_LOG=INFO $(abspath $(BIN))/python manage.py migrate --verbosity 0
+	@cd $(DEMO) && SQL_LOG=INFO $(abspath $(BIN))/python manage.py seed_demo
+	@echo
+	@echo "  turnlog's demo:  http://127.0.0.1:$(DEMO_PORT)/        log in as demo / demo"
+	@echo "  its admin:       http://127.0.0.1:$(DEMO_PORT)/admin/  log in as admin / admin"
+	@echo "  stop it with Ctrl+C; what was said is still there the next time"
+	@echo
+	@cd $(DEMO) && SQL_LOG=$${SQL_LOG:-INFO} exec $(abspath $(BIN))/python -m uvicorn \
+		mysite.asgi:application --host 127.0.0.1 --port $(DEMO_PORT) \
+		--timeout-graceful-shutdown 5 --log-level warning
+
+test: $(VENV)/.dev
+	$(BIN)/python -m tests.run $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy core events projections consumers
+	$(BIN)/python -m pytest -q tests/test_floors.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.run
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W -q docs docs/_build
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .cache

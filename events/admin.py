@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from ..core.admin import ReadOnlyAdmin
+from .models import Conversation, Event
+
+
+@admin.register(Conversation)
+class ConversationAdmin(admin.ModelAdmin):
+    """A conversation may get another title or owner; it is never deleted."""
+
+    list_display = ("id", "__str__", "user", "created_at", "events")
+    list_display_links = ("id", "__str__")
+    date_hierarchy = "created_at"
+    raw_id_fields = ("user",)
+    readonly_fields = ("owner_actor_id", "created_at", "events")
+    list_select_related = ("user",)
+    ordering = ("-id",)
+
+    def get_search_fields(self, request: Any) -> tuple[str, ...]:
+        return ("=id", "title", f"user__{get_user_model().USERNAME_FIELD}")
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("events"))
+    def events(self, conversation: Conversation) -> str:
+        if conversation.pk is None:
+            return "-"
+        url = reverse("admin:turnlog_events_event_changelist")
+        return format_html(
+            '<a href="{}?stream_id={}">{}</a>', url, conversation.pk, _("all events")
+        )
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """The log itself."""
+
+    list_display = ("stream_id", "version", "type", "recorded_at", "turn_id", "excerpt")
+    list_display_links = ("stream_id", "version")
+    list_filter = ("type",)
+    search_fields = ("=stream_id", "=turn_id", "payload")
+    date_hierarchy = "recorded_at"
+    ordering = ("-id",)
+    list_per_page = 50
+    fields = (
+        *("stream_id", "version", "type", "schema", "turn_id", "actor_id", "recorded_at"),
+        *("readable_payload", "metadata", "digest_in_hex", "hash_in_hex"),
+    )
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        return lookup == "stream_id" or super().lookup_allowed(lookup, value, request)
+
+    @admin.display(description=_("payload"))
+    def excerpt(self, event: Event) -> str:
+        return str(_("erased")) if event.payload is None else event.payload[:100]
+
+    @admin.display(description=_("payload"))
+    def readable_payload(self, event: Event) -> str:
+        if event.payload is None:
+            return str(_("erased"))
+        return format_html(
+            "<pre>{}</pre>", json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
+        )
+
+    @admin.display(description="digest")
+    def digest_in_hex(self, event: Event) -> str:
+        return bytes(event.digest).hex()
+
+    @admin.display(description="hash")
+    def hash_in_hex(self, event: Event) -> str:
+        return bytes(event.hash).hex()

@@ -1,0 +1,45 @@
+"""Runs the whole suite on SQLite, then on PostgreSQL; ends with one line for each.
+
+python -m tests.run [pytest's arguments]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def run(database: str, arguments: list[str]) -> tuple[int, str]:
+    """Exit code and summary line of one run, its output passed on as it comes."""
+    print(f"\n== {database}", flush=True)
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", *arguments],
+        env={**os.environ, "TURNLOG_TEST_DATABASE": database},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    summary = "no summary"
+    for line in process.stdout or ():
+        print(line, end="", flush=True)
+        if re.search(r"\b(passed|failed|errors?|no tests ran)\b.* in ", line):
+            summary = re.sub(r"\x1b\[\d+m", "", line).strip("= \n")
+    code = process.wait()
+    return code, f"{database:11} {summary} ({time.monotonic() - begun:.0f} s in all)"
+
+
+def main() -> int:
+    results = [run(database, sys.argv[1:]) for database in DATABASES]
+    print()
+    for code, line in results:
+        print(f"{'ok  ' if code == 0 else 'FAIL'} {line}")
+    return max(code for code, _ in results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
