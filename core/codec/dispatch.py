@@ -7,6 +7,7 @@ data: modules for optional libraries come from the fixed table `_HOMES`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -88,14 +89,14 @@ def too_deep() -> Fault:
 
 def _object(document: dict[str, Any], depth: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for key, item in document.items():
-        if type(key) is not str:
-            raise Fault("the keys of a document's objects must be str", type(key).__name__)
-        try:
+    try:
+        for key, item in document.items():
+            if type(key) is not str:
+                raise Fault("the keys of a document's objects must be str", type(key).__name__)
             values[key] = item if type(item) is str else dec(item, depth)
-        except Fault as fault:
-            fault.at_key(key)
-            raise
+    except Fault as fault:
+        fault.at_key(key)
+        raise
     return values
 
 
@@ -124,7 +125,11 @@ def _tagged(document: dict[str, Any], depth: int) -> Any:
 
 def _find_encoder(cls: type) -> Encoder:
     home = _HOMES.get(cls.__module__.partition(".")[0])
-    encoder = import_module(f".{home}", __package__).encoder_for(cls) if home else None
+    encoder = None
+    if home is not None:
+        # Without the library, the class is of something else that bears its name.
+        with suppress(ImportError):
+            encoder = import_module(f".{home}", __package__).encoder_for(cls)
     if encoder is None:
         raise unknown_class(cls)
     ENCODERS[cls] = encoder

@@ -26,27 +26,34 @@ def encoder_for(cls: type) -> Encoder | None:
 
 
 def _encode(value: Any, depth: int) -> Any:
-    if getattr(value, "n_frames", 1) != 1:
-        raise _refusal(value, "it has several frames", "give each one's copy()")
-    image = value.copy()  # a plain Image, and the caller's file stays as it is
+    try:
+        if getattr(value, "n_frames", 1) != 1:
+            raise _refusal(value, "it has several frames", "give each one's copy()")
+        image = value.copy()  # a plain Image, and the caller's file stays as it is
+        png, back = _through_png(image)
+    except Fault:
+        raise
+    except Exception as exc:
+        # A file that is read only now may be cut short; a mode, unknown to PNG.
+        raise _refusal(value, str(exc)) from exc
+    if back != image or _palette(back) != _palette(image):
+        raise _refusal(value, f"its mode {image.mode} does not survive PNG")
     try:
         info = enc(image.info, depth + 1)
     except Fault as fault:
         fault.at_key("info")
         raise
-    png = BytesIO()
-    try:
-        # Without info (image.info ends up in chunks of its own): it is kept beside the pixels.
-        bare = image.copy()
-        bare.info = {}
-        bare.save(png, "PNG")
-        back = _open(png.getvalue(), image.mode, image.info)
-    except (OSError, ValueError, KeyError, Fault) as exc:
-        raise _refusal(value, str(exc)) from exc
-    if back != image or _palette(back) != _palette(image):
-        raise _refusal(value, f"its mode {image.mode} does not survive PNG")
-    body = {"mode": image.mode, "png": to_base64(png.getvalue()), "info": info}
+    body = {"mode": image.mode, "png": to_base64(png), "info": info}
     return {"_type": "PIL.Image", "_value": body}
+
+
+def _through_png(image: Any) -> tuple[bytes, Any]:
+    """The PNG of an image, and the image that comes out of it."""
+    bare = image.copy()
+    bare.info = {}  # would end up in chunks of the PNG; it is kept beside it
+    file = BytesIO()
+    bare.save(file, "PNG")
+    return file.getvalue(), _open(file.getvalue(), image.mode, image.info)
 
 
 def _decode(body: Any, depth: int) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .dispatch import dec, enc
-from .fault import Fault, expect
+from .fault import Fault
 from .strings import survives_json
 
 
@@ -47,14 +47,17 @@ class Model:
 
     def decode(self, body: Any, depth: int) -> Any:
         """By the state that pydantic's own pickling restores, not by validation: validators
-        change values (tool calls are rebuilt from `additional_kwargs`, numbers become text) and
-        cost several times as much. Every field named in the document counts as set."""
-        expect(body, dict, f"the value of a {self.tag}")
+        change values (tool calls are rebuilt from `additional_kwargs`, numbers become text), and
+        their time would come on top. Every field named in the document counts as set."""
+        if type(body) is not dict:
+            raise Fault(f"the value of a {self.tag} must be an object", self.tag)
         depth += 1
         fields: dict[str, Any] = {}
         for name in self.names:
             if name in body:
-                fields[name] = _decode_field(body, name, depth)
+                item = body[name]
+                plain = item is None or type(item) is str
+                fields[name] = item if plain else _decode_field(item, name, depth)
             elif self.fields[name].is_required():
                 raise Fault(f"a {self.tag} needs the field {name}", self.tag)
             else:
@@ -65,7 +68,7 @@ class Model:
             if name not in fields:
                 if extra is None:
                     raise Fault(f"{self.tag} has no field {name!r:.80} in this LangChain", self.tag)
-                extra[name] = _decode_field(body, name, depth)
+                extra[name] = _decode_field(body[name], name, depth)
         self._check(fields)
         value = self.cls.__new__(self.cls)
         value.__setstate__(
@@ -102,10 +105,7 @@ def _encode_into(
             raise
 
 
-def _decode_field(body: dict[str, Any], name: str, depth: int) -> Any:
-    document = body[name]
-    if document is None or type(document) is str:
-        return document
+def _decode_field(document: Any, name: str, depth: int) -> Any:
     try:
         return dec(document, depth)
     except Fault as fault:

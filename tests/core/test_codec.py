@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow_once
 
 characters = st.one_of(
     st.characters(),
-    st.characters(categories=("Cs",)),
+    st.characters(categories=["Cs"]),
     st.sampled_from("\0\u2028\ufffe_type한글\ud83d\ude00\\ud"),
 )
 text = st.text(characters, max_size=12)
@@ -199,7 +199,7 @@ class Number(int):
     pass
 
 
-class Mapping(dict):  # type: ignore[type-arg]
+class Mapping(dict):
     pass
 
 

@@ -78,6 +78,13 @@ def test_an_animation_is_refused() -> None:
         encode(opened)
 
 
+def test_a_file_that_is_cut_short_is_refused() -> None:
+    file = io.BytesIO()
+    picture("RGB").resize((200, 200)).save(file, "PNG")
+    with Image.open(io.BytesIO(file.getvalue()[:-400])) as opened, pytest.raises(CodecError):
+        encode(opened)
+
+
 def test_unknown_info_is_refused_with_its_place() -> None:
     image = picture("L")
     image.info["exif"] = object()

@@ -83,22 +83,24 @@ FRAME = pd.DataFrame({"a": [1, None], "b": ["x", None]}, index=pd.Index([2, 1], 
 MESSAGES = [
     HumanMessage("hello"),
     HumanMessage(IMAGE, **SHARED),
-    HumanMessageChunk("hel", **SHARED),
+    HumanMessageChunk(content="hel", **SHARED),
     SystemMessage("be brief", **SHARED),
-    SystemMessageChunk("be"),
+    SystemMessageChunk(content="be"),
     AIMessage(
         "안녕", tool_calls=CALLS, invalid_tool_calls=BAD_CALLS, usage_metadata=USAGE, **SHARED
     ),
     AIMessage([{"type": "reasoning", "summary": []}, {"type": "text", "text": ""}]),
-    AIMessageChunk("a", tool_call_chunks=[{"name": "f", "args": '{"', "id": "1", "index": 0}])
-    + AIMessageChunk("b", usage_metadata=USAGE, chunk_position="last"),
+    AIMessageChunk(
+        content="a", tool_call_chunks=[{"name": "f", "args": '{"', "id": "1", "index": 0}]
+    )
+    + AIMessageChunk(content="b", usage_metadata=USAGE, chunk_position="last"),
     ToolMessage("done", tool_call_id="c1", artifact=FRAME, status="error", **SHARED),
     ToolMessage(["x", {"type": "text", "text": "y"}], tool_call_id="c2", artifact=[np.int8(3)]),
-    ToolMessageChunk("do", tool_call_id="c1", artifact={"n": np.arange(3)}),
-    FunctionMessage("42", name="f", id="x"),
-    FunctionMessageChunk("4", name="f"),
-    ChatMessage("hi", role="critic", **SHARED),
-    ChatMessageChunk("h", role="critic"),
+    ToolMessageChunk(content="do", tool_call_id="c1", artifact={"n": np.arange(3)}),
+    FunctionMessage(content="42", name="f", id="x"),
+    FunctionMessageChunk(content="4", name="f"),
+    ChatMessage(content="hi", role="critic", **SHARED),
+    ChatMessageChunk(content="h", role="critic"),
     RemoveMessage("run-1"),
 ]
 OTHERS = [
@@ -106,7 +108,10 @@ OTHERS = [
     AddableDict(),
     AgentAction("run", {"code": "1"}, "calling"),
     AgentActionMessageLog(
-        tool="run", tool_input="x", log="", message_log=[AIMessageChunk("a"), HumanMessage("b")]
+        tool="run",
+        tool_input="x",
+        log="",
+        message_log=[AIMessageChunk(content="a"), HumanMessage("b")],
     ),
     AgentStep(action=AgentAction("run", "x", "log"), observation=FRAME),
     AgentStep(
@@ -184,7 +189,7 @@ def test_nothing_is_validated_into_something_else() -> None:
         {"id": "1", "function": {"name": "f", "arguments": "{}"}, "type": "function"}
     ]
     message.id = 5  # type: ignore[assignment]
-    message.usage_metadata = {"input_tokens": 1.5}  # type: ignore[typeddict-item]
+    message.usage_metadata = {"input_tokens": 1.5}  # type: ignore[assignment]
     assert_same(loads(dumps(message)), message)
 
 
@@ -194,7 +199,7 @@ def test_a_message_can_be_used_after_it_came_back() -> None:
     assert message.model_dump() == MESSAGES[5].model_dump()
     assert message.pretty_repr() == MESSAGES[5].pretty_repr()
     assert message.cached == {"at": (1, 2)}
-    chunk = loads(dumps(AIMessageChunk("a"))) + AIMessageChunk("b")
+    chunk = loads(dumps(AIMessageChunk(content="a"))) + AIMessageChunk(content="b")
     assert chunk.content == "ab"
 
 

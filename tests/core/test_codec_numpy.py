@@ -163,7 +163,7 @@ def test_documents_look_like_this() -> None:
     assert encode(PADDED)["_value"] == [["a", "|i1"], ["", "|V7"], ["b", "<f8"]]
 
 
-class Mine(np.ndarray):  # type: ignore[type-arg]
+class Mine(np.ndarray):
     pass
 
 

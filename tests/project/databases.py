@@ -13,7 +13,10 @@ FOLDER = Path(tempfile.gettempdir()) / f"turnlog-tests-{os.getuid()}"
 
 def databases() -> dict[str, Any]:
     kind = os.environ.get("TURNLOG_TEST_DATABASE", "sqlite")
-    return {"default": {"sqlite": _sqlite, "postgresql": _postgresql}[kind]()}
+    database = {"sqlite": _sqlite, "postgresql": _postgresql}[kind]()
+    # A process that a test starts works on that test's database.
+    database["NAME"] = os.environ.get("TURNLOG_TEST_NAME", database["NAME"])
+    return {"default": database}
 
 
 def _sqlite() -> dict[str, Any]:

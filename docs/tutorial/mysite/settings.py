@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "example",
 ]
 
+# tutorial:middleware
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -37,6 +38,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mysite.security.content_security_policy",
 ]
+# tutorial:middleware-end
 
 ROOT_URLCONF = "mysite.urls"
 ASGI_APPLICATION = "mysite.asgi.application"
@@ -56,6 +58,7 @@ TEMPLATES = [
     },
 ]
 
+# tutorial:databases
 # SQLite out of the box; PostgreSQL by its usual environment variables.
 if "PGDATABASE" in os.environ:
     DATABASES = {
@@ -78,6 +81,7 @@ else:
             "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
         }
     }
+# tutorial:databases-end
 
 LANGUAGE_CODE = "ko"
 LANGUAGES = [("ko", "한국어"), ("en", "English")]

@@ -1,0 +1,34 @@
+"""Sphinx: `make docs`, or `sphinx-build -W docs docs/_build`."""
+
+import os
+import sys
+from pathlib import Path
+
+import django
+
+HERE = Path(__file__).resolve().parent
+
+# The tutorial's project gives Django something to be set up with, so that docstrings can be read.
+sys.path.insert(0, str(HERE / "tutorial"))
+os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
+django.setup()
+
+import turnlog  # noqa: E402
+
+project = "turnlog"
+author = "turnlog's contributors"
+version = release = turnlog.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "tutorial/**"]
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"
+
+html_theme = "furo"
+html_title = "turnlog"
+html_show_copyright = False
+html_show_sphinx = False

@@ -1,0 +1,30 @@
+"""Verify streams of a turnlog log, given as JSON lines in order of stream and version."""
+
+import json
+import struct
+import sys
+from hashlib import sha256
+from uuid import UUID
+
+
+def uuid_bytes(text):
+    return b"\x01" + UUID(text).bytes if text else bytes(17)
+
+
+heads = {}
+for line in sys.stdin:
+    e = json.loads(line)
+    version, previous = heads.get(e["stream_id"], (0, bytes(32)))
+    digest, kind, metadata = bytes.fromhex(e["digest"]), e["type"].encode(), e["metadata"].encode()
+    fixed = struct.pack(">qqqh", e["stream_id"], e["version"], e["recorded_at"], e["schema"])
+    ids = uuid_bytes(e["turn_id"]) + uuid_bytes(e["actor_id"])
+    texts = struct.pack(">H", len(kind)) + kind + struct.pack(">I", len(metadata)) + metadata
+    hash_ = sha256(b"turnlog event v1\n" + previous + fixed + ids + digest + texts).digest()
+    erased = e["payload"] is None and e["salt"] is None
+    if not erased and sha256(bytes.fromhex(e["salt"]) + e["payload"].encode()).digest() != digest:
+        sys.exit(f"conversation {e['stream_id']}, version {e['version']}: another payload")
+    if e["version"] != version + 1 or hash_ != bytes.fromhex(e["hash"]):
+        sys.exit(f"conversation {e['stream_id']}, version {e['version']}: the chain is broken")
+    heads[e["stream_id"]] = e["version"], hash_
+for stream_id, (version, hash_) in heads.items():
+    print(f"conversation {stream_id}: {version} events, head {hash_.hex()}")

@@ -1,0 +1,27 @@
+-- 1. The page: the last turns of this person, straight from the log.
+SELECT MAX("turnlog_event"."version") AS "head",
+       MAX("turnlog_event"."version") FILTER (
+         WHERE "turnlog_event"."type" = 'ConversationCleared') AS "cleared"
+  FROM "turnlog_event"
+  WHERE "turnlog_event"."stream_id" = 3;
+
+SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."version",
+       "turnlog_event"."type", "turnlog_event"."schema", "turnlog_event"."turn_id",
+       "turnlog_event"."actor_id", "turnlog_event"."recorded_at", "turnlog_event"."payload",
+       "turnlog_event"."metadata", "turnlog_event"."salt", "turnlog_event"."digest",
+       "turnlog_event"."hash"
+  FROM "turnlog_event"
+  WHERE ("turnlog_event"."stream_id" = 3
+    AND "turnlog_event"."actor_id" = '1348e87ba5114db591827e1048ef7584'
+    AND "turnlog_event"."turn_id" IS NOT NULL
+    AND "turnlog_event"."version" > 0
+    AND "turnlog_event"."version" <= 6)
+  ORDER BY "turnlog_event"."version" DESC
+  LIMIT 301;
+
+-- 2. The model: the previous messages, from the message list, before each answer.
+SELECT "turnlog_message"."content" AS "content"
+  FROM "turnlog_message"
+  WHERE ("turnlog_message"."conversation_id" = 3
+    AND "turnlog_message"."user_id" = 1)
+  ORDER BY "turnlog_message"."version" ASC;

@@ -1,0 +1,52 @@
+BEGIN;
+
+-- Wait for your turn as the one writer (SQLite only).
+DELETE FROM turnlog_pending WHERE 0;
+
+-- The head of the stream, and how far this turn is.
+SELECT head.version, head.hash, head.recorded_at,
+       (SELECT type FROM turnlog_event
+          WHERE stream_id = 3 AND turn_id = '25fe49bbb9144fbe9420a03c792288d3'
+          ORDER BY version DESC LIMIT 1)
+  FROM (SELECT 1) LEFT JOIN (
+    SELECT version, hash, recorded_at FROM turnlog_event
+      WHERE stream_id = 3 ORDER BY version DESC LIMIT 1) head ON true;
+
+-- The facts: only ever inserted.
+INSERT INTO turnlog_event (
+    "stream_id", "version", "type", "schema", "turn_id", "actor_id", "recorded_at",
+    "payload", "metadata", "salt", "digest", "hash"
+)
+VALUES (
+    3, 5, 'MessageAppended', 1,
+    '25fe49bbb9144fbe9420a03c792288d3', '1348e87ba5114db591827e1048ef7584',
+    '2026-11-22 20:46:12.140351',
+    '{"_type":"HumanMessage","_value":{"content":"hello","additional_kwargs":{},"response_metadata":{},"type":"human","name":null,"id":null}}',
+    '{"tools_at":[]}', X'7A7D...', X'21E1...', X'2052...'
+), (
+    3, 6, 'MessageAppended', 1,
+    '25fe49bbb9144fbe9420a03c792288d3', '1348e87ba5114db591827e1048ef7584',
+    '2026-11-22 20:46:12.140351',
+    '{"_type":"AIMessage","_value":{"content":"你好，请问我可以帮你点什么咖啡吗？","additional_kwargs":{},"response_metadata":{},"type":"ai","name":null,"id":"run-7c97e77c-847b-4ec9-a874-03317f4f7712","tool_calls":[],"invalid_tool_calls":[],"usage_metadata":{"input_tokens":139,"output_tokens":14,"total_tokens":153}}}',
+    '{"tools_at":[]}', X'A505...', X'82D2...', X'054F...'
+);
+
+-- They have no place in the whole log's order yet.
+INSERT INTO turnlog_pending (stream_id, first, last) VALUES (3, 5, 6);
+
+-- The message list follows, in the same transaction.
+INSERT INTO turnlog_message
+    (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
+  SELECT e.stream_id, e.version, a.user_id, e.actor_id, e.turn_id, e.payload, e.recorded_at
+    FROM turnlog_event e LEFT JOIN turnlog_actor a ON a.id = e.actor_id
+    WHERE e.stream_id = 3 AND e.version BETWEEN 5 AND 6
+      AND e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+      AND NOT EXISTS (
+        SELECT 1 FROM turnlog_event c
+          WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
+            AND c.version > coalesce(
+              (SELECT min(t.version) FROM turnlog_event t
+                 WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+              e.version));
+
+COMMIT;

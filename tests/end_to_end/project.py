@@ -1,0 +1,129 @@
+"""The tutorial's project on a database: its commands, and its server in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .database import Database
+from .places import SITE, TUTORIAL, free_port, wait_for_port
+
+_NOT_PASSED_ON = ("OPENAI_", "PG", "SQLITE_", "DJANGO_", "TURNLOG_", "LANGCHAIN_", "LANGSMITH_")
+
+
+def environment(*given: dict[str, str]) -> dict[str, str]:
+    """A process's environment: nothing that chooses another database, model or settings."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_PASSED_ON) and not name.lower().endswith("_proxy")
+    }
+    ours = {
+        "DJANGO_SETTINGS_MODULE": "mysite.settings",
+        "PYTHONPATH": os.pathsep.join([str(TUTORIAL), str(SITE)]),
+        "PYTHONUNBUFFERED": "1",
+        "SQL_LOG": "WARNING",
+    }
+    return {**inherited, **ours, **{name: value for more in given for name, value in more.items()}}
+
+
+class Server:
+    """uvicorn with the tutorial's project. It keeps its port when it is started again."""
+
+    def __init__(self, application: str, environment: dict[str, str], log: Path) -> None:
+        self._application = application
+        self._environment = environment
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """All that it has written."""
+        return self._log.read_text(encoding="utf-8")
+
+    def start(self) -> Server:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "uvicorn", self._application),
+                    *("--host", "127.0.0.1", "--port", str(self.port)),
+                    *("--timeout-graceful-shutdown", "3"),
+                ],
+                cwd=TUTORIAL,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._process = process
+        if not wait_for_port(self.port, lambda: process.poll() is None):
+            self.kill()
+            raise RuntimeError(f"the server did not start:\n{self.log}")
+        return self
+
+    def kill(self) -> None:
+        """As if the machine had lost its power."""
+        self._end(signal.SIGKILL, 10)
+
+    def terminate(self) -> int:
+        """Ask it to stop, as a deployment does, and wait until it has; its exit code."""
+        return self._end(signal.SIGTERM, 40)
+
+    def _end(self, how: signal.Signals, seconds: float) -> int:
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        try:
+            process.send_signal(how)
+            return process.wait(seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+
+
+@dataclass
+class Project:
+    """The tutorial's project with a database and a model server."""
+
+    database: Database
+    folder: Path
+    model: dict[str, str] = field(default_factory=dict)
+    _servers: int = 0
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=TUTORIAL,
+            env=environment(self.database.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    @contextlib.contextmanager
+    def server(
+        self, application: str = "mysite.asgi:application", **more: Any
+    ) -> Iterator[Server]:
+        """A running server; gone afterwards."""
+        self._servers += 1
+        log = self.folder / f"server-{self._servers}.log"
+        server = Server(
+            application, environment(self.database.environment, self.model, more), log
+        )
+        try:
+            yield server.start()
+        finally:
+            server.kill()
