@@ -17,6 +17,7 @@ from django.db.models import Max, Q
 
 from ..events.dialects import log_database
 from ..events.models import Event
+from .messages import LISTED
 
 Standing = Literal[
     "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
@@ -112,6 +113,10 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
     if payload is None:
         turn.standing = "erased"
         return
+    if event.type in LISTED and turn.standing != "completed":
+        # The batch of a finished turn; what a failure had noted is in it in full.
+        turn.standing, turn.error, turn.answer = "completed", None, None
+        turn.tools.clear()
     if event.type == "TurnStarted":
         turn.human = payload["message"]
         turn.metadata |= event.meta
@@ -121,12 +126,8 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         else:
             turn.answer = payload
         turn.metadata |= event.meta
-        turn.standing, turn.error = "completed", None
     elif event.type == "ToolOutputRecorded":
-        if turn.standing != "completed":
-            turn.tools.clear()  # What an interruption had noted is recorded in full after all.
         turn.tools.append(payload)
-        turn.standing, turn.error = "completed", None
     elif event.type == "TurnFailed":
         turn.standing, turn.error = payload["outcome"], payload["error"]
         turn.tools = list(payload["produced"]["tools"])

@@ -66,7 +66,7 @@ def decode_array(body: Any, depth: int) -> Any:
     if dtype.hasobject or is_string(dtype):
         raise Fault("an array of objects must have items, not data")
     data = from_base64(body[key])
-    # Before anything is allocated: the shape is a claim, the data is what there is.
+    # The shape is a claim, the data is what there is; nothing is allocated by the shape.
     if prod(shape) * dtype.itemsize != len(data):
         raise Fault(f"{len(data)} bytes of data do not fill the shape {body['shape']!r:.80}")
     array = np.ndarray(shape, dtype, buffer=bytearray(data), order=order)

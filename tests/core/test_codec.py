@@ -85,6 +85,7 @@ values = st.recursive(
 @example("\ud83d\ude00")
 @example({"\ud83d\ude00": ["\ud83d", "\ude00", "😀", "\\ud83d\ude00"]})
 @example({float("nan"): 1, 0: -0.0, None: 1e16, (): 1e22, True: 5e-324})
+@example({float("nan"): 1, float("nan"): 2})
 @example([1 << 100_000, -(1 << 2000), 10**602])
 @example({"a": {1, "a", (2,), frozenset({"b", None})}})
 @example(datetime(2026, 11, 1, 1, 30, fold=1, tzinfo=ZoneInfo("America/New_York")))

@@ -190,6 +190,7 @@ def tagged(tag: str, value: Any) -> dict[str, Any]:
         tagged("numpy.ndarray", {"dtype": "|O", "shape": [1], "order": "C", "data": "AAAA"}),
         tagged("numpy.ndarray", {"dtype": "<f8", "shape": [10**12], "order": "C", "data": ""}),
         tagged("numpy.ndarray", {"dtype": "<f8", "shape": [-1], "order": "C", "data": ""}),
+        tagged("numpy.ndarray", {"dtype": "|i1", "shape": [1], "order": "C", "data": "AQI="}),
         tagged("numpy.ndarray", {"dtype": "f8,f8", "shape": [], "order": "C", "data": ""}),
         tagged("numpy.ndarray", {"dtype": "|b1", "shape": [1], "order": "C", "data": "Ag=="}),
         tagged("numpy.ndarray", {"dtype": "<U1", "shape": [1], "order": "C", "data": "/////w=="}),
@@ -246,7 +247,9 @@ def test_sparse_claims_cost_nothing() -> None:
     empty = {"dtype": "<U0", "shape": [10**12], "order": "C", "data": ""}
     wide = tagged("pandas.Index", {"values": tagged("numpy.ndarray", empty), "name": None})
     body = {"levels": [endless], "codes": [one], "names": [None], "sortorder": None}
-    for document in (spread, short, wide, tagged("pandas.MultiIndex", body)):
+    with pytest.raises(CodecError, match="1000000000000 entries"):
+        decode(short)
+    for document in (spread, wide, tagged("pandas.MultiIndex", body)):
         with pytest.raises(CodecError) as caught:
             decode(document)
         assert not isinstance(caught.value.__cause__, MemoryError)
