@@ -32,7 +32,7 @@ _KINDS = {
     "CodecError": "unstorable",
     "Error": "database",
 }
-_SECRET = re.compile(r"\b(sk|pk|key|Bearer)[-_ ][\w*.\-]{6,}")
+_SECRET = re.compile(r"\b(?:sk|pk|rk)-[\w*.\-]{4,}|\bBearer\s+\S+")
 _LONGEST = 500
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import pairwise
 
 import nh3
@@ -44,8 +44,7 @@ def render(source: str) -> SafeString:
 def blocks(source: str) -> list[Block]:
     """A whole text as its blocks."""
     stream = MarkdownStream()
-    closed = stream.feed(source if source.endswith("\n") else source + "\n")
-    return closed + stream.finish()
+    return stream.feed(source) + stream.finish()
 
 
 class MarkdownStream:
@@ -74,7 +73,8 @@ class MarkdownStream:
     def finish(self) -> list[Block]:
         """Close what is still open."""
         source, self._open = self._open, ""
-        return [Block(source, render(source))] if source.strip() else []
+        html = render(source)
+        return [Block(source, html)] if html else []
 
     @property
     def source(self) -> str:
@@ -85,7 +85,7 @@ class MarkdownStream:
     def tail(self) -> SafeString:
         """The open block, rendered as far as it has come."""
         if len(self._open) > TAIL_LIMIT:
-            return mark_safe(f"<pre>{html.escape(self._open)}</pre>")
+            return mark_safe(f"<pre>{escape(self._open)}</pre>")
         return render(self._open) if self._open else SafeString()
 
 

@@ -163,7 +163,6 @@ def test_a_document_shares_nothing_with_its_value(value: Any) -> None:
             {"_type": "timezone", "_value": [0, 32400, 0, "KST"]},
         ),
     ],
-    ids=repr,
 )
 def test_documents_look_like_this(value: Any, document: Any) -> None:
     """These stand in people's databases: a change here makes their history unreadable."""

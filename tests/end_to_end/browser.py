@@ -82,7 +82,8 @@ def watched_context(
         yield context
     finally:
         context.close()
-    assert watch.complaints == []
+    if watch.complaints:
+        raise AssertionError("the page complained: " + "; ".join(watch.complaints))
 
 
 class ChatPage:
@@ -99,9 +100,12 @@ class ChatPage:
         self.notice = page.locator("#turnlog-notice")
         self.status = page.locator("#turnlog-status")
 
+    def go(self) -> None:
+        self.page.goto(self._address)
+
     def open(self) -> ChatPage:
         """Go there and wait for the connection."""
-        self.page.goto(self._address)
+        self.go()
         self.expect_connection(re.compile("connected|thinking"))
         return self
 

@@ -66,6 +66,10 @@ class ScriptedModel:
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
+    def say(self, *parts: bytes) -> None:
+        """Answer the next requests with these bytes."""
+        self.script = lambda request: iter(parts)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[ScriptedModel]:
         thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))

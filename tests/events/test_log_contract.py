@@ -189,9 +189,7 @@ class Sequencing(TestCase):
             append(streams[stream], [said("x")] * size)
             if follow:
                 after = read_so_far[-1][0] if read_so_far else 0
-                read_so_far += [
-                    (e.position, e.stream_id, e.version) for e in read_all(after=after)
-                ]
+                read_so_far += [(e.position, e.stream_id, e.version) for e in read_all(after=after)]
         sequence()
         everything = [(e.position, e.stream_id, e.version) for e in read_all()]
         assert everything[: len(read_so_far)] == read_so_far

@@ -135,5 +135,3 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_2(
     with pytest.raises(CommandError, match="connection refused$") as caught:
         call_command("verify_log")
     assert caught.value.returncode == 2
-
-

@@ -31,7 +31,9 @@ COLUMNS = ("conversation_id", "version", "user_id", "actor_id", "turn_id", "crea
 def rows() -> list[Any]:
     """Everything but the ids, the content as its stored text."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT conversation_id, version, content FROM turnlog_message ORDER BY 1, 2")
+        cursor.execute(
+            "SELECT conversation_id, version, content FROM turnlog_message ORDER BY 1, 2"
+        )
         texts = cursor.fetchall()
     columns = ConversationMessage.objects.order_by("conversation_id", "version")
     return list(zip(columns.values_list(*COLUMNS), texts, strict=True))
@@ -220,6 +222,8 @@ def test_damage_is_found_and_repaired(conversation: Any, user: Any, damage: str)
 
 @pytest.mark.parametrize("name", ["rebuild_projections", "check_projections"])
 def test_an_unknown_projection_is_one_line_and_exit_code_2(name: str) -> None:
-    with pytest.raises(CommandError, match="unknown projection 'mesages'; known are: messages") as c:
+    with pytest.raises(
+        CommandError, match="unknown projection 'mesages'; known are: messages"
+    ) as c:
         call_command(name, "mesages")
     assert c.value.returncode == 2

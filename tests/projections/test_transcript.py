@@ -45,7 +45,9 @@ def test_every_way_a_turn_can_end_is_shown_with_the_persons_words(
 
 def test_a_late_answer_replaces_the_interruption(conversation: Any, user: Any) -> None:
     turn = conversation.start_turn("a", user=user)
-    conversation.fail_turn(turn.turn_id, "interrupted", tools_output_list=[{"tool": "t", "output": 1}])
+    conversation.fail_turn(
+        turn.turn_id, "interrupted", tools_output_list=[{"tool": "t", "output": 1}]
+    )
     tools = [{"tool": "t", "output": 1}, {"tool": "u", "output": 2}]
     conversation.record_turn("a", AIMessage("late"), tools, user=user, turn_id=turn.turn_id)
     [shown] = transcript(conversation, user).turns
@@ -77,9 +79,7 @@ def test_an_open_turn_is_always_among_what_is_new(conversation: Any, user: Any) 
     assert standings(conversation, user, after=turn.event.version + 1) == []
 
 
-def test_it_takes_two_queries(
-    conversation: Any, user: Any, django_assert_num_queries: Any
-) -> None:
+def test_it_takes_two_queries(conversation: Any, user: Any, django_assert_num_queries: Any) -> None:
     for _ in range(60):
         conversation.record_turn("a", AIMessage("b"), user=user)
     with django_assert_num_queries(2):

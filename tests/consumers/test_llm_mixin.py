@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.template import Engine
+from langchain_core.prompts import PromptTemplate
+
+from turnlog.consumers.mixins import LLMMixin
+from turnlog.core.errors import ConfigurationError
+from turnlog.core.specs import LLMModel
+
+
+class Tutor(LLMMixin):
+    llm_system_prompt_template = "{언어}로 대화합니다. {{그대로}}"
+
+    def get_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {"언어": "중국어", **kwargs}
+
+
+async def test_templates_are_filled_in() -> None:
+    assert await Tutor().aget_llm_system_prompt() == "중국어로 대화합니다. {그대로}"
+    tutor = Tutor()
+    tutor.llm_system_prompt_template = PromptTemplate.from_template("{언어}!")
+    assert await tutor.aget_llm_system_prompt() == "중국어!"
+    tutor.llm_system_prompt_template = Engine().from_string("{{ 언어 }}?")
+    assert await tutor.aget_llm_system_prompt() == "중국어?"
+    assert await LLMMixin().aget_llm_first_user_message() is None
+
+
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        ("{레벨}", r"Tutor: a template wants \{레벨\}, but .* gives 언어"),
+        (PromptTemplate.from_template("{레벨}"), "wants {레벨}"),
+        ("{", "stray brace"),
+        ("{언어.__class__}", "wants"),
+        (7, "found int"),
+    ],
+)
+async def test_a_template_that_cannot_be_filled_in_says_why(template: Any, sentence: str) -> None:
+    tutor = Tutor()
+    tutor.llm_system_prompt_template = template
+    with pytest.raises(ConfigurationError, match=sentence):
+        await tutor.aget_llm_system_prompt()
+
+
+async def test_the_prompt_may_stand_in_a_file(tmp_path: Path, settings: Any) -> None:
+    settings.BASE_DIR = tmp_path
+    (tmp_path / "prompt.txt").write_text("파일: {언어}", encoding="utf-8")
+    tutor = Tutor()
+    tutor.llm_system_prompt_path = "prompt.txt"
+    assert await tutor.aget_llm_system_prompt() == "파일: 중국어"
+    tutor.llm_system_prompt_path = "missing.txt"
+    with pytest.raises(ConfigurationError, match=r"missing\.txt cannot be read"):
+        await tutor.aget_llm_system_prompt()
+
+
+def test_the_model_is_what_the_attributes_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-environment")
+    tutor = Tutor()
+    tutor.llm_max_tokens = 10**6
+    llm: Any = tutor.get_llm()
+    assert llm.model_name == "gpt-4o"
+    assert llm.max_tokens == 16_384  # No more than the model can do.
+    assert llm.temperature == 1
+    assert llm.request_timeout == 60
+    assert llm.openai_api_key.get_secret_value() == "from-environment"
+    tutor.llm_model = "a-model-of-tomorrow"
+    tutor.llm_temperature = None
+    llm = tutor.get_llm()
+    assert llm.model_name == "a-model-of-tomorrow"
+    assert llm.max_tokens == 10**6
+    assert llm.temperature is None
+
+
+def test_settings_come_before_the_environment(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-environment")
+    settings.OPENAI_API_KEY = "from-settings"
+    assert Tutor().get_llm_openai_api_key() == "from-settings"
+    tutor = Tutor()
+    tutor.llm_openai_api_key = "from-attribute"
+    assert tutor.get_llm_openai_api_key() == "from-attribute"
+
+
+def test_another_providers_model_says_what_to_override() -> None:
+    tutor = Tutor()
+    tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_3_5_SONNET
+    with pytest.raises(ConfigurationError, match=r"override get_llm\(\).*langchain-anthropic"):
+        tutor.get_llm()

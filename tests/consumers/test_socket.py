@@ -1,0 +1,572 @@
+"""The socket of a chat, driven as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.routing import URLRouter
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import AnonymousUser
+from django.db import OperationalError
+from django.db.backends.signals import connection_created
+from django.urls import path
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.runnables.utils import AddableDict
+
+from tests.project.models_for_tests import ScriptedModel, tool_call
+from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer, running
+from turnlog.core.errors import ConfigurationError
+from turnlog.events import turns
+from turnlog.events.models import Event
+from turnlog.projections.models import ConversationMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def double(number: int) -> int:
+    """Twice a number."""
+    return 2 * number
+
+
+class Chat(AgentChatConsumer):
+    llm_system_prompt_template = "You are a {role}."
+    llm_model = "scripted"
+    tools = (double,)
+    model: ScriptedModel
+
+    def get_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {"role": "tutor"}
+
+    def get_llm(self) -> Any:
+        return self.model
+
+
+class Client:
+    """A JSON client of one chat."""
+
+    def __init__(
+        self, consumer: type[AgentChatConsumer], url: str, user: Any, **headers: str
+    ) -> None:
+        application = URLRouter(
+            [
+                path("ws/chat/<int:conversation_pk>/", consumer.as_asgi()),
+                path("ws/chat/", consumer.as_asgi()),
+            ]
+        )
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.communicator = WebsocketCommunicator(application, url, raw)
+        self.communicator.scope["user"] = user
+
+    async def __aenter__(self) -> Client:
+        connected, code = await self.communicator.connect(timeout=10)
+        assert connected, code
+        return self
+
+    async def __aexit__(self, *args: Any) -> None:
+        await self.communicator.disconnect(timeout=10)
+
+    async def refused(self) -> bool:
+        connected, _ = await self.communicator.connect(timeout=10)
+        return not connected
+
+    async def send(self, **fields: Any) -> None:
+        await self.communicator.send_to(text_data=json.dumps(fields))
+
+    async def frame(self) -> dict[str, Any]:
+        text = await self.communicator.receive_from(timeout=10)
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    async def until(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Frames up to and with the first that is wanted."""
+        frames = [await self.frame()]
+        while not wanted(frames[-1]):
+            frames.append(await self.frame())
+        return frames
+
+    async def until_ended(self) -> list[dict[str, Any]]:
+        return await self.until(lambda f: f.get("type") == "turn" and f["outcome"] != "open")
+
+
+def said(frames: list[dict[str, Any]]) -> str:
+    """What an assistant's frames add up to."""
+    text = ""
+    for frame in frames:
+        if frame.get("role") == "assistant":
+            text = frame["content"] if frame["mode"] == "overwrite" else text + frame["content"]
+    return text
+
+
+def chat(*replies: Any, **attributes: Any) -> type[Chat]:
+    model = ScriptedModel(replies=list(replies), seen=[], gates=attributes.pop("gates", {}))
+    return type("ThisChat", (Chat,), {"model": model, **attributes})
+
+
+def url(conversation: Any, query: str = "format=json") -> str:
+    return f"/ws/chat/{conversation.pk}/?{query}"
+
+
+def stored(conversation: Any) -> list[Event]:
+    return list(Event.objects.filter(stream_id=conversation.pk).order_by("version"))
+
+
+get_stored = sync_to_async(stored)
+
+
+async def test_a_turn_streams_and_is_recorded(conversation: Any, user: Any) -> None:
+    consumer = chat(["Let me see.", tool_call("double", {"number": 21})], ["It is ", "42."])
+    turn_id = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        hello = await client.frame()
+        assert (hello["type"], hello["max_length"]) == ("hello", 32_768)
+        await client.send(user_text="twice 21?", turn_id=turn_id)
+        frames = await client.until_ended()
+    assert frames[0] == {
+        "id": f"{turn_id}-human",
+        "role": "user",
+        "mode": "overwrite",
+        "content": "twice 21?",
+    }
+    assert said(frames) == "Let me see.\n\nIt is 42."
+    tools = [frame for frame in frames if frame.get("role") == "tool"]
+    assert tools[0]["name"] == "double"
+    assert (tools[-1]["status"], tools[-1]["content"]) == ("ok", "42")
+    assert frames[-1]["outcome"] == "completed"
+    events = await get_stored(conversation)
+    assert [event.type for event in events] == [
+        *("ConversationOpened", "TurnStarted", "MessageAppended"),
+        *("ToolOutputRecorded", "MessageAppended"),
+    ]
+    assert {str(event.turn_id) for event in events[1:]} == {turn_id}
+    assert events[1].data.model == "ScriptedModel"  # type: ignore[union-attr]
+    [system, human] = consumer.model.seen[0]
+    assert (system, human) == (SystemMessage("You are a tutor."), HumanMessage("twice 21?"))
+
+
+async def test_the_next_turn_is_given_what_was_said(conversation: Any, user: Any) -> None:
+    consumer = chat(["one", tool_call("double", {"number": 1})], ["!"], ["two"])
+    async with Client(consumer, url(conversation), user) as client:
+        for text in ("a", "b"):
+            await client.send(user_text=text)
+            await client.until_ended()
+    texts = [message.content for message in consumer.model.seen[-1]]
+    assert texts == ["You are a tutor.", "a", "one\n\n!", "b"]
+
+
+async def test_the_words_are_committed_before_the_model_is_called(
+    conversation: Any, user: Any
+) -> None:
+    at_the_call: list[list[str]] = []
+
+    class Watching(ScriptedModel):
+        async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+            at_the_call.append([event.type for event in await get_stored(conversation)])
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+    consumer = chat()
+    consumer.model = Watching(replies=[["ok"]])
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        await client.until_ended()
+    assert at_the_call == [["ConversationOpened", "TurnStarted"]]
+
+
+async def test_ping_is_answered_while_the_model_works_and_leaving_does_not_cancel(
+    conversation: Any, user: Any
+) -> None:
+    gate = asyncio.Event()
+    consumer = chat(["half ", "whole"], gates={1: gate})
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        await client.until(lambda frame: frame.get("content") == "half ")
+        await client.send(type="ping")
+        await client.until(lambda frame: frame.get("type") == "pong")
+    async with Client(consumer, url(conversation), user) as client:
+        frames = await client.until(lambda frame: frame.get("type") == "turn")
+        assert said(frames) == "half "  # It joins the turn where it is.
+        gate.set()
+        frames += await client.until_ended()
+        assert said(frames) == "half whole"
+    assert (await get_stored(conversation))[-1].type == "MessageAppended"
+
+
+async def test_a_second_tab_sees_the_same(conversation: Any, user: Any) -> None:
+    gate = asyncio.Event()
+    consumer = chat(["half ", "whole"], gates={1: gate})
+    async with (
+        Client(consumer, url(conversation), user) as one,
+        Client(consumer, url(conversation), user) as two,
+    ):
+        await one.send(user_text="hello")
+        first = await one.until(lambda frame: frame.get("content") == "half ")
+        gate.set()
+        first += await one.until_ended()
+        second = await two.until_ended()
+    assert said(first) == said(second) == "half whole"
+
+
+async def test_sending_twice_is_one_turn(conversation: Any, user: Any) -> None:
+    gate = asyncio.Event()
+    consumer = chat(["ok"], ["again"], gates={0: gate})
+    message = {"user_text": "hello", "turn_id": str(uuid.uuid4())}
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(**message)
+        await client.send(**message)
+        await client.until(lambda frame: frame.get("role") == "user")
+        gate.set()
+        await client.until_ended()
+        await client.send(**message)
+        await client.send(type="ping")
+        frames = await client.until(lambda frame: frame.get("type") == "pong")
+    assert len(frames) == 1
+    assert [e.type for e in await get_stored(conversation)].count("TurnStarted") == 1
+
+
+async def test_one_turn_at_a_time(conversation: Any, user: Any) -> None:
+    gate = asyncio.Event()
+    consumer = chat(["ok"], gates={0: gate})
+    second = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="first")
+        await client.until(lambda frame: frame.get("type") == "turn")
+        await client.send(user_text="second", turn_id=second)
+        notice = await client.frame()
+        gate.set()
+        await client.until_ended()
+    assert (notice["type"], notice["refused_turn_id"]) == ("notice", second)
+    assert "wait for it" in notice["content"]
+
+
+async def test_stop_records_what_was_said(conversation: Any, user: Any) -> None:
+    consumer = chat(["half", "never"], gates={1: asyncio.Event()})
+    turn_id = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.until(lambda frame: frame.get("content") == "half")
+        await client.send(type="stop", turn_id=str(uuid.uuid4()))  # Of another turn.
+        await client.send(type="stop", turn_id=turn_id)
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "cancelled"
+    failed = (await get_stored(conversation))[-1].data
+    assert failed.outcome == "cancelled"  # type: ignore[union-attr]
+    assert failed.produced["message"]["_value"]["content"] == "half"  # type: ignore[union-attr]
+
+
+async def test_a_failing_model_leaves_the_words_and_a_usable_socket(
+    conversation: Any, user: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    consumer = chat(["half", RuntimeError("secret detail")], ["fine"])
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="my own words")
+        frames = await client.until_ended()
+        assert frames[-1]["outcome"] == "failed"
+        assert frames[-1]["error"].startswith("The model could not answer. Your words are kept")
+        await client.send(user_text="again")
+        assert said(await client.until_ended()) == "fine"
+    failed = (await get_stored(conversation))[2]
+    assert failed.data.error["kind"] == "error"  # type: ignore[union-attr,index]
+    assert "RuntimeError at" in caplog.text
+    assert "secret detail" not in caplog.text
+    assert "my own words" not in caplog.text
+
+
+async def test_a_chat_that_is_not_set_up_keeps_the_words(conversation: Any, user: Any) -> None:
+    consumer = chat(llm_system_prompt_template="{nobody}")
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert "not set up correctly" in frames[-1]["error"]
+    events = await get_stored(conversation)
+    assert [event.type for event in events[1:]] == ["TurnStarted", "TurnFailed"]
+
+
+async def test_no_key_is_said_in_one_sentence(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Plain(ChatConsumer):
+        pass
+
+    async with Client(Plain, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert "did not accept this site's key, or there is none" in frames[-1]["error"]
+
+
+async def test_an_overridden_hook_that_records_nothing_is_noted(
+    conversation: Any, user: Any
+) -> None:
+    async def nothing(self: Any, *args: Any) -> None:
+        pass
+
+    consumer = chat(["ok"], on_conversation_complete=nothing)
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "unrecorded"
+    failed = (await get_stored(conversation))[-1].data
+    assert failed.produced["message"]["_value"]["content"] == "ok"  # type: ignore[union-attr]
+
+
+async def test_a_hook_that_raises_ends_the_turn_as_failed(conversation: Any, user: Any) -> None:
+    async def broken(self: Any, *args: Any) -> None:
+        raise ValueError("oops")
+
+    consumer = chat(["ok"], on_conversation_complete=broken)
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "failed"
+    assert (await get_stored(conversation))[-1].type == "TurnFailed"
+
+
+async def test_the_hook_is_given_the_tutorials_arguments(conversation: Any, user: Any) -> None:
+    given: list[Any] = []
+
+    class Hooked(Chat):
+        async def on_conversation_complete(
+            self, human_message: Any, ai_message: Any, tools_output_list: Any = None
+        ) -> None:
+            given.append((human_message, ai_message, tools_output_list))
+            await super().on_conversation_complete(human_message, ai_message, tools_output_list)
+
+    Hooked.model = ScriptedModel(replies=[[tool_call("double", {"number": 1})], ["ok"], ["b"]])
+    async with Client(Hooked, url(conversation), user) as client:
+        for text in ("a", "b"):
+            await client.send(user_text=text)
+            await client.until_ended()
+    human, answer, tools = given[0]
+    assert isinstance(human, HumanMessage)
+    assert isinstance(answer, AIMessage)
+    assert [type(tool) for tool in tools] == [AddableDict]
+    assert given[1][2] is None
+
+
+async def test_a_database_that_comes_back_gets_the_answer(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, tries = turns.record, []
+
+    def away_at_first(*args: Any, **kwargs: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("server closed the connection")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(turns, "record", away_at_first)
+    pauses: list[float] = []
+
+    async def no_pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(running.asyncio, "sleep", no_pause)
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "completed"
+    assert [0.5, 1.0] == [pause for pause in pauses if pause < 5]
+
+
+async def test_a_database_that_is_away_refuses_the_words_back(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("no route to host")
+
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        monkeypatch.setattr(turns, "start", away)
+        turn_id = str(uuid.uuid4())
+        await client.send(user_text="my own words", turn_id=turn_id)
+        notice = await client.frame()
+        assert notice["refused_turn_id"] == turn_id
+        assert "cannot be reached right now" in notice["content"]
+        monkeypatch.undo()
+        await client.send(user_text="again")
+        assert said(await client.until_ended()) == "ok"
+    assert "my own words" not in caplog.text
+
+
+async def test_without_a_conversation_it_chats_and_records_nothing(user: Any) -> None:
+    consumer = chat(["one"], ["two"])
+    async with Client(consumer, "/ws/chat/?format=json", user) as client:
+        for text, answer in (("a", "one"), ("b", "two")):
+            await client.send(user_text=text)
+            assert said(await client.until_ended()) == answer
+    assert [m.content for m in consumer.model.seen[1]] == ["You are a tutor.", "a", "one", "b"]
+    assert not await sync_to_async(Event.objects.exists)()
+
+
+async def test_an_empty_conversation_begins_by_itself_once(conversation: Any, user: Any) -> None:
+    consumer = chat(["welcome"], llm_first_user_message_template="Begin as a {role}.")
+    async with Client(consumer, url(conversation), user) as client:
+        frames = await client.until_ended()
+    assert [f["content"] for f in frames if f.get("role") == "user"] == ["Begin as a tutor."]
+    async with Client(consumer, url(conversation), user) as client:
+        frames = await client.until_ended()
+        assert said(frames) == "welcome"
+    assert len(consumer.model.seen) == 1
+
+
+async def test_the_first_message_can_be_kept_from_the_page(conversation: Any, user: Any) -> None:
+    consumer = chat(
+        ["welcome"], llm_first_user_message_template="Begin.", show_initial_prompt=False
+    )
+    for _ in range(2):
+        async with Client(consumer, url(conversation), user) as client:
+            frames = await client.until_ended()
+        assert [f for f in frames if f.get("role") == "user"] == []
+        assert said(frames) == "welcome"
+
+
+async def test_clearing_empties_an_open_page(conversation: Any, user: Any) -> None:
+    consumer = chat(["ok"])
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        await client.until_ended()
+        await conversation.aclear(by=user)
+        assert await client.frame() == {"type": "reset"}
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(type="ping")
+        frames = await client.until(lambda frame: frame.get("type") == "pong")
+    assert [frame["type"] for frame in frames if frame["type"] != "reset"] == ["hello", "pong"]
+    assert await sync_to_async(ConversationMessage.objects.count)() == 0
+
+
+async def test_a_client_that_comes_back_is_sent_what_it_missed(
+    conversation: Any, user: Any
+) -> None:
+    for text in ("a", "b", "c"):
+        await conversation.arecord_turn(text, AIMessage(text.upper()), user=user)
+    async with Client(chat(), url(conversation, "format=json&after=3"), user) as client:
+        frames = await client.until(lambda f: f.get("type") == "turn" and f["version"] == 7)
+    assert [f["content"] for f in frames if f.get("role") == "user"] == ["b", "c"]
+
+
+async def test_older_turns_come_on_request(conversation: Any, user: Any, settings: Any) -> None:
+    settings.TURNLOG = {"HISTORY_TURNS": 2}
+    for number in range(5):
+        await conversation.arecord_turn(str(number), AIMessage("ok"), user=user)
+    async with Client(chat(), url(conversation), user) as client:
+        frames = await client.until(lambda f: f.get("type") == "turn" and f["version"] == 11)
+        assert [f["content"] for f in frames if f.get("role") == "user"] == ["3", "4"]
+        [more] = [frame for frame in frames if frame.get("type") == "earlier"]
+        assert more["more"]
+        await client.send(type="earlier", before=more["before"])
+        page = await client.frame()
+        assert [m["content"] for m in page["messages"] if m.get("role") == "user"] == ["1", "2"]
+        await client.send(type="earlier", before=page["before"])
+        page = await client.frame()
+        assert [m["content"] for m in page["messages"] if m.get("role") == "user"] == ["0"]
+        assert not page["more"]
+
+
+@pytest.mark.parametrize("who", ["anonymous", "nobody", "another"])
+async def test_who_may_not_enter_is_refused_before_the_socket_is_accepted(
+    who: str, conversation: Any, django_user_model: Any
+) -> None:
+    another = await sync_to_async(django_user_model.objects.create_user)("another")
+    person = {"anonymous": AnonymousUser(), "nobody": None, "another": another}[who]
+    assert await Client(chat(), url(conversation), person).refused()
+
+
+async def test_an_unknown_conversation_is_refused_to_everybody(user: Any) -> None:
+    async def everybody(self: Any) -> bool:
+        return True
+
+    client = Client(chat(can_accept=everybody), "/ws/chat/99999/?format=json", user)
+    assert await client.refused()
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://testserver", True),
+        ("https://evil.example", False),
+        ("null", False),
+        ("https://friend.example:8443", True),
+    ],
+)
+async def test_only_our_own_pages_may_open_a_socket(
+    origin: str, allowed: bool, conversation: Any, user: Any, settings: Any
+) -> None:
+    settings.TURNLOG = {"ALLOWED_ORIGINS": ["https://friend.example:8443"]}
+    client = Client(chat(), url(conversation), user, origin=origin)
+    assert await client.refused() != allowed
+    if allowed:
+        await client.communicator.disconnect()
+
+
+async def test_a_user_who_was_deactivated_is_shown_out(conversation: Any, user: Any) -> None:
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        user.is_active = False
+        await sync_to_async(user.save)()
+        await client.send(user_text="hello")
+        closing = await client.communicator.receive_output(timeout=10)
+    assert (closing["type"], closing["code"]) == ("websocket.close", 4401)
+    assert await sync_to_async(Event.objects.count)() == 0
+
+
+async def test_bad_requests_are_answered_and_the_socket_stays(conversation: Any, user: Any) -> None:
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        for bad in ("{", "[]", '{"surprise": 1}', json.dumps({"user_text": "x" * 32_769})):
+            await client.communicator.send_to(text_data=bad)
+            assert (await client.frame())["type"] == "notice"
+        await client.communicator.send_to(bytes_data=b"\x00")
+        assert "Only text" in (await client.frame())["content"]
+        await client.send(user_text="hello")
+        assert said(await client.until_ended()) == "ok"
+
+
+async def test_the_page_gets_html_in_its_language(conversation: Any, user: Any) -> None:
+    await conversation.arecord_turn("<b>안녕</b>", AIMessage("**hi**"), user=user)
+    await conversation.astart_turn("lost", user=user)
+    client = Client(chat(), url(conversation, "lang=ko"), user)
+    async with client:
+        hello = await client.communicator.receive_from(timeout=10)
+        assert 'id="turnlog-config"' in hello
+        turn = await client.communicator.receive_from(timeout=10)
+        assert "&lt;b&gt;안녕&lt;/b&gt;" in turn
+        assert "<p><strong>hi</strong></p>" in turn
+        thinking = await client.communicator.receive_from(timeout=10)
+        assert "생각하는 중" in thinking
+
+
+async def test_opening_a_page_takes_four_queries_at_most(conversation: Any, user: Any) -> None:
+    """Beyond session and user; in whichever threads they are made."""
+    await conversation.arecord_turn("a", AIMessage("b"), user=user)
+    await conversation.astart_turn("open", user=user)
+    del user._turnlog_actor_id
+    statements: list[str] = []
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any, **kwargs: Any) -> None:
+        if count not in connection.execute_wrappers:
+            connection.execute_wrappers.append(count)
+
+    connection_created.connect(watch)
+    try:
+        async with Client(chat(), url(conversation), user) as client:
+            await client.until(lambda f: f.get("type") == "turn" and f["outcome"] == "open")
+    finally:
+        connection_created.disconnect(watch)
+    assert 3 <= len(statements) <= 4, statements
+
+
+def test_the_data_analyst_says_that_it_is_not_there_yet() -> None:
+    with pytest.raises(ConfigurationError, match="not available in this version"):
+        DataAnalystChatConsumer()
