@@ -54,6 +54,7 @@ class RunningTurn:
         self.actor_id = actor_id
         self.answer = Answer()
         self.outcome: str = "open"
+        self.ended = False
         self.failure: dict[str, str] | None = None
         self.stopped_as: Literal["cancelled", "interrupted"] = "cancelled"
         self.pieces: list[Piece] = []
@@ -73,7 +74,8 @@ class RunningTurn:
         return TurnView(
             id=str(self.turn_id),
             version=version,
-            outcome=self.outcome,
+            # What the log does not say yet is not told either.
+            outcome=self.outcome if self.ended else "open",
             human_text=human_text,
             show_human=show_human,
             at=at,
@@ -148,6 +150,7 @@ def enter(turn: RunningTurn) -> None:
 
 def leave(turn: RunningTurn) -> None:
     """The turn's end is in the log."""
+    turn.ended = True
     if _turns.get(turn.key) is turn:
         del _turns[turn.key]
     if turn.relay is not None:

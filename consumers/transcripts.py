@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..core import conf
 from ..core.asynchronous import in_database_thread
-from ..events.turns import close_abandoned
+from ..events.turns import close_abandoned, is_abandoned
 from ..projections.transcript import read_transcript
 from .running import RunningTurn, find
 from .turn_view import TurnView, view_of
@@ -44,12 +43,11 @@ class RecordedTranscript:
 
     recorded = True
 
-    def __init__(
-        self, stream_id: int, actor_id: uuid.UUID | None, *, show_initial_prompt: bool
-    ) -> None:
+    def __init__(self, stream_id: int, user: Any, *, show_initial_prompt: bool) -> None:
         self._stream_id = stream_id
-        self._actor_id = actor_id
+        self._user = user
         self._show_initial_prompt = show_initial_prompt
+        self._runner: str | None = None
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         return await in_database_thread(self._read)(after, before)
@@ -57,11 +55,14 @@ class RecordedTranscript:
     def _read(self, after: int, before: int | None) -> Page:
         transcript = read_transcript(
             self._stream_id,
-            self._actor_id,
+            self._user,
             after=after,
             before=before,
             limit=conf.get().history_turns,
         )
+        for turn in transcript.turns:
+            if turn.standing == "open":
+                self._runner = turn.metadata.get("runner")
         # Rendering Markdown takes its time too, and belongs in this thread.
         turns = [
             view_of(turn, show_initial_prompt=self._show_initial_prompt)
@@ -71,7 +72,10 @@ class RecordedTranscript:
         return Page(turns, transcript.head, transcript.cleared, transcript.more, first)
 
     async def close_abandoned(self) -> bool:
-        return bool(await in_database_thread(close_abandoned)(self._stream_id))
+        return await in_database_thread(self._close_abandoned)()
+
+    def _close_abandoned(self) -> bool:
+        return is_abandoned(self._runner) and bool(close_abandoned(self._stream_id))
 
     def keep(self, turn: RunningTurn) -> None:
         """It is in the log."""

@@ -41,7 +41,6 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
     follower: Follower
     key: Any = None
     """By which the running turn of this chat is found: the conversation's primary key, if any."""
-    actor_id: uuid.UUID | None = None
     listener: live.Listener | None = None
     _pump: asyncio.Task[None] | None = None
 
@@ -92,10 +91,9 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             self.transcripts = MemoryTranscript(self.key)
         else:
             self.key = conversation.pk
-            self.actor_id = await actor_id_of(self.get_user())
             self.transcripts = RecordedTranscript(
                 conversation.pk,
-                self.actor_id,
+                self.get_user(),
                 show_initial_prompt=self.get_show_initial_prompt(),
             )
             if self.channel_layer is not None:
@@ -159,13 +157,19 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             case Say(text, turn_id):
                 running.spawn(self._take_turn(text, turn_id))
             case Stop(turn_id):
-                turn = running.find(self.key)
-                if turn and turn.turn_id == turn_id and turn.actor_id == self.actor_id:
-                    turn.stop()
-                elif self.transcripts.recorded:
-                    await ask_to_stop(self.key, turn_id, self.actor_id)
+                await self._stop(turn_id)
             case Earlier(before):
                 await self.follower.earlier(before)
+
+    async def _stop(self, turn_id: uuid.UUID) -> None:
+        recorded = self.transcripts.recorded
+        mine = await actor_id_of(self.get_user()) if recorded else None
+        turn = running.find(self.key)
+        if turn is not None and turn.turn_id == turn_id:
+            if turn.actor_id == mine:
+                turn.stop()
+        elif recorded:
+            await ask_to_stop(self.key, turn_id, mine)
 
     async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
         translation.activate(self.language)

@@ -12,7 +12,9 @@ import os
 import platform
 import uuid
 from pathlib import Path
+from typing import Any
 
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..core import conf
@@ -42,13 +44,14 @@ def is_gone(runner_id: uuid.UUID) -> bool:
     """Whether the process that a turn names can no longer finish it."""
     if runner_id == _runner_id(os.getpid()):
         return False
-    runner = Runner.objects.filter(pk=runner_id).first()
+    silence = dt.timedelta(seconds=conf.get().runner_timeout)
+    silent = Q(heartbeat__lt=Now() - silence)
+    runner: Any = Runner.objects.annotate(silent=silent).filter(pk=runner_id).first()
     if runner is None:
         return True
     if runner.host == platform.node() and runner.boot == _boot() and runner.started:
         return _started(runner.pid) != runner.started
-    silence = dt.timedelta(seconds=conf.get().runner_timeout)
-    return Runner.objects.filter(pk=runner_id, heartbeat__lt=Now() - silence).exists()
+    return bool(runner.silent)
 
 
 @functools.cache

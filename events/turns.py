@@ -158,7 +158,7 @@ def close_abandoned(stream_id: int) -> list[Event]:
     """Close the stream's open turn as interrupted if its runner is gone; what was appended."""
     # Without a write lock first: on most visits there is nothing to close.
     opened = open_turn(stream_id)
-    if opened is None or not _is_abandoned(opened):
+    if opened is None or not is_abandoned(opened.meta.get("runner")):
         return []
 
     def decide(head: Head) -> Sequence[NewEvent]:
@@ -185,13 +185,13 @@ def _close_before(stream_id: int) -> list[NewEvent]:
     opened = open_turn(stream_id)
     if opened is None:
         return []
-    if not _is_abandoned(opened):
+    if not is_abandoned(opened.meta.get("runner")):
         raise TurnInProgress(stream_id, opened.turn_id)
     return [_interrupted(opened)]
 
 
-def _is_abandoned(started: Event) -> bool:
-    runner = started.meta.get("runner")
+def is_abandoned(runner: str | None) -> bool:
+    """Whether nobody will finish a turn whose metadata name this runner."""
     return runner is None or runners.is_gone(uuid.UUID(runner))
 
 

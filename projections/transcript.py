@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.db.models import Max, Q
+from django.db.models import Max, Q, Subquery
 
 from ..events.dialects import log_database
-from ..events.models import Event
+from ..events.models import Actor, Event
 from .messages import LISTED
 
 Standing = Literal[
@@ -55,13 +55,13 @@ class Transcript:
 
 def read_transcript(
     stream_id: int,
-    actor_id: uuid.UUID | None,
+    user: Any,
     *,
     after: int = 0,
     before: int | None = None,
     limit: int,
 ) -> Transcript:
-    """The last `limit` turns of one person since the conversation was last cleared.
+    """The last `limit` turns of one person (a guest's: None) since the conversation was cleared.
 
     Of them those that changed after version `after` and the open one, or those that began before
     version `before`. Two queries, three in a conversation that was cleared.
@@ -71,9 +71,7 @@ def read_transcript(
         head=Max("version"), cleared=Max("version", filter=Q(type="ConversationCleared"))
     )
     head, cleared = versions["head"] or 0, versions["cleared"] or 0
-    mine = stream.filter(
-        actor_id=actor_id, turn_id__isnull=False, version__gt=cleared, version__lte=head
-    )
+    mine = stream.filter(_by(user), turn_id__isnull=False, version__gt=cleared, version__lte=head)
     if before is not None:
         mine = mine.filter(version__lt=before)
     window = _EVENTS_PER_TURN * limit
@@ -90,6 +88,13 @@ def read_transcript(
             more = not reached or len(wanted) > limit
             return Transcript(wanted[-limit:], head, cleared, more)
         window *= 4
+
+
+def _by(user: Any) -> Q:
+    if user is None or not user.is_authenticated:
+        return Q(actor_id=None)
+    # Looked up in the same query; who has said nothing yet has no actor.
+    return Q(actor_id=Subquery(Actor.objects.filter(user_id=user.pk).values("id")))
 
 
 def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 
@@ -81,7 +82,5 @@ FIELDS = st.sampled_from(["type", "user_text", "turn_id", "before", "HEADERS"])
 
 @given(st.dictionaries(FIELDS, JSON | st.sampled_from(["ping", "stop", "earlier", ID])))
 def test_whatever_comes_is_a_request_or_a_bad_one(fields: dict[str, object]) -> None:
-    try:
+    with contextlib.suppress(BadRequest):  # Anything else is the test's failure.
         parse_request(json.dumps(fields), None)
-    except BadRequest as error:
-        assert str(error)

@@ -373,7 +373,7 @@ async def test_a_database_that_comes_back_gets_the_answer(
         await client.send(user_text="hello")
         frames = await client.until_ended()
     assert frames[-1]["outcome"] == "completed"
-    assert [0.5, 1.0] == [pause for pause in pauses if pause < 5]
+    assert [pause for pause in pauses if pause < 5] == [0.5, 1.0]
 
 
 async def test_a_database_that_is_away_refuses_the_words_back(

@@ -117,10 +117,10 @@ def test_a_failure_is_told_recorded_and_survived(
         frames = client.until_ended(turn_id)
         standing = frames[-1]
         assert standing["outcome"] == "failed"
+        assert text_of(frames, turn_id) == failure.partial
         assert standing["error"].startswith(failure.sentence)
         assert len(re.findall(r"[.!?](?: |$)", standing["error"])) <= 2
         assert API_KEY not in str(frames)
-        assert text_of(frames, turn_id) == failure.partial
         # Another one on the same socket, with another model server for those that have none.
         client.until_quiet()
         if failure.path == USUAL:

@@ -132,6 +132,6 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_2(
         raise OperationalError("connection refused\nis the server running?")
 
     monkeypatch.setattr(Verifier, "problems", away)
-    with pytest.raises(CommandError, match="connection refused$") as caught:
+    with pytest.raises(CommandError, match=r"connection refused$") as caught:
         call_command("verify_log")
     assert caught.value.returncode == 2

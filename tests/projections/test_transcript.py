@@ -11,15 +11,14 @@ from hypothesis.extra.django import TestCase
 from langchain_core.messages import AIMessage
 
 from turnlog.events.log import read
-from turnlog.events.models import Actor, Conversation
+from turnlog.events.models import Conversation
 from turnlog.projections.transcript import Transcript, fold_turns, read_transcript
 
 pytestmark = pytest.mark.django_db
 
 
 def transcript(conversation: Any, user: Any, **options: Any) -> Transcript:
-    actor = Actor.objects.id_of(user)
-    return read_transcript(conversation.pk, actor, **{"limit": 50, **options})
+    return read_transcript(conversation.pk, user, **{"limit": 50, **options})
 
 
 def standings(conversation: Any, user: Any, **options: Any) -> list[str]:
