@@ -48,8 +48,9 @@ def session_is_alive(scope: Any) -> bool:
         return False
     session = scope.get("session")
     key = getattr(session, "session_key", None)
+    # As it was when the socket was opened: Channels loads it once.
     if session is None or key is None or SESSION_KEY not in session:
-        return True  # Authenticated by other means than a session.
+        return True  # Logged in by other means than a session.
     store = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key)
     if str(store.get(SESSION_KEY)) != str(user.pk):
         return False

@@ -48,7 +48,7 @@ def problems(raw: Any) -> list[str]:
         if field is None:
             found.append(f"TURNLOG has an unknown key {key!r}; known are: {', '.join(known)}")
         elif isinstance(field.default, tuple):
-            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
                 found.append(f"TURNLOG[{key!r}] must be a list of strings, found {value!r}")
         elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             found.append(f"TURNLOG[{key!r}] must be a number above 0, found {value!r}")

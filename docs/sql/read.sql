@@ -12,7 +12,8 @@ SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."versi
        "turnlog_event"."hash"
   FROM "turnlog_event"
   WHERE ("turnlog_event"."stream_id" = 3
-    AND "turnlog_event"."actor_id" = '1348e87ba5114db591827e1048ef7584'
+    AND "turnlog_event"."actor_id" = (
+      SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1)
     AND "turnlog_event"."turn_id" IS NOT NULL
     AND "turnlog_event"."version" > 0
     AND "turnlog_event"."version" <= 6)

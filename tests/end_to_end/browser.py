@@ -30,7 +30,8 @@ addEventListener("DOMContentLoaded", () => {
     const now = [turn.dataset.outcome, turn.querySelector(".turnlog-answer")?.textContent.trim()];
     if (JSON.stringify(window.seen.at(-1)) !== JSON.stringify(now)) window.seen.push(now);
   };
-  new MutationObserver(note).observe(log, { childList: true, subtree: true, characterData: true, attributes: true });
+  const everything = { childList: true, subtree: true, characterData: true, attributes: true };
+  new MutationObserver(note).observe(log, everything);
   note();
 });
 """

@@ -67,8 +67,10 @@ def _reason(error: Exception) -> str:
 
 def _npm() -> list[str]:
     wheel = _wheel()
+    if wheel is None:
+        return ["npm"]
     # The wheel's bin/npm is a copy of what should be a link, and does not start.
-    return ["npm"] if wheel is None else [_node(), str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
+    return [_node(), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def _node() -> str:
@@ -118,7 +120,8 @@ class ModelServer:
 
     def refuse(self, to: str, status: int, message: str, kind: str = "error") -> None:
         """Answer whoever says `to` with an HTTP error."""
-        self._add({"userMessage": to}, {"error": {"message": message, "type": kind}, "status": status})
+        error = {"message": message, "type": kind}
+        self._add({"userMessage": to}, {"error": error, "status": status})
 
     def requests(self, containing: str) -> list[dict[str, Any]]:
         """The requests whose last user message holds some words, in order: `timestamp` in
@@ -149,10 +152,8 @@ def running_model_server(folder: Path) -> Iterator[ModelServer]:
     """aimock on a free port; gone afterwards."""
     package = install()
     fixtures = folder / "fixtures.json"
-    fixtures.write_text(
-        json.dumps({"fixtures": [{"match": {"userMessage": "첫 문장으로"}, "response": {"content": "您好！"}}]}),
-        encoding="utf-8",
-    )
+    opening = {"match": {"userMessage": "첫 문장으로"}, "response": {"content": "您好！"}}
+    fixtures.write_text(json.dumps({"fixtures": [opening]}), encoding="utf-8")
     port = free_port()
     log = folder / "aimock.log"
     with log.open("wb") as output:

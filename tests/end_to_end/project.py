@@ -114,15 +114,11 @@ class Project:
         )
 
     @contextlib.contextmanager
-    def server(
-        self, application: str = "mysite.asgi:application", **more: Any
-    ) -> Iterator[Server]:
+    def server(self, application: str = "mysite.asgi:application", **more: Any) -> Iterator[Server]:
         """A running server; gone afterwards."""
         self._servers += 1
         log = self.folder / f"server-{self._servers}.log"
-        server = Server(
-            application, environment(self.database.environment, self.model, more), log
-        )
+        server = Server(application, environment(self.database.environment, self.model, more), log)
         try:
             yield server.start()
         finally:

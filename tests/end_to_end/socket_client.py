@@ -40,7 +40,8 @@ class Chat:
             try:
                 text = self._socket.recv(timeout=max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise TimeoutError(f"it did not come within {seconds} s; came: {received}") from None
+                missing = f"it did not come within {seconds} s; came: {received}"
+                raise TimeoutError(missing) from None
             frame = json.loads(text)
             received.append(frame)
             self.frames.append(frame)

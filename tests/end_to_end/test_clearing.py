@@ -12,7 +12,7 @@ from .browser import chat_page
 from .database import Database, events_of, types_of
 from .model_server import ModelServer
 from .project import Project, Server
-from .socket_client import chat
+from .socket_client import Chat, chat
 
 BEFORE = ["ConversationOpened", "MessageAppended", "MessageAppended"]
 
@@ -130,7 +130,7 @@ def test_clearing_in_mid_answer_hides_that_turn_too(
     ]
 
 
-def wait_for_the_end_of(turn_id: str, database: Database, room: int, client) -> None:  # type: ignore[no-untyped-def]
+def wait_for_the_end_of(turn_id: str, database: Database, room: int, client: Chat) -> None:
     """The hidden turn says nothing more on the socket: ask the log, a pong between each time."""
     for _ in range(2000):
         if "MessageAppended" in types_of(events_of(database, room, turn_id)):

@@ -29,7 +29,7 @@ WORDS = {
         "placeholder": "메시지를 입력하세요",
         "send": "보내기",
         "status": "답변이 끝났습니다.",
-        "failure": "모델 서버가 이 모델이나 주소를 모릅니다.",
+        "failure": "모델 서버가 이 모델이나 주소를 알지 못합니다.",
     },
 }
 PHONE = {"width": 375, "height": 740}
@@ -56,7 +56,8 @@ def test_on_a_phone_nothing_sticks_out_and_everything_is_in_one_language(
     scheme: str,
 ) -> None:
     said, failing = words(), words()
-    model_server.call_tool(said, "look_up_price", {"name": "拿铁" * 60}, then="A `" + "x" * 90 + "`.")
+    long = "拿铁" * 60
+    model_server.call_tool(said, "look_up_price", {"name": long}, then=f"A `{'x' * 90}`.")
     model_server.refuse(failing, 404, "no such model")
     expected = WORDS[locale]
     with chat_page(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from .project import Project, Server
 from .scripted_model import ScriptedModel, delta
 from .socket_client import chat, text_of
 
+Prepare = Callable[[ModelServer, ScriptedModel, str], None]
 USUAL, UNREACHABLE, IMPATIENT, SCRIPTED = (
     *("/ws/example/chat/{}/", "/ws/unreachable/{}/", "/ws/impatient/{}/", "/ws/scripted/{}/"),
 )
@@ -28,18 +30,19 @@ STALLING = {"ttftMs": 0, "interChunkDelaysMs": [10, 3000, 3000], "totalDurationM
 class Failure:
     """A way to fail: how the model server is told, and what the person is told."""
 
-    prepare: Callable[[ModelServer, ScriptedModel, str], None]
+    prepare: Prepare
     sentence: str
     path: str = USUAL
     partial: str = ""
 
 
-def refused_with(status: int, message: str) -> Callable[[ModelServer, ScriptedModel, str], None]:
+def refused_with(status: int, message: str) -> Prepare:
     return lambda aimock, scripted, said: aimock.refuse(said, status, message.format(said=said))
 
 
-def answering(**more: object) -> Callable[[ModelServer, ScriptedModel, str], None]:
-    return lambda aimock, scripted, said: aimock.answer(said, SECRET_ANSWER + " and the rest", **more)  # type: ignore[arg-type]
+def answering(**more: Any) -> Prepare:
+    text = f"{SECRET_ANSWER} and the rest"
+    return lambda aimock, scripted, said: aimock.answer(said, text, **more)
 
 
 def broken_json(aimock: ModelServer, scripted: ScriptedModel, said: str) -> None:
@@ -76,9 +79,7 @@ FAILURES = {
     "nothing listening": Failure(
         lambda aimock, scripted, said: None, "The model cannot be reached right now.", UNREACHABLE
     ),
-    "timeout": Failure(
-        answering(pace=3000), "The model took too long to answer.", IMPATIENT
-    ),
+    "timeout": Failure(answering(pace=3000), "The model took too long to answer.", IMPATIENT),
     "timeout in mid-stream": Failure(
         answering(chunk=len(SECRET_ANSWER), recordedTimings=STALLING),
         "The model took too long to answer.",

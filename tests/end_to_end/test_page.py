@@ -30,10 +30,12 @@ def page(
 
 
 def test_the_watch_notices_violations_and_errors(browser: Browser, server: Server) -> None:
-    with (
-        pytest.raises(AssertionError, match=r"(?s)Content Security Policy.*uncaught: on purpose"),
-        watched_context(browser, None) as context,
-    ):
+    with pytest.raises(AssertionError, match="(?s)Content Security Policy.*uncaught: on purpose"):
+        misbehave(browser, server)
+
+
+def misbehave(browser: Browser, server: Server) -> None:
+    with watched_context(browser, None) as context:
         page = context.new_page()
         page.goto(f"{server.url}/accounts/login/")
         with page.expect_event("pageerror"):
@@ -204,10 +206,9 @@ def test_markup_of_a_model_is_shown_and_not_obeyed(
 ) -> None:
     said = words()
     model_server.answer(
-        said, 'Look: <img src=x onerror=alert(1)> <b hx-get="/admin/">bold</b> [x](javascript:alert(1))'
+        said,
+        'Look: <img src=x onerror=alert(1)> <b hx-get="/admin/">bold</b> [x](javascript:alert(1))',
     )
     page.say(said)
     page.expect_last("completed", said, re.compile("<img src=x onerror"))
     expect(answer_of(page.last).locator("img, b, [hx-get], a[href^=javascript]")).to_have_count(0)
-
-

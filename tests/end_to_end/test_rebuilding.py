@@ -78,7 +78,8 @@ def test_a_changed_row_is_found_and_rebuilt(
 ) -> None:
     before = messages(database)
     database.rows(
-        f"UPDATE turnlog_message SET version = 1000 WHERE conversation_id = {lived_in} AND version = 3"
+        "UPDATE turnlog_message SET version = 1000"
+        f" WHERE conversation_id = {lived_in} AND version = 3"
     )
     assert project.manage("check_projections", "--conversation", str(lived_in)).returncode == 1
     done = project.manage("rebuild_projections", "--conversation", str(lived_in))
@@ -88,7 +89,7 @@ def test_a_changed_row_is_found_and_rebuilt(
 
 def test_the_log_itself_refuses_to_be_changed(database: Database, lived_in: int) -> None:
     count = database.rows("SELECT COUNT(*) FROM turnlog_event")
-    for statement in ("DELETE FROM turnlog_event", "UPDATE turnlog_event SET version = version + 1"):
+    for statement in ("DELETE FROM turnlog_event", "UPDATE turnlog_event SET version = 99"):
         with pytest.raises(Exception, match="append-only"):
             database.rows(statement)
     assert database.rows("SELECT COUNT(*) FROM turnlog_event") == count

@@ -45,7 +45,8 @@ def test_a_turn_that_runs_in_one_is_refused_by_the_other(
         refused = there.say(too_early)
         notice = there.until(is_notice)[-1]
         here.until_ended(turn_id)
-        there.until_ended(turn_id)
+        # Who was told to wait is also told when the waiting is over.
+        there.until_ended(turn_id, seconds=10)
         later_id = there.say(later)
         there.until_ended(later_id)
     assert notice["refused_turn_id"] == refused

@@ -24,7 +24,8 @@ from rooms import GREETING, GREETING_ANSWER, ROOMS, SHOWCASE  # noqa: E402
 
 call_command("migrate", verbosity=0)
 
-people = {name: get_user_model().objects.create_user(name, password=name) for name in ("ada", "bob")}
+users = get_user_model().objects
+people = {name: users.create_user(name, password=name) for name in ("ada", "bob")}
 
 for number in range(1, ROOMS + 1):
     room = LLMChatRoom.objects.create()

@@ -5,7 +5,8 @@ GREETING = "Good morning!"
 GREETING_ANSWER = "您好！请问您要喝点什么？"
 SHOWCASE = (
     "Show me everything, "
-    + "https://example.org/" + "a-very-long-path/" * 12
+    + "https://example.org/"
+    + "a-very-long-path/" * 12
     + " <b onclick=alert(1)>not bold</b>",
     """# A heading
 

@@ -1,0 +1,117 @@
+"""A turn that another process answers, over a channel layer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import uuid
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+
+from turnlog.consumers import live, relay
+from turnlog.consumers.agent import TextDelta, ToolStarted
+from turnlog.consumers.follower import Follower
+from turnlog.consumers.frames import HtmlEncoder
+from turnlog.consumers.running import RunningTurn
+from turnlog.consumers.transcripts import Page
+from turnlog.consumers.turn_view import TurnView
+
+TURN = uuid.uuid4()
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> InMemoryChannelLayer:
+    layer = InMemoryChannelLayer()
+    monkeypatch.setattr(relay, "shared_layer", lambda: layer)
+    return layer
+
+
+def running_turn() -> RunningTurn:
+    return RunningTurn(
+        7,
+        TURN,
+        actor_id=None,
+        version=2,
+        human_text="hello",
+        show_human=True,
+        at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )
+
+
+async def test_others_are_told_everything_each_time_and_can_ask_to_stop(
+    layer: InMemoryChannelLayer,
+) -> None:
+    turn = running_turn()
+    listening = await layer.new_channel()
+    await layer.group_add(live.group_of(7), listening)
+    turn.task = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]
+    telling = asyncio.create_task(relay.relay(turn))
+    first = await layer.receive(listening)
+    assert (first["type"], first["turn_id"], first["text"]) == ("turnlog.progress", str(TURN), "")
+    turn.follow(ToolStarted(0, "clock", {}))
+    turn.follow(TextDelta("Half *an*"))
+    turn.flush()
+    second = await layer.receive(listening)
+    json.dumps(second)  # Any transport can carry it.
+    assert second["text"] == "Half *an*"
+    assert "<em>an</em>" in second["tail"]
+    assert second["pieces"][0]["name"] == "clock"
+    await relay.ask_to_stop(7, uuid.uuid4(), None)
+    await relay.ask_to_stop(7, TURN, uuid.uuid4())
+    await relay.ask_to_stop(7, TURN, None)
+    with pytest.raises(asyncio.CancelledError):
+        await turn.task
+    telling.cancel()
+    await asyncio.wait([telling])
+
+
+async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
+    opened = TurnView(str(TURN), 2, "open", "hello", True, None)
+    page = Page([opened], 2, 0, False, 2)
+    sent: list[str] = []
+    arrived = asyncio.Event()
+
+    class Transcript:
+        recorded = True
+
+        async def read(self, **options: Any) -> Page:
+            return page
+
+        async def close_abandoned(self) -> bool:
+            return False
+
+    async def send(frames: list[str]) -> None:
+        sent.extend(frames)
+        arrived.set()
+
+    async def never() -> None:
+        raise AssertionError("the conversation is not empty")
+
+    listener = live.Listener(7)
+    follower = Follower(
+        key=7,
+        after=0,
+        transcripts=Transcript(),  # type: ignore[arg-type]
+        encoder=HtmlEncoder(),
+        listener=listener,
+        send=send,
+        when_empty=never,
+    )
+    following = asyncio.create_task(follower.run())
+    await arrived.wait()
+    arrived.clear()
+    told = {"turn_id": str(TURN), "pieces": [{"kind": "block", "html": "<p>a</p>\n"}]}
+    follower.hear({**told, "turn_id": "of another turn", "tail": "", "text": "x"})
+    follower.hear({**told, "tail": "<p>b</p>", "text": "a\n\nb"})
+    listener.wake(log_changed=False)
+    while "<p>b</p>" not in "".join(sent):
+        await arrived.wait()
+        arrived.clear()
+    assert "<p>a</p>" in sent[-1]
+    assert "&lt;" not in sent[-1]
+    following.cancel()
+    await asyncio.wait([following])
+    listener.close()

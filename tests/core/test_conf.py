@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+from turnlog.core import conf
+from turnlog.core.errors import ConfigurationError
+
+
+def test_defaults(settings: Any) -> None:
+    assert conf.get() == conf.Settings()
+    settings.TURNLOG = {"MAX_MESSAGE_LENGTH": 10, "ALLOWED_ORIGINS": ["https://a.example"]}
+    assert conf.get().max_message_length == 10
+    assert conf.get().allowed_origins == ("https://a.example",)
+    assert conf.get().history_turns == conf.Settings().history_turns
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ([], "must be a dictionary, found list"),
+        ({"MAX_LENGHT": 1}, "unknown key 'MAX_LENGHT'; known are: MAX_MESSAGE_LENGTH"),
+        ({"MAX_MESSAGE_LENGTH": "1"}, "must be a number above 0, found '1'"),
+        ({"MAX_MESSAGE_LENGTH": 0}, "must be a number above 0"),
+        ({"MAX_MESSAGE_LENGTH": True}, "must be a number above 0"),
+        ({"HISTORY_TURNS": 1.5}, "must be a whole number"),
+        ({"ALLOWED_ORIGINS": "https://a.example"}, "must be a list of strings"),
+        ({"ALLOWED_ORIGINS": 7}, "must be a list of strings"),
+    ],
+)
+def test_what_is_wrong_is_said_by_a_check_and_by_an_error(
+    settings: Any, value: Any, sentence: str
+) -> None:
+    settings.TURNLOG = value
+    [error] = [message for message in run_checks() if message.id == "turnlog.E001"]
+    assert sentence in error.msg
+    with pytest.raises(ConfigurationError, match="TURNLOG"):
+        conf.get()
+
+
+def test_a_database_that_is_not_supported_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import connections
+
+    from turnlog.core.checks import check_database
+
+    assert check_database(None, databases=["default"]) == []
+    monkeypatch.setattr(type(connections["default"]), "vendor", "oracle")
+    [error] = check_database(None, databases=["default"])
+    assert "PostgreSQL or SQLite, but database 'default' is oracle" in error.msg

@@ -1,0 +1,71 @@
+"""The admin: readable, searchable, and read-only where nothing may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def recorded(conversation: Any, user: Any) -> Any:
+    outputs = [{"tool": "clock", "output": 12}]
+    conversation.record_turn("안녕 <b>", AIMessage("반가워요"), outputs, user=user)
+    return conversation
+
+
+MESSAGES = "/admin/turnlog_projections/conversationmessage/"
+EVENTS = "/admin/turnlog_events/event/"
+CONVERSATIONS = "/admin/turnlog_events/conversation/"
+
+
+def page(client: Any, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200
+    text: str = response.content.decode()
+    return text
+
+
+def test_messages_are_readable_and_searchable(admin_client: Any, recorded: Any) -> None:
+    text = page(admin_client, MESSAGES)
+    assert "안녕 &lt;b&gt;" in text
+    assert "clock: 12" in text
+    found = page(admin_client, MESSAGES + "?q=반가워")
+    assert "반가워요" in found
+    assert "안녕" not in found.partition("result_list")[2]
+    assert "반가워요" in page(admin_client, MESSAGES + "?q=ada")
+
+
+def test_messages_and_events_are_read_only(admin_client: Any, recorded: Any) -> None:
+    message = recorded.messages.first()
+    for url in (f"{MESSAGES}{message.pk}/", f"{EVENTS}{_event_pk()}/"):
+        text = page(admin_client, url + "change/")
+        assert 'name="_save"' not in text
+        assert admin_client.post(url + "delete/", {"post": "yes"}).status_code == 403
+    for url in (MESSAGES, EVENTS):
+        assert admin_client.get(url + "add/").status_code == 403
+
+
+def _event_pk() -> int:
+    from turnlog.events.models import Event
+
+    return Event.objects.get(version=2).pk
+
+
+def test_events_show_what_was_stored(admin_client: Any, recorded: Any) -> None:
+    listed = page(admin_client, f"{EVENTS}?stream_id={recorded.pk}")
+    assert "ToolOutputRecorded" in listed
+    shown = page(admin_client, f"{EVENTS}{_event_pk()}/change/")
+    assert "HumanMessage" in shown
+    assert "안녕 &lt;b&gt;" in shown
+
+
+def test_conversations_are_searchable_and_never_deleted(admin_client: Any, recorded: Any) -> None:
+    assert "Ordering coffee" in page(admin_client, CONVERSATIONS + "?q=coffee")
+    assert "Ordering coffee" not in page(admin_client, CONVERSATIONS + "?q=tea")
+    url = f"{CONVERSATIONS}{recorded.pk}/"
+    assert "Ordering coffee" in page(admin_client, url + "change/")
+    assert admin_client.post(url + "delete/", {"post": "yes"}).status_code == 403

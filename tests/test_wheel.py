@@ -1,0 +1,166 @@
+"""The wheel, installed into an empty environment: one package, complete, and the tutorial runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow_once
+
+ROOT = Path(__file__).parent.parent
+
+# What the installed tree must hold beside modules: one of each kind and room.
+BROUGHT_ALONG = [
+    "turnlog/consumers/templates/turnlog/chat_room_ws.html",
+    "turnlog/consumers/templates/turnlog/frames/turn.html",
+    "turnlog/consumers/static/turnlog/turnlog.css",
+    "turnlog/consumers/static/turnlog/main.js",
+    "turnlog/consumers/locale/ko/LC_MESSAGES/django.mo",
+    "turnlog/events/locale/ko/LC_MESSAGES/django.mo",
+    "turnlog/events/migrations/0001_initial.py",
+    "turnlog/events/sql/postgresql.sql",
+    "turnlog/events/sql/sqlite.sql",
+    "turnlog/events/management/commands/verify_log.py",
+    "turnlog/projections/migrations/0001_initial.py",
+    "turnlog/projections/management/commands/rebuild_projections.py",
+    "turnlog/core/py.typed",
+    "turnlog/models.py",
+]
+
+TRY_OUT = """
+import json, pathlib
+import django
+django.setup()
+from django.core.management import get_commands
+from django.contrib.staticfiles import finders
+from django.template.loader import get_template
+from django.test import Client
+from django.contrib.auth import get_user_model
+from django.utils import translation
+from example.models import LLMChatRoom
+from turnlog.consumers import reverse_ws
+import turnlog
+
+client = Client(SERVER_NAME="localhost")
+anonymous = client.get("/example/chat/7/").status_code
+client.force_login(get_user_model().objects.get(username="demo"))
+page = client.get("/example/chat/7/")
+room = LLMChatRoom.objects.get(pk=7)
+with translation.override("ko"):
+    korean = translation.gettext("Write a message")
+print(json.dumps({
+    "from": str(pathlib.Path(turnlog.__file__).parent),
+    "anonymous": anonymous,
+    "page": page.status_code,
+    "ws_url": f"/ws/example/chat/{room.conversation.pk}/" in page.content.decode(),
+    "reversed": reverse_ws("language-tutor-chat", conversation_pk=3),
+    "commands": sorted(n for n, app in get_commands().items() if app.startswith("turnlog.")),
+    "htmx": finders.find("django_htmx/htmx-2.min.js") is not None,
+    "css": finders.find("turnlog/turnlog.css") is not None,
+    "korean": korean,
+    "messages": room.conversation.messages.count(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # From a copy: setuptools leaves a build folder where it works.
+    source = folder / "source"
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=shutil.ignore_patterns(
+            ".*", "node_modules", "build", "dist", "*.egg-info", "_build"
+        ),
+    )
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source))
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "TURNLOG_"))}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_nothing_but_turnlog_is_in_it(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names} == {
+        "turnlog",
+        "django_turnlog-0.1.0.dist-info",
+    }
+    assert set(BROUGHT_ALONG) <= set(names)
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".po~")]
+
+
+def test_every_module_of_the_checkout_is_in_it(wheel: Path) -> None:
+    """A new subpackage must be added to pyproject.toml by hand."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for room in ("core", "events", "projections", "consumers"):
+        for path in (ROOT / room).rglob("*.py"):
+            place = path.relative_to(ROOT).as_posix()
+            place = (
+                place.removeprefix("consumers/turnlog/") if "consumers/turnlog/" in place else place
+            )
+            assert f"turnlog/{place}" in names
+
+
+def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = str(environment / "bin" / "python")
+    before = _importable(python)
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[demo]")
+    new = _importable(python) - before
+    assert "turnlog" in new
+    assert not new & {"core", "events", "projections", "consumers", "tests", "docs"}
+
+    tutorial = tmp_path / "tutorial"
+    ignored = shutil.ignore_patterns("db.sqlite3*", "__pycache__")
+    shutil.copytree(ROOT / "docs" / "tutorial", tutorial, ignore=ignored)
+    for command in ("check", "migrate", "seed_demo", "verify_log", "check_projections"):
+        run(python, "manage.py", command, cwd=tutorial, SQL_LOG="INFO")
+    found = json.loads(
+        run(
+            *(python, "-c", TRY_OUT),
+            cwd=tutorial,
+            DJANGO_SETTINGS_MODULE="mysite.settings",
+            SQL_LOG="INFO",
+        )
+    )
+    assert Path(found.pop("from")).is_relative_to(environment)
+    assert found == {
+        "anonymous": 302,
+        "page": 200,
+        "ws_url": True,
+        "reversed": "/ws/example/chat/3/",
+        "commands": ["check_projections", "rebuild_projections", "verify_log"],
+        "htmx": True,
+        "css": True,
+        "korean": "메시지를 입력하세요",
+        "messages": 0,
+    }
+
+
+def _importable(python: str) -> set[str]:
+    script = "import json, pkgutil; print(json.dumps([m.name for m in pkgutil.iter_modules()]))"
+    return set(json.loads(run(python, "-c", script)))
