@@ -53,8 +53,9 @@ class Dialect(Protocol):
     def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
         """Join the stream's writers; (version, hash, recorded_at, last type of the turn)."""
 
-    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
-        """Insert a batch of one stream, and the row that says it has no positions yet."""
+    def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
+        """Insert a batch of one stream, the row that says it has no positions yet, and what the
+        inline projections make of it (see `hooks.InlineProjection.insert`)."""
 
     def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
         """Keep writers of these streams out until the transaction ends."""
@@ -88,11 +89,11 @@ class PostgreSQL:
         )
         return cursor.fetchone()[:4]
 
-    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
+    def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         first, last = events[0], events[-1]
         parameters = [getattr(event, name) for event in events for name in EVENT_COLUMNS]
         cursor.execute(
-            _insert_with_pending(len(events)),
+            _insert_at_once(len(events), tuple(follow)),
             [*parameters, first.stream_id, first.version, last.version],
         )
 
@@ -127,7 +128,7 @@ class SQLite:
             recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.
         return version, hash_, recorded_at, state
 
-    def insert(self, cursor: Any, events: Sequence[Event]) -> None:
+    def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         # The fields know how SQLite stores a datetime and a UUID; the raw driver does not.
         adapters = [
             (name, cast("Field[Any, Any]", Event._meta.get_field(name)).get_db_prep_value)
@@ -144,8 +145,10 @@ class SQLite:
         )
         cursor.execute(
             "INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)",
-            [events[0].stream_id, events[0].version, events[-1].version],
+            place := [events[0].stream_id, events[0].version, events[-1].version],
         )
+        for statement in follow:
+            cursor.execute(statement.format(events=_BATCH), place)
 
     def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
         _become_writer(cursor)
@@ -186,11 +189,16 @@ def _insert_events(count: int) -> str:
     return f"INSERT INTO turnlog_event ({columns}) VALUES " + ", ".join([row] * count)
 
 
+_BATCH = "(SELECT * FROM turnlog_event WHERE stream_id = %s AND version BETWEEN %s AND %s)"
+
+
 @cache
-def _insert_with_pending(count: int) -> str:
+def _insert_at_once(count: int, follow: tuple[str, ...]) -> str:
     # One statement, one round trip.
+    steps = [f"batch AS ({_insert_events(count)} RETURNING *)"]
+    steps += [f"follow{n} AS ({sql.format(events='batch')})" for n, sql in enumerate(follow)]
     return (
-        f"WITH events AS ({_insert_events(count)})"
+        f"WITH {', '.join(steps)}"
         " INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)"
     )
 

@@ -6,13 +6,26 @@ Imports run downwards only; calls upwards go through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .models import Event
 
-inline_projections: list[Callable[[Sequence[Event]], None]] = []
-"""Called with each batch inside the append's own transaction: all or nothing."""
+
+class InlineProjection(Protocol):
+    """A read model that follows each batch inside the append's own transaction."""
+
+    insert: str
+    """`INSERT INTO ... SELECT ... FROM {events} e ...`, where {events} is a relation with the
+    columns of turnlog_event; empty for none. PostgreSQL runs it within the statement that appends
+    the batch, so it sees the log as it was before."""
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """What else a batch means, once it is inserted."""
+
+
+inline_projections: list[InlineProjection] = []
+"""All or nothing with the append."""
 
 after_commit: list[Callable[[int, int], None]] = []
 """Called with (stream_id, version of the new head) once a batch is committed."""

@@ -80,11 +80,17 @@ def append_decided(
     """
     using = log_database()
     head = _Tried(-1, -1)
-    for _ in range(MAX_TRIES):
+    for number in range(MAX_TRIES):
         try:
             # Nested in somebody's transaction this is a savepoint; outermost, the transaction
             # itself, so that a lost race begins with a fresh snapshot.
             with transaction.atomic(using=using):
+                if number:
+                    # Who has lost once waits for the others and keeps them out: it would go on
+                    # losing where many write. A statement of its own, for the head must be read
+                    # after the wait.
+                    with connections[using].cursor() as cursor:
+                        dialect_of(connections[using]).lock_streams(cursor, [stream_id])
                 return _try_append(stream_id, decide, turn_id, using, head)
         except IntegrityError:
             actual = _current_version(stream_id, using)
@@ -115,9 +121,10 @@ def _try_append(
         if head.version == 0 and not isinstance(offered[0].data, ConversationOpened):
             offered = [_opening(stream_id, using), *offered]
         events = _stored(stream_id, head, offered)
-        dialect.insert(cursor, events)
-    for apply in hooks.inline_projections:
-        apply(events)
+        follow = [projection.insert for projection in hooks.inline_projections]
+        dialect.insert(cursor, events, list(filter(None, follow)))
+    for projection in hooks.inline_projections:
+        projection.apply(events)
     if hooks.after_commit:
         version = events[-1].version
         # Robust: the batch is committed, whatever those who are told make of it.

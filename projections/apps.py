@@ -11,4 +11,4 @@ class ProjectionsConfig(AppConfig):
         from ..events import hooks
         from .registry import PROJECTIONS
 
-        hooks.inline_projections.extend(projection.apply for projection in PROJECTIONS.values())
+        hooks.inline_projections.extend(PROJECTIONS.values())

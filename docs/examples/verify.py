@@ -27,4 +27,4 @@ for line in sys.stdin:
         sys.exit(f"conversation {e['stream_id']}, version {e['version']}: the chain is broken")
     heads[e["stream_id"]] = e["version"], hash_
 for stream_id, (version, hash_) in heads.items():
-    print(f"conversation {stream_id}: {version} events, head {hash_.hex()}")
+    sys.stdout.write(f"conversation {stream_id}: {version} events, head {hash_.hex()}\n")

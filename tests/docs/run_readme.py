@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import django
-
-django.setup()
-
 from asgiref.sync import async_to_sync
-from channels.routing import URLRouter
-from channels.testing import WebsocketCommunicator
-from django.contrib.auth import get_user_model
-from django.test import RequestFactory
-from example.offline_tutor import OfflineTutor
-from run_blocks import run
-
-from turnlog.models import ConversationMessage
 
 
 def main(readme: Path) -> None:
+    from channels.routing import URLRouter
+    from django.contrib.auth import get_user_model
+    from django.test import RequestFactory
+    from example.offline_tutor import OfflineTutor
+    from run_blocks import run
+
+    from turnlog.models import ConversationMessage
+
     code: dict[str, Any] = run(readme)
     consumer, view = code["LanguageTutorChatConsumer"], code["language_tutor_chat"]
     consumer.get_llm = lambda self: OfflineTutor()
@@ -37,10 +34,12 @@ def main(readme: Path) -> None:
 
     async_to_sync(say)(URLRouter(code["websocket_urlpatterns"]), conversation.pk, user)
     said = ConversationMessage.objects.get_histories(conversation, user)
-    print(json.dumps([message.type for message in said]))
+    sys.stdout.write(json.dumps([message.type for message in said]))
 
 
 async def say(application: Any, conversation_pk: int, user: Any) -> None:
+    from channels.testing import WebsocketCommunicator
+
     chat = WebsocketCommunicator(application, f"/ws/chat/{conversation_pk}/?format=json")
     chat.scope["user"] = user
     connected, _ = await chat.connect()
@@ -57,4 +56,5 @@ async def say(application: Any, conversation_pk: int, user: Any) -> None:
 
 
 if __name__ == "__main__":
+    django.setup()
     main(Path(sys.argv[1]))

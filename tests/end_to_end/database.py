@@ -63,7 +63,7 @@ class Postgresql:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._connect(self._name) as connection:
-            cursor = connection.execute(query)  # type: ignore[arg-type]
+            cursor = connection.execute(query)
             return cursor.fetchall() if cursor.description else []
 
     def copy(self, name: str) -> Postgresql:

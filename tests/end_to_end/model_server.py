@@ -35,7 +35,10 @@ def install() -> Path:
         made = Path(folder) / "aimock"
         made.mkdir()
         (made / "package.json").write_text('{"private": true}\n', encoding="utf-8")
-        command = ["install", "--no-audit", "--no-fund", "--ignore-scripts", f"{PACKAGE}@{VERSION}"]
+        command = [
+            *("install", "--no-audit", "--no-fund", "--ignore-scripts"),
+            *("--fetch-retry-mintimeout", "1000", f"{PACKAGE}@{VERSION}"),
+        ]
         try:
             subprocess.run(
                 [*_npm(), *command],

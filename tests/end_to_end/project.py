@@ -123,3 +123,5 @@ class Project:
             yield server.start()
         finally:
             server.kill()
+        if "Traceback" in server.log:
+            raise AssertionError(f"the server wrote a traceback:\n{server.log}")

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from websockets import Origin
 from websockets.sync.client import ClientConnection, connect
 
 from .project import Server
@@ -102,7 +103,7 @@ def chat(
     headers = {"Cookie": f"sessionid={session}"} if session else {}
     with connect(
         f"{server.ws_url}{path}?format=json&lang={language}&after={after}",
-        origin=origin or server.url,  # type: ignore[arg-type]
+        origin=Origin(origin or server.url),
         additional_headers=headers,
         proxy=None,
         open_timeout=30,

@@ -30,7 +30,7 @@ def page(
 
 
 def test_the_watch_notices_violations_and_errors(browser: Browser, server: Server) -> None:
-    with pytest.raises(AssertionError, match="(?s)Content Security Policy.*uncaught: on purpose"):
+    with pytest.raises(AssertionError, match=r"(?s)Content Security Policy.*uncaught: on purpose"):
         misbehave(browser, server)
 
 

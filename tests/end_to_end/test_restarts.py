@@ -112,8 +112,7 @@ def test_stopped_in_mid_answer_the_server_finishes_it_first(
     words: Callable[[], str],
 ) -> None:
     said = words()
-    # Longer than uvicorn waits for connections: only the lifespan waits for turns.
-    model_server.answer(said, ANSWER, pace=90)
+    model_server.answer(said, ANSWER, pace=60)
     page.say(said)
     expect(answer_of(page.last)).to_contain_text("An answer")
     exit_code = server.terminate()

@@ -25,6 +25,18 @@ from turnlog.events.types import ConversationCleared, MessageAppended
 pytestmark = pytest.mark.django_db
 
 
+class Breaking:
+    """An inline projection that fails."""
+
+    insert = ""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def apply(self, events: Any) -> None:
+        raise self.error
+
+
 def said(text: str) -> NewEvent:
     return NewEvent(MessageAppended({"_type": "HumanMessage", "_value": {"content": text}}))
 
@@ -99,28 +111,29 @@ def test_a_lost_race_is_run_again(conversation: Any) -> None:
     assert [e.version for e in read(conversation.pk)] == [1, 2, 3, 4]
 
 
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_a_race_that_is_always_lost_ends_in_a_concurrency_error(conversation: Any) -> None:
-    append(conversation.pk, [said("first")])
+def test_a_race_that_is_always_lost_ends_in_a_concurrency_error(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
 
-    def decide(head: log.Head) -> list[NewEvent]:
-        append_from_another_connection(conversation.pk, "faster")
-        return [said("slower")]
+    def lose(stream_id: int, decide: Any, turn_id: Any, using: str, tried: Any) -> None:
+        tries.append(stream_id)
+        tried.read = len(tries)
+        raise IntegrityError
 
+    monkeypatch.setattr(log, "_try_append", lose)
+    monkeypatch.setattr(log, "_current_version", lambda *args: len(tries) + 1)
     with pytest.raises(ConcurrencyError) as caught:
-        log.append_decided(conversation.pk, decide)
-    assert caught.value.actual == 2 + log.MAX_TRIES
-    assert len(list(read(conversation.pk))) == 2 + log.MAX_TRIES
+        append(conversation.pk, [said("a")])
+    assert len(tries) == log.MAX_TRIES
+    assert (caught.value.expected, caught.value.actual) == (log.MAX_TRIES, log.MAX_TRIES + 1)
 
 
 def test_an_integrity_error_of_another_cause_is_not_taken_for_a_race(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(events: Any) -> None:
-        raise IntegrityError("of an inline projection")
-
-    monkeypatch.setattr(hooks, "inline_projections", [fail])
+    breaking = Breaking(IntegrityError("of an inline projection"))
+    monkeypatch.setattr(hooks, "inline_projections", [breaking])
     with pytest.raises(IntegrityError, match="inline projection"):
         append(conversation.pk, [said("a")])
 
@@ -128,10 +141,8 @@ def test_an_integrity_error_of_another_cause_is_not_taken_for_a_race(
 def test_a_batch_and_its_inline_projections_are_all_or_nothing(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(events: Any) -> None:
-        raise RuntimeError("a projection broke")
-
-    monkeypatch.setattr(hooks, "inline_projections", [*hooks.inline_projections, fail])
+    breaking = Breaking(RuntimeError("a projection broke"))
+    monkeypatch.setattr(hooks, "inline_projections", [*hooks.inline_projections, breaking])
     with pytest.raises(RuntimeError):
         append(conversation.pk, [said("a")])
     assert not Event.objects.exists()

@@ -1,0 +1,82 @@
+"""Reading the documentation's pages, and running what they show."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+TUTORIAL = DOCS / "tutorial"
+HERE = Path(__file__).resolve().parent
+
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = sorted(path for folder in (".", "ko", "decisions") for path in (DOCS / folder).glob("*.md"))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next of its level or above."""
+    level = heading.split(" ", 1)[0]
+    _, _, rest = text.partition(f"\n{heading}\n")
+    assert rest, f"no heading {heading!r}"
+    return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all tables' rows, without their headers."""
+    tables = re.findall(r"^\|.*\n\|[-|: ]+\n((?:\|.*\n?)*)", text, re.MULTILINE)
+    lines = [line for table in tables for line in table.splitlines()]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def codes(cell: str) -> list[str]:
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def included(page: Path) -> list[tuple[Path, dict[str, str]]]:
+    """(file, options) of each literalinclude, in order."""
+    pattern = r"^`{3,}\{literalinclude\} (\S+)\n((?::.*\n)*)`{3,}$"
+    found = []
+    for target, block in re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE):
+        options = re.findall(r"^:([\w-]+): *(.*)$", block, re.MULTILINE)
+        unquoted = {name: value.strip('"') for name, value in options}
+        found.append(((page.parent / target).resolve(), unquoted))
+    return found
+
+
+def run(script: Path, *arguments: str, folder: Path, **environment: str) -> str:
+    """A script in the tutorial's project, on a database in `folder`; what it printed."""
+    theirs = ("PG", "OPENAI_", "TURNLOG_", "DJANGO_", "SQL")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+    paths = [TUTORIAL, ROOT, HERE, folder]
+    result = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env={
+            **clean,
+            "DJANGO_SETTINGS_MODULE": "mysite.settings",
+            "OFFLINE_TUTOR_PAUSE": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "SQLITE_PATH": str(folder / "db.sqlite3"),
+            "SQL_LOG": "WARNING",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
