@@ -19,13 +19,14 @@ from django.utils import timezone
 from ..core import codec
 from ..core.errors import ConcurrencyError
 from . import hooks
-from .dialects import dialect_of, log_database
+from .dialects import EVENT_COLUMNS, dialect_of, log_database
 from .hashing import GENESIS, event_hash, payload_digest
 from .models import Conversation, Event
 from .sequence import sequence
 from .types import ConversationOpened, EventData
 
 MAX_TRIES = 10
+_COLUMNS = ("id", *EVENT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +145,28 @@ def _stored(stream_id: int, head: Head, offered: Sequence[NewEvent]) -> list[Eve
     rows = []
     previous = head.hash
     for number, event in enumerate(offered):
-        salt = salts[32 * number : 32 * number + 32]
+        version = head.version + 1 + number
+        type_, schema = type(event.data).__name__, event.data.schema
         payload = codec.to_json(event.data.payload())
-        row = Event(
+        metadata = codec.to_json({**event.metadata, **skew})
+        salt = salts[32 * number : 32 * number + 32]
+        digest = payload_digest(salt, payload)
+        previous = event_hash(
+            previous,
             stream_id=stream_id,
-            version=head.version + 1 + number,
-            type=type(event.data).__name__,
-            schema=event.data.schema,
+            version=version,
+            type=type_,
+            schema=schema,
             turn_id=event.turn_id,
             actor_id=event.actor_id,
             recorded_at=now,
-            payload=payload,
-            metadata=codec.to_json({**event.metadata, **skew}),
-            salt=salt,
-            digest=payload_digest(salt, payload),
+            metadata=metadata,
+            digest=digest,
         )
-        row.hash = previous = hash_of(row, previous)
-        rows.append(row)
+        row = [None, stream_id, version, type_, schema, event.turn_id, event.actor_id, now]
+        row += [payload, metadata, salt, digest, previous]
+        # By position, as rows are loaded: half the time of naming each field.
+        rows.append(Event.from_db(None, _COLUMNS, row))
     return rows
 
 

@@ -38,9 +38,10 @@ INSERT INTO turnlog_pending (stream_id, first, last) VALUES (3, 5, 6);
 INSERT INTO turnlog_message
     (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
   SELECT e.stream_id, e.version, a.user_id, e.actor_id, e.turn_id, e.payload, e.recorded_at
-    FROM turnlog_event e LEFT JOIN turnlog_actor a ON a.id = e.actor_id
-    WHERE e.stream_id = 3 AND e.version BETWEEN 5 AND 6
-      AND e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+    FROM (SELECT * FROM turnlog_event
+            WHERE stream_id = 3 AND version BETWEEN 5 AND 6) e
+      LEFT JOIN turnlog_actor a ON a.id = e.actor_id
+    WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
       AND NOT EXISTS (
         SELECT 1 FROM turnlog_event c
           WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
