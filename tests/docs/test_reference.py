@@ -102,3 +102,10 @@ def test_codec_tags_are_documented() -> None:
     # Legacy tags are read and never written; a pytz zone stands within pandas' own values.
     assert missing - messages == {"DataFrame", "Series", "pandas.pytz"}
     assert f"nest {codec.MAX_DEPTH} levels deep" in page
+
+
+def test_benchmark_figures_are_those_that_are_measured() -> None:
+    pattern = r'\("([^"]+)", \w+\(user\), "(at \w+)", ([\d.]+)\)'
+    measured = re.findall(pattern, text_of("tests/benchmarks/run.py"))
+    shown = rows(section(text_of("README.md"), "## Benchmarks"))
+    assert [row[:2] for row in shown] == [[name, f"{bound} {n}"] for name, bound, n in measured]
