@@ -24,7 +24,7 @@ def origin_allowed(scope: Any) -> bool:
     if not origins:
         return True
     origin = origins[0].decode("latin-1").lower()
-    if origin in conf.get().allowed_origins:
+    if origin in map(str.lower, conf.get().allowed_origins):
         return True
     hosts = settings.ALLOWED_HOSTS
     if settings.DEBUG and not hosts:

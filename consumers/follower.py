@@ -100,11 +100,6 @@ class Follower:
             self._encoder.earlier(page.turns, more=page.more, before=page.before or before)
         )
 
-    async def shows(self, turn_id: str) -> bool:
-        """Whether a turn is among those that the client is shown at first."""
-        page = await self._transcripts.read()
-        return any(turn.id == turn_id for turn in page.turns)
-
     async def _catch_up(self) -> None:
         page = await self._transcripts.read(after=self.cursor)
         if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
@@ -152,7 +147,7 @@ class Follower:
         self._open, self._answering, self._sent = turn, found, Progress()
         view = found.view() if found else turn
         await self._send(self._encoder.turn(view, cursor))
-        self._note(view)
+        self._sent.note(view)
 
     def _found(self, turn: TurnView) -> running.RunningTurn | None:
         found = running.find(self._key)
@@ -163,9 +158,4 @@ class Follower:
             return
         view = self._answering.view()
         await self._send(self._encoder.progress(view, self._sent))
-        self._note(view)
-
-    def _note(self, view: TurnView) -> None:
-        self._sent.pieces = len(view.pieces)
-        self._sent.tail = view.tail
-        self._sent.characters = len(view.text)
+        self._sent.note(view)

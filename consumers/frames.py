@@ -21,8 +21,16 @@ class Progress:
 
     def __init__(self) -> None:
         self.pieces = 0
+        self.tools = 0
         self.tail = ""
         self.characters = 0
+
+    def note(self, turn: TurnView) -> None:
+        """All of this has been sent."""
+        self.pieces = len(turn.pieces)
+        self.tools = sum(map(_tool, turn.pieces))
+        self.tail = turn.tail
+        self.characters = len(turn.text)
 
 
 class Encoder(Protocol):
@@ -84,9 +92,12 @@ class JsonEncoder:
         return frames
 
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
-        frames = self.progress(turn, Progress()) if not sent.pieces and not sent.characters else []
-        if turn.text and sent.characters:
-            # The final text, should it differ from what was streamed.
+        # What came too fast to be followed, or was followed from another process, is made good.
+        frames = []
+        cards = list(filter(_tool, merged(turn.pieces)))
+        if sent.tools < 2 * len(cards):
+            frames += [self._tool(turn, card) for card in cards]
+        if turn.text and sent.characters != len(turn.text):
             frames.append(_json(id=turn.id, role="assistant", mode="overwrite", content=turn.text))
         return [*frames, self._standing(turn, cursor)]
 

@@ -29,6 +29,7 @@ from .turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_pi
 logger = logging.getLogger("turnlog")
 
 FLUSH_SECONDS = 0.08
+GIVE_UP_SECONDS = 600.0
 _HEARTBEAT = "turnlog heartbeat"
 
 _turns: dict[Hashable, RunningTurn] = {}
@@ -195,10 +196,11 @@ async def drain(seconds: float) -> None:
 async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run something that must happen, though the task is cancelled and the database away.
 
-    A query goes on when its await is cancelled, so it is not; and as long as the process lives,
-    what has been said is not given up because the database is restarting.
+    A query goes on when its await is cancelled, so it is not; and what has been said is not given
+    up because the database is restarting, but tried again for ten minutes.
     """
     loop = asyncio.get_running_loop()
+    give_up = loop.time() + GIVE_UP_SECONDS
     pause = 0.5
     while True:
         inner = loop.create_task(make())
@@ -208,7 +210,7 @@ async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
             except asyncio.CancelledError:
                 continue
         error = inner.exception()
-        if error is None or not _is_away(error):
+        if error is None or not _is_away(error) or loop.time() > give_up:
             return inner.result()
         logger.warning("the database is away, trying again: %s", failures.where(error))
         with contextlib.suppress(asyncio.CancelledError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 from ..core import conf
 from ..core.asynchronous import in_database_thread
 from ..events.turns import close_abandoned, is_abandoned
-from ..projections.transcript import read_transcript
+from ..projections.transcript import is_shown, read_transcript
 from .running import RunningTurn, find
 from .turn_view import TurnView, view_of
 
@@ -33,6 +34,9 @@ class Transcripts(Protocol):
 
     async def close_abandoned(self) -> bool:
         """Close an open turn whose process is gone; whether there was one."""
+
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        """Whether a turn that was started once is still among those that are shown."""
 
     def keep(self, turn: RunningTurn) -> None:
         """A turn has ended."""
@@ -77,6 +81,9 @@ class RecordedTranscript:
     def _close_abandoned(self) -> bool:
         return is_abandoned(self._runner) and bool(close_abandoned(self._stream_id))
 
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        return await in_database_thread(is_shown)(self._stream_id, turn_id)
+
     def keep(self, turn: RunningTurn) -> None:
         """It is in the log."""
 
@@ -98,6 +105,9 @@ class MemoryTranscript:
 
     async def close_abandoned(self) -> bool:
         return False
+
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        return any(turn.id == str(turn_id) for turn in self._turns)
 
     def keep(self, turn: RunningTurn) -> None:
         self._turns.append(replace(turn.view(), version=len(self._turns) + 1))

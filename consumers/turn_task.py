@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from ..core import conf
 from ..core.asynchronous import in_database_thread
-from ..core.errors import ConfigurationError
+from ..core.errors import ConfigurationError, TurnInProgress
 from ..events.models import Actor
 from ..events.turns import open_turn
 from . import agent, failures, running
@@ -45,7 +45,10 @@ async def take_turn(
     conversation = await chat.aget_conversation()
     setup, failure = await _set_up(chat)
     version, actor_id, at = 0, None, timezone.now()
-    if conversation is not None:
+    if conversation is None:
+        if running.find(key) is not None:
+            raise TurnInProgress(0, turn_id)
+    else:
         started = await conversation.astart_turn(
             human,
             user=chat.get_user(),
@@ -121,6 +124,8 @@ async def _answer(
         return
     if error is not None:
         outcome, turn.failure = "failed", failures.describe(error)
+        if turn.failure["kind"] == "unreachable" and turn.answer.text:
+            turn.failure["kind"] = "truncated"  # It was there, and spoke.
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
     partial = turn.answer.partial_message()
     await running.to_the_end(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from typing import Any
@@ -96,9 +97,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 self.get_user(),
                 show_initial_prompt=self.get_show_initial_prompt(),
             )
-            if self.channel_layer is not None:
-                group = live.group_of(conversation.pk)
-                await self.channel_layer.group_add(group, self.channel_name)
+            await self._join(live.group_of(conversation.pk))
         self.listener = live.Listener(self.key)
         self.follower = Follower(
             key=self.key,
@@ -120,6 +119,15 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             await self._send(self.encoder.reset())  # It shows what another socket remembered.
         self._pump = asyncio.create_task(self._keep_up_to_date())
         asyncio.get_running_loop().run_in_executor(None, import_langchain)
+
+    async def _join(self, group: str) -> None:
+        if self.channel_layer is None:
+            return
+        try:
+            await self.channel_layer.group_add(group, self.channel_name)
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+            # The chat works without it; other processes' news come later.
+            logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
     async def _keep_up_to_date(self) -> None:
         translation.activate(self.language)
@@ -175,22 +183,22 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         translation.activate(self.language)
         refused = str(turn_id)
         try:
-            if self.transcripts.recorded or running.find(self.key) is None:
-                turn = await take_turn(self, self.key, text, turn_id, initial=initial)
-                if turn is not None:
-                    self.transcripts.keep(turn)
-                elif not await self.follower.shows(refused):
-                    # Sent again by a page that will not get it: it was cleared meanwhile.
-                    await self._refuse(_("This message was sent before and then cleared."), refused)
-                if self.listener:
-                    self.listener.wake(log_changed=True)
-                return
-            raise TurnInProgress(0, turn_id)
+            turn = await take_turn(self, self.key, text, turn_id, initial=initial)
+            if turn is not None:
+                self.transcripts.keep(turn)
+            elif not await self.transcripts.shows(turn_id):
+                # Sent again by a page that will not get it: it was cleared meanwhile.
+                await self._refuse(_("This message was sent before and then cleared."), refused)
+            if self.listener:
+                self.listener.wake(log_changed=True)
         except TurnInProgress:
             if not initial:
                 await self._refuse(
                     _("Another answer is still being written: wait for it."), refused
                 )
+                if self.listener:
+                    # Perhaps in another process, of which this page knows nothing yet.
+                    self.listener.wake(log_changed=True)
         except TurnConflict:
             await self._refuse(_("This message was sent before with other words."), refused)
         except DatabaseError as error:
@@ -219,6 +227,15 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
 
     async def turnlog_stop(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: meant for the process that answers."""
+
+    async def send(self, *args: Any, **kwargs: Any) -> None:
+        # A client may leave at any moment; disconnect() is on its way then.
+        with contextlib.suppress(OSError):
+            await super().send(*args, **kwargs)
+
+    async def close(self, *args: Any, **kwargs: Any) -> None:
+        with contextlib.suppress(OSError):
+            await super().close(*args, **kwargs)
 
     async def _refuse(self, text: str, turn_id: str = "") -> None:
         await self._send(self.encoder.notice(text, level="error", refused_turn_id=turn_id))

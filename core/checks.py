@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf
 
-SUPPORTED_VENDORS = {"postgresql": 14, "sqlite": 3}
+SUPPORTED_VENDORS = {"postgresql", "sqlite"}
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -25,7 +25,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
 def check_database(
     app_configs: Any, databases: Any = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
-    """turnlog.E002: the log's database is neither PostgreSQL 14+ nor SQLite."""
+    """turnlog.E002: the log's database is neither PostgreSQL nor SQLite."""
     return [
         checks.Error(
             f"turnlog keeps its log in PostgreSQL or SQLite, but database {alias!r} is"

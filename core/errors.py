@@ -91,6 +91,14 @@ class UnknownEventType(TurnlogError):
         self.schema = schema
 
 
+class UnknownConversation(TurnlogError):
+    """A conversation that is not there."""
+
+    def __init__(self, pk: int) -> None:
+        super().__init__(f"there is no conversation {pk}; the admin lists them with their numbers")
+        self.pk = pk
+
+
 class UnknownProjection(TurnlogError):
     """A projection's name that nobody registered."""
 

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import connections
+from django.db.models import Exists, OuterRef
 
 from .append_only import missing_triggers
 from .dialects import log_database
 from .hashing import GENESIS, payload_digest
 from .log import hash_of
-from .models import Event
+from .models import Event, Pending, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Verifier:
         if stream_id is None:
             for name in sorted(missing_triggers(connections[using])):
                 yield Problem(None, None, "append-only trigger", name, "no such trigger")
+        yield from _missing_events(using, stream_id)
         events = Event.objects.using(using).order_by("stream_id", "version")
         if stream_id is not None:
             events = events.filter(stream_id=stream_id)
@@ -65,6 +67,18 @@ class Verifier:
             yield from stream.check(event)
         if stream is not None:
             yield from stream.unnamed_erasures()
+
+
+def _missing_events(using: str, stream_id: int | None) -> Iterator[Problem]:
+    """Events that have a place in the whole log, or wait for one, and are gone: a cut-off tail."""
+    places = {Position: "version", Pending: "last"}
+    for model, column in places.items():
+        there = Event.objects.filter(stream_id=OuterRef("stream_id"), version=OuterRef(column))
+        rows: Any = model._default_manager.using(using).exclude(Exists(there))
+        if stream_id is not None:
+            rows = rows.filter(stream_id=stream_id)
+        for stream, version in rows.order_by("stream_id", column).values_list("stream_id", column):
+            yield Problem(stream, version, "event", f"what {model._meta.db_table} names", "none")
 
 
 class _Stream:

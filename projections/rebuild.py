@@ -9,6 +9,7 @@ from django.db import connections, transaction
 from ..events.dialects import dialect_of, log_database
 from ..events.log import read
 from ..events.models import Actor, Conversation
+from ..events.models.conversation import require_conversation
 from .messages import MessagesProjection, fold
 from .models import ConversationMessage
 
@@ -72,7 +73,10 @@ def differences(stream_id: int) -> list[str]:
     return problems
 
 
-def all_streams() -> list[int]:
-    """The streams of every conversation, in order."""
+def streams_of(conversation: int | None) -> list[int]:
+    """The stream of one conversation, or those of all, in order. Raises UnknownConversation."""
+    if conversation is not None:
+        require_conversation(conversation)
+        return [conversation]
     conversations = Conversation.objects.using(log_database()).order_by("pk")
     return list(conversations.values_list("pk", flat=True))

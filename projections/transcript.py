@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.db.models import Max, Q, Subquery
+from django.db.models import Max, Min, Q, Subquery
 
 from ..events.dialects import log_database
 from ..events.models import Actor, Event
@@ -88,6 +88,16 @@ def read_transcript(
             more = not reached or len(wanted) > limit
             return Transcript(wanted[-limit:], head, cleared, more)
         window *= 4
+
+
+def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
+    """Whether a turn began after the conversation was last cleared."""
+    stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
+    versions = stream.aggregate(
+        began=Min("version", filter=Q(turn_id=turn_id)),
+        cleared=Max("version", filter=Q(type="ConversationCleared")),
+    )
+    return versions["began"] is not None and versions["began"] > (versions["cleared"] or 0)
 
 
 def _by(user: Any) -> Q:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.html import format_html
 
+from ...core.asynchronous import in_database_thread
 from ...events.prompt import Prompt
 from ...projections.models import ConversationMessage
 from ..agent import as_tools
@@ -98,7 +99,8 @@ class AgentMixin(LLMMixin, ChatMixin):
 
         found = self.get_tools()
         tools = as_tools(await found if inspect.isawaitable(found) else found)
-        llm = self.get_llm()
+        # Making a client takes its time, and an override may well ask the database.
+        llm = await in_database_thread(self.get_llm)()
         prompt = Prompt(
             # A model that was brought along need not be the one the attribute names.
             model=getattr(llm, "model_name", None)

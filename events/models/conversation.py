@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_lifecycle import BEFORE_SAVE, LifecycleModel, hook
 
 from ...core.asynchronous import in_database_thread
-from ...core.errors import AppendOnlyError
+from ...core.errors import AppendOnlyError, UnknownConversation
 from .actor import Actor
 
 if TYPE_CHECKING:
@@ -138,6 +138,12 @@ class Conversation(LifecycleModel):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         refuse_deletion(instance=self)
+
+
+def require_conversation(pk: int) -> None:
+    """Raises UnknownConversation for a number that no conversation has."""
+    if not Conversation.objects.filter(pk=pk).exists():
+        raise UnknownConversation(pk)
 
 
 def remember_owners(*, instance: Any, **kwargs: Any) -> None:

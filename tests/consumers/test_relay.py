@@ -14,7 +14,7 @@ from channels.layers import InMemoryChannelLayer
 from turnlog.consumers import live, relay
 from turnlog.consumers.agent import TextDelta, ToolStarted
 from turnlog.consumers.follower import Follower
-from turnlog.consumers.frames import HtmlEncoder
+from turnlog.consumers.frames import HtmlEncoder, JsonEncoder, Progress
 from turnlog.consumers.running import RunningTurn
 from turnlog.consumers.transcripts import Page
 from turnlog.consumers.turn_view import TurnView
@@ -115,3 +115,19 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
     following.cancel()
     await asyncio.wait([following])
     listener.close()
+
+
+def test_a_json_client_that_heard_only_some_of_it_gets_the_rest_at_the_end() -> None:
+    turn = TurnView(str(TURN), 5, "completed", "hello", True, None, text="Half and whole")
+    card = {"kind": "tool", "id": "0", "name": "clock", "input": "", "status": "ok"}
+    turn.pieces = [{**card, "output": "12", "seconds": 0.1}]
+    heard = Progress()
+    heard.characters = 4
+    *frames, standing = map(json.loads, JsonEncoder().ended(turn, 5, heard))
+    assert [(frame["role"], frame["content"]) for frame in frames] == [
+        ("tool", "12"),
+        ("assistant", "Half and whole"),
+    ]
+    assert standing["outcome"] == "completed"
+    heard.tools, heard.characters = 2, len(turn.text)
+    assert len(JsonEncoder().ended(turn, 5, heard)) == 1

@@ -442,6 +442,20 @@ async def test_clearing_empties_an_open_page(conversation: Any, user: Any) -> No
     assert await sync_to_async(ConversationMessage.objects.count)() == 0
 
 
+async def test_a_resend_of_what_was_cleared_is_given_back(conversation: Any, user: Any) -> None:
+    consumer = chat(["ok"])
+    message = {"user_text": "hello", "turn_id": str(uuid.uuid4())}
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(**message)
+        await client.until_ended()
+        await conversation.aclear()
+        await client.until(lambda frame: frame.get("type") == "reset")
+        await client.send(**message)
+        notice = await client.frame()
+    assert notice["refused_turn_id"] == message["turn_id"]
+    assert "cleared" in notice["content"]
+
+
 async def test_a_client_that_comes_back_is_sent_what_it_missed(
     conversation: Any, user: Any
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ Frame = dict[str, Any]
 class Chat:
     """One connection: what was received is kept in `frames`."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
         self.frames: list[Frame] = []
 
     def say(self, text: str, turn_id: str | None = None) -> str:
@@ -31,7 +32,11 @@ class Chat:
         return turn_id
 
     def send(self, **fields: Any) -> None:
-        self._socket.send(json.dumps(fields))
+        self._connection.send(json.dumps(fields))
+
+    def vanish(self) -> None:
+        """Cut the line without a goodbye, as a phone in a tunnel does."""
+        self._connection.socket.shutdown(socket.SHUT_RDWR)
 
     def until(self, wanted: Callable[[Frame], bool], seconds: float = 30) -> list[Frame]:
         """Receive until a frame is the wanted one; all of these frames. Raises TimeoutError."""
@@ -39,7 +44,7 @@ class Chat:
         received: list[Frame] = []
         while True:
             try:
-                text = self._socket.recv(timeout=max(0.0, deadline - time.monotonic()))
+                text = self._connection.recv(timeout=max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 missing = f"it did not come within {seconds} s; came: {received}"
                 raise TimeoutError(missing) from None
@@ -108,7 +113,7 @@ def chat(
         proxy=None,
         open_timeout=30,
         close_timeout=5,
-    ) as socket:
-        client = Chat(socket)
+    ) as connection:
+        client = Chat(connection)
         client.until(lambda frame: frame.get("type") == "hello")
         yield client

@@ -309,3 +309,18 @@ def test_who_comes_back_is_sent_only_what_was_missed(
     with chat(server, path, sessions["ada"], after=6) as client:
         client.until_quiet()
         assert [frame["type"] for frame in client.frames] == ["hello", "pong"]
+
+
+def test_who_leaves_in_mid_request_is_no_error_in_the_servers_log(
+    server: Server, sessions: dict[str, str], room: int
+) -> None:
+    before = len(server.log)
+    path = f"/ws/example/chat/{room}/"
+    for _ in range(5):
+        with chat(server, path, sessions["ada"]) as client:
+            for _ in range(30):
+                client.send(type="ping")
+            client.vanish()
+    with chat(server, path, sessions["ada"]) as client:
+        client.until_quiet()
+    assert "could not be" not in server.log[before:]

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 
 from turnlog.events.append_only import triggers_suspended
 from turnlog.events.models import Event
+from turnlog.events.sequence import sequence
 from turnlog.events.verification import Verifier
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +65,7 @@ TAMPERING: dict[str, tuple[str, list[tuple[int, str]]]] = {
         "UPDATE turnlog_event SET payload = NULL, salt = NULL WHERE version = 4",
         [(4, "erased payload")],
     ),
+    "the end": ("DELETE FROM turnlog_event WHERE version = 7", [(7, "event")]),
     "half an erasure": (
         "UPDATE turnlog_event SET payload = NULL WHERE version = 4",
         [(4, "payload and salt")],
@@ -76,6 +78,12 @@ def test_tampering_is_found_and_named(log: Any, what: str) -> None:
     sql, expected = TAMPERING[what]
     as_administrator(sql)
     assert problems() == expected
+
+
+def test_a_cut_off_tail_is_found_with_its_positions_given(log: Any) -> None:
+    sequence()
+    as_administrator("DELETE FROM turnlog_event WHERE version >= 6")
+    assert problems() == [(6, "event"), (7, "event")]
 
 
 def test_a_transplant_between_streams_is_found(log: Any, django_user_model: Any) -> None:
@@ -120,7 +128,9 @@ def test_the_command(log: Any) -> None:
     facts = json.loads(output)
     assert code == 1
     assert [problem["version"] for problem in facts["problems"]] == [4, 6]
-    assert run(f"--conversation={log.pk + 1}")[0] == 0
+    with pytest.raises(CommandError, match=f"there is no conversation {log.pk + 1};") as caught:
+        run(f"--conversation={log.pk + 1}")
+    assert caught.value.returncode == 2
 
 
 def test_a_database_that_is_away_is_one_line_and_exit_code_2(

@@ -227,3 +227,10 @@ def test_an_unknown_projection_is_one_line_and_exit_code_2(name: str) -> None:
     ) as c:
         call_command(name, "mesages")
     assert c.value.returncode == 2
+
+
+@pytest.mark.parametrize("name", ["rebuild_projections", "check_projections"])
+def test_an_unknown_conversation_is_one_line_and_exit_code_2(name: str) -> None:
+    with pytest.raises(CommandError, match="there is no conversation 999;") as caught:
+        call_command(name, "--conversation=999")
+    assert caught.value.returncode == 2

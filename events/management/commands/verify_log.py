@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
+from ...models.conversation import require_conversation
 from ...verification import Verifier
 
 
@@ -16,6 +17,8 @@ class Command(TurnlogCommand):
         parser.add_argument("--conversation", type=int, metavar="PK", help="only this one")
 
     def run(self, *, conversation: int | None, **options: Any) -> None:
+        if conversation is not None:
+            require_conversation(conversation)
         verifier = Verifier()
         problems = list(verifier.problems(conversation))
         facts = {

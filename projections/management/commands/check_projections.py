@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
-from ...rebuild import all_streams, differences
+from ...rebuild import differences, streams_of
 from ...registry import named
 
 
@@ -19,7 +19,7 @@ class Command(TurnlogCommand):
 
     def run(self, *, names: list[str], conversation: int | None, **options: Any) -> None:
         projections = named(names)
-        streams = all_streams() if conversation is None else [conversation]
+        streams = streams_of(conversation)
         found = {pk: problems for pk in streams if (problems := differences(pk))}
         facts = {
             "ok": not found,

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
-from ...rebuild import all_streams, rebuild
+from ...rebuild import rebuild, streams_of
 from ...registry import named
 
 
@@ -21,7 +21,7 @@ class Command(TurnlogCommand):
 
     def run(self, *, names: list[str], conversation: int | None, **options: Any) -> None:
         projections = named(names)
-        streams = all_streams() if conversation is None else [conversation]
+        streams = streams_of(conversation)
         # A bar for a person at a terminal, and for nobody else.
         quiet = options["json"] or not sys.stderr.isatty()
         for projection in projections:
