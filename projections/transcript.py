@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.db.models import Max, Min, Q, Subquery
+from django.db.models import Max, Min, Q
 
 from ..events.dialects import log_database
 from ..events.models import Actor, Event
@@ -104,7 +104,7 @@ def _by(user: Any) -> Q:
     if user is None or not user.is_authenticated:
         return Q(actor_id=None)
     # Looked up in the same query; who has said nothing yet has no actor.
-    return Q(actor_id=Subquery(Actor.objects.filter(user_id=user.pk).values("id")))
+    return Q(actor_id__in=Actor.objects.filter(user_id=user.pk).values("id"))
 
 
 def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:
