@@ -12,7 +12,7 @@ SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."versi
        "turnlog_event"."hash"
   FROM "turnlog_event"
   WHERE ("turnlog_event"."stream_id" = 3
-    AND "turnlog_event"."actor_id" = (
+    AND "turnlog_event"."actor_id" IN (
       SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1)
     AND "turnlog_event"."turn_id" IS NOT NULL
     AND "turnlog_event"."version" > 0

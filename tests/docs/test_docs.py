@@ -149,10 +149,10 @@ def test_both_tutorials_have_the_same_sections() -> None:
 
 
 def statements(sql: str) -> list[str]:
-    """Statements without comments, values and line breaks."""
-    sql = re.sub(r"--.*", "", sql)
+    """Statements without comments, values, line breaks, and quotes (Django versions differ)."""
+    sql = re.sub(r"--.*", "", sql).replace('"', "")
     sql = re.sub(r"X?'(?:[^']|'')*'", "?", sql)
-    sql = re.sub(r"(?<![\w\"])\d+\b", "?", sql)
+    sql = re.sub(r"(?<!\w)\d+\b", "?", sql)
     found = [re.sub(r"\s+", " ", one).strip() for one in sql.split(";")]
     return [re.sub(r" ?([(),]) ?", r"\1", one) for one in found if one]
 
