@@ -39,7 +39,6 @@ You are a language tutor.
         if os.environ.get("OPENAI_API_KEY"):
             return ""
         return (
-            "오프라인 튜터: 진짜 모델이 아니라 정해진 문장으로만 답합니다. "
-            "OPENAI_API_KEY 환경변수를 지정하면 진짜 모델과 대화합니다. "
+            "오프라인 튜터입니다. 진짜 모델이 아니라 정해진 문장으로 답합니다. "
             "(This is the offline tutor, not a real model.)"
         )
