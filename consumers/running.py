@@ -7,20 +7,18 @@ it, and whoever comes finds it by its conversation and follows it from where it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import datetime as dt
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Literal
+from collections.abc import Hashable
+from typing import Literal
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
 
 from ..core.asynchronous import in_database_thread
 from ..events import runners
-from . import failures, live
+from . import failures, live, tasks
 from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
 from .markdown import MarkdownStream
 from .relay import relay
@@ -29,11 +27,9 @@ from .turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_pi
 logger = logging.getLogger("turnlog")
 
 FLUSH_SECONDS = 0.08
-GIVE_UP_SECONDS = 600.0
 _HEARTBEAT = "turnlog heartbeat"
 
 _turns: dict[Hashable, RunningTurn] = {}
-_beside: set[asyncio.Task[None]] = set()
 
 
 class RunningTurn:
@@ -142,10 +138,10 @@ def enter(turn: RunningTurn) -> None:
     """Let listeners find it. Call it only once the human's words are committed."""
     turn.task = asyncio.current_task()
     _turns[turn.key] = turn
-    if not any(task.get_name() == _HEARTBEAT for task in _beside):
-        _spawn(_beat(), _beside).set_name(_HEARTBEAT)
+    if not any(task.get_name() == _HEARTBEAT for task in tasks.beside):
+        tasks.spawn(_beat(), tasks.beside).set_name(_HEARTBEAT)
     if isinstance(turn.key, int) and live.shared_layer():
-        turn.relay = _spawn(relay(turn), _beside)
+        turn.relay = tasks.spawn(relay(turn), tasks.beside)
     live.wake(turn.key, log_changed=True)
 
 
@@ -159,67 +155,14 @@ def leave(turn: RunningTurn) -> None:
     live.wake(turn.key, log_changed=True)
 
 
-_tasks: set[asyncio.Task[None]] = set()
-
-
-def spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run a turn as a task of the process, outliving the connection that asked for it."""
-    return _spawn(coroutine, _tasks)
-
-
-def _spawn(
-    coroutine: Coroutine[Any, Any, None], holder: set[asyncio.Task[None]]
-) -> asyncio.Task[None]:
-    # A context of its own: a request's would tie it to that request's connection and language.
-    task = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
-    holder.add(task)  # The loop itself keeps only a weak reference.
-
-    def ended(task: asyncio.Task[None]) -> None:
-        holder.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("a turn's task ended with an error: %s", failures.where(error))
-
-    task.add_done_callback(ended)
-    return task
-
-
 async def drain(seconds: float) -> None:
     """Let running turns finish, at most so long; then record them as interrupted."""
-    if _tasks:
-        await asyncio.wait(list(_tasks), timeout=seconds)
+    if tasks.turns:
+        await asyncio.wait(list(tasks.turns), timeout=seconds)
     for turn in list(_turns.values()):
         turn.stop("interrupted")
-    if _tasks:
-        await asyncio.wait(list(_tasks), timeout=5)
-
-
-async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run something that must happen, though the task is cancelled and the database away.
-
-    A query goes on when its await is cancelled, so it is not; and what has been said is not given
-    up because the database is restarting, but tried again for ten minutes.
-    """
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + GIVE_UP_SECONDS
-    pause = 0.5
-    while True:
-        inner = loop.create_task(make())
-        while not inner.done():
-            try:
-                await asyncio.shield(asyncio.wait([inner]))
-            except asyncio.CancelledError:
-                continue
-        error = inner.exception()
-        if error is None or not _is_away(error) or loop.time() > give_up:
-            return inner.result()
-        logger.warning("the database is away, trying again: %s", failures.where(error))
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(pause)
-        pause = min(5.0, 2 * pause)
-
-
-def _is_away(error: BaseException) -> bool:
-    return isinstance(error, OperationalError | InterfaceError)
+    if tasks.turns:
+        await asyncio.wait(list(tasks.turns), timeout=5)
 
 
 async def _beat() -> None:

@@ -16,6 +16,7 @@ from ..events.models import Actor
 from ..events.turns import open_turn
 from . import agent, failures, running
 from .mixins.agent import AgentMixin, CurrentTurn, Setup
+from .tasks import to_the_end
 
 if TYPE_CHECKING:
     from langchain_core.messages import HumanMessage
@@ -73,14 +74,14 @@ async def take_turn(
     try:
         await _answer(chat, turn, setup, failure, human)
         if conversation is not None:
-            await running.to_the_end(lambda: _close_unrecorded(conversation, turn))
+            await to_the_end(lambda: _close_unrecorded(conversation, turn))
     except Exception as error:  # noqa: BLE001 - the turn's task is the last to hear of it
         # An overridden hook, or a database that refuses. The words are in the log; the turn
         # itself is closed there if that is still possible.
         logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
         turn.outcome, turn.failure = "failed", failures.describe(error)
         if conversation is not None:
-            await running.to_the_end(lambda: _close_failed(conversation, turn))
+            await to_the_end(lambda: _close_failed(conversation, turn))
     finally:
         running.leave(turn)
     return turn
@@ -119,7 +120,7 @@ async def _answer(
     chat.current_turn = CurrentTurn(turn.turn_id, {"tools_at": turn.answer.tools_at})
     message, outputs = turn.answer.message, _outputs(turn)
     if message is not None and error is None and outcome == "completed":
-        await running.to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
+        await to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
         turn.outcome = "completed"
         return
     if error is not None:
@@ -128,7 +129,7 @@ async def _answer(
             turn.failure["kind"] = "truncated"  # It was there, and spoke.
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
     partial = turn.answer.partial_message()
-    await running.to_the_end(
+    await to_the_end(
         lambda: chat.on_conversation_failed(human, outcome, turn.failure, partial, outputs)
     )
     turn.outcome = outcome

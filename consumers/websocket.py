@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from ..core import conf
 from ..core.asynchronous import in_database_thread
 from ..core.errors import TurnConflict, TurnInProgress, TurnlogError
-from . import access, failures, live, running
+from . import access, failures, live, running, tasks
 from .agent import import_langchain
 from .follower import Follower
 from .frames import Encoder, HtmlEncoder, JsonEncoder
@@ -163,7 +163,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 if self.listener:
                     self.listener.wake(log_changed=True)
             case Say(text, turn_id):
-                running.spawn(self._take_turn(text, turn_id))
+                tasks.spawn(self._take_turn(text, turn_id), tasks.turns)
             case Stop(turn_id):
                 await self._stop(turn_id)
             case Earlier(before):
@@ -212,7 +212,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         """Send the first user message in the person's name, if there is one."""
         first = await self.aget_llm_first_user_message()
         if first:
-            running.spawn(self._take_turn(first, uuid.uuid4(), initial=True))
+            tasks.spawn(self._take_turn(first, uuid.uuid4(), initial=True), tasks.turns)
 
     async def turnlog_news(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: another process appended to the log."""

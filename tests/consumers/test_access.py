@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
-from turnlog.consumers import running
+from turnlog.consumers import tasks
 from turnlog.consumers.access import session_is_alive
 from turnlog.consumers.lifespan import lifespan
 
@@ -75,7 +75,7 @@ async def test_the_server_waits_for_running_turns_before_it_goes(settings: Any) 
         await release.wait()
         order.append("turn")
 
-    running.spawn(turn())
+    tasks.spawn(turn(), tasks.turns)
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
     async def receive() -> Any:

@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables.utils import AddableDict
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
-from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer, running
+from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer, tasks
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import turns
 from turnlog.events.models import Event
@@ -368,7 +368,7 @@ async def test_a_database_that_comes_back_gets_the_answer(
     async def no_pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(running.asyncio, "sleep", no_pause)
+    monkeypatch.setattr(tasks.asyncio, "sleep", no_pause)
     async with Client(chat(["ok"]), url(conversation), user) as client:
         await client.send(user_text="hello")
         frames = await client.until_ended()
