@@ -396,6 +396,20 @@ async def test_a_database_that_is_away_refuses_the_words_back(
     assert "my own words" not in caplog.text
 
 
+async def test_a_page_that_finds_no_database_is_told_to_come_back(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    async def away(self: Any) -> Any:
+        raise OperationalError("no route to host")
+
+    client = Client(chat(aget_conversation=away), url(conversation), user)
+    connected, _ = await client.communicator.connect(timeout=10)
+    assert connected  # A refused page would not come back.
+    closing = await client.communicator.receive_output(timeout=10)
+    assert (closing["type"], closing["code"]) == ("websocket.close", 1013)
+    assert "could not be opened: OperationalError" in caplog.text
+
+
 async def test_without_a_conversation_it_chats_and_records_nothing(user: Any) -> None:
     consumer = chat(["one"], ["two"])
     async with Client(consumer, "/ws/chat/?format=json", user) as client:
