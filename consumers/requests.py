@@ -21,6 +21,11 @@ _FIELDS = {
 }
 
 
+# A character that JSON writes as two escapes; and the other fields with htmx's headers.
+_LONGEST_CHARACTER = 12
+_ROOM_FOR_THE_REST = 8_192
+
+
 class BadRequest(Exception):
     """A request that cannot be understood; the message is one sentence for the person."""
 
@@ -63,6 +68,9 @@ def parse_request(text: str | None, data: bytes | None) -> Request:
     """The request of one frame. Raises BadRequest."""
     if text is None or data is not None:
         raise BadRequest(_("Only text can be sent here, not binary data."))
+    if len(text) > _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST:
+        # Not even parsed: that would hold up everybody else.
+        raise BadRequest(_("This is far too long to be one message: send it in parts."))
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):

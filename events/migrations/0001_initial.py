@@ -102,6 +102,8 @@ class Migration(migrations.Migration):
                 ('hash', models.BinaryField(max_length=32)),
             ],
             options={
+                'verbose_name': 'event',
+                'verbose_name_plural': 'events',
                 'db_table': 'turnlog_event',
                 'ordering': ('stream_id', 'version'),
                 'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared')],

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from ...core.errors import AppendOnlyError
 from ..types import EventData, event_data
@@ -34,6 +35,8 @@ class Event(models.Model):
     class Meta:
         db_table = "turnlog_event"
         ordering = ("stream_id", "version")
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
         constraints = (
             models.UniqueConstraint(fields=("stream_id", "version"), name="turnlog_event_version"),
             models.CheckConstraint(condition=Q(version__gte=1), name="turnlog_event_version_min"),

@@ -72,6 +72,21 @@ def test_the_longest_message_counts_characters(settings: object) -> None:
     assert caught.value.turn_id == ID
 
 
+def test_a_frame_that_can_hold_no_message_is_not_even_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json, "loads", None)
+    with pytest.raises(BadRequest, match="far too long"):
+        parse_request(" " * 1_000_000, None)
+
+
+def test_the_longest_message_fits_however_it_is_escaped() -> None:
+    text = "\U0001f44d" * 32_768
+    headers = {"HX-Current-URL": "x" * 2_000}
+    frame = json.dumps({"user_text": text, "turn_id": ID, "HEADERS": headers}, ensure_ascii=True)
+    assert parse_request(frame, None) == Say(text, uuid.UUID(ID))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
