@@ -43,8 +43,8 @@ def session_is_alive(scope: Any) -> bool:
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return True
-    current = get_user_model()._default_manager.filter(pk=user.pk, is_active=True).first()
-    if current is None:
+    current = get_user_model()._default_manager.filter(pk=user.pk).first()
+    if current is None or not current.is_active:
         return False
     session = scope.get("session")
     key = getattr(session, "session_key", None)

@@ -125,7 +125,7 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
     """Run one tool call. Its failure is the model's to deal with, not the turn's end."""
     from langchain_core.messages import ToolMessage
 
-    name, call_id = call["name"] or "", call["id"]
+    name, call_id = call["name"] or "", call["id"] or ""
     begun = time.monotonic()
     tool = by_name.get(name)
     if tool is None:
@@ -136,7 +136,7 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
         result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
     else:
         try:
-            result = await tool.ainvoke({**call, "type": "tool_call"})
+            result = await tool.ainvoke({**call, "id": call_id, "type": "tool_call"})
         except Exception as error:  # noqa: BLE001 - a tool is anybody's code
             failure = f"{type(error).__name__}: {error}"
             result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")

@@ -32,7 +32,14 @@ _KINDS = {
     "CodecError": "unstorable",
     "Error": "database",
 }
-_SECRET = re.compile(r"\b(?:sk|pk|rk)-[\w*.\-]{4,}|\bBearer\s+\S+")
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|AIza|key)[-_]?[\w*.\-]{12,}"
+    r"|\b(?:sk|pk|rk)-[\w*.\-]{4,}"
+    r"|\bBearer\s+\S+"
+    r"|\b(?:api[_-]?key|token|password|secret)[\"']?\s*[=:]\s*\S+"
+    r"|://[^/\s:@]+:[^/\s@]+@",
+    re.IGNORECASE,
+)
 _LONGEST = 500
 
 

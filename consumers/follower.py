@@ -112,6 +112,7 @@ class Follower:
             anew = page.cleared > self.cursor
         if anew:
             self._open = self._answering = None
+            running.stop_hidden(self._key, page.cleared)
             await self._send(self._encoder.reset())
         if page.more:
             await self._send(self._encoder.earlier([], more=True, before=page.before))
@@ -123,8 +124,8 @@ class Follower:
             await self._when_empty()
 
     def _is_unheard(self, turn: TurnView) -> bool:
-        """Open, but not answered in this process, and no other has told of it."""
-        return turn.outcome == "open" and self._found(turn) is None and self._answering is None
+        """Open, but not answered in this process: the one that answers may be gone."""
+        return turn.outcome == "open" and self._found(turn) is None
 
     async def _send_turns(self, page: Page) -> None:
         for turn in page.turns:

@@ -13,6 +13,8 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+SEND_SECONDS = 1.0
+
 _listeners: defaultdict[Hashable, set[Listener]] = defaultdict(set)
 
 
@@ -60,7 +62,13 @@ def announce(stream_id: int, version: int) -> None:
     wake(stream_id, log_changed=True)
     if layer := shared_layer():
         news = {"type": "turnlog.news", "version": version}
-        async_to_sync(layer.group_send)(group_of(stream_id), news)
+        async_to_sync(_send)(layer, group_of(stream_id), news)
+
+
+async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
+    # Whoever records a turn waits for this: not for long.
+    async with asyncio.timeout(SEND_SECONDS):
+        await layer.group_send(group, news)
 
 
 def shared_layer() -> Any:

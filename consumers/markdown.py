@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +17,7 @@ from markdown_it.token import Token
 # While a block grows it is rendered again and again; beyond this many characters as plain text.
 TAIL_LIMIT = 20_000
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAGS = {
     *("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"),
     *("table", "thead", "tbody", "tr", "th", "td", "hr", "br", "strong", "em", "s", "a"),
@@ -35,7 +37,7 @@ def render(source: str) -> SafeString:
     """Safe HTML of a Markdown text. Raw HTML in it is shown, not obeyed."""
     parser = _parser()
     environment: dict[str, object] = {}
-    tokens = parser.parse(_without_returns(source), environment)
+    tokens = parser.parse(_readable(source), environment)
     _align_by_class(tokens)
     rendered = parser.renderer.render(tokens, parser.options, environment)
     return _safe(rendered)
@@ -58,7 +60,7 @@ class MarkdownStream:
 
     def feed(self, text: str) -> list[Block]:
         """Append text; the blocks that it closed."""
-        self._open += _without_returns(text)
+        self._open += _readable(text)
         if "\n" not in text:
             return []
         # Only complete lines decide: half a line can still become anything.
@@ -100,9 +102,14 @@ def _parser() -> MarkdownIt:
     )
 
 
-def _without_returns(text: str) -> str:
+def displayable(text: str) -> str:
+    """Text that can be sent: half a character (a lone surrogate) becomes U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _readable(text: str) -> str:
     # A carriage return may come in another chunk than its line feed.
-    return text.replace("\r", "")
+    return displayable(text.replace("\r", ""))
 
 
 def _block_starts(source: str) -> list[int]:

@@ -7,13 +7,18 @@ transport may drop what comes too fast, and the log has the truth in the end.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
+from . import failures
 from .live import group_of, shared_layer
+from .markdown import displayable
 
 if TYPE_CHECKING:
     from .running import RunningTurn
+
+logger = logging.getLogger("turnlog")
 
 INTERVAL_SECONDS = 0.5
 
@@ -32,7 +37,10 @@ async def relay(turn: RunningTurn) -> None:
             now = (len(view.pieces), view.text)
             if now != told:
                 told = now
-                await layer.group_send(group, _progress(view))
+                try:
+                    await layer.group_send(group, _progress(view))
+                except Exception as error:  # noqa: BLE001 - whatever the transport raises
+                    logger.warning("others could not be told: %s", failures.where(error))
             await asyncio.wait({hearing}, timeout=INTERVAL_SECONDS)
             if hearing.done():
                 if _asks_to_stop(hearing.result(), turn):
@@ -57,7 +65,7 @@ def _progress(view: Any) -> dict[str, Any]:
         # Plain text: a transport need not know what a SafeString is.
         "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
         "tail": str(view.tail),
-        "text": view.text,
+        "text": displayable(view.text),
     }
 
 

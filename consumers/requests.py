@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ..core import conf
+from .markdown import displayable
 
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS"}
@@ -114,7 +115,8 @@ def _text(text: Any, turn_id: str) -> str:
             ).format(length=len(text), longest=longest),
             turn_id,
         )
-    return text
+    # A browser may send half an emoji; no model and no socket takes it.
+    return displayable(text)
 
 
 def _turn_id(value: Any) -> uuid.UUID:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Hashable
 from typing import Literal
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 
 from ..core.asynchronous import in_database_thread
 from ..events import runners
@@ -47,6 +47,7 @@ class RunningTurn:
         at: dt.datetime,
     ) -> None:
         self.key = key
+        self.version = version
         self.turn_id = turn_id
         self.actor_id = actor_id
         self.answer = Answer()
@@ -57,7 +58,7 @@ class RunningTurn:
         self.pieces: list[Piece] = []
         self.tail = ""
         self.shown_text = ""
-        self._fixed = (version, human_text, show_human, at)
+        self._fixed = (human_text, show_human, at)
         self._markdown = MarkdownStream()
         self._unshown = ""
         self._flush_at: asyncio.TimerHandle | None = None
@@ -67,10 +68,10 @@ class RunningTurn:
 
     def view(self) -> TurnView:
         """What there is to show now."""
-        version, human_text, show_human, at = self._fixed
+        human_text, show_human, at = self._fixed
         return TurnView(
             id=str(self.turn_id),
-            version=version,
+            version=self.version,
             # What the log does not say yet is not told either.
             outcome=self.outcome if self.ended else "open",
             human_text=human_text,
@@ -134,6 +135,13 @@ def find(key: Hashable) -> RunningTurn | None:
     return _turns.get(key)
 
 
+def stop_hidden(key: Hashable, cleared: int) -> None:
+    """Stop a turn that was cleared while it ran: nobody can see it, and it is in the way."""
+    turn = _turns.get(key)
+    if turn is not None and turn.version < cleared:
+        turn.stop()
+
+
 def enter(turn: RunningTurn) -> None:
     """Let listeners find it. Call it only once the human's words are committed."""
     turn.task = asyncio.current_task()
@@ -171,6 +179,6 @@ async def _beat() -> None:
     while _turns:
         try:
             await beat()
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             logger.warning("no heartbeat: %s", failures.where(error))
         await asyncio.sleep(runners.HEARTBEAT_SECONDS)

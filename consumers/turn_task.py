@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from ..core import conf
 from ..core.asynchronous import in_database_thread
-from ..core.errors import ConfigurationError, TurnInProgress
+from ..core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
 from ..events.models import Actor
-from ..events.turns import open_turn
-from . import agent, failures, running
+from ..events.prompt import Prompt
+from ..events.turns import Turn, open_turn
+from . import agent, failures, running, tasks
 from .mixins.agent import AgentMixin, CurrentTurn, Setup
 from .tasks import to_the_end
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from ..events.models import Conversation
 
 logger = logging.getLogger("turnlog")
+
+SET_UP_SECONDS = 30.0
 
 
 async def take_turn(
@@ -36,7 +42,7 @@ async def take_turn(
 ) -> running.RunningTurn | None:
     """Answer a person's words; None if this very turn had been started before.
 
-    The words are committed before anything else is tried. Raises what kept them from it:
+    The words are committed before the model is called. Raises what kept them from it:
     TurnInProgress, TurnConflict, DatabaseError. After that nothing is raised: how the turn ended
     is in the log, and in what is returned.
     """
@@ -50,13 +56,17 @@ async def take_turn(
         if running.find(key) is not None:
             raise TurnInProgress(0, turn_id)
     else:
-        started = await conversation.astart_turn(
-            human,
-            user=chat.get_user(),
-            turn_id=turn_id,
-            prompt=setup and setup.prompt,
-            metadata={"initial": True} if initial else {},
-        )
+        metadata = {"initial": True} if initial else {}
+        try:
+            prompt = setup and setup.prompt
+            started = await _start(chat, conversation, human, turn_id, prompt, metadata)
+        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            if setup is None:
+                raise
+            setup, failure = None, error
+            started = await _start(chat, conversation, human, turn_id, None, metadata)
         if not started.created:
             return None
         event = started.event
@@ -87,12 +97,41 @@ async def take_turn(
     return turn
 
 
+async def _start(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    prompt: Prompt | None,
+    metadata: dict[str, Any],
+) -> Turn:
+    try:
+        return await conversation.astart_turn(
+            human, user=chat.get_user(), turn_id=turn_id, prompt=prompt, metadata=metadata
+        )
+    except (OperationalError, InterfaceError) as error:
+        # It may be committed for all that, only the answer was lost; then nobody would end it.
+        tasks.spawn(_close_if_started(conversation, turn_id, error), tasks.beside)
+        raise
+
+
+async def _close_if_started(
+    conversation: Conversation, turn_id: uuid.UUID, error: Exception
+) -> None:
+    with contextlib.suppress(UnknownTurn):
+        await to_the_end(
+            lambda: conversation.afail_turn(turn_id, "failed", error=failures.describe(error))
+        )
+
+
 async def _set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
     """What to call the model with; or why it cannot be called, to be told once the words are
     committed."""
     try:
-        await asyncio.to_thread(agent.import_langchain)
-        return await chat.aget_setup(), None
+        if "langchain_openai" not in sys.modules:
+            await asyncio.to_thread(agent.import_langchain)
+        async with asyncio.timeout(SET_UP_SECONDS):
+            return await chat.aget_setup(), None
     except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
         if isinstance(error, ConfigurationError):
             logger.error("the chat is not set up: %s", error)

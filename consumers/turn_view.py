@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from ..core import codec
 from ..core.errors import CodecError
@@ -51,14 +52,13 @@ class TurnView:
 
 def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
     """The view of a turn that is in the log."""
-    human, answer = _message(turn.human), _message(turn.answer)
-    text = answer.text if answer is not None else ""
+    text = _text(turn.answer)
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
         outcome=turn.standing,
-        human_text=human.text if human is not None else "",
-        show_human=human is not None
+        human_text=_text(turn.human),
+        show_human=turn.human is not None
         and (show_initial_prompt or not turn.metadata.get("initial", False)),
         at=turn.at,
         pieces=_pieces(text, turn.tools, turn.metadata.get("tools_at", [])),
@@ -115,11 +115,25 @@ def as_text(value: Any) -> str:
             text = codec.dumps(value)
         except CodecError as error:
             text = str(error)
+    text = markdown.displayable(text)
     return text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
 
 
-def _message(document: Any) -> Any:
-    return None if document is None else codec.decode(document)
+def _text(document: Any) -> str:
+    """A message's text; a sentence in its place if it cannot be read here."""
+    if document is None:
+        return ""
+    try:
+        return str(codec.decode(document).text)
+    except CodecError:
+        return _("This message cannot be shown here.")
+
+
+def _value(document: Any) -> Any:
+    try:
+        return codec.decode(document)
+    except CodecError as error:
+        return str(error)
 
 
 def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int]) -> list[Piece]:
@@ -131,7 +145,7 @@ def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int])
     for number, (tool, place) in enumerate(zip(tools, tools_at, strict=True)):
         pieces += block_pieces(markdown.blocks(text[said:place]))
         said = max(said, place)
-        card = tool_piece(number, tool["tool"], codec.decode(tool["input"]))
-        output = {**tool, "output": codec.decode(tool["output"])}
+        card = tool_piece(number, tool["tool"], _value(tool["input"]))
+        output = {**tool, "output": _value(tool["output"])}
         pieces += merged([card, tool_result_piece(number, output)])
     return pieces + block_pieces(markdown.blocks(text[said:]))

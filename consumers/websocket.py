@@ -11,17 +11,18 @@ from urllib.parse import parse_qs
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from ..core import conf
 from ..core.asynchronous import in_database_thread
-from ..core.errors import TurnConflict, TurnInProgress, TurnlogError
+from ..core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from . import access, failures, live, running, tasks
 from .agent import import_langchain
 from .follower import Follower
 from .frames import Encoder, HtmlEncoder, JsonEncoder
+from .markdown import displayable
 from .mixins.agent import AgentMixin
 from .relay import ask_to_stop
 from .requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
@@ -31,6 +32,7 @@ from .turn_task import actor_id_of, take_turn
 logger = logging.getLogger("turnlog")
 
 SESSION_ENDED = 4401
+NOT_ALLOWED = 4403
 TRY_AGAIN_LATER = 1013
 
 
@@ -65,7 +67,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             accepted = True
             await self.accept()
             await self._enter(_number(query.get("after", ["0"])[0]))
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
             if not accepted:
                 # A page that is refused does not come back, and this one should.
@@ -112,13 +114,20 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             self.encoder.hello(
                 max_length=conf.get().max_message_length,
                 banner=self.banner,
-                welcome=await self.aget_welcome_message(),
+                welcome=await self._welcome(),
             )
         )
         if after and not self.transcripts.recorded:
             await self._send(self.encoder.reset())  # It shows what another socket remembered.
         self._pump = asyncio.create_task(self._keep_up_to_date())
         asyncio.get_running_loop().run_in_executor(None, import_langchain)
+
+    async def _welcome(self) -> str:
+        try:
+            return await self.aget_welcome_message()
+        except ConfigurationError as error:
+            logger.error("the welcome message cannot be made: %s", error)
+            return ""
 
     async def _join(self, group: str) -> None:
         if self.channel_layer is None:
@@ -133,7 +142,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         translation.activate(self.language)
         try:
             await self.follower.run()
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             logger.error("a chat lost its database: %s", failures.where(error))
             await self.close(TRY_AGAIN_LATER)
         except Exception as error:  # noqa: BLE001 - the page comes back and starts anew
@@ -146,7 +155,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             await self._handle(parse_request(text_data, bytes_data))
         except BadRequest as error:
             await self._refuse(str(error), error.turn_id)
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
             await self._refuse(_DATABASE_AWAY())
         except Exception as error:  # noqa: BLE001
@@ -156,6 +165,9 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
     async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
         if not await in_database_thread(access.session_is_alive)(self.scope):
             await self.close(SESSION_ENDED)
+            return
+        if not isinstance(request, Ping) and not await self._may_still_be_here():
+            await self.close(NOT_ALLOWED)
             return
         match request:
             case Ping():
@@ -168,6 +180,11 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 await self._stop(turn_id)
             case Earlier(before):
                 await self.follower.earlier(before)
+
+    async def _may_still_be_here(self) -> bool:
+        # By the conversation of now: it may have changed hands since the socket was opened.
+        self._conversation = None
+        return await self.can_accept()
 
     async def _stop(self, turn_id: uuid.UUID) -> None:
         recorded = self.transcripts.recorded
@@ -201,16 +218,20 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                     self.listener.wake(log_changed=True)
         except TurnConflict:
             await self._refuse(_("This message was sent before with other words."), refused)
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_DATABASE_AWAY(), refused)
-        except TurnlogError as error:
+        except Exception as error:  # noqa: BLE001 - the words go back to whoever wrote them
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_("This message could not be sent. Try again."), refused)
 
     async def _begin(self) -> None:
         """Send the first user message in the person's name, if there is one."""
-        first = await self.aget_llm_first_user_message()
+        try:
+            first = await self.aget_llm_first_user_message()
+        except ConfigurationError as error:
+            logger.error("the first message cannot be made: %s", error)
+            return
         if first:
             tasks.spawn(self._take_turn(first, uuid.uuid4(), initial=True), tasks.turns)
 
@@ -228,10 +249,10 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
     async def turnlog_stop(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: meant for the process that answers."""
 
-    async def send(self, *args: Any, **kwargs: Any) -> None:
+    async def send(self, text_data: str | None = None, *args: Any, **kwargs: Any) -> None:
         # A client may leave at any moment; disconnect() is on its way then.
         with contextlib.suppress(OSError):
-            await super().send(*args, **kwargs)
+            await super().send(text_data and displayable(text_data), *args, **kwargs)
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(OSError):
@@ -245,15 +266,19 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
             await self.send(frame)
 
     async def _clean_up(self) -> None:
-        if self.listener:
-            self.listener.close()
-            if self.channel_layer is not None and self.transcripts.recorded:
-                await self.channel_layer.group_discard(live.group_of(self.key), self.channel_name)
         if self._pump:
             self._pump.cancel()
+        if self.listener is None:
+            return
+        self.listener.close()
         turn = running.find(self.key)
         if turn is not None and not self.transcripts.recorded:
             turn.stop()  # Nobody can ever see it.
+        if self.channel_layer is not None and self.transcripts.recorded:
+            try:
+                await self.channel_layer.group_discard(live.group_of(self.key), self.channel_name)
+            except Exception as error:  # noqa: BLE001 - whatever the transport raises
+                logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
 
 def _DATABASE_AWAY() -> str:

@@ -22,6 +22,13 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
     ]
 
 
+def check_time_zones(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """turnlog.E004: times without a zone cannot be ordered or hashed."""
+    if settings.USE_TZ:
+        return []
+    return [checks.Error("turnlog needs USE_TZ = True in the settings", id="turnlog.E004")]
+
+
 def check_database(
     app_configs: Any, databases: Any = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:

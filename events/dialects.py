@@ -57,8 +57,13 @@ class Dialect(Protocol):
         """Insert a batch of one stream, the row that says it has no positions yet, and what the
         inline projections make of it (see `hooks.InlineProjection.insert`)."""
 
-    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
-        """Keep writers of these streams out until the transaction ends."""
+    def lock_streams(
+        self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
+    ) -> None:
+        """Keep writers of these streams out until the transaction ends.
+
+        With `give_way`, raise an error for which `is_lock_timeout` holds rather than wait long.
+        """
 
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
@@ -97,7 +102,13 @@ class PostgreSQL:
             [*parameters, first.stream_id, first.version, last.version],
         )
 
-    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
+    def lock_streams(
+        self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
+    ) -> None:
+        if give_way:
+            # Shorter than deadlock_timeout (1 s unless set): where a writer holds one of these
+            # streams and waits for another, it is not the writer that is given up.
+            cursor.execute("SET LOCAL lock_timeout = '300ms'")
         # In one order, so that two rebuilds of overlapping streams cannot deadlock.
         cursor.execute(
             "SELECT pg_advisory_xact_lock(%s, key) FROM"
@@ -150,7 +161,9 @@ class SQLite:
         for statement in follow:
             cursor.execute(statement.format(events=_BATCH), place)
 
-    def lock_streams(self, cursor: Any, stream_ids: Sequence[int]) -> None:
+    def lock_streams(
+        self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
+    ) -> None:
         _become_writer(cursor)
 
     def lock_sequencer(self, cursor: Any) -> None:
@@ -215,6 +228,11 @@ def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
             f"turnlog keeps its log in PostgreSQL or SQLite, but database"
             f" {connection.alias!r} is {connection.vendor}"
         ) from None
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Whether a lock was not to be had in time (PostgreSQL, SQLSTATE 55P03)."""
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"
 
 
 def log_database() -> str:

@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..core import conf
+from .dialects import log_database
 from .models import Runner
 
 HEARTBEAT_SECONDS = 5.0
@@ -27,9 +28,10 @@ _FORGOTTEN_AFTER = dt.timedelta(days=7)
 def beat() -> uuid.UUID:
     """Say that this process is alive; the id of its runner."""
     runner_id = _runner_id(os.getpid())
-    if not Runner.objects.filter(pk=runner_id).update(heartbeat=Now()):
-        Runner.objects.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
-        Runner.objects.create(
+    runners = Runner.objects.using(log_database())
+    if not runners.filter(pk=runner_id).update(heartbeat=Now()):
+        runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
+        runners.create(
             id=runner_id,
             host=platform.node(),
             boot=_boot(),
@@ -46,7 +48,8 @@ def is_gone(runner_id: uuid.UUID) -> bool:
         return False
     silence = dt.timedelta(seconds=conf.get().runner_timeout)
     silent = Q(heartbeat__lt=Now() - silence)
-    runner: Any = Runner.objects.annotate(silent=silent).filter(pk=runner_id).first()
+    runners = Runner.objects.using(log_database())  # A replica may not know it yet.
+    runner: Any = runners.annotate(silent=silent).filter(pk=runner_id).first()
     if runner is None:
         return True
     if runner.host == platform.node() and runner.boot == _boot() and runner.started:

@@ -12,6 +12,9 @@ import functools
 from contextlib import ExitStack
 from typing import Any
 
+# django.db.backends.base.creation.TEST_DATABASE_PREFIX, without importing Django.
+_TEST_PREFIX = "test_"
+
 
 def allow_flush() -> None:
     """Suspend the triggers around the flush of TransactionTestCase. May be called twice."""
@@ -41,18 +44,20 @@ def allow_flush() -> None:
 
 
 def _is_test_database(connection: Any) -> bool:
-    # Parallel runs append a suffix to the name.
-    test_name = str(connection.creation._get_test_db_name())
     name = str(connection.settings_dict["NAME"])
-    stem = test_name.removesuffix(".sqlite3")
-    return name == test_name or name.startswith(f"{stem}_") or "mode=memory" in name
+    # Parallel runs append a suffix to the name.
+    given = connection.settings_dict["TEST"].get("NAME")
+    if given:
+        stem = str(given).removesuffix(".sqlite3")
+        return name == str(given) or name.startswith(f"{stem}_")
+    return name.startswith(_TEST_PREFIX) or "mode=memory" in name or name == ":memory:"
 
 
 def pytest_configure(config: Any) -> None:
     """pytest's hook: patch once Django is configured, if this project uses Django at all."""
-    from django.conf import settings
+    from django.apps import apps
 
-    if settings.configured and "turnlog.events" in settings.INSTALLED_APPS:
+    if apps.ready and apps.is_installed("turnlog.events"):
         allow_flush()
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.db import models
 
 from ..core import codec
+from ..core.errors import CodecError
+
+logger = logging.getLogger("turnlog")
 
 
 def stored_message(text: str) -> Any:
     """What a stored payload is for people and models: a message, or an AddableDict for a tool.
 
-    Raises CodecError.
+    What cannot be read here, as a class that is not registered any more, comes as an AddableDict
+    of its text and the error: one such row must not make the rest of a history unreadable.
     """
-    value = codec.loads(text)
+    try:
+        value = codec.loads(text)
+    except CodecError as error:
+        logger.warning("a stored message cannot be read: %s", error)
+        value = {"unreadable": text, "error": str(error)}
     if type(value) is dict:
         from langchain_core.runnables.utils import AddableDict
 

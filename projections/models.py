@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..core.asynchronous import in_database_thread
+from ..events.dialects import log_database
 from ..events.models import Conversation
 from .documents import DocumentField
 
@@ -28,7 +29,9 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         """
         if conversation is None:
             return []
-        messages = self.filter(conversation=conversation).of(user).order_by("version")
+        # Not from a replica: the model must be given the turn that has just been recorded.
+        here = self.using(log_database())
+        messages = here.filter(conversation=conversation).of(user).order_by("version")
         return list(messages.values_list("content", flat=True))
 
     aget_histories = in_database_thread(get_histories)

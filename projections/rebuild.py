@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
-from ..events.dialects import dialect_of, log_database
+from ..events.dialects import dialect_of, is_lock_timeout, log_database
 from ..events.log import read
 from ..events.models import Actor, Conversation
 from ..events.models.conversation import require_conversation
@@ -14,23 +15,39 @@ from .messages import MessagesProjection, fold
 from .models import ConversationMessage
 
 CHUNK = 100
+MAX_REFUSALS = 1000
 
 
 def rebuild(projection: MessagesProjection, stream_ids: Sequence[int]) -> Iterator[int]:
     """Rebuild streams chunk by chunk, each chunk in one short transaction; yields counts done.
 
-    Readers see the old rows or the new, never half. Writers of a chunk's streams wait for it.
+    Readers see the old rows or the new, never half. Writers of a chunk's streams wait for it; a
+    chunk that would have to wait for them is tried again, a smaller one each time.
     """
+    waiting = deque(stream_ids[start : start + CHUNK] for start in range(0, len(stream_ids), CHUNK))
+    refused = 0
+    while waiting:
+        chunk = waiting.popleft()
+        try:
+            _rebuild_chunk(projection, chunk)
+        except OperationalError as error:
+            refused += 1
+            if not is_lock_timeout(error) or refused > MAX_REFUSALS:
+                raise
+            half = (len(chunk) + 1) // 2
+            waiting.extend(part for part in (chunk[:half], chunk[half:]) if part)
+        else:
+            yield len(chunk)
+
+
+def _rebuild_chunk(projection: MessagesProjection, chunk: Sequence[int]) -> None:
     using = log_database()
-    for start in range(0, len(stream_ids), CHUNK):
-        chunk = stream_ids[start : start + CHUNK]
-        with transaction.atomic(using=using):
-            with connections[using].cursor() as cursor:
-                # Before the first read: a batch committed in between would be lost or doubled.
-                dialect_of(connections[using]).lock_streams(cursor, chunk)
-            for stream_id in chunk:
-                projection.rebuild(stream_id)
-        yield len(chunk)
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            # Before the first read: a batch committed in between would be lost or doubled.
+            dialect_of(connections[using]).lock_streams(cursor, chunk, give_way=True)
+        for stream_id in chunk:
+            projection.rebuild(stream_id)
 
 
 def differences(stream_id: int) -> list[str]:

@@ -80,13 +80,18 @@ def read_transcript(
         turns = _without_hidden(fold_turns(reversed(events)), stream, cleared)
         # Beyond the window there may be more; its oldest turn may have begun before it.
         cut = len(events) > window
-        if cut:
+        if cut and events[-1].version > after:
             turns = turns[1:]
         wanted = [turn for turn in turns if turn.last > after or turn.standing == "open"]
         reached = not cut or events[-1].version <= after
         if reached or len(wanted) >= limit:
             more = not reached or len(wanted) > limit
-            return Transcript(wanted[-limit:], head, cleared, more)
+            shown = wanted[-limit:]
+            if before is not None:
+                # The last of them may have ended only after that version.
+                ids = [turn.turn_id for turn in shown]
+                shown = fold_turns(stream.filter(turn_id__in=ids).order_by("version"))
+            return Transcript(shown, head, cleared, more)
         window *= 4
 
 

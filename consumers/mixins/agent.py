@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import format_html
+from django.utils.html import conditional_escape
+from django.utils.safestring import mark_safe
 
 from ...core.asynchronous import in_database_thread
 from ...events.prompt import Prompt
@@ -68,11 +69,13 @@ class AgentMixin(LLMMixin, ChatMixin):
         return self.show_initial_prompt
 
     async def aget_welcome_message(self) -> str:
-        """Safe HTML, empty for none."""
+        """Safe HTML, empty for none. Raises ConfigurationError."""
         template = self.welcome_message_template.strip()
         if not template:
             return ""
-        return format_html(template, **await self.aget_llm_prompt_context_data())
+        context = await self.aget_llm_prompt_context_data()
+        safe = {name: conditional_escape(value) for name, value in context.items()}
+        return mark_safe(self.render_template(template, safe))
 
     async def aget_previous_messages(self) -> list[Any]:
         """This person's messages in the conversation, in order of version.
@@ -90,7 +93,11 @@ class AgentMixin(LLMMixin, ChatMixin):
         from langchain_core.messages import AIMessage, HumanMessage
 
         previous = await self.aget_previous_messages()
-        return [m for m in previous if isinstance(m, HumanMessage | AIMessage)]
+        return [
+            _without_calls(message) if isinstance(message, AIMessage) else message
+            for message in previous
+            if isinstance(message, HumanMessage | AIMessage)
+        ]
 
     async def aget_setup(self) -> Setup:
         """Model, tools and prompt of the next turn. Raises ConfigurationError, and what
@@ -156,3 +163,12 @@ class AgentMixin(LLMMixin, ChatMixin):
             ai_message=ai_message,
             tools_output_list=tools_output_list,
         )
+
+
+def _without_calls(message: AIMessage) -> AIMessage:
+    """A message that asks for tools is refused by models unless their outputs follow it."""
+    if not (message.tool_calls or message.invalid_tool_calls):
+        return message
+    kwargs = {k: v for k, v in message.additional_kwargs.items() if k != "tool_calls"}
+    changes = {"tool_calls": [], "invalid_tool_calls": [], "additional_kwargs": kwargs}
+    return message.model_copy(update=changes)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.asynchronous import in_database_thread
+from ...events.dialects import log_database
 from ...events.models import Conversation
 
 _KEYS = ("conversation_pk", "conversation_id", "pk", "id")
@@ -54,6 +55,7 @@ class ChatMixin:
 @in_database_thread
 def _find_conversation(pk: str) -> Conversation | None:
     try:
-        return Conversation.objects.filter(pk=pk).first()
+        # Not from a replica: it may have been made a moment ago.
+        return Conversation.objects.using(log_database()).filter(pk=pk).first()
     except (ValueError, OverflowError):
         return None  # Not a number, hence nobody's.

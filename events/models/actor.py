@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import connections, models
 
 
 class ActorManager(models.Manager["Actor"]):
@@ -18,7 +18,9 @@ class ActorManager(models.Manager["Actor"]):
         known: uuid.UUID | None = getattr(user, "_turnlog_actor_id", None)
         if known is None:
             known = self.get_or_create(user_id=user.pk)[0].id
-            user._turnlog_actor_id = known
+            if not connections[self.db].in_atomic_block:
+                # What a transaction made may be rolled back.
+                user._turnlog_actor_id = known
         return known
 
 

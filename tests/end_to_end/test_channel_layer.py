@@ -44,6 +44,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
         yield redis
 
 
+@pytest.fixture
+def mortal_redis(redis: Redis) -> Iterator[Redis]:
+    """Everybody's, to be killed; there again afterwards."""
+    yield redis
+    redis.kill()
+    redis.start()
+
+
 @pytest.fixture(scope="module")
 def project(project: Project, redis: Redis) -> Project:
     """All its processes are joined, commands too."""
@@ -375,23 +383,19 @@ def test_a_turn_that_was_cleared_in_mid_answer_stays_hidden_in_the_other(
 @pytest.mark.browser
 def test_without_redis_a_turn_is_finished_and_everybody_gets_it(
     browser: Browser,
-    project: Project,
+    mortal_redis: Redis,
+    server: Server,
+    other_server: Server,
     database: Database,
     scripted_model: ScriptedModel,
     sessions: dict[str, str],
     room: int,
     words: Callable[[], str],
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Redis dies in mid-answer, and does not come back. The servers' logs have no traceback."""
+    """Redis dies in mid-answer, and does not come back."""
     said = words()
     parts = [delta("Before, "), HOLD, delta("and after."), END]
     with (
-        running_redis(tmp_path_factory.mktemp("redis")) as redis,
-        project.server(
-            "more_chats:application", **redis.environment, SCRIPTED_URL=scripted_model.url
-        ) as server,
-        project.server(**redis.environment) as other_server,
         held(scripted_model, parts) as go_on,
         chat(server, SCRIPTED.format(room), sessions["ada"]) as here,
         chat(other_server, PATH.format(room), sessions["ada"]) as there,
@@ -400,7 +404,7 @@ def test_without_redis_a_turn_is_finished_and_everybody_gets_it(
         turn_id = here.say(said)
         shown_to(there, turn_id, "Before, ")
         expect(answer_of(page.last)).to_have_text("Before,")
-        redis.kill()
+        mortal_redis.kill()
         go_on()
         # Who is in the process that answers needs no Redis to be told.
         shown_to(here, turn_id, "and after.")
@@ -413,12 +417,14 @@ def test_without_redis_a_turn_is_finished_and_everybody_gets_it(
     assert events_of(database, room)[-1].text == "Before, and after."
     for client in (here, there):
         assert text_of(client.frames, turn_id) == "Before, and after."
+    for process in (server, other_server):
+        assert "Traceback" not in process.log
 
 
 @pytest.mark.browser
 def test_who_was_there_before_redis_was_restarted_is_told_again(
     browser: Browser,
-    redis: Redis,
+    mortal_redis: Redis,
     server: Server,
     other_server: Server,
     scripted_model: ScriptedModel,
@@ -426,7 +432,7 @@ def test_who_was_there_before_redis_was_restarted_is_told_again(
     room: int,
     words: Callable[[], str],
 ) -> None:
-    """It has forgotten who is in which group. Last in this module: it is everybody's Redis."""
+    """It has forgotten who is in which group."""
     said = words()
     parts = [delta("Here "), HOLD, delta("again."), END]
     with (
@@ -435,8 +441,8 @@ def test_who_was_there_before_redis_was_restarted_is_told_again(
         chat(other_server, PATH.format(room), sessions["ada"]) as there,
         chat_page(browser, other_server, room, sessions["ada"]) as page,
     ):
-        redis.kill()
-        redis.start()
+        mortal_redis.kill()
+        mortal_redis.start()
         turn_id = here.say(said)
         # Nobody asks: the page and the client are found again by the processes.
         shown_to(there, turn_id, "Here ")
