@@ -59,6 +59,23 @@ def test_secrets_are_not_kept() -> None:
     assert "Incorrect API key" in text
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AIzaSyA1234567890abcdef",
+        "gsk_1234567890abcdefgh",
+        "api_key=hunter2",
+        "postgres://u:hunter2@db/x",
+        "password: hunter2",
+    ],
+)
+def test_secrets_of_other_kinds_are_not_kept_either(secret: str) -> None:
+    text = failures.describe(ValueError(f"cannot use {secret} here"))["text"]
+    assert "hunter2" not in text
+    assert "1234567890" not in text
+    assert text.startswith("cannot use ")
+
+
 def test_the_operators_line_says_where_and_never_what_was_said() -> None:
     try:
         raise ValueError("the person's own words")

@@ -20,7 +20,13 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables.utils import AddableDict
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
-from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer, tasks
+from turnlog.consumers import (
+    AgentChatConsumer,
+    ChatConsumer,
+    DataAnalystChatConsumer,
+    running,
+    tasks,
+)
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import turns
 from turnlog.events.models import Event
@@ -555,6 +561,159 @@ async def test_bad_requests_are_answered_and_the_socket_stays(conversation: Any,
         assert "Only text" in (await client.frame())["content"]
         await client.send(user_text="hello")
         assert said(await client.until_ended()) == "ok"
+
+
+async def test_half_an_emoji_harms_nobody(conversation: Any, user: Any) -> None:
+    consumer = chat(["a cut emoji: \ud83d"])
+    await conversation.arecord_turn("old \ud83d", AIMessage("older \ud83d"), user=user)
+    for query in ("format=json", ""):
+        async with Client(consumer, url(conversation, query), user) as client:
+            text = await client.communicator.receive_from(timeout=10)
+            text += await client.communicator.receive_from(timeout=10)
+            text.encode()
+    async with Client(consumer, url(conversation), user) as client:
+        await client.until_ended()
+        await client.send(user_text="mine \ud83d")
+        frames = await client.until_ended()
+    assert frames[0]["content"] == "mine \ufffd"
+    assert said(frames) == "a cut emoji: \ufffd"
+    assert consumer.model.seen[0][-1].content == "mine \ufffd"
+
+
+async def test_a_start_whose_acknowledgement_was_lost_does_not_block_the_conversation(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = turns.start
+
+    def committed_and_lost(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise OperationalError("server closed the connection")
+
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        monkeypatch.setattr(turns, "start", committed_and_lost)
+        await client.send(user_text="hello")
+        await client.until(lambda frame: frame.get("type") == "notice")
+        monkeypatch.undo()
+        frames = await client.until_ended()
+        assert frames[-1]["outcome"] == "failed"
+        await client.send(user_text="again")
+        assert said(await client.until_ended()) == "ok"
+
+
+async def test_whatever_goes_wrong_the_words_come_back(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("of any kind")
+
+    turn_id = str(uuid.uuid4())
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        monkeypatch.setattr(turns, "start", broken)
+        await client.send(user_text="hello", turn_id=turn_id)
+        assert (await client.frame())["refused_turn_id"] == turn_id
+
+
+async def test_a_prompt_that_cannot_be_stored_fails_the_turn_and_keeps_the_words(
+    conversation: Any, user: Any
+) -> None:
+    from decimal import Decimal
+
+    consumer = chat(["ok"], llm_temperature=Decimal("0.5"))
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "failed"
+    events = await get_stored(conversation)
+    assert [event.type for event in events[1:]] == ["TurnStarted", "TurnFailed"]
+
+
+async def test_a_conversation_that_changed_hands_is_closed_to_its_old_owner(
+    conversation: Any, user: Any, django_user_model: Any
+) -> None:
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        await client.frame()
+        conversation.user = await sync_to_async(django_user_model.objects.create_user)("bob")
+        await sync_to_async(conversation.save)()
+        await client.send(user_text="still me?")
+        closing = await client.communicator.receive_output(timeout=10)
+    assert (closing["type"], closing["code"]) == ("websocket.close", 4403)
+    assert await get_stored(conversation) == []
+
+
+async def test_templates_that_cannot_be_filled_in_leave_a_usable_chat(
+    conversation: Any, user: Any, caplog: Any
+) -> None:
+    consumer = chat(
+        ["ok"],
+        welcome_message_template="<p>{nobody}</p>",
+        llm_first_user_message_template="{nobody}",
+    )
+    async with Client(consumer, url(conversation), user) as client:
+        assert (await client.frame())["welcome"] == ""
+        await client.send(user_text="hello")
+        assert said(await client.until_ended()) == "ok"
+    assert caplog.text.count("a template wants {nobody}") == 2
+
+
+async def test_the_welcome_is_filled_in_and_its_values_are_escaped(
+    conversation: Any, user: Any
+) -> None:
+    for template, shown in (
+        ("<p>Hello</p>", "<p>Hello</p>"),
+        ("<b>{role}</b>", "<b>&lt;i&gt;</b>"),
+    ):
+        consumer = chat(
+            welcome_message_template=template,
+            get_llm_prompt_context_data=lambda self, **kwargs: {"role": "<i>"},
+        )
+        async with Client(consumer, url(conversation), user) as client:
+            assert (await client.frame())["welcome"] == shown
+
+
+async def test_clearing_stops_the_turn_that_it_hides(conversation: Any, user: Any) -> None:
+    consumer = chat(["half", "never"], ["next"], gates={1: asyncio.Event()})
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        await client.until(lambda frame: frame.get("content") == "half")
+        await conversation.aclear(by=user)
+        await client.until(lambda frame: frame.get("type") == "reset")
+        while running.find(conversation.pk):
+            await asyncio.sleep(0)
+        consumer.model.gates = {}
+        await client.send(user_text="next topic")
+        assert said(await client.until_ended()) == "next"
+
+
+async def test_a_document_that_cannot_be_read_here_does_not_close_the_room(
+    conversation: Any, user: Any
+) -> None:
+    from turnlog.events.log import NewEvent, append
+    from turnlog.events.types import MessageAppended
+
+    turn = await conversation.astart_turn("hello", user=user)
+    future = MessageAppended({"_type": "FutureMessage", "_value": {}})
+    event = NewEvent(future, turn.turn_id, turn.event.actor_id)
+    await sync_to_async(append)(conversation.pk, [event])
+    async with Client(chat(["ok"]), url(conversation), user) as client:
+        assert said(await client.until_ended()) == "This message cannot be shown here."
+        await client.send(user_text="and now?")
+        assert said(await client.until_ended()) == "ok"
+
+
+async def test_calls_that_were_never_answered_are_not_given_to_the_model(
+    conversation: Any, user: Any
+) -> None:
+    call = {"name": "double", "args": {"number": 1}, "id": "call-1"}
+    await conversation.arecord_turn("a", AIMessage("b", tool_calls=[call]), user=user)
+    consumer = chat(["ok"])
+    async with Client(consumer, url(conversation), user) as client:
+        await client.until_ended()
+        await client.send(user_text="c")
+        await client.until_ended()
+    [answer] = [m for m in consumer.model.seen[0] if isinstance(m, AIMessage)]
+    assert (answer.content, answer.tool_calls) == ("b", [])
 
 
 async def test_the_page_gets_html_in_its_language(conversation: Any, user: Any) -> None:

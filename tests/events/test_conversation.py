@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+from django.test.utils import isolate_apps
+from langchain_core.messages import AIMessage
 
 from turnlog.events.models import Actor, Conversation
+from turnlog.events.models.conversation import remember_owners
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +60,47 @@ def test_a_user_has_one_actor(user: Any, django_user_model: Any) -> None:
     again = django_user_model.objects.get(pk=user.pk)
     assert Actor.objects.id_of(user) == Actor.objects.id_of(again)
     assert Actor.objects.id_of(None) is Actor.objects.id_of(AnonymousUser()) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pseudonym_that_was_rolled_back_is_not_remembered(user: Any) -> None:
+    room = Conversation.objects.create()
+    with transaction.atomic():
+        room.record_turn("a", AIMessage("b"), user=user)
+        transaction.set_rollback(True)
+    [human, _] = room.record_turn("a", AIMessage("b"), user=user)[-2:]
+    assert Actor.objects.get(pk=human.actor_id).user == user
+    assert room.messages.filter(user=user).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pseudonym_is_remembered_once_it_is_there(
+    user: Any, django_assert_num_queries: Any
+) -> None:
+    Actor.objects.id_of(user)
+    with django_assert_num_queries(0):
+        Actor.objects.id_of(user)
+
+
+@isolate_apps("tests.project")
+def test_deleting_through_a_proxy_forgets_nothing_either() -> None:
+    """Receivers are connected for every model that is a user, proxies too."""
+    from django.db.models.signals import pre_delete
+
+    from turnlog.events.apps import connect_receivers
+
+    class Proxy(User):
+        class Meta:
+            proxy = True
+            app_label = "project"
+
+    connect_receivers([Proxy])
+    try:
+        proxy = Proxy.objects.create(username="proxied")
+        room = Conversation.objects.create()
+        Conversation.objects.update(user=proxy.pk)
+        proxy.delete()
+        room.refresh_from_db()
+        assert (room.user, room.owner_actor_id is None) == (None, False)
+    finally:
+        pre_delete.disconnect(remember_owners, sender=Proxy)

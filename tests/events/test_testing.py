@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.db import connection
+
+from turnlog.events.testing import _is_test_database
 
 SETTINGS = """
 SECRET_KEY = "x"
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": {name!r}}}}}
+DATABASES = {{"default": {database!r}}}
 INSTALLED_APPS = [
     "django.contrib.auth", "django.contrib.contenttypes",
-    "turnlog.core", "turnlog.events", "turnlog.projections", "turnlog.consumers",
+    "turnlog.core", "turnlog.events.apps.EventsConfig", "turnlog.projections", "turnlog.consumers",
 ]
 TEST_RUNNER = "turnlog.events.testing.TurnlogTestRunner"
 USE_TZ = True
@@ -34,14 +38,18 @@ class Chats(TransactionTestCase):
 """
 
 
-@pytest.mark.slow_once
 @pytest.mark.parametrize("runner", ["django", "pytest"])
 def test_a_projects_own_tests_can_flush(runner: str, tmp_path: Path) -> None:
-    (tmp_path / "project_settings.py").write_text(SETTINGS.format(name=str(tmp_path / "db")))
+    # As in most projects, nothing is said of the test database's name.
+    database = {
+        k: v for k, v in connection.settings_dict.items() if k in ("ENGINE", "USER", "HOST")
+    }
+    database["NAME"] = str(tmp_path / "db") if connection.vendor == "sqlite" else f"shop_{runner}"
+    (tmp_path / "project_settings.py").write_text(SETTINGS.format(database=database))
     (tmp_path / "test_chats.py").write_text(TESTS)
     command = {
-        "django": ["-m", "django", "test", "test_chats"],
-        "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_chats.py"],
+        "django": ["-m", "django", "test", "test_chats", "--noinput"],
+        "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_chats.py", "--create-db"],
     }[runner]
     done = subprocess.run(
         [sys.executable, *command],
@@ -60,15 +68,14 @@ def test_a_projects_own_tests_can_flush(runner: str, tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_not_a_test_database_is_left_alone() -> None:
-    from types import SimpleNamespace
+    def is_test(name: str, test_name: str | None) -> bool:
+        settings = {"NAME": name, "TEST": {"NAME": test_name}}
+        return _is_test_database(SimpleNamespace(settings_dict=settings))
 
-    from turnlog.events.testing import _is_test_database
-
-    def connection(name: str) -> SimpleNamespace:
-        creation = SimpleNamespace(_get_test_db_name=lambda: "test_shop")
-        return SimpleNamespace(settings_dict={"NAME": name}, creation=creation)
-
-    assert _is_test_database(connection("test_shop"))
-    assert _is_test_database(connection("test_shop_2"))
-    assert not _is_test_database(connection("shop"))
-    assert not _is_test_database(connection("test_shopping"))
+    assert is_test("test_shop", None)
+    assert is_test("trial", "trial")
+    assert is_test("trial_2", "trial")
+    assert is_test("file:memorydb_default?mode=memory&cache=shared", None)
+    assert not is_test("shop", None)
+    assert not is_test("shop", "trial")
+    assert not is_test("trials", "trial")

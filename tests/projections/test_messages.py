@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from io import StringIO
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -19,11 +20,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import TurnInProgress
-from turnlog.events.log import read
-from turnlog.events.models import Conversation
-from turnlog.projections.messages import fold
+from turnlog.events.dialects import PostgreSQL
+from turnlog.events.log import NewEvent, append, read
+from turnlog.events.models import Actor, Conversation
+from turnlog.events.types import MessageAppended
+from turnlog.projections.messages import MessagesProjection, fold
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.rebuild import differences
+from turnlog.projections.rebuild import differences, rebuild
 
 COLUMNS = ("conversation_id", "version", "user_id", "actor_id", "turn_id", "created_at")
 
@@ -176,6 +179,63 @@ def test_content_can_be_searched_as_text(conversation: Any, user: Any) -> None:
     [found] = ConversationMessage.objects.filter(content__icontains="녕하세")
     assert found.content == HumanMessage("안녕하세요")
     assert ConversationMessage.objects.filter(content=HumanMessage("안녕하세요")).count() == 1
+
+
+def test_a_document_that_cannot_be_read_here_does_not_hide_the_rest(
+    conversation: Any, user: Any
+) -> None:
+    future = {"_type": "FutureMessage", "_value": {}}
+    append(conversation.pk, [NewEvent(MessageAppended(future), actor_id=Actor.objects.id_of(user))])
+    conversation.record_turn("a", AIMessage("b"), user=user)
+    unreadable, human, answer = ConversationMessage.objects.get_histories(conversation, user)
+    assert (human, answer) == (HumanMessage("a"), AIMessage("b"))
+    assert json.loads(unreadable["unreadable"]) == future
+    assert "FutureMessage" in unreadable["error"]
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_rebuild_gives_way_to_a_writer_that_holds_what_it_wants() -> None:
+    """The writer holds one conversation and wants another: neither may be given up."""
+    first, second = (Conversation.objects.create() for _ in range(2))
+    keys = {room.pk: _lock_key(room.pk) for room in (first, second)}
+    # The rebuild takes its locks in the order of their keys.
+    early, late = sorted((first, second), key=lambda room: keys[room.pk])
+    writing, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            late.record_turn("a", AIMessage("b"))
+            writing.set()
+            rebuilding.wait(30)
+            early.record_turn("c", AIMessage("d"))
+        connection.close()
+        done.set()
+
+    rebuilding = threading.Event()
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait(30)
+    original = PostgreSQL.lock_streams
+
+    def announced(self: Any, cursor: Any, streams: Any, **options: Any) -> None:
+        rebuilding.set()
+        original(self, cursor, streams, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgreSQL, "lock_streams", announced)
+        assert sum(rebuild(MessagesProjection(), [first.pk, second.pk])) == 2
+    thread.join()
+    assert done.is_set()
+    assert differences(first.pk) == differences(second.pk) == []
+    assert ConversationMessage.objects.count() == 4
+
+
+def _lock_key(stream_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT hashint8(%s)", [stream_id])
+        key: int = cursor.fetchone()[0]
+        return key
 
 
 def command(name: str, *arguments: str) -> tuple[int, str]:

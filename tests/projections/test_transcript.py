@@ -78,6 +78,22 @@ def test_an_open_turn_is_always_among_what_is_new(conversation: Any, user: Any) 
     assert standings(conversation, user, after=turn.event.version + 1) == []
 
 
+def test_a_turn_that_ended_behind_many_others_is_not_left_out(conversation: Any, user: Any) -> None:
+    """As many newer events as are read at once, and a cursor in the middle of the turn."""
+    tools = [{"tool": "t", "output": 1}] * 4
+    turn = conversation.start_turn("a", user=user)
+    conversation.record_turn("a", AIMessage("b"), tools, user=user, turn_id=turn.turn_id)
+    assert standings(conversation, user, after=turn.event.version, limit=1) == ["completed"]
+
+
+def test_an_earlier_turn_is_shown_as_it_ended_in_the_end(conversation: Any, user: Any) -> None:
+    turn = conversation.start_turn("a", user=user)
+    conversation.fail_turn(turn.turn_id, "interrupted")
+    other = conversation.record_turn("b", AIMessage("c"), user=user)
+    conversation.record_turn("a", AIMessage("late"), user=user, turn_id=turn.turn_id)
+    assert standings(conversation, user, before=other[0].version) == ["completed"]
+
+
 def test_it_takes_two_queries(conversation: Any, user: Any, django_assert_num_queries: Any) -> None:
     for _ in range(60):
         conversation.record_turn("a", AIMessage("b"), user=user)
