@@ -6,12 +6,17 @@ The news itself carries nothing that must not be lost: who hears it looks for wh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Hashable
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from . import failures
+
+logger = logging.getLogger("turnlog")
 
 SEND_SECONDS = 1.0
 
@@ -67,8 +72,11 @@ def announce(stream_id: int, version: int) -> None:
 
 async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
     # Whoever records a turn waits for this: not for long.
-    async with asyncio.timeout(SEND_SECONDS):
-        await layer.group_send(group, news)
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await layer.group_send(group, news)
+    except Exception as error:  # noqa: BLE001 - whatever the transport raises
+        logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
 
 def shared_layer() -> Any:

@@ -7,6 +7,7 @@ transport may drop what comes too fast, and the log has the truth in the end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, cast
@@ -21,26 +22,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger("turnlog")
 
 INTERVAL_SECONDS = 0.5
+REPEAT_SECONDS = 1.0
+RETRY_SECONDS = 2.0
 
 
 async def relay(turn: RunningTurn) -> None:
     """Run beside a turn that is recorded in a conversation, until cancelled."""
+    while True:
+        try:
+            await _tell_and_hear(turn)
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+            logger.warning("the channel layer cannot be reached: %s", failures.where(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _tell_and_hear(turn: RunningTurn) -> None:
     layer = shared_layer()
     group = group_of(cast(int, turn.key))
     channel = await layer.new_channel()
     await layer.group_add(group, channel)
     hearing = asyncio.create_task(layer.receive(channel))
+    clock = asyncio.get_running_loop().time
     told: tuple[int, str] | None = None
+    told_at = 0.0
     try:
         while True:
             view = turn.view()
             now = (len(view.pieces), view.text)
-            if now != told:
-                told = now
-                try:
-                    await layer.group_send(group, _progress(view))
-                except Exception as error:  # noqa: BLE001 - whatever the transport raises
-                    logger.warning("others could not be told: %s", failures.where(error))
+            # Unchanged too, now and then: for who has come since, or has missed the last one.
+            if now != told or clock() >= told_at + REPEAT_SECONDS:
+                told, told_at = now, clock()
+                await layer.group_send(group, _progress(view))
             await asyncio.wait({hearing}, timeout=INTERVAL_SECONDS)
             if hearing.done():
                 if _asks_to_stop(hearing.result(), turn):
@@ -48,7 +60,8 @@ async def relay(turn: RunningTurn) -> None:
                 hearing = asyncio.create_task(layer.receive(channel))
     finally:
         hearing.cancel()
-        await layer.group_discard(group, channel)
+        with contextlib.suppress(Exception):
+            await layer.group_discard(group, channel)
 
 
 async def ask_to_stop(key: Any, turn_id: uuid.UUID, actor_id: uuid.UUID | None) -> None:

@@ -9,7 +9,6 @@ import uuid
 from typing import Any
 from urllib.parse import parse_qs
 
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.utils import translation
@@ -22,6 +21,7 @@ from . import access, failures, live, running, tasks
 from .agent import import_langchain
 from .follower import Follower
 from .frames import Encoder, HtmlEncoder, JsonEncoder
+from .layer_socket import LayerSocket
 from .markdown import displayable
 from .mixins.agent import AgentMixin
 from .relay import ask_to_stop
@@ -36,7 +36,7 @@ NOT_ALLOWED = 4403
 TRY_AGAIN_LATER = 1013
 
 
-class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
+class ChatSocket(AgentMixin, LayerSocket):
     """Accepts a socket, takes in requests and keeps the page up to date with the conversation."""
 
     encoder: Encoder
@@ -99,7 +99,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
                 self.get_user(),
                 show_initial_prompt=self.get_show_initial_prompt(),
             )
-            await self._join(live.group_of(conversation.pk))
+            await self.join(live.group_of(conversation.pk))
         self.listener = live.Listener(self.key)
         self.follower = Follower(
             key=self.key,
@@ -128,15 +128,6 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         except ConfigurationError as error:
             logger.error("the welcome message cannot be made: %s", error)
             return ""
-
-    async def _join(self, group: str) -> None:
-        if self.channel_layer is None:
-            return
-        try:
-            await self.channel_layer.group_add(group, self.channel_name)
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises
-            # The chat works without it; other processes' news come later.
-            logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
     async def _keep_up_to_date(self) -> None:
         translation.activate(self.language)
@@ -235,6 +226,10 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         if first:
             tasks.spawn(self._take_turn(first, uuid.uuid4(), initial=True), tasks.turns)
 
+    def joined_again(self) -> None:
+        if self.listener:
+            self.listener.wake(log_changed=True)
+
     async def turnlog_news(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: another process appended to the log."""
         if self.listener:
@@ -274,11 +269,7 @@ class ChatSocket(AgentMixin, AsyncWebsocketConsumer):
         turn = running.find(self.key)
         if turn is not None and not self.transcripts.recorded:
             turn.stop()  # Nobody can ever see it.
-        if self.channel_layer is not None and self.transcripts.recorded:
-            try:
-                await self.channel_layer.group_discard(live.group_of(self.key), self.channel_name)
-            except Exception as error:  # noqa: BLE001 - whatever the transport raises
-                logger.warning("the channel layer cannot be reached: %s", failures.where(error))
+        await self.leave()
 
 
 def _DATABASE_AWAY() -> str:

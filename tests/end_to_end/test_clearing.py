@@ -105,7 +105,7 @@ def test_cleared_by_another_process_it_is_noticed_at_the_next_sign_of_life(
     assert database.rows(f"SELECT * FROM turnlog_message WHERE conversation_id = {room}") == []
 
 
-def test_clearing_in_mid_answer_hides_that_turn_too(
+def test_clearing_in_mid_answer_hides_that_turn_and_stops_it(
     server: Server,
     database: Database,
     model_server: ModelServer,
@@ -125,15 +125,16 @@ def test_clearing_in_mid_answer_hides_that_turn_too(
         client.until_ended(client.say(afresh))
     [request] = model_server.requests(afresh)
     assert [message["role"] for message in request["body"]["messages"]] == ["system", "user"]
-    assert types_of(events_of(database, room, turn_id)) == [
-        *("TurnStarted", "MessageAppended", "MessageAppended")
-    ]
+    [_, failed] = events_of(database, room, turn_id)
+    assert failed.type == "TurnFailed"
+    assert failed.payload["outcome"] == "cancelled"
+    assert failed.payload["produced"]["message"]["_value"]["content"].startswith("Cleared")
 
 
 def wait_for_the_end_of(turn_id: str, database: Database, room: int, client: Chat) -> None:
     """The hidden turn says nothing more on the socket: ask the log, a pong between each time."""
     for _ in range(2000):
-        if "MessageAppended" in types_of(events_of(database, room, turn_id)):
+        if "TurnFailed" in types_of(events_of(database, room, turn_id)):
             return
         client.until_quiet()
     raise TimeoutError("the turn did not end")
