@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("turnlog")
 
+# For overridden methods that ask elsewhere for tools or prompts: until the turn has begun nobody
+# can stop it.
 SET_UP_SECONDS = 30.0
 
 

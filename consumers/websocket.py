@@ -148,7 +148,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._refuse(str(error), error.turn_id)
         except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
-            await self._refuse(_DATABASE_AWAY())
+            await self._refuse(_database_away())
         except Exception as error:  # noqa: BLE001
             logger.error("a request could not be answered: %s", failures.where(error))
             await self._refuse(_("This could not be done. Try again in a moment."))
@@ -211,7 +211,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._refuse(_("This message was sent before with other words."), refused)
         except DatabaseFailure as error:
             logger.error("a turn could not be started: %s", failures.where(error))
-            await self._refuse(_DATABASE_AWAY(), refused)
+            await self._refuse(_database_away(), refused)
         except Exception as error:  # noqa: BLE001 - the words go back to whoever wrote them
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_("This message could not be sent. Try again."), refused)
@@ -272,7 +272,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         await self.leave()
 
 
-def _DATABASE_AWAY() -> str:
+def _database_away() -> str:
     return _("The conversation cannot be reached right now. Your words are here: try again soon.")
 
 
