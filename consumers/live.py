@@ -13,6 +13,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.conf import settings
 
 from . import failures
 
@@ -81,6 +82,8 @@ async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
 
 def shared_layer() -> Any:
     """The channel layer, if there is one that reaches other processes."""
+    if not getattr(settings, "CHANNEL_LAYERS", None):
+        return None  # Asked after every commit: Channels takes longer to find that out.
     layer = get_channel_layer()
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 

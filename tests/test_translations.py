@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow_once
+
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(ROOT.glob("*/locale/ko/LC_MESSAGES/django.po"))
 ENTRY = re.compile(

@@ -140,7 +140,7 @@ def recording_by_many(user: Any) -> float:
         return [Conversation.objects.create(user=user).pk for _ in CLIENTS]
 
     ratios = []
-    for _ in range(3):
+    for _ in range(5):
         raws = [Raw(pk, user.pk, template) for pk in pks()]
         raw_seconds = seconds(theirs, [(raw, [raw.rows() for _ in per_client]) for raw in raws])
         turns = [(pk, [(human(), answer()) for _ in per_client]) for pk in pks()]
