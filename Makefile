@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_PORT ?= 8000
 DEMO := docs/tutorial
 
-.PHONY: demo test check types format bench docs clean
+.PHONY: demo test check format bench docs clean
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from . import failures, tasks
-
-logger = logging.getLogger("turnlog")
+from . import tasks
+from .live import warn_of_layer
 
 RETRY_SECONDS = 1.0
 _REJOINING = "turnlog rejoins the channel layer"
@@ -38,7 +36,7 @@ class LayerSocket(AsyncWebsocketConsumer):
             try:
                 return await self._receive_from_layer()
             except Exception as error:  # noqa: BLE001 - whatever the transport raises
-                _warn(error)
+                warn_of_layer(error)
             if not any(task.get_name() == _REJOINING for task in tasks.beside):
                 tasks.spawn(_rejoin(), tasks.beside).set_name(_REJOINING)
             await asyncio.sleep(RETRY_SECONDS)
@@ -52,7 +50,7 @@ class LayerSocket(AsyncWebsocketConsumer):
         try:
             await self.channel_layer.group_add(group, self.channel_name)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises
-            _warn(error)
+            warn_of_layer(error)
             return False
         return True
 
@@ -64,7 +62,7 @@ class LayerSocket(AsyncWebsocketConsumer):
         try:
             await self.channel_layer.group_discard(self._group, self.channel_name)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises
-            _warn(error)
+            warn_of_layer(error)
 
     def joined_again(self) -> None:
         """Called when the layer is back: messages may have been missed."""
@@ -81,7 +79,3 @@ async def _rejoin() -> None:
                 socket.joined_again()
             else:
                 everybody = False
-
-
-def _warn(error: Exception) -> None:
-    logger.warning("the channel layer cannot be reached: %s", failures.where(error))

@@ -77,7 +77,12 @@ async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
         async with asyncio.timeout(SEND_SECONDS):
             await layer.group_send(group, news)
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        logger.warning("the channel layer cannot be reached: %s", failures.where(error))
+        warn_of_layer(error)
+
+
+def warn_of_layer(error: Exception) -> None:
+    """Tell the operator that other processes cannot be told; the chat goes on without them."""
+    logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
 
 def shared_layer() -> Any:

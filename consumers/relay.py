@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
-from . import failures
-from .live import group_of, shared_layer
+from .live import group_of, shared_layer, warn_of_layer
 from .markdown import displayable
 
 if TYPE_CHECKING:
     from .running import RunningTurn
-
-logger = logging.getLogger("turnlog")
 
 INTERVAL_SECONDS = 0.5
 REPEAT_SECONDS = 1.0
@@ -32,7 +28,7 @@ async def relay(turn: RunningTurn) -> None:
         try:
             await _tell_and_hear(turn)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises
-            logger.warning("the channel layer cannot be reached: %s", failures.where(error))
+            warn_of_layer(error)
             await asyncio.sleep(RETRY_SECONDS)
 
 
