@@ -1,60 +1,14 @@
-"""What the message list is: once as a pure fold, and once as SQL held equal to it by a test."""
+"""The message list as a read model: SQL, held equal by a test to the fold that defines it."""
 
 from __future__ import annotations
 
-import datetime as dt
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
 
 from ..events.dialects import dialect_of, log_database
 from ..events.models import Event
-
-LISTED = ("MessageAppended", "ToolOutputRecorded")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An entry of the message list: an event's place, turn, actor, payload text and time."""
-
-    version: int
-    turn_id: uuid.UUID | None
-    actor_id: uuid.UUID | None
-    content: str
-    created_at: dt.datetime
-
-
-def fold(events: Iterable[Event]) -> list[Message]:
-    """The message list after a stream's events, given in order from the first.
-
-    Clearing empties it and hides the turns that were under way; what is erased is not listed.
-    """
-    listed: list[Message] = []
-    under_way: set[uuid.UUID] = set()
-    hidden: set[uuid.UUID] = set()
-    for event in events:
-        if event.type == "TurnStarted" and event.turn_id:
-            under_way.add(event.turn_id)
-        elif event.type == "ConversationCleared":
-            listed.clear()
-            hidden |= under_way
-        elif event.type in LISTED and event.turn_id not in hidden:
-            if event.turn_id:
-                under_way.discard(event.turn_id)
-            if event.payload is not None:
-                listed.append(
-                    Message(
-                        event.version,
-                        event.turn_id,
-                        event.actor_id,
-                        event.payload,
-                        event.recorded_at,
-                    )
-                )
-    return listed
 
 
 class MessagesProjection:

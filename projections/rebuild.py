@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from django.db import OperationalError, connections, transaction
 
 from ..events.dialects import dialect_of, is_lock_timeout, log_database
+from ..events.listed import fold
 from ..events.log import read
 from ..events.models import Actor, Conversation
 from ..events.models.conversation import require_conversation
-from .messages import MessagesProjection, fold
+from .messages import MessagesProjection
 from .models import ConversationMessage
 
 CHUNK = 100

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from django.db.models import Max, Min, Q
 
 from ..events.dialects import log_database
+from ..events.listed import LISTED
 from ..events.models import Actor, Event
-from .messages import LISTED
 
 Standing = Literal[
     "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"

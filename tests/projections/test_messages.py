@@ -21,10 +21,11 @@ from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import TurnInProgress
 from turnlog.events.dialects import PostgreSQL
+from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.types import MessageAppended
-from turnlog.projections.messages import MessagesProjection, fold
+from turnlog.projections.messages import MessagesProjection
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.rebuild import differences, rebuild
 

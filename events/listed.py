@@ -1,0 +1,91 @@
+"""What the message list is: once as a pure fold over a stream, once as a reader held equal to it.
+
+Whatever derives the list uses one of the two: the read model, its checks, time travel and forks.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef
+
+from .dialects import log_database
+from .models import Event
+
+LISTED = ("MessageAppended", "ToolOutputRecorded")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry of the message list: its event's place, turn, actor, payload text and time."""
+
+    version: int
+    turn_id: uuid.UUID | None
+    actor_id: uuid.UUID | None
+    content: str
+    created_at: dt.datetime
+
+
+class MessageList:
+    """The list as it grows, event by event in order of version, from the first.
+
+    Clearing begins a new list and hides the turns that were under way; what is erased is not
+    listed.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Listed] = []
+        self._under_way: set[uuid.UUID] = set()
+        self._hidden: set[uuid.UUID] = set()
+
+    def apply(self, event: Event) -> None:
+        if event.type == "TurnStarted" and event.turn_id:
+            self._under_way.add(event.turn_id)
+        elif event.type == "ConversationCleared":
+            # Another list, not an emptied one: who looked at the old one keeps it as it was.
+            self.entries = []
+            self._hidden |= self._under_way
+        elif event.type in LISTED and event.turn_id not in self._hidden:
+            if event.turn_id:
+                self._under_way.discard(event.turn_id)
+            if event.payload is not None:
+                self.entries.append(
+                    Listed(
+                        event.version,
+                        event.turn_id,
+                        event.actor_id,
+                        event.payload,
+                        event.recorded_at,
+                    )
+                )
+
+
+def fold(events: Iterable[Event]) -> list[Listed]:
+    """The message list after a stream's events, given in order from the first."""
+    listed = MessageList()
+    for event in events:
+        listed.apply(event)
+    return listed.entries
+
+
+def read_listed(stream_id: int, until: int) -> list[Listed]:
+    """The message list as it stood at version `until`, in two queries.
+
+    Costs what came between the last clearing before that version and the version itself.
+    """
+    stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
+    clearings = stream.filter(type="ConversationCleared", version__lte=until)
+    cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0
+    listed = stream.filter(
+        version__gt=cleared, version__lte=until, type__in=LISTED, payload__isnull=False
+    )
+    if cleared:
+        began_before = stream.filter(turn_id=OuterRef("turn_id"), version__lt=cleared)
+        listed = listed.exclude(Exists(began_before))
+    rows = listed.order_by("version").values_list(
+        "version", "turn_id", "actor_id", "payload", "recorded_at"
+    )
+    return [Listed(*row) for row in rows]
