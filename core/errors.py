@@ -99,12 +99,72 @@ class UnknownConversation(TurnlogError):
         self.pk = pk
 
 
+class MomentError(TurnlogError):
+    """A moment that a conversation does not have, or that does not say which one is meant."""
+
+    def __init__(self, stream_id: int, message: str) -> None:
+        super().__init__(f"conversation {stream_id}: {message}")
+        self.stream_id = stream_id
+
+
+class NotPermitted(TurnlogError):
+    """Somebody may not do this in a conversation of somebody else."""
+
+    def __init__(self, stream_id: int, what: str, user: Any) -> None:
+        super().__init__(
+            f"conversation {stream_id}: only its owner may {what} it, or whoever is logged in where"
+            f" it never had an owner, and user {getattr(user, 'pk', None)} is not; ask its owner"
+        )
+        self.stream_id = stream_id
+        self.user = user
+
+
 class UnknownProjection(TurnlogError):
     """A projection's name that nobody registered."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"unknown projection {name!r}; known are: {', '.join(known)}")
         self.name = name
+
+
+class ProjectionFailed(TurnlogError):
+    """An event that a projection could not apply."""
+
+    def __init__(self, projection: str, stream_id: int, version: int, error: str) -> None:
+        super().__init__(
+            f"projection {projection!r} could not apply version {version} of conversation"
+            f" {stream_id}: {error}; mend the projection and run it again"
+        )
+        self.projection = projection
+        self.stream_id = stream_id
+        self.version = version
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        # The workers of a rebuild are processes: it must come back from them as it was.
+        return type(self), (self.projection, self.stream_id, self.version, self.error)
+
+
+class RebuildInProgress(TurnlogError):
+    """A second rebuild of a projection that is being rebuilt."""
+
+    def __init__(self, projection: str, runner: Any) -> None:
+        super().__init__(
+            f"projection {projection!r} is being rebuilt already, by {runner}; wait until that"
+            " ends, or stop it first"
+        )
+        self.projection = projection
+
+
+class NothingToResume(TurnlogError):
+    """`--resume` where no rebuild was cut off."""
+
+    def __init__(self, projection: str, why: str) -> None:
+        super().__init__(
+            f"projection {projection!r} has no rebuild to resume: {why}; leave --resume out to"
+            " rebuild it from the beginning"
+        )
+        self.projection = projection
 
 
 class ModelError(TurnlogError):

@@ -35,6 +35,7 @@ EVENT_COLUMNS = (
 # Keys of our advisory locks: this number, and a number of 32 bits that says which.
 _STREAM_LOCKS = 0x7475726E
 _SEQUENCER_LOCK = 0x7475726F
+_PROJECTION_LOCKS = 0x74757270
 
 _TURN_STATE = """
     (SELECT type FROM turnlog_event WHERE stream_id = %s AND turn_id = %s
@@ -67,6 +68,13 @@ class Dialect(Protocol):
 
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
+
+    def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
+        """Keep the projection's checkpoint where it is until the transaction ends; alone, or
+        together with others who only rely on it."""
+
+    def try_lock_projection(self, cursor: Any, name: str) -> bool:
+        """The same, alone, if nobody else has it."""
 
 
 class PostgreSQL:
@@ -119,6 +127,17 @@ class PostgreSQL:
     def lock_sequencer(self, cursor: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
 
+    def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
+        # Advisory, not the row's own lock: it is fair, so many rebuilds cannot starve the worker.
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        cursor.execute(f"SELECT {function}(%s, hashtext(%s))", [_PROJECTION_LOCKS, name])
+
+    def try_lock_projection(self, cursor: Any, name: str) -> bool:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_PROJECTION_LOCKS, name]
+        )
+        return bool(cursor.fetchone()[0])
+
 
 class SQLite:
     """One writer at a time: whoever has written first in a transaction holds all locks at once."""
@@ -168,6 +187,13 @@ class SQLite:
 
     def lock_sequencer(self, cursor: Any) -> None:
         _become_writer(cursor)
+
+    def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
+        _become_writer(cursor)
+
+    def try_lock_projection(self, cursor: Any, name: str) -> bool:
+        _become_writer(cursor)
+        return True
 
 
 def _become_writer(cursor: Any) -> None:

@@ -20,8 +20,8 @@ class InlineProjection(Protocol):
     columns of turnlog_event; empty for none. PostgreSQL runs it within the statement that appends
     the batch, so it sees the log as it was before."""
 
-    def apply(self, events: Sequence[Event]) -> None:
-        """What else a batch means, once it is inserted."""
+    def follow(self, events: Sequence[Event]) -> None:
+        """What else a batch means, once it is inserted and `insert` has run."""
 
 
 inline_projections: list[InlineProjection] = []

@@ -125,7 +125,7 @@ def _try_append(
         follow = [projection.insert for projection in hooks.inline_projections]
         dialect.insert(cursor, events, list(filter(None, follow)))
     for projection in hooks.inline_projections:
-        projection.apply(events)
+        projection.follow(events)
     if hooks.after_commit:
         version = events[-1].version
         # Robust: the batch is committed, whatever those who are told make of it.

@@ -1,4 +1,9 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.core import checks
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
 
 
 class ProjectionsConfig(AppConfig):
@@ -9,6 +14,18 @@ class ProjectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from ..events import hooks
-        from .registry import PROJECTIONS
+        from . import messages, wake  # noqa: F401 - registers itself
+        from .checkpoints import check_versions
+        from .registry import check_projections
 
-        hooks.inline_projections.extend(PROJECTIONS.values())
+        autodiscover_modules("projections")
+        hooks.after_commit.append(wake.tell_workers)
+        checks.register(check_projections)
+        checks.register(check_versions)
+        post_migrate.connect(_note_versions, sender=self)
+
+
+def _note_versions(*, using: str, **kwargs: Any) -> None:
+    from .checkpoints import note_versions
+
+    note_versions(using)

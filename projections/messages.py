@@ -1,21 +1,28 @@
-"""The message list as a read model: SQL, held equal by a test to the fold that defines it."""
+"""The message list as a read model: SQL, held equal by tests to the fold that defines it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from django.db import connections
+from ..events.dialects import log_database
+from ..events.listed import LISTED, fold
+from ..events.log import read
+from ..events.models import Actor, Event
+from .models import ConversationMessage
+from .projection import Projection
+from .registry import register
 
-from ..events.dialects import dialect_of, log_database
-from ..events.models import Event
 
-
-class MessagesProjection:
+@register
+class MessagesProjection(Projection):
     """`ConversationMessage`, kept inline: it is there when the append's transaction commits."""
 
     name = "messages"
-
+    handles = (*LISTED, "ConversationCleared")
+    inline = True
+    model = ConversationMessage
     # An event is listed unless the conversation was cleared after its turn began.
     insert = """
         INSERT INTO turnlog_message
@@ -31,25 +38,41 @@ class MessagesProjection:
                  WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
                 e.version))
     """
-    _delete = "DELETE FROM turnlog_message WHERE conversation_id = %s"
 
     def apply(self, events: Sequence[Event]) -> None:
+        self.follow(events)
+        super().apply(events)
+
+    def follow(self, events: Sequence[Event]) -> None:
         """A clearing hides what came before it."""
-        cleared = [event.version for event in events if event.type == "ConversationCleared"]
-        if cleared:
-            with _cursor() as cursor:
-                cursor.execute(
-                    self._delete + " AND version < %s", [events[0].stream_id, cleared[-1]]
+        for event in events:
+            if event.type == "ConversationCleared":
+                self.execute(
+                    "DELETE FROM turnlog_message WHERE conversation_id = %s AND version < %s",
+                    [event.stream_id, event.version],
                 )
 
-    def rebuild(self, stream_id: int) -> None:
-        """Replace a stream's rows by what the log says; the caller holds the stream's lock."""
-        stream = "(SELECT * FROM turnlog_event WHERE stream_id = %s)"
-        with _cursor() as cursor:
-            cursor.execute(self._delete, [stream_id])
-            cursor.execute(self.insert.format(events=stream), [stream_id])
+    def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
+        ids = ", ".join(str(int(stream)) for stream in streams)
+        self.execute(f"DELETE FROM turnlog_message WHERE conversation_id IN ({ids})")
+        stored = f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
+        self.execute(self.insert.format(events=stored))
+
+    def erase(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.execute(
+                "DELETE FROM turnlog_message WHERE conversation_id = %s AND version = %s",
+                [event.stream_id, event.version],
+            )
+
+    def expected(self, streams: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+        """By the fold, where the rows were made by SQL: neither vouches for itself."""
+        return {stream: _expected(stream) for stream in streams}
 
 
-def _cursor() -> Any:
-    connection = connections[log_database()]
-    return dialect_of(connection).cursor(connection)
+def _expected(stream_id: int) -> list[dict[str, Any]]:
+    listed = fold(read(stream_id))
+    spoke = {entry.actor_id for entry in listed} - {None}
+    actors = Actor.objects.using(log_database()).filter(id__in=spoke)
+    users = dict(actors.values_list("id", "user_id"))
+    return [{**asdict(entry), "user_id": users.get(entry.actor_id)} for entry in listed]

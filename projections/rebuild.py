@@ -1,100 +1,109 @@
-"""Rebuilding read models from the log, and checking them against it."""
+"""Rebuilding a projection's rows from the log, while people chat.
+
+It goes by chunks of conversations, each in one short transaction: a reader sees the old rows or
+the new, never half.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from django.db import OperationalError, connections, transaction
+from django.db.models import Max
 
 from ..events.dialects import dialect_of, is_lock_timeout, log_database
-from ..events.listed import fold
-from ..events.log import read
-from ..events.models import Actor, Conversation
+from ..events.models import Event
 from ..events.models.conversation import require_conversation
-from .messages import MessagesProjection
-from .models import ConversationMessage
+from .applying import unpark
+from .checkpoints import checkpoint_of
+from .projection import Projection
 
-CHUNK = 100
+STREAMS = 500
+EVENTS = 5000
 MAX_REFUSALS = 1000
 
 
-def rebuild(projection: MessagesProjection, stream_ids: Sequence[int]) -> Iterator[int]:
-    """Rebuild streams chunk by chunk, each chunk in one short transaction; yields counts done.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Conversations that are rebuilt in one transaction, and how many events they have."""
 
-    Readers see the old rows or the new, never half. Writers of a chunk's streams wait for it; a
-    chunk that would have to wait for them is tried again, a smaller one each time.
+    streams: Sequence[int]
+    events: int
+
+
+def chunks(*, after: int = 0) -> Iterator[Chunk]:
+    """All conversations above a number in order, some 500 and some 5,000 events at a time.
+
+    Read page by page: memory does not grow with their number, and those that are opened
+    meanwhile are met as well.
     """
-    waiting = deque(stream_ids[start : start + CHUNK] for start in range(0, len(stream_ids), CHUNK))
+    using = log_database()
+    while True:
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                "SELECT c.id, coalesce((SELECT e.version FROM turnlog_event e"
+                " WHERE e.stream_id = c.id ORDER BY e.version DESC LIMIT 1), 0)"
+                " FROM turnlog_conversation c WHERE c.id > %s ORDER BY c.id LIMIT %s",
+                [after, STREAMS],
+            )
+            page = cursor.fetchall()
+        if not page:
+            return
+        streams: list[int] = []
+        events = 0
+        for stream_id, head in page:
+            if streams and events + head > EVENTS:
+                break
+            streams.append(stream_id)
+            events += head
+        yield Chunk(streams, events)
+        after = streams[-1]
+
+
+def chunk_of(conversation: int) -> Chunk:
+    """One conversation alone. Raises UnknownConversation."""
+    require_conversation(conversation)
+    events = Event.objects.using(log_database()).filter(stream_id=conversation)
+    return Chunk([conversation], events.aggregate(head=Max("version"))["head"] or 0)
+
+
+def rebuild_chunk(projection: Projection, streams: Sequence[int]) -> None:
+    """Rebuild some conversations, all or none of a transaction's worth at a time.
+
+    Writers of these conversations wait for it. Where it would have to wait for them, or for a
+    worker, it lets them go first and tries again, with fewer conversations each time. Raises
+    ProjectionFailed; then nothing of that transaction is changed.
+    """
+    waiting = deque([list(streams)])
     refused = 0
     while waiting:
-        chunk = waiting.popleft()
+        part = waiting.popleft()
         try:
-            _rebuild_chunk(projection, chunk)
+            with locked(projection, part) as until:
+                unpark(projection, part)
+                projection.rebuild(part, until)
         except OperationalError as error:
             refused += 1
             if not is_lock_timeout(error) or refused > MAX_REFUSALS:
                 raise
-            half = (len(chunk) + 1) // 2
-            waiting.extend(part for part in (chunk[:half], chunk[half:]) if part)
-        else:
-            yield len(chunk)
+            half = (len(part) + 1) // 2
+            waiting.extend(smaller for smaller in (part[:half], part[half:]) if smaller)
 
 
-def _rebuild_chunk(projection: MessagesProjection, chunk: Sequence[int]) -> None:
+@contextmanager
+def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | None]:
+    """A transaction in which nothing is appended to these conversations and the projection's
+    checkpoint stays; gives the position up to which its rows stand (see `checkpoint_of`)."""
     using = log_database()
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
-            # Before the first read: a batch committed in between would be lost or doubled.
-            dialect_of(connections[using]).lock_streams(cursor, chunk, give_way=True)
-        for stream_id in chunk:
-            projection.rebuild(stream_id)
-
-
-def differences(stream_id: int) -> list[str]:
-    """How a conversation's message rows differ from the log, a sentence each; changes nothing."""
-    using = log_database()
-    with transaction.atomic(using=using):
-        with connections[using].cursor() as cursor:
-            dialect_of(connections[using]).lock_streams(cursor, [stream_id])
-        expected = {message.version: message for message in fold(read(stream_id))}
-        users = dict(
-            Actor.objects.using(using)
-            .filter(id__in={message.actor_id for message in expected.values()} - {None})
-            .values_list("id", "user_id")
-        )
-        # The text itself, not what it decodes to.
-        rows = ConversationMessage.objects.using(using).raw(
-            "SELECT id, version, turn_id, actor_id, user_id, created_at, content AS text"
-            " FROM turnlog_message WHERE conversation_id = %s",
-            [stream_id],
-        )
-        found = {row.version: row for row in rows}
-    problems = [f"version {version} is missing" for version in sorted(expected.keys() - found)]
-    for version, row in sorted(found.items()):
-        message = expected.get(version)
-        if message is None:
-            problems.append(f"version {version} should not be there")
-            continue
-        pairs = {
-            "content": (message.content, row.text),
-            "turn_id": (message.turn_id, row.turn_id),
-            "actor_id": (message.actor_id, row.actor_id),
-            "user": (users.get(message.actor_id), row.user_id),
-            "created_at": (message.created_at, row.created_at),
-        }
-        problems += [
-            f"version {version}: {name} is not what the log says"
-            for name, (wanted, has) in pairs.items()
-            if wanted != has
-        ]
-    return problems
-
-
-def streams_of(conversation: int | None) -> list[int]:
-    """The stream of one conversation, or those of all, in order. Raises UnknownConversation."""
-    if conversation is not None:
-        require_conversation(conversation)
-        return [conversation]
-    conversations = Conversation.objects.using(log_database()).order_by("pk")
-    return list(conversations.values_list("pk", flat=True))
+            dialect = dialect_of(connections[using])
+            # Before the first read: a batch committed in between would be lost or doubled. The
+            # streams before the checkpoint, always: an erasure takes them in this order, too.
+            dialect.lock_streams(cursor, streams, give_way=True)
+            if not projection.inline:
+                dialect.lock_projection(cursor, projection.name, shared=True)
+        yield checkpoint_of(projection)

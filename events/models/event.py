@@ -92,6 +92,8 @@ class Event(models.Model):
 class Pending(models.Model):
     """An append that has no positions yet: versions `first` to `last` of one stream."""
 
+    objects: ClassVar[models.Manager[Pending]]
+
     stream_id = models.BigIntegerField()
     first = models.IntegerField()
     last = models.IntegerField()

@@ -16,6 +16,43 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Checkpoint',
+            fields=[
+                ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('version', models.IntegerField()),
+                ('position', models.BigIntegerField(default=0)),
+                ('worker', models.UUIDField(null=True)),
+                ('heartbeat', models.DateTimeField(null=True)),
+                ('failed_at', models.BigIntegerField(null=True)),
+                ('failures', models.IntegerField(default=0)),
+                ('retry_at', models.DateTimeField(null=True)),
+                ('error', models.TextField(blank=True, default='')),
+                ('rebuilder', models.UUIDField(null=True)),
+                ('rebuild_version', models.IntegerField(null=True)),
+                ('rebuilt_until', models.BigIntegerField(default=0)),
+            ],
+            options={
+                'verbose_name': 'projection',
+                'verbose_name_plural': 'projections',
+                'db_table': 'turnlog_checkpoint',
+            },
+        ),
+        migrations.CreateModel(
+            name='Parked',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('projection', models.CharField(max_length=64)),
+                ('stream_id', models.BigIntegerField()),
+                ('version', models.IntegerField()),
+                ('error', models.TextField()),
+                ('parked_at', models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                'db_table': 'turnlog_parked',
+                'constraints': [models.UniqueConstraint(fields=('projection', 'stream_id', 'version'), name='turnlog_parked_event')],
+            },
+        ),
+        migrations.CreateModel(
             name='ConversationMessage',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -33,7 +33,7 @@ class Breaking:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def apply(self, events: Any) -> None:
+    def follow(self, events: Any) -> None:
         raise self.error
 
 

@@ -25,10 +25,12 @@ from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.types import MessageAppended
-from turnlog.projections.messages import MessagesProjection
+from turnlog.projections.checking import differences
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.rebuild import differences, rebuild
+from turnlog.projections.rebuild import rebuild_chunk
+from turnlog.projections.registry import named
 
+[MESSAGES] = named(["messages"])
 COLUMNS = ("conversation_id", "version", "user_id", "actor_id", "turn_id", "created_at")
 
 
@@ -74,7 +76,7 @@ class TheLaw(TestCase):
             for message in fold(read(room.pk))
         ]
         assert [text for _, text in incremental] == folded
-        assert [differences(room.pk) for room in self.rooms] == [[], []]
+        assert differences(MESSAGES, [room.pk for room in self.rooms]) == {}
         ConversationMessage.objects.all().delete()
         call_command("rebuild_projections", "messages", stdout=StringIO())
         assert rows() == incremental
@@ -225,10 +227,10 @@ def test_a_rebuild_gives_way_to_a_writer_that_holds_what_it_wants() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PostgreSQL, "lock_streams", announced)
-        assert sum(rebuild(MessagesProjection(), [first.pk, second.pk])) == 2
+        rebuild_chunk(MESSAGES, [first.pk, second.pk])
     thread.join()
     assert done.is_set()
-    assert differences(first.pk) == differences(second.pk) == []
+    assert differences(MESSAGES, [first.pk, second.pk]) == {}
     assert ConversationMessage.objects.count() == 4
 
 
@@ -277,7 +279,8 @@ def test_damage_is_found_and_repaired(conversation: Any, user: Any, damage: str)
     code, output = command("check_projections", "--json")
     assert (code, json.loads(output)["ok"]) == (1, False)
     code, output = command("rebuild_projections", f"--conversation={conversation.pk}", "--json")
-    assert json.loads(output) == {"projections": ["messages"], "conversations": 1}
+    done = {"messages": {"conversations": 1, "events": 3}}
+    assert json.loads(output) == {"projections": done, "dry_run": False}
     assert rows() == before
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
-from ...rebuild import differences, streams_of
+from ...checking import differences
+from ...rebuild import Chunk, chunk_of, chunks
 from ...registry import named
 
 
@@ -19,16 +21,27 @@ class Command(TurnlogCommand):
 
     def run(self, *, names: list[str], conversation: int | None, **options: Any) -> None:
         projections = named(names)
-        streams = streams_of(conversation)
-        found = {pk: problems for pk in streams if (problems := differences(pk))}
+        checked = 0
+        differing: dict[str, dict[str, list[str]]] = {}
+        lines = []
+        for projection in projections:
+            checked = 0
+            for chunk in _chunks(conversation):
+                checked += len(chunk.streams)
+                for pk, problems in differences(projection, chunk.streams).items():
+                    differing.setdefault(projection.name, {})[str(pk)] = problems
+                    lines.append(f"{projection.name}: conversation {pk}: {'; '.join(problems)}")
         facts = {
-            "ok": not found,
+            "ok": not differing,
             "projections": [projection.name for projection in projections],
-            "conversations": len(streams),
-            "differing": {str(pk): problems for pk, problems in found.items()},
+            "conversations": checked,
+            "differing": differing,
         }
-        lines = [f"{len(streams)} conversation(s) checked, {len(found)} differ from the log"]
-        lines += [f"conversation {pk}: {'; '.join(problems)}" for pk, problems in found.items()]
-        self.report(options["json"], facts, "\n".join(lines))
-        if found:
+        sentence = f"{checked} conversation(s) checked, {len(lines)} differ from the log"
+        self.report(options["json"], facts, "\n".join([sentence, *lines]))
+        if differing:
             self.found_something()
+
+
+def _chunks(conversation: int | None) -> Iterator[Chunk]:
+    return chunks() if conversation is None else iter([chunk_of(conversation)])

@@ -6,10 +6,10 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ..core.asynchronous import in_database_thread
-from ..events.dialects import log_database
-from ..events.models import Conversation
-from .documents import DocumentField
+from ...core.asynchronous import in_database_thread
+from ...events.dialects import log_database
+from ...events.models import Conversation
+from ..documents import DocumentField
 
 
 class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):

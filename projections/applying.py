@@ -1,0 +1,74 @@
+"""Applying events so that one which cannot be applied is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from ..core.errors import ProjectionFailed
+from ..events.dialects import log_database
+from .models import Parked
+
+if TYPE_CHECKING:
+    from ..events.models import Event
+    from .projection import Projection
+
+
+def apply(projection: Projection, events: Sequence[Event]) -> ProjectionFailed | None:
+    """Apply events in the caller's transaction; what kept one of them from it.
+
+    The events before that one are applied, it and those after it are not. OperationalError and
+    InterfaceError pass: they speak of the database, not of an event.
+    """
+    if not events or not _attempt(projection, events):
+        return None
+    # All at once it failed and was undone; one by one, the event shows itself.
+    for event in events:
+        if error := _attempt(projection, [event]):
+            what = f"{type(error).__name__}: {error}"
+            failed = ProjectionFailed(projection.name, event.stream_id, event.version, what)
+            failed.__cause__ = error
+            return failed
+    return None
+
+
+def apply_or_park(projection: Projection, events: Sequence[Event]) -> None:
+    """Apply events, setting aside what cannot be where the projection wants that.
+
+    Raises ProjectionFailed where it does not.
+    """
+    while failed := apply(projection, events):
+        if projection.on_error != "park":
+            raise failed
+        park(projection, failed)
+        places = [(event.stream_id, event.version) for event in events]
+        events = events[places.index((failed.stream_id, failed.version)) + 1 :]
+
+
+def park(projection: Projection, failed: ProjectionFailed) -> None:
+    """Set an event aside, to be seen in `projection_status`."""
+    Parked.objects.using(log_database()).update_or_create(
+        projection=projection.name,
+        stream_id=failed.stream_id,
+        version=failed.version,
+        defaults={"error": failed.error},
+    )
+
+
+def unpark(projection: Projection, streams: Sequence[int]) -> None:
+    """Forget what was set aside of conversations that are about to be made anew."""
+    parked = Parked.objects.using(log_database())
+    parked.filter(projection=projection.name, stream_id__in=streams).delete()
+
+
+def _attempt(projection: Projection, events: Sequence[Event]) -> Exception | None:
+    try:
+        with transaction.atomic(using=log_database()):
+            projection.apply(events)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a projection is anybody's code
+        return error
+    return None

@@ -1,0 +1,112 @@
+"""Is the read model what the log says? Compared, and left as it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import OperationalError, models, transaction
+from django.db.models.functions import Cast
+
+from ..core.errors import ConfigurationError
+from ..events.dialects import is_lock_timeout, log_database
+from .documents import DocumentField
+from .projection import Projection
+from .rebuild import locked
+
+Row = dict[str, Any]
+_SHOWN = 80
+
+
+def differences(projection: Projection, streams: Sequence[int]) -> dict[int, list[str]]:
+    """How conversations' rows differ from what a rebuild would make: sentences, by conversation.
+
+    The rebuild is made, looked at and rolled back, under the locks of a real one, unless the
+    projection knows another way. Raises ProjectionFailed if it cannot be made, ConfigurationError
+    for a projection without a model.
+    """
+    if projection.model is None:
+        raise ConfigurationError(
+            f"projection {projection.name!r} keeps its rows elsewhere (it has no `model`), so they"
+            " cannot be compared with the log; a rebuild makes them right"
+        )
+    while True:
+        try:
+            return _compare(projection, streams)
+        except OperationalError as error:
+            if not is_lock_timeout(error):
+                raise
+            if len(streams) > 1:
+                half = len(streams) // 2
+                return differences(projection, streams[:half]) | differences(
+                    projection, streams[half:]
+                )
+
+
+def _compare(projection: Projection, streams: Sequence[int]) -> dict[int, list[str]]:
+    with locked(projection, streams) as until:
+        found = rows(projection, streams)
+        wanted = projection.expected(streams)
+        if wanted is None:
+            projection.rebuild(streams, until)
+            wanted = rows(projection, streams)
+            transaction.set_rollback(True, using=log_database())
+    keys = _key(projection)
+    problems = {stream: list(_problems(wanted[stream], found[stream], keys)) for stream in streams}
+    return {stream: sentences for stream, sentences in problems.items() if sentences}
+
+
+def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]:
+    """A projection's rows by conversation, without their ids and the conversation itself."""
+    query = projection.of_streams(streams)
+    fields = [field for field in query.model._meta.concrete_fields if not field.primary_key]
+    documents = [field.attname for field in fields if isinstance(field, DocumentField)]
+    # Documents as their stored text: what they decode to says less.
+    texts = {f"{name}_": Cast(name, models.TextField()) for name in documents}
+    names = [field.attname for field in fields if field.attname not in documents]
+    by_stream: dict[int, list[Row]] = {stream: [] for stream in streams}
+    for row in query.values(*names, **texts).iterator():
+        stream = row.pop(projection.conversation_field)
+        by_stream[stream].append({name.removesuffix("_"): row[name] for name in row})
+    return by_stream
+
+
+def _key(projection: Projection) -> tuple[str, ...] | None:
+    """What tells a conversation's rows apart, by the model's unique fields; None for nothing."""
+    meta = projection.of_streams([]).model._meta
+    attnames = {field.name: field.attname for field in meta.concrete_fields}
+    unique = [[attnames[name] for name in each.fields] for each in meta.total_unique_constraints]
+    unique += [[field.attname] for field in meta.concrete_fields if field.unique]
+    unique += [[attnames[name] for name in names] for names in meta.unique_together]
+    for names in unique:
+        if projection.conversation_field in names:
+            return tuple(name for name in names if name != projection.conversation_field)
+    return None
+
+
+def _problems(wanted: list[Row], found: list[Row], keys: tuple[str, ...] | None) -> Iterator[str]:
+    if keys is None:
+        yield from _without_key(wanted, found)
+        return
+    expected = {tuple(row[name] for name in keys): row for row in wanted}
+    there = {tuple(row[name] for name in keys): row for row in found}
+    for place in [*expected, *(there.keys() - expected.keys())]:
+        where = ", ".join(f"{k} {v}" for k, v in zip(keys, place, strict=True)) or "the row"
+        if place not in there:
+            yield f"{where} is missing"
+        elif place not in expected:
+            yield f"{where} should not be there"
+        else:
+            for name, value in expected[place].items():
+                if there[place][name] != value:
+                    yield f"{where}: {name} is not what the log says"
+
+
+def _without_key(wanted: list[Row], found: list[Row]) -> Iterator[str]:
+    expected = Counter(repr(sorted(row.items())) for row in wanted)
+    there = Counter(repr(sorted(row.items())) for row in found)
+    for row, count in (expected - there).items():
+        yield f"{count} row(s) missing: {row[:_SHOWN]}"
+    for row, count in (there - expected).items():
+        yield f"{count} row(s) too many: {row[:_SHOWN]}"

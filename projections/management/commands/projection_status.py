@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from ....core.commands import TurnlogCommand
+from ...registry import named
+from ...status import Status, parked, status
+
+
+class Command(TurnlogCommand):
+    help = "Say how projections are; exit 1 unless all are known to be well."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("names", nargs="*", metavar="NAME", help="default: all projections")
+        parser.add_argument(
+            "--max-lag",
+            type=float,
+            default=60.0,
+            metavar="SECONDS",
+            help="more is not well (default: 60)",
+        )
+
+    def run(self, *, names: list[str], max_lag: float, **options: Any) -> None:
+        facts, lines = [], []
+        for projection in named(names):
+            found = status(projection, max_lag=max_lag)
+            aside = [
+                {"conversation": p.stream_id, "version": p.version, "error": p.error}
+                for p in parked(projection)
+            ]
+            facts.append({**found.as_dict(), "parked_events": aside})
+            lines.append(_line(found))
+            lines += [
+                f"  set aside: version {p['version']} of conversation {p['conversation']}:"
+                f" {p['error']}"
+                for p in aside
+            ]
+        ok = all(fact["ok"] for fact in facts)
+        self.report(options["json"], {"ok": ok, "projections": facts}, "\n".join(lines))
+        if not ok:
+            self.found_something()
+
+
+def _line(found: Status) -> str:
+    parts = [f"{'ok ' if found.ok else 'NOT'} {found.name}: {found.state}"]
+    if found.inline:
+        parts.append("inline")
+    elif found.position is not None:
+        parts.append(f"at position {found.position} of {found.head}")
+        parts.append(f"{found.lag_events} event(s), {_seconds(found.lag_seconds)} behind")
+        parts.append(f"worker {found.worker or 'unknown'}")
+        parts.append(f"heard of {_seconds(found.heartbeat_age)} ago")
+    if found.parked:
+        parts.append(f"{found.parked} event(s) set aside")
+    return ", ".join(parts) + (f"\n  {found.advice}" if found.advice else "")
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} s"

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Checkpoint(models.Model):
+    """How far a projection has read, what made its rows, and who is at work on it.
+
+    An async projection's `position` moves in the same transaction as its rows. `heartbeat` is by
+    the database's clock.
+    """
+
+    objects: ClassVar[models.Manager[Checkpoint]]
+
+    name = models.CharField(max_length=64, primary_key=True)
+    version = models.IntegerField()
+    position = models.BigIntegerField(default=0)
+    # The runner (turnlog_runner) of the worker that last looked after it, and when that was.
+    worker = models.UUIDField(null=True)
+    heartbeat = models.DateTimeField(null=True)
+    # The event that could not be applied: its position, how often it was tried, and why not.
+    failed_at = models.BigIntegerField(null=True)
+    failures = models.IntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, default="")
+    # A rebuild under way or cut off: its runner, the projection's version that it makes rows of,
+    # and the last conversation up to which all are done.
+    rebuilder = models.UUIDField(null=True)
+    rebuild_version = models.IntegerField(null=True)
+    rebuilt_until = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "turnlog_checkpoint"
+        verbose_name = _("projection")
+        verbose_name_plural = _("projections")
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}"
+
+
+class Parked(models.Model):
+    """An event that a projection could not apply and has set aside."""
+
+    objects: ClassVar[models.Manager[Parked]]
+
+    projection = models.CharField(max_length=64)
+    stream_id = models.BigIntegerField()
+    version = models.IntegerField()
+    error = models.TextField()
+    parked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "turnlog_parked"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("projection", "stream_id", "version"), name="turnlog_parked_event"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.projection}: {self.stream_id}/{self.version}"

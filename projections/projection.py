@@ -1,0 +1,119 @@
+"""What a projection is: a small class that turns events into rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from django.db import connections
+
+from ..events.dialects import dialect_of, log_database
+from .applying import apply_or_park
+from .reading import events_of
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+    from ..events.models import Event
+
+
+class Projection:
+    """Base of all projections, ours and yours.
+
+    Each row belongs to one conversation, and follows from that conversation's events alone. So
+    conversations can be thrown away and made again one by one, by many at a time, while people
+    chat. `apply` writes rows and nothing else: what it does outside the database would be done
+    again with every rebuild.
+    """
+
+    name: ClassVar[str] = ""
+    """What commands call it, in small letters."""
+    version: ClassVar[int] = 1
+    """Raise it when what the rows mean has changed; the system check then asks for a rebuild."""
+    handles: ClassVar[tuple[str, ...]] = ()
+    """Names of the event types that `apply` is given."""
+    inline: ClassVar[bool] = False
+    """True: within the append's own transaction. False: by `run_projections`, a moment later."""
+    on_error: ClassVar[Literal["stop", "park"]] = "stop"
+    """When an event cannot be applied: go no further, or set the event aside and go on."""
+    takes_erased: ClassVar[bool] = False
+    """Whether `apply` is given events whose payload is erased (`event.data` is None), too."""
+    model: ClassVar[type[Model] | None] = None
+    """The table of the rows; reset and checked through it."""
+    conversation_field: ClassVar[str] = "conversation_id"
+    """The field of `model` that holds the conversation's primary key."""
+    insert: ClassVar[str] = ""
+    """Instead of `apply`, where it can be said in SQL: `INSERT INTO ... SELECT ... FROM {events}
+    e ...`, with {events} for a relation that has the columns of turnlog_event."""
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Write what some events mean: those of a conversation in order, each exactly once."""
+        if not self.insert:
+            raise NotImplementedError
+        places = ", ".join(f"({event.stream_id}, {event.version})" for event in events)
+        self.execute(
+            self.insert.format(
+                events="(SELECT * FROM turnlog_event WHERE (stream_id, version) IN"
+                f" (VALUES {places}))"
+            )
+        )
+
+    def reset(self, streams: Sequence[int]) -> None:
+        """Delete all rows of these conversations."""
+        if self.model is None:
+            raise NotImplementedError
+        self.of_streams(streams).delete()
+
+    def erase(self, events: Sequence[Event]) -> None:
+        """Remove what the rows hold of these events, whose payloads are gone from the log.
+
+        Every projection says how. One that keeps sums says `erase = Projection.apply_again`.
+        """
+        raise NotImplementedError
+
+    def apply_again(self, events: Sequence[Event]) -> None:
+        """An `erase` that makes the conversations' rows anew, without what is erased."""
+        from .checkpoints import checkpoint_of
+
+        self.rebuild(sorted({event.stream_id for event in events}), checkpoint_of(self))
+
+    def follow(self, events: Sequence[Event]) -> None:
+        """Apply a batch that is being appended; `insert` has run with it already."""
+        if not self.insert and (wanted := self.wanted(events)):
+            self.apply(wanted)
+
+    def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
+        """Reset these conversations and apply their events, up to position `until` if given.
+
+        The caller holds the locks that keep writers and the worker away. Raises ProjectionFailed.
+        """
+        self.reset(streams)
+        for events in events_of(streams, self, until):
+            apply_or_park(self, events)
+
+    def expected(self, streams: Sequence[int]) -> dict[int, list[dict[str, Any]]] | None:
+        """What the rows of these conversations should be (see `checking.rows`), from the log
+        alone; None to find it out by a rebuild that is rolled back."""
+        return None
+
+    def wanted(self, events: Sequence[Event]) -> list[Event]:
+        """Of some events, those that `apply` is given."""
+        return [
+            event
+            for event in events
+            if event.type in self.handles and (self.takes_erased or event.payload is not None)
+        ]
+
+    def of_streams(self, streams: Sequence[int]) -> Any:
+        """A query set of the rows of these conversations."""
+        if self.model is None:
+            raise NotImplementedError
+        rows = self.model._default_manager.using(log_database())
+        return rows.filter(**{f"{self.conversation_field}__in": streams})
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run a statement on the log's database; the cursor."""
+        connection = connections[log_database()]
+        with dialect_of(connection).cursor(connection) as cursor:
+            cursor.execute(sql, parameters)
+            return cursor

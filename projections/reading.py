@@ -1,0 +1,66 @@
+"""Reading the log for projections: by conversation for rebuilds, by position for the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..events.dialects import EVENT_COLUMNS, log_database
+from ..events.models import Event, Position
+
+if TYPE_CHECKING:
+    from .projection import Projection
+
+BATCH = 1000
+
+_COLUMNS = ", ".join(f'e."{name}"' for name in ("id", *EVENT_COLUMNS))
+
+
+def events_of(
+    streams: Sequence[int], projection: Projection, until: int | None
+) -> Iterator[list[Event]]:
+    """A projection's events of some conversations, each conversation's in order, in batches.
+
+    Those with a position of at most `until`, if that is given. Page by page, by the key: memory
+    does not grow with the conversation, and no server-side cursor has to stay open.
+    """
+    ids = ", ".join(str(int(stream)) for stream in streams)
+    where, parameters = _wanted(projection)
+    source = "turnlog_event e"
+    if until is not None:
+        source += " JOIN turnlog_position p ON p.stream_id = e.stream_id AND p.version = e.version"
+        where += f" AND p.position <= {int(until)}"
+    sql = (
+        f"SELECT {_COLUMNS} FROM {source} WHERE e.stream_id IN ({ids})"
+        f" AND (e.stream_id, e.version) > (%s, %s){where}"
+        f" ORDER BY e.stream_id, e.version LIMIT {BATCH}"
+    )
+    place = (0, 0)
+    while batch := list(Event.objects.using(log_database()).raw(sql, [*place, *parameters])):
+        yield batch
+        place = (batch[-1].stream_id, batch[-1].version)
+
+
+def events_between(after: int, until: int, projection: Projection) -> list[Event]:
+    """A projection's events with `after` < position <= `until`, in order, with their positions."""
+    where, parameters = _wanted(projection)
+    return list(
+        Event.objects.using(log_database()).raw(
+            f"SELECT {_COLUMNS}, p.position FROM turnlog_position p JOIN turnlog_event e"
+            " ON e.stream_id = p.stream_id AND e.version = p.version"
+            f" WHERE p.position > %s AND p.position <= %s{where} ORDER BY p.position",
+            [after, until, *parameters],
+        )
+    )
+
+
+def last_position() -> int:
+    """The last position given so far; 0 for none."""
+    positions = Position.objects.using(log_database()).order_by("-position")
+    return positions.values_list("position", flat=True).first() or 0
+
+
+def _wanted(projection: Projection) -> tuple[str, list[Any]]:
+    marks = ", ".join(["%s"] * len(projection.handles))
+    erased = "" if projection.takes_erased else " AND e.payload IS NOT NULL"
+    return f" AND e.type IN ({marks}){erased}", list(projection.handles)

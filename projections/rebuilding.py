@@ -1,0 +1,153 @@
+"""A whole rebuild: claimed by one process, worked off chunk by chunk, resumed where it was cut."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from django.db import connections, transaction
+
+from ..core.errors import NothingToResume, RebuildInProgress
+from ..events import runners
+from ..events.dialects import dialect_of, log_database
+from ..events.models import Runner
+from ..events.sequence import sequence
+from .checkpoints import find
+from .models import Checkpoint
+from .projection import Projection
+from .reading import last_position
+from .rebuild import Chunk, chunks, rebuild_chunk
+
+NEVER_BUILT = 0
+"""The version of rows of which some may never have been made."""
+
+
+def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -> Iterator[Chunk]:
+    """Rebuild all conversations of a projection; yields each chunk once it is done.
+
+    With several `workers`, in as many processes. Cut off, it is taken up again with `resume`.
+    Raises RebuildInProgress, NothingToResume, ProjectionFailed.
+    """
+    claimed = _claim(projection, resume)
+    try:
+        with _hands(projection, workers) as work_off:
+            for chunk in work_off(chunks(after=claimed.rebuilt_until)):
+                runners.beat()
+                _update(projection, rebuilt_until=chunk.streams[-1])
+                yield chunk
+        _update(projection, version=projection.version, rebuild_version=None, rebuilt_until=0)
+    finally:
+        _update(projection, rebuilder=None)
+
+
+def _claim(projection: Projection, resume: bool) -> Checkpoint:
+    sequence()
+    using = log_database()
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            dialect_of(connections[using]).lock_projection(cursor, projection.name)
+        checkpoint = find(projection) or Checkpoint(name=projection.name, version=NEVER_BUILT)
+        if checkpoint.rebuilder is not None and not runners.is_gone(checkpoint.rebuilder):
+            raise RebuildInProgress(projection.name, _who(checkpoint.rebuilder))
+        if resume:
+            _require_resumable(projection, checkpoint)
+        else:
+            checkpoint.rebuild_version, checkpoint.rebuilt_until = projection.version, 0
+            checkpoint.failures, checkpoint.failed_at, checkpoint.retry_at = 0, None, None
+            checkpoint.error = ""
+        if not projection.inline and checkpoint.position == 0:
+            # Nothing was ever applied. The rebuild makes all there is up to here; the worker
+            # waits until it is done, or readers would see the ends of conversations first.
+            checkpoint.position, checkpoint.version = last_position(), NEVER_BUILT
+        checkpoint.rebuilder = runners.beat()
+        checkpoint.save(using=using)
+    return checkpoint
+
+
+def _require_resumable(projection: Projection, checkpoint: Checkpoint) -> None:
+    if checkpoint.rebuild_version is None:
+        raise NothingToResume(projection.name, "none was cut off")
+    if checkpoint.rebuild_version != projection.version:
+        raise NothingToResume(
+            projection.name,
+            f"the one that was cut off made rows of version {checkpoint.rebuild_version}, and the"
+            f" projection is version {projection.version} now",
+        )
+
+
+def _who(runner_id: Any) -> str:
+    runner = Runner.objects.using(log_database()).get(pk=runner_id)
+    return f"process {runner.pid} on {runner.host}"
+
+
+def _update(projection: Projection, **columns: Any) -> None:
+    checkpoints = Checkpoint.objects.using(log_database())
+    checkpoints.filter(name=projection.name).update(**columns)
+
+
+WorkOff = Callable[[Iterator[Chunk]], Iterator[Chunk]]
+
+
+@contextmanager
+def _hands(projection: Projection, workers: int) -> Iterator[WorkOff]:
+    connection = connections[log_database()]
+    # SQLite has one writer at a time: more hands would only wait for each other.
+    if workers == 1 or connection.vendor == "sqlite":
+        yield lambda todo: _one_by_one(projection, todo)
+        return
+    # The connection's own settings: a test runner has changed them.
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=_begin_in_process,
+        initargs=(connection.alias, dict(connection.settings_dict)),
+    ) as pool:
+        yield lambda todo: _in_processes(pool, workers, projection, todo)
+
+
+def _one_by_one(projection: Projection, todo: Iterator[Chunk]) -> Iterator[Chunk]:
+    for chunk in todo:
+        rebuild_chunk(projection, chunk.streams)
+        yield chunk
+
+
+def _in_processes(
+    pool: ProcessPoolExecutor, workers: int, projection: Projection, todo: Iterator[Chunk]
+) -> Iterator[Chunk]:
+    """Yields chunks in order, each when it and all before it are done: what is noted as done has
+    no holes."""
+    under_way: deque[tuple[Chunk, Future[None]]] = deque()
+    try:
+        for chunk in todo:
+            future = pool.submit(_rebuild_in_process, projection.name, chunk.streams)
+            under_way.append((chunk, future))
+            if len(under_way) > 2 * workers:
+                yield _done(*under_way.popleft())
+        while under_way:
+            yield _done(*under_way.popleft())
+    finally:
+        for _, future in under_way:
+            future.cancel()
+
+
+def _done(chunk: Chunk, future: Future[None]) -> Chunk:
+    future.result()
+    return chunk
+
+
+def _begin_in_process(alias: str, settings: dict[str, Any]) -> None:
+    import django
+
+    django.setup()
+    connections[alias].settings_dict.update(settings)
+
+
+def _rebuild_in_process(name: str, streams: Sequence[int]) -> None:
+    from .registry import named
+
+    [projection] = named([name])
+    rebuild_chunk(projection, streams)
