@@ -15,7 +15,8 @@ from django.db import connection
 from turnlog.events.log import read, read_all
 from turnlog.events.models import Conversation, Event
 from turnlog.events.verification import Verifier
-from turnlog.projections.rebuild import differences
+from turnlog.projections.checking import differences
+from turnlog.projections.registry import named
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,7 +72,7 @@ def check_log(streams: list[int], turns: list[uuid.UUID]) -> None:
     for stream in streams:
         versions = [event.version for event in read(stream)]
         assert versions == list(range(1, len(versions) + 1))
-        assert differences(stream) == []
+    assert differences(named(["messages"])[0], streams) == {}
     of_turns = list(
         Event.objects.filter(turn_id__in=turns, type="MessageAppended")
         .order_by("stream_id", "version")

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "turnlog.events",
     "turnlog.projections",
     "turnlog.consumers",
+    "tests.project.tally",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
 from ...checking import differences
-from ...rebuild import Chunk, chunk_of, chunks
+from ...rebuild import chunk_of, chunks
 from ...registry import named
 
 
@@ -22,26 +21,21 @@ class Command(TurnlogCommand):
     def run(self, *, names: list[str], conversation: int | None, **options: Any) -> None:
         projections = named(names)
         checked = 0
-        differing: dict[str, dict[str, list[str]]] = {}
-        lines = []
-        for projection in projections:
-            checked = 0
-            for chunk in _chunks(conversation):
-                checked += len(chunk.streams)
+        differing: dict[str, list[str]] = {}
+        for chunk in chunks() if conversation is None else [chunk_of(conversation)]:
+            checked += len(chunk.streams)
+            for projection in projections:
                 for pk, problems in differences(projection, chunk.streams).items():
-                    differing.setdefault(projection.name, {})[str(pk)] = problems
-                    lines.append(f"{projection.name}: conversation {pk}: {'; '.join(problems)}")
+                    found = [f"{projection.name}: {problem}" for problem in problems]
+                    differing.setdefault(str(pk), []).extend(found)
         facts = {
             "ok": not differing,
             "projections": [projection.name for projection in projections],
             "conversations": checked,
             "differing": differing,
         }
-        sentence = f"{checked} conversation(s) checked, {len(lines)} differ from the log"
-        self.report(options["json"], facts, "\n".join([sentence, *lines]))
+        lines = [f"{checked} conversation(s) checked, {len(differing)} differ from the log"]
+        lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in differing.items()]
+        self.report(options["json"], facts, "\n".join(lines))
         if differing:
             self.found_something()
-
-
-def _chunks(conversation: int | None) -> Iterator[Chunk]:
-    return chunks() if conversation is None else iter([chunk_of(conversation)])

@@ -47,38 +47,57 @@ class Command(TurnlogCommand):
                 returncode=2,
             )
         projections = named(options["names"])
-        work = self.dry_run if options["dry_run"] else self.rebuild
-        done = {projection.name: work(projection, options) for projection in projections}
-        facts = {"projections": done, "dry_run": options["dry_run"]}
-        self.report(options["json"], facts, "\n".join(map(_sentence, done, done.values())))
+        if options["dry_run"]:
+            self.dry_run(projections, options)
+            return
+        done = [self.rebuild(projection, options) for projection in projections]
+        conversations, events = max(done)
+        facts = {
+            "projections": [projection.name for projection in projections],
+            "conversations": conversations,
+            "events": events,
+        }
+        names = ", ".join(facts["projections"])
+        sentence = f"{names}: {conversations} conversation(s), {events} event(s) rebuilt"
+        self.report(options["json"], facts, sentence)
 
-    def rebuild(self, projection: Projection, options: dict[str, Any]) -> dict[str, Any]:
+    def rebuild(self, projection: Projection, options: dict[str, Any]) -> tuple[int, int]:
         """Do it; how many conversations and events there were."""
-        if options["conversation"] is not None:
-            todo = _alone(projection, options["conversation"])
+        one = options["conversation"]
+        if one is not None:
+            todo = _alone(projection, one)
         else:
             todo = rebuild(projection, workers=options["workers"], resume=options["resume"])
-        facts = {"conversations": 0, "events": 0}
+        conversations = events = 0
         for chunk in self.progress(projection, todo, options):
-            facts["conversations"] += len(chunk.streams)
-            facts["events"] += chunk.events
-        if options["conversation"] is None and not projection.inline:
+            conversations, events = conversations + len(chunk.streams), events + chunk.events
+        if one is None and not projection.inline:
             # What was said meanwhile: whoever rebuilds wants to find it there.
             Worker([projection]).catch_up()
-        return facts
+        return conversations, events
 
-    def dry_run(self, projection: Projection, options: dict[str, Any]) -> dict[str, Any]:
+    def dry_run(self, projections: list[Projection], options: dict[str, Any]) -> None:
         """Change nothing; which conversations would change."""
         sequence()
         one = options["conversation"]
-        todo = iter([chunk_of(one)]) if one is not None else chunks()
         would_change: dict[str, list[str]] = {}
         conversations = 0
-        for chunk in self.progress(projection, todo, options):
-            conversations += len(chunk.streams)
-            found = differences(projection, chunk.streams)
-            would_change |= {str(stream): problems for stream, problems in found.items()}
-        return {"conversations": conversations, "would_change": would_change}
+        for projection in projections:
+            todo = iter([chunk_of(one)]) if one is not None else chunks()
+            conversations = 0
+            for chunk in self.progress(projection, todo, options):
+                conversations += len(chunk.streams)
+                for pk, problems in differences(projection, chunk.streams).items():
+                    found = [f"{projection.name}: {problem}" for problem in problems]
+                    would_change.setdefault(str(pk), []).extend(found)
+        facts = {
+            "projections": [projection.name for projection in projections],
+            "conversations": conversations,
+            "would_change": would_change,
+        }
+        lines = [f"{len(would_change)} of {conversations} conversation(s) would change"]
+        lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in would_change.items()]
+        self.report(options["json"], facts, "\n".join(lines))
 
     def progress(
         self, projection: Projection, todo: Iterator[Chunk], options: dict[str, Any]
@@ -98,13 +117,3 @@ def _alone(projection: Projection, conversation: int) -> Iterator[Chunk]:
     chunk = chunk_of(conversation)
     rebuild_chunk(projection, chunk.streams)
     yield chunk
-
-
-def _sentence(name: str, facts: dict[str, Any]) -> str:
-    conversations = f"{facts['conversations']} conversation(s)"
-    if "events" in facts:
-        return f"{name}: {conversations} of {facts['events']} events rebuilt"
-    changing = facts["would_change"]
-    lines = [f"{name}: {len(changing)} of {conversations} would change"]
-    lines += [f"conversation {pk}: {'; '.join(problems)}" for pk, problems in changing.items()]
-    return "\n".join(lines)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.color import Style, no_style
+from django.utils import timezone
+
+from ....core.commands import TurnlogCommand
+from ....events.models import Event
+from ....events.moments import moment_of
+from ...moments import replay
+from ...replaying import Line, Teller
+from ...states import ConversationState
+
+_STYLES = {
+    "human": "MIGRATE_HEADING",
+    "ai": "SUCCESS",
+    "tool": "WARNING",
+    "turn": "ERROR",
+}
+
+
+class Command(TurnlogCommand):
+    help = (
+        "Show a conversation as it happened, event by event, as far as a version or a time; calls"
+        " no model and no tool. Ctrl+C ends it."
+    )
+
+    # Tests wait in other ways.
+    wait: Callable[[float], Any] = staticmethod(time.sleep)
+    wait_for_enter: Callable[[], Any] = staticmethod(input)
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        # Django's own --version, of every command, gives way to ours.
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("conversation", type=int, metavar="PK")
+        parser.add_argument("--version", type=int, metavar="N", help="as far as this version")
+        parser.add_argument(
+            "--at",
+            metavar="TIME",
+            help="as far as this time, in ISO 8601 with the zone: 2026-11-22T20:09:00+09:00",
+        )
+        parser.add_argument(
+            "--speed",
+            default="1",
+            metavar="X",
+            help="X times the original pace (default: 1); off a terminal nothing is waited for",
+        )
+        parser.add_argument("--step", action="store_true", help="wait for Enter instead")
+
+    def run(
+        self,
+        *,
+        conversation: int,
+        version: int | None,
+        at: str | None,
+        speed: str,
+        step: bool,
+        **options: Any,
+    ) -> None:
+        pace = _pace(speed)
+        until = moment_of(conversation, version, None if at is None else _time(at))
+        states = replay(conversation, until.version)
+        if options["json"]:
+            # ASCII, unlike other commands: what people wrote must not drive a terminal.
+            self.stdout.write(json.dumps(_facts(until, states)))
+            return
+        try:
+            self._show(states, pace, step)
+            self._write(f"conversation {conversation} at version {until.version} of its log")
+        except (KeyboardInterrupt, EOFError):
+            self._write("")
+
+    def _show(self, states: Iterator[ConversationState], pace: float, step: bool) -> None:
+        teller, style = Teller(), self._style()
+        before: dt.datetime | None = None
+        for state in states:
+            for line in teller.lines(state.event):
+                if before is not None:
+                    self._pause((line.at - before).total_seconds() / pace, step)
+                before = line.at
+                self._write(_rendered(line, style))
+
+    def _pause(self, seconds: float, step: bool) -> None:
+        if step:
+            self.wait_for_enter()
+        elif seconds > 0 and self.stdout.isatty():
+            self.wait(seconds)
+
+    def _write(self, text: str) -> None:
+        # What the terminal's encoding lacks is shown by its number.
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self.stdout.flush()
+
+    def _style(self) -> Style:
+        # Django's own looks at sys.stdout, and not at NO_COLOR (no-color.org).
+        plain = not self.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
+        return no_style() if plain else self.style
+
+
+def _rendered(line: Line, style: Style) -> str:
+    when = timezone.localtime(line.at).strftime("%Y-%m-%d %H:%M:%S")
+    name = "ERROR" if line.wrong else _STYLES.get(line.who, "HTTP_INFO")
+    who = getattr(style, name)(line.who)
+    text = line.text.replace("\n", "\n    ")
+    return f"{line.version:>4}  {when}  {who}  {text}".rstrip()
+
+
+def _facts(until: Event, states: Iterator[ConversationState]) -> dict[str, Any]:
+    events = []
+    for state in states:
+        events.append(_event(state.event))
+    return {
+        "conversation": until.stream_id,
+        "version": until.version,
+        "at": until.recorded_at.isoformat(),
+        "events": events,
+        "messages": [json.loads(entry.content) for entry in state.entries],
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "version": event.version,
+        "type": event.type,
+        "schema": event.schema,
+        "turn_id": event.turn_id and str(event.turn_id),
+        "actor_id": event.actor_id and str(event.actor_id),
+        "recorded_at": event.recorded_at.isoformat(),
+        "payload": None if event.payload is None else json.loads(event.payload),
+        "metadata": event.meta,
+    }
+
+
+def _pace(speed: str) -> float:
+    try:
+        pace = float(speed)
+    except ValueError:
+        pace = math.nan
+    if not (math.isfinite(pace) and pace > 0):
+        raise CommandError(
+            f"--speed: expected a finite number above 0, found {speed!r}; 10 is ten times faster",
+            returncode=2,
+        )
+    return pace
+
+
+def _time(text: str) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            "--at: expected a time in ISO 8601 with its zone, such as 2026-11-22T20:09:00+09:00,"
+            f" found {text!r}",
+            returncode=2,
+        ) from None

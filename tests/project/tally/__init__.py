@@ -1,0 +1,1 @@
+"""An app with a projection of its own, as somebody who uses turnlog would write it."""
