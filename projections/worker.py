@@ -66,8 +66,8 @@ class Worker:
 
     def catch_up(self) -> None:
         """Follow the log to its end as it is now, with the retries that takes."""
-        while self.turn() or any(is_failing(projection) for projection in self.projections):
-            if self.stopped.wait(0):
+        while (worked := self.turn()) or any(map(is_failing, self.projections)):
+            if self.stopped.wait(0 if worked else RETRY_SECONDS / 10):
                 return
 
     def turn(self) -> bool:
