@@ -14,7 +14,7 @@ class ProjectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from ..events import hooks
-        from . import messages, wake  # noqa: F401 - registers itself
+        from . import messages, search, usage, wake  # noqa: F401 - they register themselves
         from .checkpoints import check_versions
         from .registry import check_projections
 

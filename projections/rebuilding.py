@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -16,6 +16,7 @@ from ..events import runners
 from ..events.dialects import dialect_of, log_database
 from ..events.models import Runner
 from ..events.sequence import sequence
+from . import processes
 from .checkpoints import find
 from .models import Checkpoint
 from .projection import Projection
@@ -99,11 +100,10 @@ def _hands(projection: Projection, workers: int) -> Iterator[WorkOff]:
     if workers == 1 or connection.vendor == "sqlite":
         yield lambda todo: _one_by_one(projection, todo)
         return
-    # The connection's own settings: a test runner has changed them.
     with ProcessPoolExecutor(
         workers,
         mp_context=get_context("spawn"),
-        initializer=_begin_in_process,
+        initializer=processes.begin,
         initargs=(connection.alias, dict(connection.settings_dict)),
     ) as pool:
         yield lambda todo: _in_processes(pool, workers, projection, todo)
@@ -123,7 +123,7 @@ def _in_processes(
     under_way: deque[tuple[Chunk, Future[None]]] = deque()
     try:
         for chunk in todo:
-            future = pool.submit(_rebuild_in_process, projection.name, chunk.streams)
+            future = pool.submit(processes.rebuild_streams, projection.name, chunk.streams)
             under_way.append((chunk, future))
             if len(under_way) > 2 * workers:
                 yield _done(*under_way.popleft())
@@ -137,17 +137,3 @@ def _in_processes(
 def _done(chunk: Chunk, future: Future[None]) -> Chunk:
     future.result()
     return chunk
-
-
-def _begin_in_process(alias: str, settings: dict[str, Any]) -> None:
-    import django
-
-    django.setup()
-    connections[alias].settings_dict.update(settings)
-
-
-def _rebuild_in_process(name: str, streams: Sequence[int]) -> None:
-    from .registry import named
-
-    [projection] = named([name])
-    rebuild_chunk(projection, streams)

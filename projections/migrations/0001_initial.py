@@ -4,6 +4,12 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from .. import search_index
+
+
+def install_search_index(apps, schema_editor):
+    search_index.install(schema_editor.connection)
+
 
 class Migration(migrations.Migration):
 
@@ -72,4 +78,59 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_message_version')],
             },
         ),
+        migrations.CreateModel(
+            name='SearchEntry',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('version', models.IntegerField(verbose_name='version')),
+                ('turn_id', models.UUIDField(null=True)),
+                ('actor_id', models.UUIDField(null=True)),
+                ('role', models.CharField(max_length=5, verbose_name='role')),
+                ('text', models.TextField(verbose_name='text')),
+                ('normalised', models.TextField()),
+                ('created_at', models.DateTimeField(verbose_name='created at')),
+                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='turnlog_events.conversation', verbose_name='conversation')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+            ],
+            options={
+                'verbose_name': 'utterance',
+                'verbose_name_plural': 'utterances',
+                'db_table': 'turnlog_search',
+                'ordering': ('-created_at', '-conversation_id', '-version'),
+                'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_search_version')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Usage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('actor_id', models.UUIDField()),
+                ('model', models.CharField(max_length=200, verbose_name='model')),
+                ('day', models.DateField(db_index=True, verbose_name='day')),
+                ('turns', models.BigIntegerField(default=0, verbose_name='turns')),
+                ('failures', models.BigIntegerField(default=0, verbose_name='failures')),
+                ('failed', models.BigIntegerField(default=0, verbose_name='failed')),
+                ('cancelled', models.BigIntegerField(default=0, verbose_name='cancelled')),
+                ('interrupted', models.BigIntegerField(default=0, verbose_name='interrupted')),
+                ('unrecorded', models.BigIntegerField(default=0, verbose_name='unrecorded')),
+                ('input_tokens', models.BigIntegerField(default=0, verbose_name='input tokens')),
+                ('output_tokens', models.BigIntegerField(default=0, verbose_name='output tokens')),
+                ('total_tokens', models.BigIntegerField(default=0, verbose_name='tokens')),
+                ('tool_calls', models.BigIntegerField(default=0, verbose_name='tool calls')),
+                ('tool_errors', models.BigIntegerField(default=0, verbose_name='tool errors')),
+                ('timed', models.BigIntegerField(default=0)),
+                ('latency_us', models.BigIntegerField(default=0)),
+                ('latency_max_us', models.BigIntegerField(default=0)),
+                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='usage', to='turnlog_events.conversation', verbose_name='conversation')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+            ],
+            options={
+                'verbose_name': 'usage',
+                'verbose_name_plural': 'usage',
+                'db_table': 'turnlog_usage',
+                'ordering': ('-day', 'conversation', 'actor_id', 'model'),
+                'constraints': [models.UniqueConstraint(fields=('conversation', 'actor_id', 'model', 'day'), name='turnlog_usage_key')],
+            },
+        ),
+        migrations.RunPython(install_search_index, migrations.RunPython.noop),
     ]

@@ -7,7 +7,7 @@ show: whoever rebuilds is the only writer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,10 +44,10 @@ def inline_tally(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def room(inline_tally: None) -> Iterator[Conversation]:
+def room(inline_tally: None) -> Conversation:
     room = Conversation.objects.create()
     room.record_turn("a secret", AIMessage("ok"))
-    yield room
+    return room
 
 
 def race(
@@ -87,9 +87,7 @@ def letters(room: Conversation) -> int:
     return Tally.objects.get(conversation=room).letters
 
 
-def test_nothing_is_lost(
-    room: Conversation, locked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_lost(room: Conversation, locked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer's update is of a row that the rebuild has just replaced by another."""
 
     def act() -> None:

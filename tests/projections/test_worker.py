@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation, Position
+from turnlog.events.sequence import sequence
 from turnlog.projections import reading, worker
 from turnlog.projections.checking import differences
 from turnlog.projections.models import Checkpoint, Parked
@@ -121,6 +122,7 @@ def test_a_checkpoint_and_its_rows_move_together(
 ) -> None:
     """A worker that dies between its rows and its checkpoint has written neither."""
     say(conversation, "a")
+    sequence()
 
     class Killed(BaseException):
         pass
@@ -128,9 +130,10 @@ def test_a_checkpoint_and_its_rows_move_together(
     def die(*arguments: Any) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(worker, "_move", die)
-        Worker([TALLY]).turn()
+        with pytest.raises(Killed):
+            advance(TALLY)
     assert sums() == {}
     Worker([TALLY]).catch_up()
     assert sums() == {conversation.pk: (2, 3)}
@@ -248,13 +251,15 @@ def test_batches_are_read_by_position(conversation: Any, monkeypatch: pytest.Mon
     breaking = Breaking(monkeypatch, "nothing", "stop")
     monkeypatch.setattr(worker, "BATCH", 5)
     Worker([TALLY]).catch_up()
-    assert breaking.given == [["a", "ok", "b", "ok"], ["c", "ok", "d", "ok", "e"], ["ok", "f", "ok"]]
+    assert breaking.given == [
+        ["a", "ok", "b", "ok"],
+        ["c", "ok", "d", "ok", "e"],
+        ["ok", "f", "ok"],
+    ]
     assert reading.last_position() == 13
 
 
-def test_nothing_to_do_takes_no_lock(
-    conversation: Any, django_assert_num_queries: Any
-) -> None:
+def test_nothing_to_do_takes_no_lock(conversation: Any, django_assert_num_queries: Any) -> None:
     say(conversation, "a")
     Worker([TALLY]).catch_up()
     with django_assert_num_queries(2):

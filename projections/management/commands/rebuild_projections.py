@@ -52,13 +52,9 @@ class Command(TurnlogCommand):
             return
         done = [self.rebuild(projection, options) for projection in projections]
         conversations, events = max(done)
-        facts = {
-            "projections": [projection.name for projection in projections],
-            "conversations": conversations,
-            "events": events,
-        }
-        names = ", ".join(facts["projections"])
-        sentence = f"{names}: {conversations} conversation(s), {events} event(s) rebuilt"
+        names = [projection.name for projection in projections]
+        facts = {"projections": names, "conversations": conversations, "events": events}
+        sentence = f"{', '.join(names)}: {conversations} conversation(s), {events} event(s) rebuilt"
         self.report(options["json"], facts, sentence)
 
     def rebuild(self, projection: Projection, options: dict[str, Any]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.core.management.color import Style, no_style
+from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
 from ....core.commands import TurnlogCommand
@@ -23,8 +23,10 @@ _STYLES = {
     "human": "MIGRATE_HEADING",
     "ai": "SUCCESS",
     "tool": "WARNING",
-    "turn": "ERROR",
 }
+
+_LONGEST = 365 * 86_400.0
+"""Seconds; what is much longer, sleep() refuses."""
 
 
 class Command(TurnlogCommand):
@@ -71,23 +73,26 @@ class Command(TurnlogCommand):
         pace = _pace(speed)
         until = moment_of(conversation, version, None if at is None else _time(at))
         states = replay(conversation, until.version)
-        if options["json"]:
-            # ASCII, unlike other commands: what people wrote must not drive a terminal.
-            self.stdout.write(json.dumps(_facts(until, states)))
-            return
         try:
-            self._show(states, pace, step)
-            self._write(f"conversation {conversation} at version {until.version} of its log")
+            if options["json"]:
+                # ASCII, unlike other commands: what people wrote must not drive a terminal.
+                self.stdout.write(json.dumps(_facts(until, states)))
+            else:
+                self._show(states, pace, step, self._style(**options))
+                self._write(f"conversation {conversation} at version {until.version} of its log")
         except (KeyboardInterrupt, EOFError):
             self._write("")
 
-    def _show(self, states: Iterator[ConversationState], pace: float, step: bool) -> None:
-        teller, style = Teller(), self._style()
+    def _show(
+        self, states: Iterator[ConversationState], pace: float, step: bool, style: Style
+    ) -> None:
+        teller = Teller()
         before: dt.datetime | None = None
         for state in states:
-            for line in teller.lines(state.event):
-                if before is not None:
-                    self._pause((line.at - before).total_seconds() / pace, step)
+            lines = teller.lines(state.event)
+            if lines and before is not None:
+                self._pause((state.at - before).total_seconds() / pace, step)
+            for line in lines:
                 before = line.at
                 self._write(_rendered(line, style))
 
@@ -95,7 +100,7 @@ class Command(TurnlogCommand):
         if step:
             self.wait_for_enter()
         elif seconds > 0 and self.stdout.isatty():
-            self.wait(seconds)
+            self.wait(min(seconds, _LONGEST))
 
     def _write(self, text: str) -> None:
         # What the terminal's encoding lacks is shown by its number.
@@ -103,10 +108,11 @@ class Command(TurnlogCommand):
         self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self.stdout.flush()
 
-    def _style(self) -> Style:
-        # Django's own looks at sys.stdout, and not at NO_COLOR (no-color.org).
-        plain = not self.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
-        return no_style() if plain else self.style
+    def _style(self, *, force_color: bool, no_color: bool, **options: Any) -> Style:
+        # Django's own choice looks at sys.stdout, and not at NO_COLOR (no-color.org).
+        on_terminal = self.stdout.isatty() and not os.environ.get("NO_COLOR")
+        coloured = force_color or (on_terminal and not no_color)
+        return color_style(force_color=True) if coloured else no_style()
 
 
 def _rendered(line: Line, style: Style) -> str:

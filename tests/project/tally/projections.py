@@ -1,3 +1,4 @@
+import os
 from collections.abc import Sequence
 
 from django.db.models import F
@@ -17,7 +18,9 @@ class TallyProjection(Projection):
 
     def apply(self, events: Sequence[Event]) -> None:
         for event in events:
+            text = event.data.message["_value"]["content"]
+            if text == os.environ.get("TURNLOG_TEST_POISON"):
+                raise ValueError("poison")
             tally, _ = Tally.objects.get_or_create(conversation_id=event.stream_id)
-            letters = len(event.data.message["_value"]["content"])
             rows = Tally.objects.filter(pk=tally.pk)
-            rows.update(messages=F("messages") + 1, letters=F("letters") + letters)
+            rows.update(messages=F("messages") + 1, letters=F("letters") + len(text))

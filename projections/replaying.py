@@ -1,0 +1,163 @@
+"""A conversation's events as lines for a terminal: who, when and what, in the order it happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..core import codec
+from ..core.errors import CodecError, UnknownEventType
+from ..events.models import Event
+from ..events.types import (
+    ConversationCleared,
+    ConversationForked,
+    ConversationOpened,
+    EventData,
+    MessageAppended,
+    PayloadErased,
+    ToolOutputRecorded,
+    TurnFailed,
+    TurnStarted,
+)
+
+_ROLES = {
+    "HumanMessage": "human",
+    "AIMessage": "ai",
+    "AIMessageChunk": "ai",
+    "SystemMessage": "system",
+}
+_ERASED = {"TurnStarted": "human", "MessageAppended": "message", "ToolOutputRecorded": "tool"}
+
+# What could move the cursor, change colours, titles or the clipboard, or reverse the text's order:
+# control characters (C0 and C1), marks and overrides of direction, other line ends, and lone
+# surrogates, which cannot be written at all.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is told of an event: `text` may have several lines, and is safe to print."""
+
+    version: int
+    at: dt.datetime
+    who: str
+    text: str
+    wrong: bool = False
+
+
+Told = tuple[str, str, bool]
+"""Who, what, and whether something went wrong."""
+
+
+class Teller:
+    """Tells a stream's events, given in order from the first."""
+
+    def __init__(self) -> None:
+        self._asked: dict[uuid.UUID | None, Any] = {}
+
+    def lines(self, event: Event) -> list[Line]:
+        """None for words that were told already, several for a turn that failed half-way."""
+        return [
+            Line(event.version, event.recorded_at, safe(who), safe(text), wrong)
+            for who, text, wrong in self._told(event)
+        ]
+
+    def _told(self, event: Event) -> Iterator[Told]:
+        try:
+            data = event.data
+        except UnknownEventType:
+            # Of a newer turnlog: as it stands, rather than not at all.
+            yield event.type, event.payload or "", False
+            return
+        match data:
+            case None:
+                yield _ERASED.get(event.type, event.type), "(erased)", False
+            case TurnStarted(message=message):
+                self._asked[event.turn_id] = message
+                yield _message(message)
+            case MessageAppended(message=message):
+                # A finished turn repeats what the human said when it was started.
+                if self._asked.pop(event.turn_id, None) != message:
+                    yield _message(message)
+            case _:
+                yield from _fact(data)
+
+
+def _fact(data: EventData) -> Iterator[Told]:
+    match data:
+        case ConversationOpened():
+            yield "opened", data.title, False
+        case ToolOutputRecorded():
+            yield _tool(data)
+        case TurnFailed():
+            yield from _failure(data)
+        case ConversationCleared():
+            yield "cleared", data.reason, False
+        case ConversationForked():
+            yield "forked", f"from conversation {data.parent} at version {data.version}", False
+        case PayloadErased():
+            versions = ", ".join(map(str, data.versions))
+            yield "erased", f"versions {versions}: {data.reason}", False
+        case _:
+            yield type(data).__name__, codec.to_json(data.payload()), False
+
+
+def _failure(data: TurnFailed) -> Iterator[Told]:
+    """What had been produced, and then how it ended."""
+    for tool in data.produced["tools"]:
+        yield _tool(ToolOutputRecorded.from_payload(tool))
+    if data.produced["message"] is not None:
+        yield _message(data.produced["message"])
+    why = f": {data.error.get('type')}: {data.error.get('text')}" if data.error else ""
+    yield "turn", data.outcome + why, True
+
+
+def safe(text: str) -> str:
+    """Text that cannot drive a terminal: what could is shown by its number, as `\\x1b`."""
+    return _UNSAFE.sub(_shown, text.replace("\r\n", "\n")).expandtabs(4)
+
+
+def _shown(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def _message(document: Any) -> Told:
+    try:
+        message = codec.decode(document)
+    except CodecError:  # Such as of a class that is not registered any more.
+        message = None
+    if not hasattr(message, "content"):
+        return "message", _compact(document), False
+    return _ROLES.get(document["_type"], document["_type"]), _words(message), False
+
+
+def _words(message: Any) -> str:
+    """A message's text, with the kinds of what is no text; where there is nothing, its calls."""
+    content = message.content
+    blocks = content if isinstance(content, list) else [content]
+    words = "".join(_block(block) for block in blocks)
+    calls = [f"calls {call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
+    return words or "\n".join(calls)
+
+
+def _block(block: Any) -> str:
+    if isinstance(block, dict):
+        text = block.get("text")
+        return text if isinstance(text, str) else f"[{block.get('type', 'content')}]"
+    return str(block)
+
+
+def _tool(data: ToolOutputRecorded) -> Told:
+    asked = "" if data.input is None else _compact(data.input)
+    return "tool", f"{data.tool}({asked}) -> {_compact(data.output)}", data.status == "error"
+
+
+def _compact(document: Any) -> str:
+    return document if isinstance(document, str) else codec.to_json(document)

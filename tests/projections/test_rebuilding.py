@@ -1,0 +1,269 @@
+"""Rebuilding whole read models: cut off and resumed, by many hands, once at a time."""
+
+from __future__ import annotations
+
+import json
+import signal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.management import CommandError, call_command
+from langchain_core.messages import AIMessage
+
+from tests.project.tally.models import Tally
+from turnlog.core.errors import ProjectionFailed, RebuildInProgress
+from turnlog.events.models import Conversation
+from turnlog.projections import rebuild as by_chunks
+from turnlog.projections import rebuilding
+from turnlog.projections.checking import differences
+from turnlog.projections.checkpoints import check_versions, note_versions
+from turnlog.projections.models import Checkpoint, ConversationMessage
+from turnlog.projections.rebuilding import rebuild
+from turnlog.projections.registry import named
+from turnlog.projections.worker import Worker
+
+from .processes import run, start, wait_until
+
+pytestmark = pytest.mark.django_db
+
+MESSAGES, TALLY = named(["messages", "tally"])
+ROOMS = 12
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    rooms = [Conversation.objects.create() for _ in range(ROOMS)]
+    for number, room in enumerate(rooms):
+        room.record_turn("a" * number, AIMessage("ok"))
+    monkeypatch.setattr(by_chunks, "STREAMS", 3)
+    return [room.pk for room in rooms]
+
+
+def contents() -> list[Any]:
+    columns = ("conversation_id", "version", "user_id", "turn_id", "created_at")
+    return list(ConversationMessage.objects.order_by(*columns).values_list(*columns))
+
+
+def command(*arguments: str) -> Any:
+    out = StringIO()
+    call_command("rebuild_projections", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_each_conversation_is_met_once(rooms: list[int]) -> None:
+    done = list(rebuild(MESSAGES))
+    assert [stream for chunk in done for stream in chunk.streams] == rooms
+    assert [len(chunk.streams) for chunk in done] == [3, 3, 3, 3]
+    assert sum(chunk.events for chunk in done) == 3 * ROOMS
+
+
+def test_a_chunk_is_not_longer_than_its_events_allow(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_chunks, "EVENTS", 7)
+    assert [chunk.events for chunk in by_chunks.chunks()] == [6] * 6
+
+
+def test_what_is_wrong_is_put_right(rooms: list[int]) -> None:
+    before = contents()
+    ConversationMessage.objects.filter(conversation_id__in=rooms[::2]).delete()
+    assert set(differences(MESSAGES, rooms)) == set(rooms[::2])
+    facts = command("messages")
+    assert facts == {"projections": ["messages"], "conversations": ROOMS, "events": 3 * ROOMS}
+    assert contents() == before
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(rooms: list[int]) -> None:
+    Worker([TALLY]).catch_up()
+    ConversationMessage.objects.filter(conversation_id=rooms[0], version=2).delete()
+    Tally.objects.filter(conversation_id=rooms[1]).update(letters=99)
+    before = contents(), list(Tally.objects.values())
+    facts = command("messages", "tally", "--dry-run")
+    assert facts["would_change"] == {
+        str(rooms[0]): ["messages: version 2 is missing"],
+        str(rooms[1]): ["tally: the row: letters is not what the log says"],
+    }
+    assert before == (contents(), list(Tally.objects.values()))
+
+
+def test_a_projection_that_was_never_built_is_built_by_a_rebuild(rooms: list[int]) -> None:
+    command("tally")
+    assert Tally.objects.count() == ROOMS
+    found = Checkpoint.objects.get(name="tally")
+    assert (found.version, found.position) == (1, 3 * ROOMS)
+
+
+def test_a_worker_waits_while_a_projection_is_first_built(rooms: list[int]) -> None:
+    """Or readers would see the ends of conversations before their beginnings."""
+    building = rebuild(TALLY)
+    next(building)
+    Conversation.objects.get(pk=rooms[-1]).record_turn("more", AIMessage("ok"))
+    Worker([TALLY]).turn()
+    assert set(Tally.objects.values_list("messages", flat=True)) == {2}
+    assert len(list(building)) == 3
+    assert Tally.objects.get(conversation_id=rooms[-1]).messages == 2
+    Worker([TALLY]).catch_up()
+    assert Tally.objects.get(conversation_id=rooms[-1]).messages == 4
+    assert differences(TALLY, rooms) == {}
+
+
+def test_two_rebuilds_of_the_same_thing_are_one_too_many(rooms: list[int]) -> None:
+    under_way = rebuild(MESSAGES)
+    next(under_way)
+    with pytest.raises(RebuildInProgress, match=r"is being rebuilt already, by process \d+ on .*; wait"):
+        next(rebuild(MESSAGES))
+    with pytest.raises(CommandError, match="is being rebuilt already") as caught:
+        command("messages")
+    assert caught.value.returncode == 2
+    list(under_way)
+    list(rebuild(MESSAGES))
+
+
+def test_an_unfinished_rebuild_is_resumed_where_it_was(rooms: list[int]) -> None:
+    begun = rebuild(MESSAGES)
+    next(begun)
+    next(begun)
+    begun.close()
+    resumed = rebuild(MESSAGES, resume=True)
+    assert [chunk.streams for chunk in resumed] == [rooms[6:9], rooms[9:]]
+    with pytest.raises(CommandError, match="no rebuild to resume: none was cut off;"):
+        command("messages", "--resume")
+
+
+def test_a_rebuild_of_another_version_is_not_resumed(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = rebuild(MESSAGES)
+    next(begun)
+    begun.close()
+    monkeypatch.setattr(type(MESSAGES), "version", 2)
+    with pytest.raises(CommandError, match="made rows of version 1, and the projection is version"):
+        command("messages", "--resume")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rebuild_that_was_killed_is_resumed(rooms: list[int]) -> None:
+    """SIGKILL, in the middle of whatever it was doing; people read and write all the while."""
+    Worker([TALLY]).catch_up()
+    Tally.objects.update(letters=-1)
+    process = start("rebuild_projections", "tally", TURNLOG_TEST_STREAMS="1")
+    wait_until(lambda: Checkpoint.objects.get(name="tally").rebuilt_until >= rooms[1], process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    found = Checkpoint.objects.get(name="tally")
+    done = Tally.objects.exclude(letters=-1).count()
+    assert found.rebuild_version == 1
+    if found.rebuilt_until < rooms[-1]:
+        assert 2 <= done < ROOMS
+    Conversation.objects.get(pk=rooms[0]).record_turn("more", AIMessage("ok"))
+    code, out, err = run("rebuild_projections", "tally", "--resume", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["conversations"] <= ROOMS - 2
+    assert differences(TALLY, rooms) == {}
+    assert Tally.objects.get(conversation_id=rooms[0]).letters == 8
+    assert Checkpoint.objects.get(name="tally").rebuild_version is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_hands_make_the_same_rows(rooms: list[int]) -> None:
+    Worker([TALLY]).catch_up()
+    before = contents(), list(Tally.objects.order_by("conversation").values("letters", "messages"))
+    ConversationMessage.objects.all().delete()
+    Tally.objects.update(letters=-1)
+    code, out, err = run(
+        "rebuild_projections", "messages", "tally", "--workers=2", TURNLOG_TEST_STREAMS="2"
+    )
+    assert (code, err) == (0, "")
+    assert out == f"messages, tally: {ROOMS} conversation(s), {3 * ROOMS} event(s) rebuilt\n"
+    after = contents(), list(Tally.objects.order_by("conversation").values("letters", "messages"))
+    assert after == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_projection_that_raises_in_another_process_is_named(rooms: list[int]) -> None:
+    code, out, err = run("rebuild_projections", "tally", "--workers=2", TURNLOG_TEST_POISON="aaa")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"CommandError: projection 'tally' could not apply version 2 of conversation {rooms[3]}:"
+        " ValueError: poison; mend the projection and run it again\n"
+    )
+
+
+def test_a_projection_that_raises_changes_nothing(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker([TALLY]).catch_up()
+    before = list(Tally.objects.values())
+    monkeypatch.setenv("TURNLOG_TEST_POISON", "aa")
+    with pytest.raises(ProjectionFailed) as caught:
+        list(rebuild(TALLY))
+    assert (caught.value.stream_id, caught.value.version) == (rooms[2], 2)
+    assert list(Tally.objects.values()) == before
+    with pytest.raises(CommandError, match="ValueError: poison; mend the projection"):
+        command("tally", f"--conversation={rooms[2]}")
+    assert list(Tally.objects.values()) == before
+
+
+def test_a_changed_projection_is_seen_and_rebuilt(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker([TALLY]).catch_up()
+    list(rebuild(MESSAGES))
+    assert check_versions(None) == []
+    monkeypatch.setattr(type(TALLY), "version", 2)
+    [warning] = check_versions(None)
+    assert (warning.id, warning.level) == ("turnlog.W001", checks.WARNING)
+    assert warning.msg == (
+        "projection 'tally' is version 2, but its rows were made by version 1; run"
+        " `manage.py rebuild_projections tally`"
+    )
+    # Until then the worker leaves the old rows alone.
+    Conversation.objects.get(pk=rooms[0]).record_turn("more", AIMessage("ok"))
+    Worker([TALLY]).catch_up()
+    assert Tally.objects.get(conversation_id=rooms[0]).messages == 2
+    command("tally")
+    assert check_versions(None) == []
+    assert Tally.objects.get(conversation_id=rooms[0]).messages == 4
+
+
+def test_an_inline_projection_new_to_an_old_log_must_be_built(rooms: list[int]) -> None:
+    Checkpoint.objects.all().delete()
+    [warning] = check_versions(None)
+    assert "projection 'messages' was never built from the events that are there" in warning.msg
+    note_versions("default")
+    assert len(check_versions(None)) == 1
+    command("messages")
+    assert check_versions(None) == []
+
+
+def test_of_an_empty_log_nothing_must_be_built() -> None:
+    Checkpoint.objects.all().delete()
+    note_versions("default")
+    assert check_versions(None) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--workers=0"], "--workers must be 1 or more, found 0"),
+        (["--conversation=1", "--resume"], "leave --conversation or --resume out"),
+        (["--conversation=999999"], "there is no conversation 999999;"),
+        (["tolly"], "unknown projection 'tolly'; known are: "),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        command(*arguments)
+    assert sentence in str(caught.value)
+    assert caught.value.returncode == 2
+
+
+def test_a_rebuild_that_cannot_finish_is_not_taken_for_done(rooms: list[int]) -> None:
+    Checkpoint.objects.all().delete()
+    begun = rebuild(MESSAGES)
+    next(begun)
+    begun.close()
+    assert Checkpoint.objects.get(name="messages").version == rebuilding.NEVER_BUILT
+    assert len(check_versions(None)) == 1
