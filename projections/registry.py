@@ -76,6 +76,10 @@ def _problems(projection: Projection) -> list[str]:
         found.append(f"`version` must be a whole number above 0, found {projection.version!r}")
     if projection.on_error not in ("stop", "park"):
         found.append(f"`on_error` must be 'stop' or 'park', found {projection.on_error!r}")
+    if projection.inline and projection.on_error != "stop":
+        found.append(
+            "`on_error` is for async projections; what an inline one raises refuses the append"
+        )
     if _inherits(projection, "apply") and not projection.insert:
         found.append("write `apply(self, events)`: what it does with events")
     if _inherits(projection, "reset") and projection.model is None:

@@ -12,3 +12,7 @@ class TallyConfig(AppConfig):
             from turnlog.projections import rebuild
 
             rebuild.STREAMS = int(streams)
+        if batch := os.environ.get("TURNLOG_TEST_BATCH"):
+            from turnlog.projections import worker
+
+            worker.BATCH = int(batch)
