@@ -15,7 +15,7 @@ from ..core.errors import ModelError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
     from langchain_core.tools import BaseTool
 
 
@@ -146,10 +146,18 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
         "input": call["args"],
         # What the tool itself gave, where it gave more than the text the model reads.
         "output": result.content if result.artifact is None else result.artifact,
+        "text": _text_beside(result),
         "status": "error" if result.status == "error" else "ok",
         "duration": round(time.monotonic() - begun, 3),
     }
     return output, result
+
+
+def _text_beside(result: ToolMessage) -> str | None:
+    """What the model reads of an output that is kept as something else; None where it is that."""
+    if result.artifact is None and isinstance(result.content, str):
+        return None
+    return str(result.text)
 
 
 def _require_whole(llm: Any, message: Any) -> None:

@@ -7,7 +7,9 @@ import contextlib
 import logging
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -16,10 +18,11 @@ from ..core import conf
 from ..core.asynchronous import in_database_thread
 from ..core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
 from ..events.models import Actor
-from ..events.prompt import Prompt
+from ..events.prompt import Prompt, StalePrompt
 from ..events.turns import Turn, open_turn
 from . import agent, failures, running, tasks
 from .mixins.agent import AgentMixin, CurrentTurn, Setup
+from .mixins.given import read_given
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
@@ -27,11 +30,16 @@ if TYPE_CHECKING:
 
     from ..events.models import Conversation
 
+R = TypeVar("R")
+
 logger = logging.getLogger("turnlog")
 
 # For overridden methods that ask elsewhere for tools or prompts: until the turn has begun nobody
 # can stop it.
 SET_UP_SECONDS = 30.0
+
+# How often the previous messages are read before a turn is given up that others keep overtaking.
+READINGS = 5
 
 
 async def take_turn(
@@ -59,15 +67,11 @@ async def take_turn(
             raise TurnInProgress(0, turn_id)
     else:
         metadata = {"initial": True} if initial else {}
-        try:
-            prompt = setup and setup.prompt
-            started = await _start(chat, conversation, human, turn_id, prompt, metadata)
-        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
-            raise
-        except Exception as error:
-            if setup is None:
-                raise
-            setup, failure = None, error
+        if setup is not None:
+            started, setup, failure = await _start_with(
+                chat, conversation, human, turn_id, setup, metadata
+            )
+        else:
             started = await _start(chat, conversation, human, turn_id, None, metadata)
         if not started.created:
             return None
@@ -97,6 +101,39 @@ async def take_turn(
     finally:
         running.leave(turn)
     return turn
+
+
+async def _start_with(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    setup: Setup,
+    metadata: dict[str, Any],
+) -> tuple[Turn, Setup | None, Exception | None]:
+    """Start a turn that says what its model is given; without that, where it cannot be said.
+
+    Read, then started only if nothing has been appended in between, or read again: what stands in
+    the log as given is what the log was when the turn began.
+    """
+    failure: Exception | None = None
+    for _ in range(READINGS):
+        given, failure = await _heeded(read_given(chat, conversation))
+        if given is None:
+            break
+        prompt = replace(setup.prompt, previous=given.previous, read_at=given.read_at)
+        try:
+            started = await _start(chat, conversation, human, turn_id, prompt, metadata)
+            return started, replace(setup, prompt=prompt, previous=given.messages), None
+        except StalePrompt as error:
+            failure = error
+        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a prompt that the database does not take
+            failure = error
+            break
+    # The words are not lost for it: the turn begins, and ends as failed.
+    return await _start(chat, conversation, human, turn_id, None, metadata), None, failure
 
 
 async def _start(
@@ -129,11 +166,16 @@ async def _close_if_started(
 async def _set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
     """What to call the model with; or why it cannot be called, to be told once the words are
     committed."""
+    if "langchain_openai" not in sys.modules:
+        await asyncio.to_thread(agent.import_langchain)
+    return await _heeded(chat.aget_setup())
+
+
+async def _heeded(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
+    """What is prepared in time, or why it cannot be had."""
     try:
-        if "langchain_openai" not in sys.modules:
-            await asyncio.to_thread(agent.import_langchain)
         async with asyncio.timeout(SET_UP_SECONDS):
-            return await chat.aget_setup(), None
+            return await preparing, None
     except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
         if isinstance(error, ConfigurationError):
             logger.error("the chat is not set up: %s", error)
@@ -182,8 +224,9 @@ async def _ask(
     from langchain_core.messages import SystemMessage
 
     system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
-    # Read after the turn was started: what the model is given follows from the log at that point.
-    previous = await chat.aget_prompt_messages()
+    previous = setup.previous
+    if previous is None:  # Without a conversation: of this connection alone.
+        previous = await chat.aget_prompt_messages()
     steps = agent.run(
         turn.answer,
         setup.llm,

@@ -21,7 +21,7 @@ class ConversationAdmin(admin.ModelAdmin):
     list_display_links = ("id", "__str__")
     date_hierarchy = "created_at"
     raw_id_fields = ("user",)
-    readonly_fields = ("owner_actor_id", "created_at", "events")
+    readonly_fields = ("owner_actor_id", "forked_from", "forked_at", "created_at", "events")
     list_select_related = ("user",)
     ordering = ("-id",)
 

@@ -66,6 +66,9 @@ class Dialect(Protocol):
         With `give_way`, raise an error for which `is_lock_timeout` holds rather than wait long.
         """
 
+    def use_indexes(self, cursor: Any) -> None:
+        """Until the transaction ends, reach rows by index: it is about a few of very many."""
+
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
 
@@ -123,6 +126,11 @@ class PostgreSQL:
             " (SELECT DISTINCT hashint8(id) AS key FROM unnest(%s::bigint[]) id ORDER BY 1) keys",
             [_STREAM_LOCKS, list(stream_ids)],
         )
+
+    def use_indexes(self, cursor: Any) -> None:
+        # Statistics lag behind: those of a table that was small a minute ago make reading all of
+        # it, for each chunk anew, look cheap to the planner.
+        cursor.execute("SET LOCAL enable_seqscan = off")
 
     def lock_sequencer(self, cursor: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
@@ -184,6 +192,9 @@ class SQLite:
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
     ) -> None:
         _become_writer(cursor)
+
+    def use_indexes(self, cursor: Any) -> None:
+        pass  # It knows no other way without ANALYZE.
 
     def lock_sequencer(self, cursor: Any) -> None:
         _become_writer(cursor)

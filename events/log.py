@@ -121,7 +121,7 @@ def _try_append(
             return []
         if head.version == 0 and not isinstance(offered[0].data, ConversationOpened):
             offered = [_opening(stream_id, using), *offered]
-        events = _stored(stream_id, head, offered)
+        events = stored(stream_id, head, offered, timezone.now(), os.urandom(32 * len(offered)))
         follow = [projection.insert for projection in hooks.inline_projections]
         dialect.insert(cursor, events, list(filter(None, follow)))
     for projection in hooks.inline_projections:
@@ -133,22 +133,24 @@ def _try_append(
     return events
 
 
-def _stored(stream_id: int, head: Head, offered: Sequence[NewEvent]) -> list[Event]:
-    """The rows of a batch: numbered, dated, salted and chained to the head."""
-    now = timezone.now()
+def stored(
+    stream_id: int, head: Head, offered: Sequence[NewEvent], now: dt.datetime, salts: bytes
+) -> list[Event]:
+    """The rows of a batch: numbered, dated, salted (32 bytes each) and chained to the head."""
     skew: dict[str, Any] = {}
     if head.recorded_at is not None and now < head.recorded_at:
         # Time never goes back within a stream; a clock that did is noted.
         skew = {"clock_behind": (head.recorded_at - now).total_seconds()}
         now = head.recorded_at
-    salts = os.urandom(32 * len(offered))
     rows = []
     previous = head.hash
     for number, event in enumerate(offered):
         version = head.version + 1 + number
         type_, schema = type(event.data).__name__, event.data.schema
         payload = codec.to_json(event.data.payload())
-        metadata = codec.to_json({**event.metadata, **skew})
+        # A batch's events mostly share theirs.
+        if number == 0 or event.metadata is not offered[number - 1].metadata:
+            metadata = codec.to_json({**event.metadata, **skew})
         salt = salts[32 * number : 32 * number + 32]
         digest = payload_digest(salt, payload)
         previous = event_hash(

@@ -1,4 +1,4 @@
-"""What a turn's model is about to see, besides the messages."""
+"""What a turn's model is about to see."""
 
 from __future__ import annotations
 
@@ -7,17 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.errors import TurnlogError
 from .models import Content
+
+
+class StalePrompt(TurnlogError):
+    """The conversation went on between reading what the model is to be given and starting."""
+
+    def __init__(self, stream_id: int, read_at: int, actual: int) -> None:
+        super().__init__(
+            f"conversation {stream_id}: the previous messages were read at version {read_at}, but"
+            f" the stream is at version {actual}; read them again and start the turn anew"
+        )
+        self.stream_id = stream_id
+        self.read_at = read_at
+        self.actual = actual
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Model name, parameters, system prompt and tool schemas (JSON objects) of one turn."""
+    """Model name, parameters, system prompt and tool schemas (JSON objects) of one turn.
+
+    `previous` is what `TurnStarted.previous` says of the messages before the human's. With
+    `read_at`, the stream's version at which they were read (0: it had none), the turn is refused
+    with StalePrompt if the stream is at another one.
+    """
 
     model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str = ""
     tools: Sequence[Mapping[str, Any]] = ()
+    previous: Mapping[str, Any] | None = None
+    read_at: int | None = None
 
     def keep(self) -> dict[str, Any]:
         """Store the long texts by content; the fields of a `TurnStarted` that refer to them."""
@@ -27,4 +48,10 @@ class Prompt:
         if self.tools:
             texts["tools"] = json.dumps(list(self.tools), ensure_ascii=False, sort_keys=True)
         kept = dict(zip(texts, Content.objects.keep(*texts.values()), strict=True)) if texts else {}
-        return {"model": self.model, "parameters": dict(self.parameters), **kept}
+        said = {"model": self.model, "parameters": dict(self.parameters), "previous": self.previous}
+        return {**said, **kept}
+
+    def require_fresh(self, stream_id: int, version: int) -> None:
+        """Raises StalePrompt if the previous messages were read at another version."""
+        if self.read_at is not None and self.read_at != version:
+            raise StalePrompt(stream_id, self.read_at, version)

@@ -14,7 +14,7 @@ def tool_outputs(items: Sequence[Any] | None) -> list[ToolOutputRecorded]:
     """One event for each item of a `tools_output_list`.
 
     An item is a mapping with `tool`, `output` and optionally `tool_call_id`, `input`, `status`,
-    `duration` (what our agent gives); a LangChain ToolMessage; or any other mapping, such as an
+    `duration`, `text` (what our agent gives); a LangChain ToolMessage; or any other mapping, such as an
     agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the output.
     Raises CodecError for anything else.
     """
@@ -30,6 +30,7 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
             output=codec.encode(item["output"]),
             status="error" if item.get("status") == "error" else "ok",
             duration=item.get("duration"),
+            text=codec.encode(item.get("text")),
         )
     if isinstance(item, Mapping):
         return ToolOutputRecorded(
@@ -45,6 +46,7 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
             input=None,
             output=codec.encode(item),
             status="error" if item.status == "error" else "ok",
+            text=codec.encode(str(item.text)),
         )
     raise CodecError(
         f"tools_output_list[{number}]: expected a mapping or a ToolMessage, found"

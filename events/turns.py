@@ -54,7 +54,8 @@ def start(
     """Commit the human's words (a HumanMessage, or text) before the model is called.
 
     An open turn whose runner is gone is closed as interrupted on the way. Raises TurnInProgress
-    while another turn is open, TurnConflict if `turn_id` was started with other words.
+    while another turn is open, TurnConflict if `turn_id` was started with other words, StalePrompt
+    if the conversation went on since the prompt's messages were read.
     """
     turn_id = turn_id or uuid.uuid4()
     message = codec.encode(_human(human_message))
@@ -66,7 +67,11 @@ def start(
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state is not None:
             return ()
-        return [*_close_before(conversation.pk), started]
+        closing = _close_before(conversation.pk)
+        if prompt is not None:
+            # What is closed here was no message: it comes with this batch, after the head.
+            prompt.require_fresh(conversation.pk, head.version)
+        return [*closing, started]
 
     if events := append_decided(conversation.pk, decide, turn_id=turn_id):
         return Turn(turn_id, events[-1], created=True)

@@ -45,6 +45,10 @@ class TurnStarted(EventData):
     """The human's words, committed before the model is called, and what the model will see.
 
     `system_prompt` and `tools` are SHA-256 digests in hex of texts in `turnlog_content`.
+    `previous` says which messages stand before the human's; None where that is not known. Either
+    `{"tools": bool, "since": v, "until": w}`: those that `projections.previous.HistoryRule(tools)`
+    makes of the turn's actor's entries from v to w, of the list as it was at w (0 and 0: none). Or
+    `{"messages": [...]}`, each a message's document, or the version of an entry that is it.
     """
 
     message: Document
@@ -52,6 +56,7 @@ class TurnStarted(EventData):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     tools: str | None = None
+    previous: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,10 @@ class MessageAppended(EventData):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputRecorded(EventData):
-    """What one tool call gave. `input` and `output` are documents, `duration` is in seconds."""
+    """What one tool call gave. `input` and `output` are documents, `duration` is in seconds.
+
+    `text` is the document of the text that the model read, where that is not `output` itself.
+    """
 
     tool: str
     tool_call_id: str | None
@@ -78,6 +86,7 @@ class ToolOutputRecorded(EventData):
     output: Document
     status: Literal["ok", "error"] = "ok"
     duration: float | None = None
+    text: Document = None
 
 
 @dataclass(frozen=True, slots=True)

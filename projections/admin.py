@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
-from .models import ConversationMessage
+from .models import ConversationMessage, SearchEntry, Usage
+from .searching import SearchError
 
 _EXCERPT = 120
 
@@ -42,12 +43,104 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("content"))
     def excerpt(self, message: ConversationMessage) -> str:
-        text = _words(message.content)
-        return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+        return _shortened(_words(message.content))
 
     @admin.display(description=_("content"))
     def text(self, message: ConversationMessage) -> str:
         return format_html("<pre>{}</pre>", _words(message.content))
+
+
+@admin.register(SearchEntry)
+class SearchEntryAdmin(ReadOnlyAdmin):
+    """Everything that was said, the cleared and the unanswered too, by its words."""
+
+    list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
+    list_select_related = ("conversation", "user")
+    ordering = ("-conversation_id", "-version")
+    list_per_page = 50
+    search_fields = ("text",)
+    fields = (
+        "conversation",
+        "version",
+        "role",
+        "words",
+        "user",
+        "actor_id",
+        "turn_id",
+        "created_at",
+    )
+
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        try:
+            return queryset.search(search_term), False
+        except SearchError as error:
+            messages.warning(request, str(error))
+            return queryset.none(), False
+
+    @admin.display(description=_("text"))
+    def excerpt(self, entry: SearchEntry) -> str:
+        return _shortened(entry.text)
+
+    @admin.display(description=_("text"))
+    def words(self, entry: SearchEntry) -> str:
+        return format_html("<pre>{}</pre>", entry.text)
+
+
+@admin.register(Usage)
+class UsageAdmin(ReadOnlyAdmin):
+    """What turns have used, a row for each conversation, person, model and day."""
+
+    list_display = (
+        "day",
+        "conversation",
+        "user",
+        "model",
+        "turns",
+        "failures",
+        "input_tokens",
+        "output_tokens",
+        "total_tokens",
+        "tool_calls",
+        "tool_errors",
+        "seconds",
+    )
+    list_filter = ("model",)
+    list_select_related = ("conversation", "user")
+    date_hierarchy = "day"
+    list_per_page = 50
+    fields = (
+        "day",
+        "conversation",
+        "user",
+        "actor_id",
+        "model",
+        "turns",
+        "failures",
+        "failed",
+        "cancelled",
+        "interrupted",
+        "unrecorded",
+        "input_tokens",
+        "output_tokens",
+        "total_tokens",
+        "tool_calls",
+        "tool_errors",
+        "seconds",
+        "max_seconds",
+    )
+
+    def get_search_fields(self, request: Any) -> tuple[str, ...]:
+        return ("=conversation__id", "model", f"user__{get_user_model().USERNAME_FIELD}")
+
+    @admin.display(description=_("mean duration (s)"))
+    def seconds(self, usage: Usage) -> str | None:
+        return None if usage.mean_seconds is None else f"{usage.mean_seconds:.2f}"
+
+    @admin.display(description=_("longest duration (s)"))
+    def max_seconds(self, usage: Usage) -> str | None:
+        return f"{usage.latency_max_us / 1e6:.2f}" if usage.timed else None
 
 
 def _words(content: Any) -> str:
@@ -55,3 +148,7 @@ def _words(content: Any) -> str:
     if hasattr(content, "text"):
         return str(content.text)
     return f"{content.get('tool', '')}: {content.get('output', content)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"

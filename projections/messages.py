@@ -23,7 +23,8 @@ class MessagesProjection(Projection):
     handles = (*LISTED, "ConversationCleared")
     inline = True
     model = ConversationMessage
-    # An event is listed unless the conversation was cleared after its turn began.
+    # An event is listed unless the conversation was cleared after its turn began. With "+ 0" the
+    # turn's own index is used: for a bare min(version) both databases may walk the stream instead.
     insert = """
         INSERT INTO turnlog_message
             (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
@@ -34,7 +35,7 @@ class MessagesProjection(Projection):
             SELECT 1 FROM turnlog_event c
             WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
               AND c.version > coalesce(
-                (SELECT min(t.version) FROM turnlog_event t
+                (SELECT min(t.version + 0) FROM turnlog_event t
                  WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
                 e.version))
     """

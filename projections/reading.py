@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .projection import Projection
 
 BATCH = 1000
+"""Events a worker applies in one transaction, at most."""
+PAGE = 5000
+"""Events of a rebuild that are in memory at once, at most."""
 
 _COLUMNS = ", ".join(f'e."{name}"' for name in ("id", *EVENT_COLUMNS))
 
@@ -33,12 +36,16 @@ def events_of(
     sql = (
         f"SELECT {_COLUMNS} FROM {source} WHERE e.stream_id IN ({ids})"
         f" AND (e.stream_id, e.version) > (%s, %s){where}"
-        f" ORDER BY e.stream_id, e.version LIMIT {BATCH}"
+        f" ORDER BY e.stream_id, e.version LIMIT {PAGE}"
     )
-    place = (0, 0)
-    while batch := list(Event.objects.using(log_database()).raw(sql, [*place, *parameters])):
-        yield batch
-        place = (batch[-1].stream_id, batch[-1].version)
+    stream_id = version = 0
+    while True:
+        page = list(Event.objects.using(log_database()).raw(sql, [stream_id, version, *parameters]))
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        stream_id, version = page[-1].stream_id, page[-1].version
 
 
 def events_between(after: int, until: int, projection: Projection) -> list[Event]:

@@ -106,4 +106,5 @@ def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | Non
             dialect.lock_streams(cursor, streams, give_way=True)
             if not projection.inline:
                 dialect.lock_projection(cursor, projection.name, shared=True)
+            dialect.use_indexes(cursor)
         yield checkpoint_of(projection)

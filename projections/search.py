@@ -18,8 +18,6 @@ from .registry import register
 from .texts import Role, normalised, role_of, storable, text_of
 from .turns import Turns
 
-_BATCH = 500
-
 
 class Utterance(NamedTuple):
     """Who said what."""
@@ -61,7 +59,7 @@ class SearchProjection(Projection):
                     created_at=event.recorded_at,
                 )
             )
-        SearchEntry.objects.using(log_database()).bulk_create(entries, batch_size=_BATCH)
+        self.add(entries)
 
     def erase(self, events: Sequence[Event]) -> None:
         # What is erased is erased by whole turns, so no other event's words were left out because

@@ -18,11 +18,10 @@ _POSTGRESQL = (
     """
     CREATE OR REPLACE FUNCTION {schema}.turnlog_grams(words text) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS $$
-        SELECT coalesce(array_agg(DISTINCT gram), '{{}}') FROM (
-            SELECT unnest(ARRAY[c, c || lead(c) OVER (ORDER BY place)]) AS gram
-            FROM unnest(string_to_array(words, NULL)) WITH ORDINALITY AS characters (c, place)
-        ) AS grams
-        WHERE gram IS NOT NULL
+        SELECT characters || ARRAY(
+            SELECT one || next FROM unnest(characters, characters[2:]) AS pairs (one, next)
+            WHERE next IS NOT NULL)
+        FROM (SELECT string_to_array(words, NULL) AS characters) AS split
     $$
     """,
     """

@@ -63,7 +63,7 @@ class MayHold(Func):
         super().__init__(F("pk"), F("normalised"))
         self.terms = tuple(terms)
 
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         column, parameters = compiler.compile(self.source_expressions[1])
         # As in the index's definition.
         sql = f'turnlog_grams({column} COLLATE "C") @> %s::text[]'

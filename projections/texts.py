@@ -38,7 +38,8 @@ def normalised(text: str) -> str:
 
 def role_of(document: Any) -> Role | None:
     """Who speaks in a message's document; None for neither a person nor a model."""
-    return _ROLES.get(document.get("_type")) if isinstance(document, dict) else None
+    tag = document.get("_type") if isinstance(document, dict) else None
+    return _ROLES.get(tag) if isinstance(tag, str) else None
 
 
 def text_of(document: Any) -> str:

@@ -152,7 +152,7 @@ def _add(sums: Counter[str], counts: Counter[str]) -> None:
 def _upsert(rows: dict[tuple[Any, ...], Counter[str]]) -> None:
     """Add to the rows that are there and make those that are not, in one statement."""
     connection = connections[log_database()]
-    users = users_of(actor_id for _, actor_id, _, _ in rows)
+    users = users_of(actor_id for _, actor_id, _, _ in rows if actor_id != NOBODY)
     values = [
         [*key, users.get(key[1]), *(counts[name] for name in (*_ADDED, _LARGEST))]
         for key, counts in rows.items()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import uuid
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from django.utils.safestring import mark_safe
 from ...core.asynchronous import in_database_thread
 from ...events.prompt import Prompt
 from ...projections.models import ConversationMessage
+from ...projections.previous import HistoryRule
 from ..agent import as_tools
 from .chat import ChatMixin
-from .llm import LLMMixin
+from .llm import LLMMixin, parameters_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -40,6 +42,8 @@ class Setup:
     llm: BaseChatModel
     tools: Sequence[BaseTool]
     prompt: Prompt
+    previous: Sequence[Any] | None = None
+    """The messages before the human's; None while they are not read."""
 
 
 class AgentMixin(LLMMixin, ChatMixin):
@@ -53,6 +57,11 @@ class AgentMixin(LLMMixin, ChatMixin):
     """Whether the page shows the first user message that `llm_first_user_message_template` sent."""
     tools: Sequence[Any] | None = None
     """Functions or LangChain tools."""
+    llm_history_tools: bool = False
+    """Whether the model is given the tool calls of earlier turns, with their outputs."""
+    llm_history_max_tokens: int | None = None
+    """Tokens, approximately, that the previous messages may have: the last whole turns that fit.
+    None for all of them."""
 
     current_turn: CurrentTurn | None = None
     """Set while the completion hooks are called."""
@@ -89,15 +98,17 @@ class AgentMixin(LLMMixin, ChatMixin):
         return await ConversationMessage.objects.aget_histories(conversation, self.get_user())
 
     async def aget_prompt_messages(self) -> list[Any]:
-        """The previous messages that the model is given: what people and it have said."""
-        from langchain_core.messages import AIMessage, HumanMessage
+        """The previous messages that the model is given: of `aget_previous_messages()`, what
+        `get_llm_history_rule()` makes of them.
 
-        previous = await self.aget_previous_messages()
-        return [
-            _without_calls(message) if isinstance(message, AIMessage) else message
-            for message in previous
-            if isinstance(message, HumanMessage | AIMessage)
-        ]
+        Called before the turn is started, and again if the conversation went on meanwhile. What it
+        gives is in the log.
+        """
+        rule, previous = self.get_llm_history_rule(), await self.aget_previous_messages()
+        return await asyncio.to_thread(rule.of_messages, previous)
+
+    def get_llm_history_rule(self) -> HistoryRule:
+        return HistoryRule(self.llm_history_tools, self.llm_history_max_tokens)
 
     async def aget_setup(self) -> Setup:
         """Model, tools and prompt of the next turn. Raises ConfigurationError, and what
@@ -113,7 +124,7 @@ class AgentMixin(LLMMixin, ChatMixin):
             model=getattr(llm, "model_name", None)
             or getattr(llm, "model", None)
             or type(llm).__name__,
-            parameters=self.get_llm_parameters(),
+            parameters={**self.get_llm_parameters(), **parameters_of(llm)},
             system_prompt=await self.aget_llm_system_prompt(),
             tools=[convert_to_openai_tool(tool) for tool in tools],
         )
@@ -163,12 +174,3 @@ class AgentMixin(LLMMixin, ChatMixin):
             ai_message=ai_message,
             tools_output_list=tools_output_list,
         )
-
-
-def _without_calls(message: AIMessage) -> AIMessage:
-    """A message that asks for tools is refused by models unless their outputs follow it."""
-    if not (message.tool_calls or message.invalid_tool_calls):
-        return message
-    kwargs = {k: v for k, v in message.additional_kwargs.items() if k != "tool_calls"}
-    changes = {"tool_calls": [], "invalid_tool_calls": [], "additional_kwargs": kwargs}
-    return message.model_copy(update=changes)

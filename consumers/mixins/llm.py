@@ -100,7 +100,8 @@ class LLMMixin:
         )
 
     def get_llm_parameters(self) -> dict[str, Any]:
-        """What the log keeps of how the model was called; no secrets."""
+        """What the log keeps of how the model was called, where the model itself does not say
+        otherwise; no secrets."""
         return {
             "temperature": self.get_llm_temperature(),
             "max_tokens": self.get_llm_max_tokens(),
@@ -154,6 +155,35 @@ class LLMMixin:
             f"{type(self).__name__}: a template must be text, a Django template or a LangChain"
             f" prompt template, found {type(template).__name__}"
         )
+
+
+# What chat models have under these names and send with a call. A list of what may be kept, not of
+# what may not: a key or a header stands under any name.
+_ALWAYS = ("temperature", "max_tokens")
+_IF_SET = (
+    *("top_p", "top_k", "frequency_penalty", "presence_penalty", "seed", "n", "stop"),
+    *("max_output_tokens", "num_predict", "reasoning_effort", "verbosity"),
+)
+
+
+def parameters_of(llm: Any) -> dict[str, Any]:
+    """The parameters that a chat model itself says it is called with."""
+    # Of one that something was bound to, that is said by the model in it and by what was bound.
+    own = getattr(llm, "__dict__", {})
+    bound = own.get("bound")
+    said = {} if bound is None else parameters_of(bound)
+    names = {**own, **(own.get("kwargs") or {})}
+    for name in (*_ALWAYS, *_IF_SET):
+        value = names.get(name)
+        if name in names and _is_plain(value) and (value is not None or name in _ALWAYS):
+            said[name] = value
+    return said
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 class _NamesOnly(Formatter):

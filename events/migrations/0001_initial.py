@@ -74,7 +74,9 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('owner_actor_id', models.UUIDField(blank=True, editable=False, null=True)),
                 ('title', models.CharField(blank=True, max_length=255, verbose_name='title')),
+                ('forked_at', models.IntegerField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                ('forked_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='forks', to='turnlog_events.conversation')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='turnlog_conversations', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -25,6 +26,7 @@ class Conversation(LifecycleModel):
 
     objects: ClassVar[models.Manager[Conversation]]
     user_id: Any
+    forked_from_id: int | None
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -37,6 +39,16 @@ class Conversation(LifecycleModel):
     # Never nulled: "unowned" means that it never had an owner, not that the owner is gone.
     owner_actor_id = models.UUIDField(null=True, blank=True, editable=False)
     title = models.CharField(_("title"), max_length=255, blank=True)
+    # What this one continues, and from which version of it on.
+    forked_from = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="forks",
+    )
+    forked_at = models.IntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -131,10 +143,22 @@ class Conversation(LifecycleModel):
 
         return turns.clear(self, by=by, reason=reason)
 
+    def fork(
+        self,
+        version: int | None = None,
+        at: dt.datetime | None = None,
+        user: Any = None,
+    ) -> Conversation:
+        """A new conversation that continues this one from a moment on; see `forks.fork`."""
+        from .. import forks
+
+        return forks.fork(self, version, at, user=user)
+
     astart_turn = in_database_thread(start_turn)
     arecord_turn = in_database_thread(record_turn)
     afail_turn = in_database_thread(fail_turn)
     aclear = in_database_thread(clear)
+    afork = in_database_thread(fork)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         refuse_deletion(instance=self)

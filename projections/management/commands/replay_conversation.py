@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -82,6 +83,9 @@ class Command(TurnlogCommand):
                 self._write(f"conversation {conversation} at version {until.version} of its log")
         except (KeyboardInterrupt, EOFError):
             self._write("")
+        except BrokenPipeError:
+            # The pager was closed; or Python would stumble over it again, flushing at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(
         self, states: Iterator[ConversationState], pace: float, step: bool, style: Style

@@ -9,3 +9,19 @@ class Tally(models.Model):
     conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE)
     messages = models.IntegerField(default=0)
     letters = models.IntegerField(default=0)
+
+
+class Line(models.Model):
+    """A message's document, copied by Python."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, db_index=False)
+    version = models.IntegerField()
+    turn_id = models.UUIDField(null=True)
+    actor_id = models.UUIDField(null=True)
+    content = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("conversation", "version"), name="tally_line_version"),
+        )

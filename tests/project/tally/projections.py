@@ -6,7 +6,7 @@ from django.db.models import F
 from turnlog.events.models import Event
 from turnlog.projections import Projection, register
 
-from .models import Tally
+from .models import Line, Tally
 
 
 @register
@@ -24,3 +24,26 @@ class TallyProjection(Projection):
             tally, _ = Tally.objects.get_or_create(conversation_id=event.stream_id)
             rows = Tally.objects.filter(pk=tally.pk)
             rows.update(messages=F("messages") + 1, letters=F("letters") + len(text))
+
+
+@register
+class LinesProjection(Projection):
+    name = "lines"
+    handles = ("MessageAppended", "ToolOutputRecorded")
+    model = Line
+    erase = Projection.apply_again
+
+    def apply(self, events: Sequence[Event]) -> None:
+        self.add(
+            [
+                Line(
+                    conversation_id=event.stream_id,
+                    version=event.version,
+                    turn_id=event.turn_id,
+                    actor_id=event.actor_id,
+                    content=event.payload or "",
+                    created_at=event.recorded_at,
+                )
+                for event in events
+            ]
+        )

@@ -1,0 +1,202 @@
+"""Writing many new streams at once, at the speed of the database: for sample data and imports.
+
+An append reads a head that others may move. Here a stream and its conversation are new and are
+committed together, so nobody else can know of them: there is no head to read, no race to lose and
+nobody to tell. Rows are those of an append, made by the same function, and so is what the inline
+projections make of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from django.db import connections, transaction
+from django.db.models import OuterRef, Subquery
+
+from . import hooks
+from .dialects import EVENT_COLUMNS, dialect_of, log_database
+from .hashing import GENESIS
+from .log import Head, NewEvent, stored
+from .models import Conversation, Event, Pending
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import Field
+
+TRANSACTION = 5000
+"""Events, at least: then the transaction ends with the stream."""
+SLICE = 10_000
+"""Events in memory, about: a longer stream is written in several slices of one transaction."""
+
+_COLUMNS = ", ".join(f'"{name}"' for name in EVENT_COLUMNS)
+_row = attrgetter(*EVENT_COLUMNS)
+# What binary COPY must be told, in the order of EVENT_COLUMNS.
+_COPY_TYPES = (
+    *("int8", "int4", "text", "int2", "uuid", "uuid", "timestamptz"),
+    *("text", "text", "bytea", "bytea", "bytea"),
+)
+
+
+class Batch(NamedTuple):
+    """What one append would have written, and when."""
+
+    at: dt.datetime
+    events: Sequence[NewEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class NewStream:
+    """A conversation that is not saved yet, and all that happened in it.
+
+    `size` is the number of events in `batches`, of which the first is a ConversationOpened; they
+    are read once, while they are written. `salts` gives so many random bytes.
+    """
+
+    conversation: Conversation
+    size: int
+    batches: Iterable[Batch]
+    salts: Callable[[int], bytes] = os.urandom
+
+
+def write(streams: Iterable[NewStream]) -> Iterator[int]:
+    """Write new streams, whole ones in each transaction; yields the events of each commit.
+
+    The events get no positions: that is for `sequence()`, as after an append.
+    """
+    using = log_database()
+    dialect_of(connections[using])  # Raises ConfigurationError for other databases.
+    for group in _groups(streams):
+        with transaction.atomic(using=using):
+            conversations = Conversation.objects.using(using)
+            conversations.bulk_create(stream.conversation for stream in group)
+            batches = (rows for stream in group for rows in _rows(stream))
+            for first in batches:
+                _insert(_slice(chain([first], batches)), using)
+            _date([stream.conversation.pk for stream in group], using)
+        yield sum(stream.size for stream in group)
+
+
+def _groups(streams: Iterable[NewStream]) -> Iterator[list[NewStream]]:
+    group: list[NewStream] = []
+    for stream in streams:
+        group.append(stream)
+        if sum(each.size for each in group) >= TRANSACTION:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _date(streams: Sequence[int], using: str) -> None:
+    """Let conversations be created when their streams begin, not when they were written."""
+    opened = Event.objects.filter(stream_id=OuterRef("pk"), version=1).values("recorded_at")
+    conversations = Conversation.objects.using(using).filter(pk__in=streams)
+    conversations.update(created_at=Subquery(opened))
+
+
+def _rows(stream: NewStream) -> Iterator[list[Event]]:
+    """A stream's batches as rows, each chained to the one before."""
+    head = Head(0, GENESIS, None, None)
+    for at, offered in stream.batches:
+        salts = stream.salts(32 * len(offered))
+        rows = stored(stream.conversation.pk, head, offered, at, salts)
+        yield rows
+        last = rows[-1]
+        head = Head(last.version, bytes(last.hash), last.recorded_at, None)
+
+
+def _slice(batches: Iterable[list[Event]]) -> Iterator[list[Event]]:
+    """Of the batches that follow, as many as make a slice."""
+    events = 0
+    for batch in batches:
+        yield batch
+        events += len(batch)
+        if events >= SLICE:
+            return
+
+
+def _insert(batches: Iterable[list[Event]], using: str) -> None:
+    """Insert events, the rows that say they have no positions yet, and what projections make."""
+    connection = connections[using]
+    write_rows = _copy if connection.vendor == "postgresql" else _insert_many
+    events: list[Event] = []
+    write_rows(_noted(batches, events), connection)
+    runs = _runs(events)
+    Pending.objects.using(using).bulk_create(Pending(**run._asdict()) for run in runs)
+    _project(events, runs, connection)
+
+
+def _noted(batches: Iterable[list[Event]], events: list[Event]) -> Iterator[Event]:
+    """The events one by one, for whoever writes them, and in a list for whoever comes after."""
+    for batch in batches:
+        events += batch
+        yield from batch
+
+
+def _copy(events: Iterable[Event], connection: BaseDatabaseWrapper) -> None:
+    # The events are made while the server stores those before: half the time, on two cores.
+    statement = f"COPY turnlog_event ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        with cast(Any, cursor).copy(statement) as copy:
+            copy.set_types(_COPY_TYPES)
+            for event in events:
+                copy.write_row(_row(event))
+        # Statistics lag behind: those of a table that was small a minute ago make reading all of
+        # it, for every slice anew, look cheap to the planner.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+
+
+def _insert_many(events: Iterable[Event], connection: BaseDatabaseWrapper) -> None:
+    # The fields know how the database stores a datetime and a UUID; the raw driver does not.
+    adapters = [
+        cast("Field[Any, Any]", Event._meta.get_field(name)).get_db_prep_value
+        for name in EVENT_COLUMNS
+    ]
+    marks = ", ".join(["%s"] * len(EVENT_COLUMNS))
+    rows = [
+        [adapt(value, connection) for adapt, value in zip(adapters, _row(event), strict=True)]
+        for event in events
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO turnlog_event ({_COLUMNS}) VALUES ({marks})", rows)
+
+
+class _Run(NamedTuple):
+    """Versions `first` to `last` of one stream."""
+
+    stream_id: int
+    first: int
+    last: int
+
+
+def _runs(events: Sequence[Event]) -> list[_Run]:
+    runs = []
+    for stream_id, run in groupby(events, attrgetter("stream_id")):
+        versions = [event.version for event in run]
+        runs.append(_Run(stream_id, versions[0], versions[-1]))
+    return runs
+
+
+def _project(
+    events: Sequence[Event], runs: Sequence[_Run], connection: BaseDatabaseWrapper
+) -> None:
+    """What an append does for the inline projections, once for many streams."""
+    places = ", ".join(f"({run.stream_id}, {run.first}, {run.last})" for run in runs)
+    # Both databases call the columns of VALUES by these names.
+    batch = (
+        f"(SELECT s.* FROM (VALUES {places}) run JOIN turnlog_event s ON s.stream_id = run.column1"
+        " AND s.version BETWEEN run.column2 AND run.column3)"
+    )
+    with connection.cursor() as cursor:
+        for projection in hooks.inline_projections:
+            if projection.insert:
+                cursor.execute(projection.insert.format(events=batch), ())
+    for projection in hooks.inline_projections:
+        projection.follow(events)

@@ -1,0 +1,118 @@
+"""Forks: a new conversation that continues another one from any of its moments on.
+
+What was visible then is copied, event by event, so that the fork stands alone. Each copy's
+metadata are those of its original and the key `origin`: `{"stream": ..., "version": ...}`, the
+event of the immediate parent that it is a copy of. Erasure follows it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+
+from ..core.errors import NotPermitted
+from .dialects import dialect_of, log_database
+from .listed import read_listed
+from .log import NewEvent, append
+from .models import Actor, Conversation, Event
+from .models.conversation import require_conversation
+from .moments import moment_of
+from .types import ConversationForked, EventData
+
+if TYPE_CHECKING:
+    import uuid
+
+# Copies in one append: a statement has at most 32,766 parameters on SQLite, 65,535 on PostgreSQL,
+# and PostgreSQL keeps one of each length prepared.
+_BATCH = 200
+
+
+def fork(
+    conversation: Conversation,
+    version: int | None = None,
+    at: dt.datetime | None = None,
+    *,
+    user: Any = None,
+) -> Conversation:
+    """A new conversation with what was visible in this one at a version, at a time, or now.
+
+    With `user`, it is theirs and holds their own turns; it must be open to them. Without, it has
+    the parent's owner and everybody's turns. The parent stays as it is. Raises NotPermitted,
+    MomentError, UnknownConversation; then nothing has happened.
+    """
+    using = log_database()
+    with transaction.atomic(using=using):
+        # Before anything is read, and until the commit: an erasure in the parent comes either
+        # before, and what it erased is not copied, or after, and finds the copies.
+        with connections[using].cursor() as cursor:
+            dialect_of(connections[using]).lock_streams(cursor, [conversation.pk])
+        parent = _parent(conversation.pk, using)
+        if user is not None and not parent.is_open_to(user):
+            raise NotPermitted(parent.pk, "fork", user)
+        moment = moment_of(parent.pk, version, at)
+        forked = Conversation.objects.using(using).create(
+            title=parent.title,
+            user=parent.user if user is None else user,
+            # Not from the user alone: when that one is gone, the fork is nobody else's either.
+            owner_actor_id=parent.owner_actor_id if user is None else None,
+            forked_from=parent,
+            forked_at=moment.version,
+        )
+        _copy(moment, forked, Actor.objects.id_of(user), everything=user is None)
+    return forked
+
+
+def _parent(pk: int, using: str) -> Conversation:
+    # Read again: whose it is may have changed since the caller looked.
+    require_conversation(pk)
+    return Conversation.objects.using(using).select_related("user").get(pk=pk)
+
+
+def _copy(
+    moment: Event, forked: Conversation, actor_id: uuid.UUID | None, *, everything: bool
+) -> None:
+    """Append what the fork begins with, batch by batch."""
+    data = ConversationForked(moment.stream_id, moment.version, bytes(moment.hash).hex())
+    append(forked.pk, [NewEvent(data, actor_id=actor_id)])
+    listed = read_listed(moment.stream_id, moment.version)
+    versions = [e.version for e in listed if everything or e.actor_id == actor_id]
+    stream = Event.objects.using(log_database()).filter(stream_id=moment.stream_id)
+    for start in range(0, len(versions), _BATCH):
+        originals = stream.filter(version__in=versions[start : start + _BATCH])
+        append(forked.pk, [_copy_of(event) for event in originals.order_by("version")])
+
+
+def _copy_of(original: Event) -> NewEvent:
+    return NewEvent(
+        _copy_class(original.type, original.schema)(json.loads(original.payload or "null")),
+        original.turn_id,
+        original.actor_id,
+        {
+            **original.meta,
+            "origin": {"stream": original.stream_id, "version": original.version},
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy(EventData):
+    """A stored fact as it is: its text comes out byte for byte, whatever schema it is of.
+
+    Through the fact's own class it might not: a field that was added since would appear in it.
+    """
+
+    document: Any
+
+    def payload(self) -> Any:
+        return self.document
+
+
+@functools.cache
+def _copy_class(type_name: str, schema: int) -> type[_Copy]:
+    # The log takes type and schema from the class.
+    return type(type_name, (_Copy,), {"schema": schema, "__slots__": ()})

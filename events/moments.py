@@ -1,0 +1,126 @@
+"""Which event made a conversation what it was: by version, by time, or the head."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db import connections
+from django.utils import timezone
+
+from ..core.errors import MomentError
+from .dialects import EVENT_COLUMNS, log_database
+from .models import Event
+from .models.conversation import require_conversation
+
+if TYPE_CHECKING:
+    from django.db.models import Field
+
+# Time never goes back within a stream, so the last version up to a time is found bit by bit,
+# highest first: each step adds its bit where the event of that version was recorded by then. 31
+# probes of the unique index whatever the length, for versions are integers of 31 bits. A scalar
+# subquery and not EXISTS or a join, which PostgreSQL may answer by reading the whole stream.
+_COLUMNS = ", ".join(f'e."{name}"' for name in ("id", *EVENT_COLUMNS))
+_AT = f"""
+    WITH RECURSIVE search (version, bit) AS (
+        SELECT 0, {1 << 30}
+        UNION ALL
+        SELECT s.version + coalesce(
+                (SELECT s.bit FROM turnlog_event p
+                 WHERE p.stream_id = %s AND p.version = s.version + s.bit AND p.recorded_at <= %s),
+                0),
+            s.bit / 2
+        FROM search s WHERE s.bit > 0
+    )
+    SELECT {_COLUMNS} FROM turnlog_event e
+    WHERE e.stream_id = %s AND e.version = (SELECT s.version FROM search s WHERE s.bit = 0)
+"""
+
+
+def moment_of(stream_id: int, version: int | None = None, at: dt.datetime | None = None) -> Event:
+    """The event of a version, the last one recorded by the time `at`, or the head.
+
+    Raises UnknownConversation; MomentError for a version or a time that the stream does not have,
+    for a time without a zone, and for both at once.
+    """
+    if version is not None and at is not None:
+        raise MomentError(
+            stream_id, f"expected a version or a time, found both ({version!r} and {at}); give one"
+        )
+    if version is not None:
+        return _numbered(stream_id, version)
+    if at is not None:
+        return _recorded_by(stream_id, at)
+    return _head(stream_id)
+
+
+def _numbered(stream_id: int, version: int) -> Event:
+    if type(version) is not int:
+        raise MomentError(
+            stream_id,
+            f"a version is a whole number from 1 on, found {version!r}; a time is given as `at`",
+        )
+    found = _stream(stream_id).filter(version=version).first() if version > 0 else None
+    if found is None:
+        head = _head(stream_id).version
+        raise MomentError(
+            stream_id, f"expected a version from 1 to {head}, its head, found {version}"
+        )
+    return found
+
+
+def _recorded_by(stream_id: int, at: dt.datetime) -> Event:
+    if not isinstance(at, dt.datetime):
+        raise MomentError(stream_id, f"expected a datetime with a time zone, found {at!r}")
+    if timezone.is_naive(at):
+        raise MomentError(
+            stream_id,
+            f"expected a time with its zone, found {at.isoformat()} without one; add the offset"
+            " from UTC that is meant, such as +09:00",
+        )
+    # An event may be dated later than now, if the clock was set back since.
+    if at > timezone.now() and at > _head(stream_id).recorded_at:
+        raise MomentError(
+            stream_id,
+            f"expected a moment that has passed, found {at.isoformat()}, which is in the future;"
+            " leave the time out for how it stands now",
+        )
+    found = _search(stream_id, at)
+    if found is None:
+        raise MomentError(stream_id, _too_early(stream_id, at))
+    return found
+
+
+def _search(stream_id: int, at: dt.datetime) -> Event | None:
+    using = log_database()
+    field = cast("Field[Any, Any]", Event._meta.get_field("recorded_at"))
+    try:
+        # The field knows how SQLite stores a datetime; a raw statement does not.
+        value = field.get_db_prep_value(at, connections[using])
+    except OverflowError:  # In UTC it would be before the year 1.
+        return None
+    events = Event.objects.using(using).raw(_AT, [stream_id, value, stream_id])
+    return next(iter(events), None)
+
+
+def _too_early(stream_id: int, at: dt.datetime) -> str:
+    _head(stream_id)  # What has no events at all has its own error.
+    first = _stream(stream_id).order_by("version")[0].recorded_at
+    return (
+        f"expected a moment from its first event on, at {first.isoformat()}, found"
+        f" {at.isoformat()}, when there was nothing of it yet"
+    )
+
+
+def _head(stream_id: int) -> Event:
+    head = _stream(stream_id).order_by("-version").first()
+    if head is None:
+        require_conversation(stream_id)
+        raise MomentError(
+            stream_id, "expected at least one event, found none; nobody has said anything there yet"
+        )
+    return head
+
+
+def _stream(stream_id: int) -> Any:
+    return Event.objects.using(log_database()).filter(stream_id=stream_id)

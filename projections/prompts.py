@@ -1,0 +1,199 @@
+"""What a turn's model was given, from the log alone: `as_of(conversation, version=12).prompt()`.
+
+Here stands both how a turn's start says which messages came before (`described`), and how they are
+had again from what it says (`prompt_of`).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ..core import codec
+from ..core.errors import MomentError, TurnlogError
+from ..events.dialects import log_database
+from ..events.listed import LISTED, Listed, read_listed
+from ..events.models import Content, Event
+from ..events.types import TurnStarted
+from .previous import HistoryRule, Previous
+
+if TYPE_CHECKING:
+    from .states import ConversationState
+
+
+class PromptLost(TurnlogError):
+    """What a turn's model was given cannot be had from the log, or not any more."""
+
+    def __init__(self, stream_id: int, turn_id: Any, why: str) -> None:
+        super().__init__(
+            f"conversation {stream_id}: what the model was given in turn {turn_id} cannot be had"
+            f" from the log: {why}"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What the model was given when a turn's answer began: the first call of the turn.
+
+    Later calls of the same turn were this and, after it, the calls of tools and the outputs that
+    the log has next. `version` is that of the turn's start. `messages` are LangChain messages as
+    the model's client took them: the system prompt, if there was one, as a SystemMessage first,
+    then the previous messages, then the human's. `tools` are JSON schemas, `parameters` what is
+    known of how the model was called. What was erased since is left out.
+    """
+
+    conversation_id: int
+    turn_id: uuid.UUID
+    version: int
+    model: str | None
+    parameters: Mapping[str, Any]
+    system_prompt: str
+    messages: Sequence[Any]
+    tools: Sequence[Mapping[str, Any]]
+
+
+def prompt_of(state: ConversationState) -> ModelInput:
+    """What the model was given in the last turn that had begun at a state's version.
+
+    Whoever's turn that was, and whatever became of it. Raises MomentError where no turn had begun
+    yet, PromptLost where the turn is erased, where it was started without saying what the model is
+    given, and where a text of `turnlog_content` is missing.
+    """
+    event = _last_started(state.conversation_id, state.version)
+    data = _data(event)
+    human = codec.decode(data.message)
+    system_prompt = _kept(event, data.system_prompt)
+    tools = _kept(event, data.tools)
+    return ModelInput(
+        event.stream_id,
+        _turn_id(event),
+        event.version,
+        data.model,
+        data.parameters,
+        system_prompt,
+        [*_system(system_prompt), *_previous(event, data.previous or {}), human],
+        json.loads(tools) if tools else [],
+    )
+
+
+def described(
+    given: Sequence[Any], ruled: Previous, rule: HistoryRule, entries: Iterable[Listed]
+) -> dict[str, Any]:
+    """The `TurnStarted.previous` of the messages `given`, where the rule makes `ruled` of `entries`.
+
+    A few numbers if these are the same, however long they are. Else each message by the version of
+    the entry that it is, unchanged, or whole. Raises CodecError for one that cannot be kept exactly.
+    """
+    texts = [codec.dumps(message) for message in given]
+    if texts == [codec.dumps(message) for message in ruled.messages]:
+        return described_by_rule(ruled, rule)
+    versions: dict[str, list[int]] = defaultdict(list)
+    for entry in entries:
+        versions[entry.content].append(entry.version)
+    return {"messages": [_item(text, versions.get(text)) for text in texts]}
+
+
+def described_by_rule(ruled: Previous, rule: HistoryRule) -> dict[str, Any]:
+    """The `TurnStarted.previous` of what a rule makes.
+
+    The list as it was at its last entry's version is the list that was read, and what trimming
+    left begins at its first's. So neither the list's length nor the budget is needed.
+    """
+    return {"tools": rule.tools, "since": ruled.since, "until": ruled.until}
+
+
+def _item(text: str, versions: list[int] | None) -> Any:
+    if not versions:
+        return json.loads(text)
+    # The same words said twice are two entries: one may be erased and the other not.
+    return versions.pop(0) if len(versions) > 1 else versions[0]
+
+
+def _last_started(stream_id: int, version: int) -> Event:
+    started = Event.objects.using(log_database()).filter(
+        stream_id=stream_id, type="TurnStarted", version__lte=version
+    )
+    last = started.order_by("-version").first()
+    if last is None:
+        raise MomentError(
+            stream_id,
+            "expected a moment at which a model had been asked, found none up to version"
+            f" {version}; what record_turn() alone appends says nothing of what the model was given",
+        )
+    return last
+
+
+def _data(event: Event) -> TurnStarted:
+    data = event.data
+    if data is None:
+        raise _lost(event, "it is erased")
+    if not isinstance(data, TurnStarted) or data.previous is None:
+        raise _lost(
+            event,
+            "it was started without the previous messages; start_turn() takes them with"
+            " prompt=Prompt(previous=...), and where setting up the model failed there are none",
+        )
+    return data
+
+
+def _kept(event: Event, digest: str | None) -> str:
+    """A text by its digest; empty for none."""
+    if digest is None:
+        return ""
+    text = Content.objects.filter(pk=digest).values_list("text", flat=True).first()
+    if text is None:
+        raise _lost(event, f"turnlog_content has no text {digest}; restore the table")
+    if sha256(text.encode()).hexdigest() != digest:
+        raise _lost(event, f"turnlog_content has another text under {digest}; restore the table")
+    return text
+
+
+def _system(prompt: str) -> list[Any]:
+    from langchain_core.messages import SystemMessage
+
+    return [SystemMessage(prompt)] if prompt else []
+
+
+def _previous(event: Event, previous: Mapping[str, Any]) -> list[Any]:
+    if "messages" in previous:
+        return _itemised(event.stream_id, previous["messages"])
+    listed = read_listed(event.stream_id, previous["until"])
+    entries = [
+        entry
+        for entry in listed
+        if entry.version >= previous["since"] and entry.actor_id == event.actor_id
+    ]
+    return HistoryRule(previous["tools"]).of_entries(entries).messages
+
+
+def _itemised(stream_id: int, items: Sequence[Any]) -> list[Any]:
+    versions = {item for item in items if type(item) is int}
+    events = Event.objects.using(log_database()).filter(stream_id=stream_id, type__in=LISTED)
+    if versions:
+        # A range: each of them would be a parameter, and these have a limit.
+        events = events.filter(version__gte=min(versions), version__lte=max(versions))
+    found = dict(events.values_list("version", "payload")) if versions else {}
+    messages = []
+    for item in items:
+        if type(item) is not int:
+            messages.append(codec.decode(item))
+        elif (payload := found.get(item)) is not None:
+            messages.append(codec.loads(payload))
+    return messages
+
+
+def _turn_id(event: Event) -> uuid.UUID:
+    if event.turn_id is None:
+        raise _lost(event, "its start has no turn_id")
+    return event.turn_id
+
+
+def _lost(event: Event, why: str) -> PromptLost:
+    return PromptLost(event.stream_id, event.turn_id, why)
