@@ -69,6 +69,9 @@ class Dialect(Protocol):
     def use_indexes(self, cursor: Any) -> None:
         """Until the transaction ends, reach rows by index: it is about a few of very many."""
 
+    def check_foreign_keys(self, cursor: Any) -> None:
+        """Raise IntegrityError for a row of this transaction that refers to nothing."""
+
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
 
@@ -131,6 +134,9 @@ class PostgreSQL:
         # Statistics lag behind: those of a table that was small a minute ago make reading all of
         # it, for each chunk anew, look cheap to the planner.
         cursor.execute("SET LOCAL enable_seqscan = off")
+
+    def check_foreign_keys(self, cursor: Any) -> None:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
     def lock_sequencer(self, cursor: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
@@ -195,6 +201,9 @@ class SQLite:
 
     def use_indexes(self, cursor: Any) -> None:
         pass  # It knows no other way without ANALYZE.
+
+    def check_foreign_keys(self, cursor: Any) -> None:
+        pass  # It could only check every row there is; the commit checks these.
 
     def lock_sequencer(self, cursor: Any) -> None:
         _become_writer(cursor)

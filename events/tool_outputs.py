@@ -14,9 +14,9 @@ def tool_outputs(items: Sequence[Any] | None) -> list[ToolOutputRecorded]:
     """One event for each item of a `tools_output_list`.
 
     An item is a mapping with `tool`, `output` and optionally `tool_call_id`, `input`, `status`,
-    `duration`, `text` (what our agent gives); a LangChain ToolMessage; or any other mapping, such as an
-    agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the output.
-    Raises CodecError for anything else.
+    `duration`, `text` (what our agent gives); a LangChain ToolMessage; or any other mapping, such
+    as an agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the
+    output. Raises CodecError for anything else.
     """
     return [_tool_output(number, item) for number, item in enumerate(items or ())]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 
 from ..core.errors import ProjectionFailed
-from ..events.dialects import log_database
+from ..events.dialects import dialect_of, log_database
 from .models import Parked
 
 if TYPE_CHECKING:
@@ -64,9 +64,13 @@ def unpark(projection: Projection, streams: Sequence[int]) -> None:
 
 
 def _attempt(projection: Projection, events: Sequence[Event]) -> Exception | None:
+    using = log_database()
     try:
-        with transaction.atomic(using=log_database()):
+        with transaction.atomic(using=using):
             projection.apply(events)
+            with connections[using].cursor() as cursor:
+                # Now, while it is known which events are at fault, and not at the commit.
+                dialect_of(connections[using]).check_foreign_keys(cursor)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001 - a projection is anybody's code

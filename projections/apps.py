@@ -2,6 +2,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
+from django.db import connections
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
@@ -22,10 +23,15 @@ class ProjectionsConfig(AppConfig):
         hooks.after_commit.append(wake.tell_workers)
         checks.register(check_projections)
         checks.register(check_versions)
-        post_migrate.connect(_note_versions, sender=self)
+        post_migrate.connect(_after_migrate, sender=self)
 
 
-def _note_versions(*, using: str, **kwargs: Any) -> None:
+def _after_migrate(*, using: str, **kwargs: Any) -> None:
     from .checkpoints import note_versions
+    from .models import SearchEntry
+    from .search_index import install
 
     note_versions(using)
+    connection = connections[using]
+    if SearchEntry._meta.db_table in connection.introspection.table_names():
+        install(connection)  # SQLite loses it when the table is remade.

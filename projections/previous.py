@@ -32,12 +32,18 @@ _CALL_KWARGS = ("tool_calls", "function_call")
 class Previous(NamedTuple):
     """Messages, and the versions of the first and the last entry that they are made of (0: none).
 
-    By `since`, `until` and the rule's `tools` they can be made again from the log.
+    `tools` is the rule's. By these three they can be made again from the log: the list as it was at
+    its last entry's version is the list that was read, and what trimming left begins at the first.
     """
 
     messages: list[Any]
     since: int
     until: int
+    tools: bool
+
+    def described(self) -> dict[str, Any]:
+        """The `previous` of a TurnStarted, and of its Prompt."""
+        return {"tools": self.tools, "since": self.since, "until": self.until}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,13 @@ class HistoryRule:
         parts = [_part_of_entry(entry.content, self.tools) for entry in entries]
         given = self._given(parts)
         if not given:
-            return Previous([], 0, 0)
+            return Previous([], 0, 0, self.tools)
         places = [message.place for message in given]
         return Previous(
             [message.message for message in given],
             entries[min(places)].version,
             entries[max(places)].version,
+            self.tools,
         )
 
     def of_messages(self, said: Iterable[Any]) -> list[Any]:
@@ -277,21 +284,19 @@ def _without_calls(message: Any) -> Any:
 
     if not isinstance(message, AIMessage):
         return message
-    calls = message.tool_calls or message.invalid_tool_calls
     kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _CALL_KWARGS}
-    if not calls and len(kwargs) == len(message.additional_kwargs):
-        return message
     content = message.content
     if isinstance(content, list):
-        content = [block for block in content if not _is_call(block)]
-    return message.model_copy(
-        update={
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "additional_kwargs": kwargs,
-            "content": content,
-        }
-    )
+        content = [block for block in content if not _is_call(block)] or ""
+    changes = {
+        "tool_calls": [],
+        "invalid_tool_calls": [],
+        "additional_kwargs": kwargs,
+        "content": content,
+    }
+    if all(getattr(message, name) == value for name, value in changes.items()):
+        return message
+    return message.model_copy(update=changes)
 
 
 def _is_call(block: Any) -> bool:

@@ -48,7 +48,11 @@ class Projection:
     e ...`, with {events} for a relation that has the columns of turnlog_event."""
 
     def apply(self, events: Sequence[Event]) -> None:
-        """Write what some events mean: those of a conversation in order, each exactly once."""
+        """Write what some events mean; each event is given exactly once.
+
+        Those of a conversation come in order and without a gap, of what this projection handles;
+        of several conversations they come in no order that could be relied on.
+        """
         if not self.insert:
             raise NotImplementedError
         places = ", ".join(f"({event.stream_id}, {event.version})" for event in events)

@@ -7,7 +7,9 @@ had again from what it says (`prompt_of`).
 from __future__ import annotations
 
 import json
+import sys
 import uuid
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,37 +85,34 @@ def prompt_of(state: ConversationState) -> ModelInput:
     )
 
 
-def described(
-    given: Sequence[Any], ruled: Previous, rule: HistoryRule, entries: Iterable[Listed]
-) -> dict[str, Any]:
-    """The `TurnStarted.previous` of the messages `given`, where the rule makes `ruled` of `entries`.
+def described(given: Sequence[Any], ruled: Previous, entries: Iterable[Listed]) -> dict[str, Any]:
+    """The `TurnStarted.previous` of the messages `given`, where a rule makes `ruled` of `entries`.
 
-    A few numbers if these are the same, however long they are. Else each message by the version of
-    the entry that it is, unchanged, or whole. Raises CodecError for one that cannot be kept exactly.
+    A few numbers if these are the same, however many they are. Else each message by the version of
+    the entry that it is, unchanged, or whole. Raises CodecError for what cannot be kept exactly.
     """
     texts = [codec.dumps(message) for message in given]
     if texts == [codec.dumps(message) for message in ruled.messages]:
-        return described_by_rule(ruled, rule)
+        return ruled.described()
     versions: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
         versions[entry.content].append(entry.version)
-    return {"messages": [_item(text, versions.get(text)) for text in texts]}
+    return {"messages": _items(texts, versions)}
 
 
-def described_by_rule(ruled: Previous, rule: HistoryRule) -> dict[str, Any]:
-    """The `TurnStarted.previous` of what a rule makes.
-
-    The list as it was at its last entry's version is the list that was read, and what trimming
-    left begins at its first's. So neither the list's length nor the budget is needed.
-    """
-    return {"tools": rule.tools, "since": ruled.since, "until": ruled.until}
-
-
-def _item(text: str, versions: list[int] | None) -> Any:
-    if not versions:
-        return json.loads(text)
-    # The same words said twice are two entries: one may be erased and the other not.
-    return versions.pop(0) if len(versions) > 1 else versions[0]
+def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]:
+    """From the last to the first: of words said twice, those that stand before what follows, or, if
+    none do, the last."""
+    items: list[Any] = []
+    following = sys.maxsize
+    for text in reversed(texts):
+        if text in versions:
+            known = versions[text]
+            following = known[bisect_left(known, following) - 1]
+            items.append(following)
+        else:
+            items.append(json.loads(text))
+    return items[::-1]
 
 
 def _last_started(stream_id: int, version: int) -> Event:
@@ -125,7 +124,7 @@ def _last_started(stream_id: int, version: int) -> Event:
         raise MomentError(
             stream_id,
             "expected a moment at which a model had been asked, found none up to version"
-            f" {version}; what record_turn() alone appends says nothing of what the model was given",
+            f" {version}; turns that record_turn() alone appended do not say what was given",
         )
     return last
 

@@ -82,4 +82,4 @@ def said(event: Event) -> Utterance | None:
             utterance = Utterance(role, text_of(data.message))
         case _:
             return None
-    return utterance if normalised(utterance.text) else None
+    return utterance if utterance.text.strip() else None

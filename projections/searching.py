@@ -67,7 +67,7 @@ class MayHold(Func):
         column, parameters = compiler.compile(self.source_expressions[1])
         # As in the index's definition.
         sql = f'turnlog_grams({column} COLLATE "C") @> %s::text[]'
-        return sql, [*parameters, sorted(set().union(*map(_grams, self.terms)))]
+        return sql, (*parameters, sorted(set().union(*map(_grams, self.terms))))
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         # FTS5 knows trigrams only: what is shorter is looked for in every row.
@@ -76,7 +76,7 @@ class MayHold(Func):
             raise FullResultSet
         key, parameters = compiler.compile(self.source_expressions[0])
         sql = f"{key} IN (SELECT rowid FROM turnlog_search_fts WHERE turnlog_search_fts MATCH %s)"
-        return sql, [*parameters, " AND ".join(f'"{term}"' for term in long)]
+        return sql, (*parameters, " AND ".join(f'"{term}"' for term in long))
 
 
 def _grams(term: str) -> set[str]:

@@ -67,8 +67,8 @@ class Migration(migrations.Migration):
                 ('version', models.IntegerField(verbose_name='version')),
                 ('turn_id', models.UUIDField(null=True)),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
+                ('user', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
                 'verbose_name': 'message',

@@ -272,3 +272,19 @@ def test_inline_projections_are_not_the_workers(conversation: Any) -> None:
     _, facts = command("projection_status", "messages")
     [messages] = facts["projections"]
     assert messages["position"] is None
+
+
+@pytest.mark.postgresql  # SQLite checks at the commit only.
+def test_a_row_that_refers_to_nothing_is_named_by_its_event(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the commit, when nobody knows any more whose row it was."""
+    say(conversation, "a")
+
+    def refer_to_nothing(projection: Any, events: Any) -> None:
+        Tally.objects.create(conversation_id=999_999)
+
+    monkeypatch.setattr(type(TALLY), "apply", refer_to_nothing)
+    code, facts = command("run_projections", "tally", "--once")
+    assert (code, facts["projections"][0]["state"]) == (1, "stopped")
+    assert "position 2 cannot be applied: IntegrityError" in facts["projections"][0]["advice"]
