@@ -118,7 +118,7 @@ async def _start_with(
     """
     failure: Exception | None = None
     for _ in range(READINGS):
-        given, failure = await _heeded(read_given(chat, conversation))
+        given, failure = await _in_time(read_given(chat, conversation))
         if given is None:
             break
         prompt = replace(setup.prompt, previous=given.previous, read_at=given.read_at)
@@ -166,12 +166,16 @@ async def _close_if_started(
 async def _set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
     """What to call the model with; or why it cannot be called, to be told once the words are
     committed."""
-    if "langchain_openai" not in sys.modules:
-        await asyncio.to_thread(agent.import_langchain)
-    return await _heeded(chat.aget_setup())
+
+    async def set_up() -> Setup:
+        if "langchain_openai" not in sys.modules:
+            await asyncio.to_thread(agent.import_langchain)
+        return await chat.aget_setup()
+
+    return await _in_time(set_up())
 
 
-async def _heeded(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
+async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
     """What is prepared in time, or why it cannot be had."""
     try:
         async with asyncio.timeout(SET_UP_SECONDS):

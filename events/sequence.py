@@ -52,6 +52,7 @@ def _sequence_batch() -> int:
         return 0
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         dialect_of(connections[using]).lock_sequencer(cursor)
+        dialect_of(connections[using]).use_indexes(cursor)
         # A statement of its own after the lock, so that it sees what the last one has done.
         cursor.execute(_BATCH, [BATCH])
         # Our own numbers, not parameters: SQLite allows fewer of those than a batch may have.

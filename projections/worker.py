@@ -103,8 +103,10 @@ def advance(projection: Projection) -> bool:
     using = log_database()
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
-            if not dialect_of(connections[using]).try_lock_projection(cursor, projection.name):
+            dialect = dialect_of(connections[using])
+            if not dialect.try_lock_projection(cursor, projection.name):
                 return False
+            dialect.use_indexes(cursor)
         checkpoint = ensure(projection)
         if not _has_work(projection, checkpoint):
             return False

@@ -14,8 +14,8 @@ from ...events.dialects import log_database
 from ...events.listed import Listed
 from ...events.models import Conversation, Event
 from ...projections.models import ConversationMessage
-from ...projections.previous import HistoryRule, Previous
-from ...projections.prompts import described, described_by_rule
+from ...projections.previous import Previous
+from ...projections.prompts import described
 
 if TYPE_CHECKING:
     from .agent import AgentMixin
@@ -33,7 +33,6 @@ class Given(NamedTuple):
 class _Read(NamedTuple):
     version: int
     entries: Sequence[Listed]
-    rule: HistoryRule
     ruled: Previous
 
 
@@ -46,10 +45,10 @@ async def read_given(chat: AgentMixin, conversation: Conversation) -> Given:
 
     read = await _read(chat, conversation)
     if not _is_overridden(chat):
-        return Given(read.ruled.messages, described_by_rule(read.ruled, read.rule), read.version)
+        return Given(read.ruled.messages, read.ruled.described(), read.version)
     # Compared, not taken at its word: messages can be changed in place.
     messages = convert_to_messages(await chat.aget_prompt_messages())
-    previous = await asyncio.to_thread(described, messages, read.ruled, read.rule, read.entries)
+    previous = await asyncio.to_thread(described, messages, read.ruled, read.entries)
     return Given(messages, previous, read.version)
 
 
@@ -70,8 +69,7 @@ def _read(chat: AgentMixin, conversation: Conversation) -> _Read:
     # start will notice.
     version = events.values_list("version", flat=True).first() or 0
     entries = _entries(conversation, chat.get_user(), using)
-    rule = chat.get_llm_history_rule()
-    return _Read(version, entries, rule, rule.of_entries(entries))
+    return _Read(version, entries, chat.get_llm_history_rule().of_entries(entries))
 
 
 def _entries(conversation: Conversation, user: Any, using: str) -> list[Listed]:

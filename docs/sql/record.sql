@@ -46,7 +46,7 @@ INSERT INTO turnlog_message
         SELECT 1 FROM turnlog_event c
           WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
             AND c.version > coalesce(
-              (SELECT min(t.version) FROM turnlog_event t
+              (SELECT min(t.version + 0) FROM turnlog_event t
                  WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
               e.version));
 

@@ -52,6 +52,7 @@ async def test_tools_run_and_the_model_reads_what_they_gave() -> None:
         "tool_call_id": "call-1",
         "input": {"number": 21},
         "output": "42",
+        "text": None,
         "status": "ok",
         "duration": 0,
     }

@@ -8,6 +8,7 @@ from django.template import Engine
 from langchain_core.prompts import PromptTemplate
 
 from turnlog.consumers.mixins import LLMMixin
+from turnlog.consumers.mixins.llm import parameters_of
 from turnlog.core.errors import ConfigurationError
 from turnlog.core.specs import LLMModel
 
@@ -73,6 +74,31 @@ def test_the_model_is_what_the_attributes_say(monkeypatch: pytest.MonkeyPatch) -
     assert llm.model_name == "a-model-of-tomorrow"
     assert llm.max_tokens == 10**6
     assert llm.temperature is None
+
+
+def test_a_model_says_itself_how_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-kept")
+    from langchain_openai import ChatOpenAI
+
+    llm: Any = ChatOpenAI(
+        model="gpt-4o",
+        temperature=0.2,
+        max_tokens=7,
+        top_p=0.5,
+        stop=["."],
+        default_headers={"X-Key": "secret"},
+        model_kwargs={"user": "secret"},
+    )
+    said = {"temperature": 0.2, "max_tokens": 7, "top_p": 0.5, "stop": ["."]}
+    assert parameters_of(llm) == said
+    assert parameters_of(llm.bind(temperature=0, extra_headers={"X-Key": "secret"})) == {
+        **said,
+        "temperature": 0,
+    }
+    tutor = Tutor()
+    tutor.llm_temperature = None
+    assert parameters_of(tutor.get_llm()) == {"temperature": None, "max_tokens": 4096}
+    assert parameters_of(object()) == {}
 
 
 def test_settings_come_before_the_environment(

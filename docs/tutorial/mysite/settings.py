@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "turnlog.consumers",
     # tutorial:apps-end
     "example",
+    "questions",
 ]
 
 # tutorial:middleware

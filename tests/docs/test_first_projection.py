@@ -1,0 +1,165 @@
+"""docs/first-projection.md, done step by step: its commands, its code and the changes it makes.
+
+The commands run in a copy of the tutorial's project, and print what the page shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.docs.pages import DOCS, TUTORIAL, included
+
+PAGE = DOCS / "first-projection.md"
+KOREAN = DOCS / "ko" / "first-projection.md"
+SERVICE = "python manage.py run_projections"
+
+
+class Block(NamedTuple):
+    kind: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    return [Block(kind, text) for kind, text in found]
+
+
+class Project:
+    """A copy of the tutorial's project, in which the page's steps are done."""
+
+    def __init__(self, folder: Path) -> None:
+        skipped = shutil.ignore_patterns("db.sqlite3*", "__pycache__")
+        shutil.copytree(TUTORIAL, folder, ignore=skipped)
+        self.folder = folder
+        theirs = ("PG", "OPENAI_", "TURNLOG_", "DJANGO_", "SQL", "PYTHON")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+        self.environment = {**clean, "SQL_LOG": "WARNING", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=180)
+        return process.returncode, out, err
+
+    def follow(self, block: Block) -> None:
+        """Do what a block of the page says."""
+        match block.kind:
+            case "python" if "TestCase" in block.text:
+                (self.folder / "questions" / "tests.py").write_text(block.text, encoding="utf-8")
+            case "python":
+                self.succeed("shell", "-c", block.text)
+            case "diff":
+                self.change(block.text)
+            case "shell":
+                for line in block.text.splitlines():
+                    if line == SERVICE:
+                        self.serve()
+                    else:
+                        self.succeed(*line.removeprefix("python manage.py ").split())
+            case "text":
+                for command, shown in sessions(block.text):
+                    _, out, err = self.run(*command)
+                    assert same(out or err) == same(shown), (command, err)
+            case _:
+                raise AssertionError(f"a block of {block.kind} that nobody follows")
+
+    def succeed(self, *arguments: str) -> None:
+        code, out, err = self.run(*arguments)
+        assert code == 0, (arguments, out, err)
+
+    def change(self, diff: str) -> None:
+        path = self.folder / "questions" / "projections.py"
+        code = path.read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@\n", diff, flags=re.M):
+            lines = hunk.splitlines(keepends=True)
+            before = "".join(line[1:] for line in lines if line[0] != "+")
+            after = "".join(line[1:] for line in lines if line[0] != "-")
+            assert code.count(before) == 1, before
+            code = code.replace(before, after)
+        path.write_text(code, encoding="utf-8")
+
+    def serve(self) -> None:
+        """The worker runs until it is told to stop, and is seen to run."""
+        process = self.start("run_projections", "questions")
+        try:
+            ends = time.monotonic() + 60
+            while self.run("projection_status", "questions")[0] != 0:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < ends
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
+            assert (process.returncode, err) == (0, "")
+            assert "questions: at position 5 of 5, current" in out
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def sessions(text: str) -> list[tuple[list[str], str]]:
+    """(arguments, output) of each command in a block."""
+    parts = re.split(r"^\$ python manage\.py (.*)\n", text, flags=re.M)
+    assert parts[0] == "", "output without a command"
+    return [(parts[n].split(), parts[n + 1]) for n in range(1, len(parts), 2)]
+
+
+def same(output: str) -> str:
+    """An output without what differs from run to run."""
+    for pattern, mark in (
+        (r"worker \S+,", "worker W,"),
+        (r"\d+\.\d s", "N s"),
+        (r"\d{4}-\d\d-\d\d", "DAY"),
+    ):
+        output = re.sub(pattern, mark, output)
+    return output.strip()
+
+
+@pytest.mark.slow_once
+def test_the_page_is_followed_from_top_to_bottom(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    shown = blocks(PAGE)
+    assert {block.kind for block in shown} == {"python", "diff", "shell", "text"}
+    for block in shown:
+        project.follow(block)
+
+
+def test_the_projection_is_about_a_dozen_lines() -> None:
+    code = (TUTORIAL / "questions" / "projections.py").read_text(encoding="utf-8")
+    body = code.split("class QuestionsProjection(Projection):\n")[1]
+    assert len([line for line in body.splitlines() if line]) <= 13
+
+
+def test_both_pages_show_the_same_code() -> None:
+    assert included(PAGE) == included(KOREAN)
+
+    def shown(page: Path) -> list[Block]:
+        """Without comments, which are in the page's language."""
+        return [Block(kind, re.sub(r" *# .*", "", text)) for kind, text in blocks(page)]
+
+    assert shown(PAGE) == shown(KOREAN)
+
+
+def test_both_pages_have_the_same_sections() -> None:
+    def sections(page: Path) -> list[str]:
+        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+        return re.findall(r"^(#+) ", text, re.M)
+
+    assert sections(PAGE) == sections(KOREAN)
