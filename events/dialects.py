@@ -69,6 +69,9 @@ class Dialect(Protocol):
     def use_indexes(self, cursor: Any) -> None:
         """Until the transaction ends, reach rows by index: it is about a few of very many."""
 
+    def commit_later(self, cursor: Any) -> None:
+        """Let this transaction's commit not wait for the disk: what it writes can be made again."""
+
     def check_foreign_keys(self, cursor: Any) -> None:
         """Raise IntegrityError for a row of this transaction that refers to nothing."""
 
@@ -134,6 +137,10 @@ class PostgreSQL:
         # Statistics lag behind: those of a table that was small a minute ago make reading all of
         # it, for each chunk anew, look cheap to the planner.
         cursor.execute("SET LOCAL enable_seqscan = off")
+
+    def commit_later(self, cursor: Any) -> None:
+        # Commits reach the disk in their order: one that is lost in a crash takes those after it.
+        cursor.execute("SET LOCAL synchronous_commit = off")
 
     def check_foreign_keys(self, cursor: Any) -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
@@ -201,6 +208,9 @@ class SQLite:
 
     def use_indexes(self, cursor: Any) -> None:
         pass  # It knows no other way without ANALYZE.
+
+    def commit_later(self, cursor: Any) -> None:
+        pass  # It is for each connection to say, not for each transaction.
 
     def check_foreign_keys(self, cursor: Any) -> None:
         pass  # It could only check every row there is; the commit checks these.

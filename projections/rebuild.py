@@ -107,4 +107,6 @@ def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | Non
             if not projection.inline:
                 dialect.lock_projection(cursor, projection.name, shared=True)
             dialect.use_indexes(cursor)
+            # What is noted as done is committed after it.
+            dialect.commit_later(cursor)
         yield checkpoint_of(projection)

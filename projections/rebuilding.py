@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,8 +37,11 @@ def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -
     claimed = _claim(projection, resume)
     try:
         with _hands(projection, workers) as work_off:
+            beaten = time.monotonic()
             for chunk in work_off(chunks(after=claimed.rebuilt_until)):
-                runners.beat()
+                if time.monotonic() - beaten > runners.HEARTBEAT_SECONDS:
+                    runners.beat()
+                    beaten = time.monotonic()
                 _update(projection, rebuilt_until=chunk.streams[-1])
                 yield chunk
         _update(projection, version=projection.version, rebuild_version=None, rebuilt_until=0)
