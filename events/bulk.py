@@ -71,16 +71,12 @@ def write(streams: Iterable[NewStream]) -> Iterator[int]:
     The events get no positions: that is for `sequence()`, as after an append.
     """
     using = log_database()
-    dialect_of(connections[using])  # Raises ConfigurationError for other databases.
     groups = _groups(streams)
     group = next(groups, None)
     while group:
         following = next(groups, None)
         with transaction.atomic(using=using):
-            if following:
-                # The last commit waits until the disk has all of them.
-                _do_not_wait_for_disk(connections[using])
-            _write_group(group, using)
+            _write_group(group, using, last=following is None)
         yield sum(stream.size for stream in group)
         group = following
 
@@ -96,14 +92,14 @@ def _groups(streams: Iterable[NewStream]) -> Iterator[list[NewStream]]:
         yield group
 
 
-def _do_not_wait_for_disk(connection: BaseDatabaseWrapper) -> None:
-    # On SQLite, that is for the project's settings to say.
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit = off")
-
-
-def _write_group(group: Sequence[NewStream], using: str) -> None:
+def _write_group(group: Sequence[NewStream], using: str, *, last: bool) -> None:
+    connection = connections[using]
+    dialect = dialect_of(connection)
+    with connection.cursor() as cursor:
+        dialect.use_indexes(cursor)
+        if not last:
+            # The last commit waits for the disk, and with that for all before it.
+            dialect.commit_later(cursor)
     conversations = Conversation.objects.using(using)
     conversations.bulk_create(stream.conversation for stream in group)
     batches = (rows for stream in group for rows in _rows(stream))
@@ -161,14 +157,14 @@ def _noted(batches: Iterable[list[Event]], events: list[Event]) -> Iterator[Even
 def _copy(events: Iterable[Event], connection: BaseDatabaseWrapper) -> None:
     # The events are made while the server stores those before: half the time, on two cores.
     statement = f"COPY turnlog_event ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-    with connection.cursor() as cursor, connection.wrap_database_errors:
-        with cast(Any, cursor).copy(statement) as copy:
-            copy.set_types(_COPY_TYPES)
-            for event in events:
-                copy.write_row(_row(event))
-        # Statistics lag behind: those of a table that was small a minute ago make reading all of
-        # it, for every slice anew, look cheap to the planner.
-        cursor.execute("SET LOCAL enable_seqscan = off")
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cast(Any, cursor).copy(statement) as copy,
+    ):
+        copy.set_types(_COPY_TYPES)
+        for event in events:
+            copy.write_row(_row(event))
 
 
 def _insert_many(events: Iterable[Event], connection: BaseDatabaseWrapper) -> None:

@@ -25,7 +25,7 @@ from .generated_texts import MODELS, SUBJECTS
 from .generated_turns import Step, Talk, Turn
 from .log import NewEvent
 from .models import Conversation
-from .types import ConversationCleared, ConversationOpened
+from .types import ConversationOpened
 
 DAYS = 90
 SHORTEST = 4
@@ -39,8 +39,8 @@ _WITH_TOOLS = 0.135  # Some more at the end of a conversation: 15 % in all.
 _CLEARED = 0.01
 _UNOWNED = 0.1
 _LONG = 0.001
-_ROOM = 8
-"""With so many events left any turn may come: no turn takes more than six, none less than two."""
+_ROOM = 9
+"""With so many events left any turn may come: none takes more than seven or less than two."""
 
 
 class Plan:
@@ -108,7 +108,7 @@ def _stream(
         ConversationOpened(str(owner.actor_id) if owner else None, title),
         actor_id=owner and owner.actor_id,
     )
-    steps = _steps(talk, speakers, size - 1)
+    steps = _steps(talk, speakers, size)
     return NewStream(conversation, size, _batches(steps, opened, size, begin, until), salts)
 
 
@@ -134,30 +134,23 @@ def _batches(
         left -= len(step.events)
 
 
-def _steps(talk: Talk, speakers: Sequence[Person], left: int) -> Iterator[Step]:
-    """Turns, and now and then a clearing, of exactly `left` events in all."""
+def _steps(talk: Talk, speakers: Sequence[Person], size: int) -> Iterator[Step]:
+    """Turns, and now and then a clearing, until the conversation has `size` events."""
     rng, initial = talk.rng, True
-    while left:
-        actor_id = rng.choice(speakers).actor_id
-        chance = rng.random()
-        cleared = not initial and left >= _ROOM and chance < _CLEARED
-        during = cleared and chance < _CLEARED / 10
-        if cleared and not during:
-            yield Step(_pause(rng), [_clearing(talk, actor_id)])
-            left -= 1
+    while left := size - talk.version:
+        actor_id, chance = rng.choice(speakers).actor_id, rng.random()
+        room = left >= _ROOM
+        if room and not initial and chance < _CLEARED * 0.9:
+            yield talk.cleared(_pause(rng), actor_id)
             continue
+        tools = _any_turn(rng) if room else _last_turn(left)
         turn = Turn(talk, actor_id, initial=initial)
-        ends = _last_turn(left) if left < _ROOM else _any_turn(rng)
-        if during:
-            ends = 0
-        yield Step(_pause(rng), [turn.started()])
-        if during:
-            yield Step(rng.uniform(0.5, 3), [_clearing(talk, actor_id)])
-            left -= 1
-        step = turn.failed() if ends is None else turn.completed(ends)
-        yield step
-        left -= 1 + len(step.events)
         initial = False
+        yield turn.started(_pause(rng))
+        if room and chance > 1 - _CLEARED * 0.1:
+            # Some do not wait for the answer.
+            yield talk.cleared(rng.uniform(0.5, 3), actor_id)
+        yield turn.failed() if tools is None else turn.completed(tools)
 
 
 def _any_turn(rng: Random) -> int | None:
@@ -172,12 +165,7 @@ def _any_turn(rng: Random) -> int | None:
 
 def _last_turn(left: int) -> int | None:
     """The same, so that turns of two events and more fill what is left."""
-    return {2: None, 3: 0, 4: 1, 5: 2, 6: 0, 7: 0}[left]
-
-
-def _clearing(talk: Talk, actor_id: uuid.UUID) -> NewEvent:
-    talk.context = 0
-    return NewEvent(ConversationCleared(), actor_id=actor_id)
+    return {2: None, 3: 0, 4: 1, 5: 2, 6: 0, 7: 0, 8: 0}[left]
 
 
 def _pause(rng: Random) -> float:

@@ -9,14 +9,20 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
 from ..core import codec
 from .generated_texts import ERRORS, Subject
 from .log import NewEvent
-from .types import MessageAppended, ToolOutputRecorded, TurnFailed, TurnStarted
+from .types import (
+    ConversationCleared,
+    MessageAppended,
+    ToolOutputRecorded,
+    TurnFailed,
+    TurnStarted,
+)
 
 _CONTEXT_TOKENS = 60_000
 # One tool call in twenty fails; the model deals with it.
@@ -32,17 +38,34 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class Talk:
-    """What all turns of a conversation share. `context` counts the tokens of its history."""
+    """What all turns of a conversation share, and how far it has come: it is opened already.
+
+    `context` counts the tokens of its history. `listed` has for each actor the versions of their
+    first and last message in the list, as `TurnStarted.previous` names them.
+    """
 
     rng: Random
     subject: Subject
     prompt: Mapping[str, Any]
     runner: uuid.UUID
+    version: int = 1
     context: int = 0
+    listed: dict[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
         return str(self.prompt["model"])
+
+    def step(self, seconds: float, events: Sequence[NewEvent]) -> Step:
+        """What happens next."""
+        self.version += len(events)
+        return Step(seconds, events)
+
+    def cleared(self, seconds: float, actor_id: uuid.UUID) -> Step:
+        """Somebody empties the message list."""
+        # Another list, not an emptied one: a turn that is under way adds to the old one.
+        self.context, self.listed = 0, {}
+        return self.step(seconds, [NewEvent(ConversationCleared(), actor_id=actor_id)])
 
 
 class Turn:
@@ -50,6 +73,7 @@ class Turn:
 
     def __init__(self, talk: Talk, actor_id: uuid.UUID, *, initial: bool = False) -> None:
         self.talk, self.rng, self.actor_id = talk, talk.rng, actor_id
+        self.listed = talk.listed
         self.turn_id = uuid.UUID(int=self.rng.getrandbits(128), version=4)
         self.initial = initial and bool(talk.subject.opening)
         slots = talk.subject.slots
@@ -58,12 +82,15 @@ class Turn:
         self.human = human_document(said)
         talk.context += _tokens(said)
 
-    def started(self) -> NewEvent:
+    def started(self, seconds: float) -> Step:
         """The person's words, committed before the model is called."""
         metadata: dict[str, Any] = {"runner": str(self.talk.runner)}
         if self.initial:
             metadata["initial"] = True
-        return self._event(TurnStarted(self.human, **self.talk.prompt), metadata)
+        since, until = self.listed.get(self.actor_id, (0, 0))
+        previous = {"tools": False, "since": since, "until": until}
+        data = TurnStarted(self.human, **{**self.talk.prompt, "previous": previous})
+        return self.talk.step(seconds, [self._event(data, metadata)])
 
     def completed(self, tools: int) -> Step:
         """Words, tool outputs and answer, in one batch."""
@@ -75,8 +102,11 @@ class Turn:
             *outputs,
             MessageAppended(self._ai(text, tools)),
         ]
+        first = self.talk.version + 1
+        since, _ = self.listed.get(self.actor_id, (first, 0))
+        self.listed[self.actor_id] = since, self.talk.version + len(batch)
         seconds = self._latency(text) + sum(output.duration or 0 for output in outputs)
-        return Step(seconds, [self._event(data, metadata) for data in batch])
+        return self.talk.step(seconds, [self._event(data, metadata) for data in batch])
 
     def failed(self) -> Step:
         """No answer to keep, but perhaps the beginning of one."""
@@ -101,7 +131,8 @@ class Turn:
             "message": ai_document(partial) if partial else None,
             "tools": [self._tool_output().payload()] if ran_tool else [],
         }
-        return Step(seconds, [self._event(TurnFailed(outcome, produced, error), {})])
+        failure = self._event(TurnFailed(outcome, produced, error), {})
+        return self.talk.step(seconds, [failure])
 
     def _event(self, data: Any, metadata: Mapping[str, Any]) -> NewEvent:
         return NewEvent(data, self.turn_id, self.actor_id, metadata)

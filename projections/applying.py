@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import InterfaceError, OperationalError, connections, transaction
 
 from ..core.errors import ProjectionFailed
-from ..events.dialects import dialect_of, log_database
+from ..events.dialects import dialect_of, is_passing, log_database
 from .models import Parked
 
 if TYPE_CHECKING:
@@ -19,19 +19,24 @@ if TYPE_CHECKING:
 def apply(projection: Projection, events: Sequence[Event]) -> ProjectionFailed | None:
     """Apply events in the caller's transaction; what kept one of them from it.
 
-    The events before that one are applied, it and those after it are not. OperationalError and
-    InterfaceError pass: they speak of the database, not of an event.
+    The events before that one are applied, it and those after it are not. Raises database errors
+    that speak of the database, not of an event.
     """
     if not events or not _attempt(projection, events):
         return None
     # All at once it failed and was undone; one by one, the event shows itself.
     for event in events:
         if error := _attempt(projection, [event]):
-            what = f"{type(error).__name__}: {error}"
-            failed = ProjectionFailed(projection.name, event.stream_id, event.version, what)
-            failed.__cause__ = error
-            return failed
+            return failure(projection, event, error)
     return None
+
+
+def failure(projection: Projection, event: Event, error: Exception) -> ProjectionFailed:
+    """That an event could not be applied, and why."""
+    what = f"{type(error).__name__}: {error}"
+    failed = ProjectionFailed(projection.name, event.stream_id, event.version, what)
+    failed.__cause__ = error
+    return failed
 
 
 def apply_or_park(projection: Projection, events: Sequence[Event]) -> None:
@@ -71,8 +76,10 @@ def _attempt(projection: Projection, events: Sequence[Event]) -> Exception | Non
             with connections[using].cursor() as cursor:
                 # Now, while it is known which events are at fault, and not at the commit.
                 dialect_of(connections[using]).check_foreign_keys(cursor)
-    except (OperationalError, InterfaceError):
-        raise
+    except (OperationalError, InterfaceError) as error:
+        if is_passing(error):
+            raise
+        return error
     except Exception as error:  # noqa: BLE001 - a projection is anybody's code
         return error
     return None

@@ -60,14 +60,19 @@ def _compare(projection: Projection, streams: Sequence[int]) -> dict[int, list[s
 def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]:
     """A projection's rows by conversation, without their ids and the conversation itself."""
     query = projection.of_streams(streams)
-    fields = [field for field in query.model._meta.concrete_fields if not field.primary_key]
+    conversation = _conversation(projection)
+    fields = [
+        field
+        for field in query.model._meta.concrete_fields
+        if not field.primary_key or field.attname == conversation
+    ]
     documents = [field.attname for field in fields if isinstance(field, DocumentField)]
     # Documents as their stored text: what they decode to says less.
     texts = {f"{name}_": Cast(name, models.TextField()) for name in documents}
     names = [field.attname for field in fields if field.attname not in documents]
     by_stream: dict[int, list[Row]] = {stream: [] for stream in streams}
     for row in query.values(*names, **texts).iterator():
-        stream = row.pop(projection.conversation_field)
+        stream = row.pop(conversation)
         by_stream[stream].append({name.removesuffix("_"): row[name] for name in row})
     return by_stream
 
@@ -80,9 +85,16 @@ def _key(projection: Projection) -> tuple[str, ...] | None:
     unique += [[field.attname] for field in meta.concrete_fields if field.unique]
     unique += [[attnames[name] for name in names] for names in meta.unique_together]
     for names in unique:
-        if projection.conversation_field in names:
-            return tuple(name for name in names if name != projection.conversation_field)
+        if _conversation(projection) in names:
+            return tuple(name for name in names if name != _conversation(projection))
     return None
+
+
+def _conversation(projection: Projection) -> str:
+    """The column's attribute, whichever of its names `conversation_field` says."""
+    meta = projection.of_streams([]).model._meta
+    name: str = meta.get_field(projection.conversation_field).attname
+    return name
 
 
 def _problems(wanted: list[Row], found: list[Row], keys: tuple[str, ...] | None) -> Iterator[str]:

@@ -23,9 +23,8 @@ def find(projection: Projection) -> Checkpoint | None:
 def ensure(projection: Projection) -> Checkpoint:
     """A projection's checkpoint, made at position 0 where there is none."""
     checkpoints = Checkpoint.objects.using(log_database())
-    return checkpoints.get_or_create(
-        name=projection.name, defaults={"version": projection.version}
-    )[0]
+    defaults = {"version": projection.version, "inline": projection.inline}
+    return checkpoints.get_or_create(name=projection.name, defaults=defaults)[0]
 
 
 def checkpoint_of(projection: Projection) -> int | None:
@@ -38,25 +37,31 @@ def checkpoint_of(projection: Projection) -> int | None:
 
 
 def is_outdated(projection: Projection, checkpoint: Checkpoint | None) -> bool:
-    """Whether the rows were made by another version than the code's, or never made.
+    """Whether the rows were made by another version than the code's, or in another way, or never.
 
     An async projection that was never made is not: its worker makes it.
     """
     if checkpoint is None:
         return projection.inline
-    return checkpoint.version != projection.version
+    return (checkpoint.version, checkpoint.inline) != (projection.version, projection.inline)
 
 
 def why_outdated(projection: Projection, checkpoint: Checkpoint | None) -> str:
     """One sentence for who must rebuild it."""
     if checkpoint is None:
         made = "was never built from the events that are there"
+    elif checkpoint.version == projection.version:
+        made = f"is {_way(projection.inline)} now, but its rows were kept {_way(checkpoint.inline)}"
     else:
         made = (
             f"is version {projection.version}, but its rows were made by version"
             f" {checkpoint.version}"
         )
     return f"projection {projection.name!r} {made}; run `{rebuild_command(projection)}`"
+
+
+def _way(inline: bool) -> str:
+    return "inline" if inline else "by a worker"
 
 
 def rebuild_command(projection: Projection) -> str:

@@ -24,7 +24,9 @@ def insert(rows: Sequence[Model]) -> None:
     if not rows:
         return
     model, connection = type(rows[0]), connections[log_database()]
-    if connection.vendor != "postgresql":
+    # COPY takes values, and a database's own default is none.
+    by_copy = not any(field.has_db_default() for field in model._meta.concrete_fields)
+    if connection.vendor != "postgresql" or not by_copy:
         model._default_manager.using(connection.alias).bulk_create(rows, batch_size=_AT_ONCE)
         return
     fields = [f for f in model._meta.concrete_fields if not (f.primary_key and f.db_returning)]
@@ -47,4 +49,4 @@ def _reader(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Callable
     value = attrgetter(field.attname)
     if type(field) in _AS_THEY_ARE:
         return value  # Asking the field would take longer than writing the row.
-    return lambda row: field.get_db_prep_save(value(row), connection)
+    return lambda row: field.get_db_prep_save(field.pre_save(row, add=True), connection)

@@ -18,7 +18,7 @@ from ..events.dialects import dialect_of, log_database
 from ..events.models import Runner
 from ..events.sequence import sequence
 from . import processes
-from .checkpoints import find
+from .checkpoints import find, is_outdated
 from .models import Checkpoint
 from .projection import Projection
 from .reading import last_position
@@ -44,9 +44,16 @@ def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -
                     beaten = time.monotonic()
                 _update(projection, rebuilt_until=chunk.streams[-1])
                 yield chunk
-        _update(projection, version=projection.version, rebuild_version=None, rebuilt_until=0)
+        made = {"version": projection.version, "inline": projection.inline}
+        _update(projection, **made, rebuild_version=None, rebuilt_until=0)
     finally:
         _update(projection, rebuilder=None)
+
+
+def was_cut_off(projection: Projection) -> bool:
+    """Whether a rebuild has begun and not ended."""
+    checkpoint = find(projection)
+    return checkpoint is not None and checkpoint.rebuild_version is not None
 
 
 def _claim(projection: Projection, resume: bool) -> Checkpoint:
@@ -55,7 +62,9 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_projection(cursor, projection.name)
-        checkpoint = find(projection) or Checkpoint(name=projection.name, version=NEVER_BUILT)
+        checkpoint = find(projection) or Checkpoint(
+            name=projection.name, version=NEVER_BUILT, inline=projection.inline
+        )
         if checkpoint.rebuilder is not None and not runners.is_gone(checkpoint.rebuilder):
             raise RebuildInProgress(projection.name, _who(checkpoint.rebuilder))
         if resume:
@@ -64,9 +73,13 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
             checkpoint.rebuild_version, checkpoint.rebuilt_until = projection.version, 0
             checkpoint.failures, checkpoint.failed_at, checkpoint.retry_at = 0, None, None
             checkpoint.error = ""
-        if not projection.inline and checkpoint.position == 0:
-            # Nothing was ever applied. The rebuild makes all there is up to here; the worker
-            # waits until it is done, or readers would see the ends of conversations first.
+        if is_outdated(projection, checkpoint):
+            # Nor may a worker that still runs the old code go on among rows that are made anew.
+            checkpoint.version = NEVER_BUILT
+        if not 0 < checkpoint.position <= last_position() or checkpoint.inline:
+            # Nothing was ever applied, or that of another log. The rebuild makes all there is up
+            # to here; the worker waits until it is done, or readers would see the ends of
+            # conversations first.
             checkpoint.position, checkpoint.version = last_position(), NEVER_BUILT
         checkpoint.rebuilder = runners.beat()
         checkpoint.save(using=using)

@@ -84,12 +84,22 @@ def _problems(projection: Projection) -> list[str]:
         found.append("write `apply(self, events)`: what it does with events")
     if _inherits(projection, "reset") and projection.model is None:
         found.append("give `model`, or write `reset(self, streams)`: how its rows are deleted")
+    if projection.model is not None and not _has_field(projection):
+        found.append(
+            f"`conversation_field` must name a field of {projection.model.__name__}, found"
+            f" {projection.conversation_field!r}"
+        )
     if _inherits(projection, "erase"):
         found.append(
             "write `erase(self, events)`: how it removes what was erased from the log"
             " (`erase = Projection.apply_again` makes the rows anew)"
         )
     return found
+
+
+def _has_field(projection: Projection) -> bool:
+    fields = projection.model._meta.concrete_fields if projection.model else ()
+    return projection.conversation_field in {n for f in fields for n in (f.name, f.attname)}
 
 
 def _inherits(projection: Projection, method: str) -> bool:

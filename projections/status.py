@@ -92,18 +92,21 @@ def _judge(
         return "outdated", why_outdated(projection, checkpoint)
     if checkpoint is None:
         return "unknown", f"no worker has looked after it yet; {run}"
-    if is_stopped(projection, checkpoint) and checkpoint.failures:
+    if is_stopped(projection, checkpoint):
         return "stopped", _failure(checkpoint) + f"; mend the projection, then {run} anew"
-    if not projection.inline:
-        if known.heartbeat_age is None or known.heartbeat_age > SILENT_SECONDS:
-            return "no worker", run
-        if checkpoint.failures:
-            return "retrying", _failure(checkpoint)
-        if (known.lag_seconds or 0.0) > max_lag:
-            return "behind", "wait, or look what slows its worker down"
+    if (known.lag_events or 0) < 0:
+        why = "the log was restored from a backup that is older than the checkpoint"
+        return "ahead", f"{why}; run `{rebuild_command(projection)}`"
+    if checkpoint.failures:
+        return "retrying", _failure(checkpoint)
     if known.parked:
         rebuild = f"{rebuild_command(projection)} --conversation PK"
         return "parked", f"events were set aside; mend the projection, then run `{rebuild}`"
+    if not projection.inline:
+        if known.heartbeat_age is None or known.heartbeat_age > SILENT_SECONDS:
+            return "no worker", run
+        if (known.lag_seconds or 0.0) > max_lag:
+            return "behind", "wait, or look what slows its worker down"
     return "current", ""
 
 

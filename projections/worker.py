@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from ..core.errors import ProjectionFailed
 from ..events import runners
-from ..events.dialects import dialect_of, log_database
+from ..events.dialects import dialect_of, is_passing, log_database
 from ..events.sequence import sequence
 from . import applying, wake
 from .checkpoints import ensure, find, is_outdated
@@ -26,11 +26,14 @@ from .reading import BATCH, events_between, last_position
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+    from ..events.models import Event
+
 logger = logging.getLogger("turnlog")
 
 TRIES = 3
 RETRY_SECONDS = 1.0
 HEARTBEAT_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 0.05
 
 
 class Worker:
@@ -59,24 +62,36 @@ class Worker:
                 if not worked:
                     wake.wait_for_news(self.stopped, soon=before)
             except (OperationalError, InterfaceError) as error:
+                if not is_passing(error):
+                    raise
                 logger.warning("the database is away, trying again: %s", type(error).__name__)
                 connections[log_database()].close()
                 listening = False
                 self.stopped.wait(RETRY_SECONDS)
 
     def catch_up(self) -> None:
-        """Follow the log to its end as it is now, with the retries that takes."""
-        while (worked := self.turn()) or any(map(is_failing, self.projections)):
-            if self.stopped.wait(0 if worked else RETRY_SECONDS / 10):
+        """Follow the log to its end as it is now, with the retries that takes.
+
+        Not a worker that others may count on: it leaves no heartbeat.
+        """
+        sequence()
+        until = last_position()
+        while any(is_behind(projection, until) for projection in self.projections):
+            worked = [advance(projection) for projection in self.projections]
+            # Somebody else may be at it, or an event waits to be tried again.
+            if self.stopped.wait(0 if any(worked) else _LOOK_AGAIN_SECONDS):
                 return
 
     def turn(self) -> bool:
         """One batch of each projection; whether there was anything to do."""
-        self._beat()
         sequence()
         # All of them: one that has much to do must not keep the others waiting.
-        worked = [advance(projection) for projection in self.projections]
+        worked = [self._look_after(projection) for projection in self.projections]
         return any(worked)
+
+    def _look_after(self, projection: Projection) -> bool:
+        self._beat()
+        return advance(projection)
 
     def _beat(self) -> None:
         if time.monotonic() - self._beaten < HEARTBEAT_SECONDS:
@@ -95,11 +110,22 @@ class Worker:
         return Checkpoint.objects.using(log_database()).filter(name__in=names)
 
 
-def advance(projection: Projection) -> bool:
-    """Apply the next batch of a projection, if there is one and nobody else is at it."""
+def advance(projection: Projection, limit: int | None = None) -> bool:
+    """Apply the next events of a projection, if there are any and nobody else is at it."""
     seen = find(projection)
     if seen is not None and not _has_work(projection, seen):
         return False  # Without a lock: mostly there is nothing to do.
+    limit = limit or BATCH
+    try:
+        return _advance(projection, limit)
+    except IntegrityError as error:
+        # At the commit, where SQLite looks for what refers to nothing: find the event at fault.
+        if limit > 1:
+            return advance(projection, 1)
+        return _advance(projection, 1, refused=error)
+
+
+def _advance(projection: Projection, limit: int, refused: Exception | None = None) -> bool:
     using = log_database()
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
@@ -110,9 +136,9 @@ def advance(projection: Projection) -> bool:
         checkpoint = ensure(projection)
         if not _has_work(projection, checkpoint):
             return False
-        until = min(checkpoint.position + BATCH, last_position())
+        until = min(checkpoint.position + limit, last_position())
         events = events_between(checkpoint.position, until, projection)
-        failed = applying.apply(projection, events)
+        failed = _apply(projection, events, refused)
         if failed is None:
             _move(checkpoint, until)
         else:
@@ -122,19 +148,25 @@ def advance(projection: Projection) -> bool:
     return True
 
 
+def _apply(
+    projection: Projection, events: Sequence[Event], refused: Exception | None
+) -> ProjectionFailed | None:
+    if refused is not None and events:
+        return applying.failure(projection, events[0], refused)
+    return applying.apply(projection, events)
+
+
 def is_stopped(projection: Projection, checkpoint: Checkpoint) -> bool:
     """Whether the projection has given up on an event."""
     return checkpoint.failures >= TRIES and projection.on_error == "stop"
 
 
-def is_failing(projection: Projection) -> bool:
-    """Whether an event could not be applied, and is to be tried again."""
-    checkpoint = find(projection)
-    return (
-        checkpoint is not None
-        and checkpoint.failures > 0
-        and not is_stopped(projection, checkpoint)
-    )
+def is_behind(projection: Projection, position: int) -> bool:
+    """Whether a projection has yet to come to a position, and will if it is let."""
+    checkpoint = ensure(projection)
+    if is_outdated(projection, checkpoint) or is_stopped(projection, checkpoint):
+        return False
+    return checkpoint.position < position
 
 
 def _has_work(projection: Projection, checkpoint: Checkpoint) -> bool:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 from django.db.models import F, Q
@@ -69,10 +69,16 @@ class Event(models.Model):
         return f"{self.stream_id}/{self.version} {self.type}"
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+    def from_db(
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        **options: Any,  # fetch_mode, from Django 6.1 on: an event has nothing to fetch later.
+    ) -> Event:
         """As Django's own, at a third of its time: rebuilds load events by the million."""
         if len(values) != len(cls._meta.concrete_fields):
-            return super().from_db(db, field_names, values)
+            return super().from_db(db, field_names, values, **options)
         event = cls.__new__(cls)
         event.__dict__.update(zip(field_names, values, strict=True))
         event._state = ModelState()

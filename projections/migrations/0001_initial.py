@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ('version', models.IntegerField()),
+                ('inline', models.BooleanField()),
                 ('position', models.BigIntegerField(default=0)),
                 ('worker', models.UUIDField(null=True)),
                 ('heartbeat', models.DateTimeField(null=True)),

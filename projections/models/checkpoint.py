@@ -17,6 +17,8 @@ class Checkpoint(models.Model):
 
     name = models.CharField(max_length=64, primary_key=True)
     version = models.IntegerField()
+    # How the rows were kept: an async projection's position says nothing of an inline one's rows.
+    inline = models.BooleanField()
     position = models.BigIntegerField(default=0)
     # The runner (turnlog_runner) of the worker that last looked after it, and when that was.
     worker = models.UUIDField(null=True)

@@ -78,7 +78,7 @@ def test_system_checks_are_documented() -> None:
 def test_commands_are_documented() -> None:
     page = section(text_of("docs/operations.md"), "## Commands")
     documented = {
-        match[1]: set(re.findall(r"--(\w+)", match[2]))
+        match[1]: set(re.findall(r"--([\w-]+)", match[2]))
         for match in re.finditer(r"^\| `(\w+) ?(.*?)` \|", page, re.MULTILINE)
     }
     ours = {name for name, app in get_commands().items() if str(app).startswith("turnlog.")}

@@ -22,6 +22,8 @@ from turnlog.events.dialects import EVENT_COLUMNS
 from turnlog.events.generated import DAYS, Plan
 from turnlog.events.generated_stage import set_up
 from turnlog.events.generated_turns import ai_document, human_document
+from turnlog.events.listed import MessageList
+from turnlog.events.log import read
 from turnlog.events.models import Actor, Content, Conversation, Event, Pending, Position
 from turnlog.events.prompt import Prompt
 from turnlog.events.sequence import sequence
@@ -34,6 +36,7 @@ from turnlog.events.types import (
     TurnStarted,
 )
 from turnlog.projections.models import ConversationMessage
+from turnlog.projections.previous import HistoryRule
 
 pytestmark = pytest.mark.django_db
 
@@ -252,6 +255,18 @@ def test_a_turn_starts_with_what_a_real_one_says(conversation: Any) -> None:
         assert data.parameters.keys() == prompt.parameters.keys()
         assert {data.system_prompt, data.tools} <= kept
         assert event.meta.keys() - {"initial"} == real.meta.keys()
+
+
+def test_a_turn_says_what_its_model_was_given() -> None:
+    generate(2000, 20)
+    for pk in Conversation.objects.values_list("pk", flat=True):
+        listed = MessageList()
+        for event in read(pk):
+            if isinstance(event.data, TurnStarted):
+                mine = [entry for entry in listed.entries if entry.actor_id == event.actor_id]
+                assert event.data.previous == HistoryRule().of_entries(mine).described()
+            listed.apply(event)
+    assert Event.objects.filter(type="ConversationCleared").exists()
 
 
 def test_turns_are_whole_and_no_two_are_open_at_once() -> None:

@@ -267,3 +267,28 @@ def test_a_rebuild_that_cannot_finish_is_not_taken_for_done(rooms: list[int]) ->
     begun.close()
     assert Checkpoint.objects.get(name="messages").version == rebuilding.NEVER_BUILT
     assert len(check_versions(None)) == 1
+
+
+def test_a_projection_that_is_kept_in_another_way_must_be_rebuilt(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its position says nothing of rows that were made inline, or would count them twice."""
+    Worker([TALLY]).catch_up()
+    wanted = list(Tally.objects.order_by("conversation").values("messages", "letters"))
+    for inline, sentence in (
+        (True, "projection 'tally' is inline now, but its rows were kept by a worker; run"),
+        (False, "projection 'tally' is by a worker now, but its rows were kept inline; run"),
+    ):
+        monkeypatch.setattr(type(TALLY), "inline", inline)
+        assert sentence in check_versions(None)[-1].msg
+        Worker([TALLY]).catch_up()
+        command("tally")
+        Worker([TALLY]).catch_up()
+        assert list(Tally.objects.order_by("conversation").values("messages", "letters")) == wanted
+
+
+def test_resuming_takes_up_those_that_were_cut_off(rooms: list[int]) -> None:
+    begun = rebuild(MESSAGES)
+    next(begun)
+    begun.close()
+    assert command("--resume")["projections"] == ["messages"]

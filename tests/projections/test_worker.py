@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import signal
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,7 +151,7 @@ def test_an_event_that_cannot_be_applied_stops_its_projection_and_nothing_else(
     assert code == 1
     states = {each["name"]: each["state"] for each in facts["projections"]}
     assert states.pop("tally") == "stopped"
-    assert set(states.values()) <= {"current"}
+    assert set(states.values()) <= {"no worker"}
     # Up to the event, and not beyond: nothing is skipped in silence.
     assert sums() == {conversation.pk: (2, 3)}
     code, facts = command("projection_status", "tally")
@@ -219,7 +221,8 @@ def test_unknown_is_never_well(conversation: Any) -> None:
 
 
 def test_a_worker_that_is_gone_is_not_well(conversation: Any) -> None:
-    Worker([TALLY]).catch_up()
+    following = Worker([TALLY])
+    following.turn()
     assert command("projection_status", "tally")[0] == 0
     Checkpoint.objects.filter(name="tally").update(heartbeat=Now() - dt.timedelta(seconds=11))
     code, facts = command("projection_status", "tally")
@@ -228,7 +231,7 @@ def test_a_worker_that_is_gone_is_not_well(conversation: Any) -> None:
 
 
 def test_lag_counts_what_has_no_position_yet(conversation: Any) -> None:
-    Worker([TALLY]).catch_up()
+    Worker([TALLY]).turn()
     say(conversation, "a")
     assert Position.objects.count() == 0
     code, facts = command("projection_status", "tally", "--max-lag=0")
@@ -274,7 +277,7 @@ def test_inline_projections_are_not_the_workers(conversation: Any) -> None:
     assert messages["position"] is None
 
 
-@pytest.mark.postgresql  # SQLite checks at the commit only.
+@pytest.mark.django_db(transaction=True)
 def test_a_row_that_refers_to_nothing_is_named_by_its_event(
     conversation: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,3 +291,42 @@ def test_a_row_that_refers_to_nothing_is_named_by_its_event(
     code, facts = command("run_projections", "tally", "--once")
     assert (code, facts["projections"][0]["state"]) == (1, "stopped")
     assert "position 2 cannot be applied: IntegrityError" in facts["projections"][0]["advice"]
+
+
+def test_an_error_of_the_database_that_an_event_causes_is_the_events(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the worker would wait for ever for a database that is not away."""
+    say(conversation, "a")
+
+    def ask_for_what_is_not_there(projection: Any, events: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM no_such_table")
+
+    monkeypatch.setattr(type(TALLY), "apply", ask_for_what_is_not_there)
+    code, facts = command("run_projections", "tally", "--once")
+    assert (code, facts["projections"][0]["state"]) == (1, "stopped")
+    assert "no_such_table" in facts["projections"][0]["advice"]
+
+
+def test_a_checkpoint_beyond_the_log_is_not_well(conversation: Any) -> None:
+    """As after a restore of the log alone; a rebuild puts it right."""
+    say(conversation, "a")
+    Worker([TALLY]).turn()
+    Checkpoint.objects.filter(name="tally").update(position=100)
+    code, facts = command("projection_status", "tally")
+    assert (code, facts["projections"][0]["state"]) == (1, "ahead")
+    list(rebuild(TALLY))
+    assert Checkpoint.objects.get(name="tally").position == 3
+    assert sums() == {conversation.pk: (2, 3)}
+
+
+def test_catching_up_once_is_no_sign_of_a_worker(conversation: Any) -> None:
+    assert command("run_projections", "tally", "--once")[0] == 0
+    assert command("projection_status", "tally")[1]["projections"][0]["state"] == "no worker"
+
+
+def test_signals_are_handled_as_before_afterwards(conversation: Any) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    command("run_projections", "tally", "--once")
+    assert signal.getsignal(signal.SIGINT) is before

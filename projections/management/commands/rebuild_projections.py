@@ -13,7 +13,7 @@ from ...checking import differences
 from ...projection import Projection
 from ...reading import last_position
 from ...rebuild import Chunk, chunk_of, chunks, rebuild_chunk
-from ...rebuilding import rebuild
+from ...rebuilding import rebuild, was_cut_off
 from ...registry import named
 from ...worker import Worker
 
@@ -47,6 +47,8 @@ class Command(TurnlogCommand):
                 returncode=2,
             )
         projections = named(options["names"])
+        if options["resume"] and not options["names"]:
+            projections = [each for each in projections if was_cut_off(each)] or projections
         if options["dry_run"]:
             self.dry_run(projections, options)
             return

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -24,15 +26,14 @@ class Command(TurnlogCommand):
 
     def run(self, *, names: list[str], once: bool, **options: Any) -> None:
         worker = Worker(named(names))
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: worker.stopped.set())
-        if once:
-            worker.catch_up()
-        else:
-            worker.run()
+        with _stopping(worker):
+            if once:
+                worker.catch_up()
+            else:
+                worker.run()
         found = [status(projection, max_lag=float("inf")) for projection in worker.projections]
-        ok = all(each.ok for each in found)
+        # It is no news that nobody looks after them once this process has ended.
+        ok = all(each.ok or each.state == "no worker" for each in found)
         facts = {"ok": ok, "projections": [each.as_dict() for each in found]}
         lines = [
             f"{each.name}: at position {each.position} of {each.head}, {each.state}"
@@ -42,3 +43,18 @@ class Command(TurnlogCommand):
         self.report(options["json"], facts, "\n".join(lines) or "there are no async projections")
         if once and not ok:
             self.found_something()
+
+
+@contextmanager
+def _stopping(worker: Worker) -> Iterator[None]:
+    """Let the signals that end a process end its work first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may.
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: worker.stopped.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
