@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.core import checks
+from django.core import checks, mail
 from django.db import DatabaseError, connections
 
 from ..events.dialects import log_database
@@ -82,21 +82,31 @@ def note_versions(using: str) -> None:
             ensure(projection)
 
 
+def outdated() -> list[str]:
+    """One sentence for each projection whose rows must be made anew."""
+    from .registry import registered
+
+    return [
+        why_outdated(projection, checkpoint)
+        for projection in registered()
+        if is_outdated(projection, checkpoint := find(projection))
+    ]
+
+
 def check_versions(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """turnlog.W001: a projection's rows are not of its present version.
 
     Not tagged as a database check, for those do not run when a server starts.
     """
-    from .registry import problems, registered
+    from .registry import problems
 
     if problems():
         return []  # turnlog.E005 speaks of these.
+    if hasattr(mail, "outbox"):
+        # Under Django's test environment, where a test may forbid all queries, and no rows are old.
+        return []
     try:
-        stale = [
-            why_outdated(projection, checkpoint)
-            for projection in registered()
-            if is_outdated(projection, checkpoint := find(projection))
-        ]
+        stale = outdated()
     except DatabaseError:
         # Not migrated or not reachable: nobody reads stale rows there, and what needs the
         # database says so itself.

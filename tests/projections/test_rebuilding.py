@@ -8,7 +8,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core import checks
 from django.core.management import CommandError, call_command
 from langchain_core.messages import AIMessage
 
@@ -18,7 +17,7 @@ from turnlog.events.models import Conversation
 from turnlog.projections import rebuild as by_chunks
 from turnlog.projections import rebuilding
 from turnlog.projections.checking import differences
-from turnlog.projections.checkpoints import check_versions, note_versions
+from turnlog.projections.checkpoints import note_versions, outdated
 from turnlog.projections.models import Checkpoint, ConversationMessage
 from turnlog.projections.rebuilding import rebuild
 from turnlog.projections.registry import named
@@ -211,11 +210,10 @@ def test_a_changed_projection_is_seen_and_rebuilt(
 ) -> None:
     Worker([TALLY]).catch_up()
     list(rebuild(MESSAGES))
-    assert check_versions(None) == []
+    assert outdated() == []
     monkeypatch.setattr(type(TALLY), "version", 2)
-    [warning] = check_versions(None)
-    assert (warning.id, warning.level) == ("turnlog.W001", checks.WARNING)
-    assert warning.msg == (
+    [sentence] = outdated()
+    assert sentence == (
         "projection 'tally' is version 2, but its rows were made by version 1; run"
         " `manage.py rebuild_projections tally`"
     )
@@ -224,24 +222,35 @@ def test_a_changed_projection_is_seen_and_rebuilt(
     Worker([TALLY]).catch_up()
     assert Tally.objects.get(conversation_id=rooms[0]).messages == 2
     command("tally")
-    assert check_versions(None) == []
+    assert outdated() == []
     assert Tally.objects.get(conversation_id=rooms[0]).messages == 4
 
 
 def test_an_inline_projection_new_to_an_old_log_must_be_built(rooms: list[int]) -> None:
     Checkpoint.objects.all().delete()
-    [warning] = check_versions(None)
-    assert "projection 'messages' was never built from the events that are there" in warning.msg
+    [sentence] = outdated()
+    assert "projection 'messages' was never built from the events that are there" in sentence
     note_versions("default")
-    assert len(check_versions(None)) == 1
+    assert len(outdated()) == 1
     command("messages")
-    assert check_versions(None) == []
+    assert outdated() == []
 
 
 def test_of_an_empty_log_nothing_must_be_built() -> None:
     Checkpoint.objects.all().delete()
     note_versions("default")
-    assert check_versions(None) == []
+    assert outdated() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stale_rows_are_seen_when_a_server_starts(rooms: list[int]) -> None:
+    """By the checks that runserver and every command run, without being told which database."""
+    list(rebuild(MESSAGES))
+    assert run("check")[0] == 0
+    Checkpoint.objects.filter(name="messages").update(version=7)
+    code, _, err = run("check")
+    assert code == 0
+    assert "(turnlog.W001) projection 'messages' is version 1, but its rows were made by" in err
 
 
 @pytest.mark.parametrize(
@@ -266,7 +275,7 @@ def test_a_rebuild_that_cannot_finish_is_not_taken_for_done(rooms: list[int]) ->
     next(begun)
     begun.close()
     assert Checkpoint.objects.get(name="messages").version == rebuilding.NEVER_BUILT
-    assert len(check_versions(None)) == 1
+    assert len(outdated()) == 1
 
 
 def test_a_projection_that_is_kept_in_another_way_must_be_rebuilt(
@@ -280,7 +289,7 @@ def test_a_projection_that_is_kept_in_another_way_must_be_rebuilt(
         (False, "projection 'tally' is by a worker now, but its rows were kept inline; run"),
     ):
         monkeypatch.setattr(type(TALLY), "inline", inline)
-        assert sentence in check_versions(None)[-1].msg
+        assert sentence in outdated()[-1]
         Worker([TALLY]).catch_up()
         command("tally")
         Worker([TALLY]).catch_up()

@@ -151,7 +151,7 @@ def test_an_event_that_cannot_be_applied_stops_its_projection_and_nothing_else(
     assert code == 1
     states = {each["name"]: each["state"] for each in facts["projections"]}
     assert states.pop("tally") == "stopped"
-    assert set(states.values()) <= {"no worker"}
+    assert set(states.values()) <= {"current"}
     # Up to the event, and not beyond: nothing is skipped in silence.
     assert sums() == {conversation.pk: (2, 3)}
     code, facts = command("projection_status", "tally")

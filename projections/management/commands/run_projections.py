@@ -32,8 +32,11 @@ class Command(TurnlogCommand):
             else:
                 worker.run()
         found = [status(projection, max_lag=float("inf")) for projection in worker.projections]
-        # It is no news that nobody looks after them once this process has ended.
-        ok = all(each.ok or each.state == "no worker" for each in found)
+        for each in found:
+            if each.state == "no worker":
+                # It is no news that nobody looks after them once this process has ended.
+                each.state, each.advice = "current", ""
+        ok = all(each.ok for each in found)
         facts = {"ok": ok, "projections": [each.as_dict() for each in found]}
         lines = [
             f"{each.name}: at position {each.position} of {each.head}, {each.state}"
