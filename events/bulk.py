@@ -94,18 +94,23 @@ def _groups(streams: Iterable[NewStream]) -> Iterator[list[NewStream]]:
 
 def _write_group(group: Sequence[NewStream], using: str, *, last: bool) -> None:
     connection = connections[using]
-    dialect = dialect_of(connection)
     with connection.cursor() as cursor:
-        dialect.use_indexes(cursor)
+        dialect_of(connection).use_indexes(cursor)
         if not last:
             # The last commit waits for the disk, and with that for all before it.
-            dialect.commit_later(cursor)
+            _commit_later(cursor)
     conversations = Conversation.objects.using(using)
     conversations.bulk_create(stream.conversation for stream in group)
     batches = (rows for stream in group for rows in _rows(stream))
     for first in batches:
         _insert(_slice(chain([first], batches)), using)
     _date([stream.conversation.pk for stream in group], using)
+
+
+def _commit_later(cursor: Any) -> None:
+    # On SQLite, how safe commits are is for the project's settings to say.
+    if cursor.db.vendor == "postgresql":
+        cursor.execute("SET LOCAL synchronous_commit = off")
 
 
 def _date(streams: Sequence[int], using: str) -> None:

@@ -69,8 +69,9 @@ class Dialect(Protocol):
     def use_indexes(self, cursor: Any) -> None:
         """Until the transaction ends, reach rows by index: it is about a few of very many."""
 
-    def commit_later(self, cursor: Any) -> None:
-        """Let this transaction's commit not wait for the disk: what it writes can be made again."""
+    def take_room(self, cursor: Any) -> None:
+        """Until the transaction ends, work on some thousand events at once, with memory for them,
+        and let the commit not wait for the disk: what it writes can be made again."""
 
     def check_foreign_keys(self, cursor: Any) -> None:
         """Raise IntegrityError for a row of this transaction that refers to nothing."""
@@ -138,9 +139,9 @@ class PostgreSQL:
         # it, for each chunk anew, look cheap to the planner.
         cursor.execute("SET LOCAL enable_seqscan = off")
 
-    def commit_later(self, cursor: Any) -> None:
+    def take_room(self, cursor: Any) -> None:
         # Commits reach the disk in their order: one that is lost in a crash takes those after it.
-        cursor.execute("SET LOCAL synchronous_commit = off")
+        cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL work_mem = '64MB'")
 
     def check_foreign_keys(self, cursor: Any) -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
@@ -209,7 +210,7 @@ class SQLite:
     def use_indexes(self, cursor: Any) -> None:
         pass  # It knows no other way without ANALYZE.
 
-    def commit_later(self, cursor: Any) -> None:
+    def take_room(self, cursor: Any) -> None:
         pass  # It is for each connection to say, not for each transaction.
 
     def check_foreign_keys(self, cursor: Any) -> None:

@@ -22,7 +22,7 @@ from .checkpoints import checkpoint_of
 from .projection import Projection
 
 STREAMS = 500
-EVENTS = 5000
+EVENTS = 10_000
 MAX_REFUSALS = 1000
 
 
@@ -35,7 +35,7 @@ class Chunk:
 
 
 def chunks(*, after: int = 0) -> Iterator[Chunk]:
-    """All conversations above a number in order, some 500 and some 5,000 events at a time.
+    """All conversations above a number in order, some 500 and some 10,000 events at a time.
 
     Read page by page: memory does not grow with their number, and those that are opened
     meanwhile are met as well.
@@ -108,5 +108,5 @@ def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | Non
                 dialect.lock_projection(cursor, projection.name, shared=True)
             dialect.use_indexes(cursor)
             # What is noted as done is committed after it.
-            dialect.commit_later(cursor)
+            dialect.take_room(cursor)
         yield checkpoint_of(projection)

@@ -76,14 +76,19 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
         if is_outdated(projection, checkpoint):
             # Nor may a worker that still runs the old code go on among rows that are made anew.
             checkpoint.version = NEVER_BUILT
-        if not 0 < checkpoint.position <= last_position() or checkpoint.inline:
-            # Nothing was ever applied, or that of another log. The rebuild makes all there is up
-            # to here; the worker waits until it is done, or readers would see the ends of
-            # conversations first.
+        if not projection.inline and not _is_position(checkpoint):
+            # The rebuild makes all there is up to here; the worker waits until it is done, or
+            # readers would see the ends of conversations first.
             checkpoint.position, checkpoint.version = last_position(), NEVER_BUILT
         checkpoint.rebuilder = runners.beat()
         checkpoint.save(using=using)
     return checkpoint
+
+
+def _is_position(checkpoint: Checkpoint) -> bool:
+    """Whether the rows follow from the log up to `position`; not if nothing was ever applied, if
+    they were kept inline, or if the log is another one now."""
+    return 0 < checkpoint.position <= last_position() and not checkpoint.inline
 
 
 def _require_resumable(projection: Projection, checkpoint: Checkpoint) -> None:

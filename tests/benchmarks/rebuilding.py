@@ -66,7 +66,9 @@ def _half(seed: int) -> tuple[float, int]:
     sequence()
     _tidy("turnlog_event", "turnlog_message", "turnlog_position")
     memory = _memory()
-    return timed(lambda: list(rebuild(named(["messages"])[0]))), memory
+    # Twice, for a checkpoint of the database may fall into one of them.
+    seconds = [timed(lambda: list(rebuild(named(["messages"])[0]))) for _ in range(2)]
+    return min(seconds), memory
 
 
 def _tidy(*tables: str) -> None:

@@ -34,16 +34,11 @@ class LinesProjection(Projection):
     erase = Projection.apply_again
 
     def apply(self, events: Sequence[Event]) -> None:
-        self.add(
-            [
-                Line(
-                    conversation_id=event.stream_id,
-                    version=event.version,
-                    turn_id=event.turn_id,
-                    actor_id=event.actor_id,
-                    content=event.payload or "",
-                    created_at=event.recorded_at,
-                )
-                for event in events
-            ]
+        names = ("conversation_id", "version", "turn_id", "actor_id", "content", "created_at")
+        self.add_values(
+            names,
+            (
+                (e.stream_id, e.version, e.turn_id, e.actor_id, e.payload, e.recorded_at)
+                for e in events
+            ),
         )
