@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from .errors import TurnlogError
+from .terminal import safe
 
 
 class TurnlogCommand(BaseCommand):
@@ -25,17 +26,17 @@ class TurnlogCommand(BaseCommand):
         try:
             self.run(**options)
         except TurnlogError as error:
-            raise CommandError(str(error), returncode=2) from error
+            raise CommandError(safe(str(error)), returncode=2) from error
         except DatabaseError as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CommandError(f"the database refused: {first_line}", returncode=2) from error
+            raise CommandError(f"the database refused: {safe(first_line)}", returncode=2) from error
 
     def run(self, **options: Any) -> None:
         raise NotImplementedError
 
     def report(self, as_json: bool, facts: dict[str, Any], sentence: str) -> None:
-        """Print the result, for a machine or for a person."""
-        self.stdout.write(json.dumps(facts, ensure_ascii=False) if as_json else sentence)
+        """Print the result, for a machine or for a person; what people said can be part of it."""
+        self.stdout.write(json.dumps(facts) if as_json else safe(sentence))
 
     def found_something(self) -> NoReturn:
         """End with exit code 1, after the report."""

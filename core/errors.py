@@ -156,6 +156,10 @@ class RebuildInProgress(TurnlogError):
         self.projection = projection
 
 
+class RebuildCutOff(TurnlogError):
+    """A rebuild that lost one of its processes, or that somebody kept from going on."""
+
+
 class NothingToResume(TurnlogError):
     """`--resume` where no rebuild was cut off."""
 

@@ -86,6 +86,10 @@ class Dialect(Protocol):
     def try_lock_projection(self, cursor: Any, name: str) -> bool:
         """The same, alone, if nobody else has it."""
 
+    def queue_for_projection(self, cursor: Any, name: str) -> bool:
+        """The same, alone, after those who have it now and before those who come next. May raise
+        an error for which `is_lock_timeout` holds."""
+
 
 class PostgreSQL:
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
@@ -150,7 +154,8 @@ class PostgreSQL:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
 
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
-        # Advisory, not the row's own lock: it is fair, so many rebuilds cannot starve the worker.
+        # Advisory, not the row's own lock: it is fair. Whoever queues for it alone comes before
+        # those who want to share it later.
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         cursor.execute(f"SELECT {function}(%s, hashtext(%s))", [_PROJECTION_LOCKS, name])
 
@@ -159,6 +164,11 @@ class PostgreSQL:
             "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_PROJECTION_LOCKS, name]
         )
         return bool(cursor.fetchone()[0])
+
+    def queue_for_projection(self, cursor: Any, name: str) -> bool:
+        cursor.execute("SET LOCAL lock_timeout = '5s'")
+        self.lock_projection(cursor, name)
+        return True
 
 
 class SQLite:
@@ -226,6 +236,8 @@ class SQLite:
         _become_writer(cursor)
         return True
 
+    queue_for_projection = try_lock_projection
+
 
 def _become_writer(cursor: Any) -> None:
     # A transaction that reads first and writes later is refused ("database is locked") when
@@ -289,7 +301,7 @@ def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
 
 # Of PostgreSQL's SQLSTATE: connection, resources, locks and rollbacks, the operator's hand. Of
 # SQLite's codes: busy, locked, out of memory, interrupted, input/output, full, cannot open.
-_PASSING_STATES = ("08", "40", "53", "55", "57", "58")
+_PASSING_STATES = ("08", "40", "53", "55006", "55P03", "57P", "58")
 _PASSING_CODES = {5, 6, 7, 9, 10, 13, 14}
 
 
@@ -300,7 +312,7 @@ def is_passing(error: Exception) -> bool:
     if code is not None:
         return code & 0xFF in _PASSING_CODES
     state = getattr(cause, "sqlstate", None)
-    return state is None or state[:2] in _PASSING_STATES
+    return state is None or state.startswith(_PASSING_STATES)
 
 
 def is_lock_timeout(error: Exception) -> bool:

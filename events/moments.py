@@ -100,7 +100,11 @@ def _search(stream_id: int, at: dt.datetime) -> Event | None:
     except OverflowError:  # In UTC it would be before the year 1.
         return None
     events = Event.objects.using(using).raw(_AT, [stream_id, value, stream_id])
-    return next(iter(events), None)
+    try:
+        return next(iter(events), None)
+    except OverflowError:  # SQLite's driver, of a number that no conversation can have.
+        require_conversation(stream_id)
+        raise
 
 
 def _too_early(stream_id: int, at: dt.datetime) -> str:

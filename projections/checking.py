@@ -6,21 +6,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db import OperationalError, models, transaction
+from django.db import models, transaction
 from django.db.models.functions import Cast
 
 from ..core.errors import ConfigurationError
-from ..events.dialects import is_lock_timeout, log_database
+from ..events.dialects import log_database
 from .documents import DocumentField
 from .projection import Projection
-from .rebuild import locked
+from .rebuild import giving_way, locked
 
 Row = dict[str, Any]
 _SHOWN = 80
 
 
-def differences(projection: Projection, streams: Sequence[int]) -> dict[int, list[str]]:
-    """How conversations' rows differ from what a rebuild would make: sentences, by conversation.
+def differences(
+    projection: Projection, streams: Sequence[int], *, until: int | None = None
+) -> dict[int, list[str]]:
+    """How conversations' rows differ from the log: sentences, by conversation.
+
+    From the log up to position `until`, by default to where the projection's rows should stand.
 
     The rebuild is made, looked at and rolled back, under the locks of a real one, unless the
     projection knows another way. Raises ProjectionFailed if it cannot be made, ConfigurationError
@@ -31,21 +35,16 @@ def differences(projection: Projection, streams: Sequence[int]) -> dict[int, lis
             f"projection {projection.name!r} keeps its rows elsewhere (it has no `model`), so they"
             " cannot be compared with the log; a rebuild makes them right"
         )
-    while True:
-        try:
-            return _compare(projection, streams)
-        except OperationalError as error:
-            if not is_lock_timeout(error):
-                raise
-            if len(streams) > 1:
-                half = len(streams) // 2
-                return differences(projection, streams[:half]) | differences(
-                    projection, streams[half:]
-                )
+    found: dict[int, list[str]] = {}
+    giving_way(streams, lambda part: found.update(_compare(projection, part, until)))
+    return found
 
 
-def _compare(projection: Projection, streams: Sequence[int]) -> dict[int, list[str]]:
-    with locked(projection, streams) as until:
+def _compare(
+    projection: Projection, streams: Sequence[int], until: int | None
+) -> dict[int, list[str]]:
+    with locked(projection, streams) as stand:
+        until = stand if until is None else until
         found = rows(projection, streams)
         wanted = projection.expected(streams)
         if wanted is None:
@@ -84,8 +83,10 @@ def _key(projection: Projection) -> tuple[str, ...] | None:
     unique = [[attnames[name] for name in each.fields] for each in meta.total_unique_constraints]
     unique += [[field.attname] for field in meta.concrete_fields if field.unique]
     unique += [[attnames[name] for name in names] for names in meta.unique_together]
+    nullable = {field.attname for field in meta.concrete_fields if field.null}
     for names in unique:
-        if _conversation(projection) in names:
+        # Of rows with a null in it there may be any number.
+        if _conversation(projection) in names and nullable.isdisjoint(names):
             return tuple(name for name in names if name != _conversation(projection))
     return None
 

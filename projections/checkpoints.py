@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .projection import Projection
 
 
+NEVER_BUILT = 0
+"""The version of rows of which some may never have been made."""
+
+
 def find(projection: Projection) -> Checkpoint | None:
     """A projection's checkpoint; None if nothing has ever been built."""
     return Checkpoint.objects.using(log_database()).filter(name=projection.name).first()
@@ -28,11 +32,11 @@ def ensure(projection: Projection) -> Checkpoint:
 
 
 def checkpoint_of(projection: Projection) -> int | None:
-    """The position up to which an async projection's rows stand; None for an inline one, whose
-    rows stand at every stream's head."""
-    if projection.inline:
-        return None
+    """The position up to which a projection's rows stand; None for rows that are or were kept
+    inline, which stand at every stream's head."""
     found = find(projection)
+    if projection.inline or (found is not None and found.inline):
+        return None
     return found.position if found else 0
 
 

@@ -7,13 +7,14 @@ the new, never half.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import Max
 
+from ..core.errors import RebuildCutOff
 from ..events.dialects import dialect_of, is_lock_timeout, log_database
 from ..events.models import Event
 from ..events.models.conversation import require_conversation
@@ -23,7 +24,7 @@ from .projection import Projection
 
 STREAMS = 500
 EVENTS = 10_000
-MAX_REFUSALS = 1000
+MAX_REFUSALS = 200  # Of 300 ms each: a minute.
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +74,39 @@ def chunk_of(conversation: int) -> Chunk:
 def rebuild_chunk(projection: Projection, streams: Sequence[int]) -> None:
     """Rebuild some conversations, all or none of a transaction's worth at a time.
 
-    Writers of these conversations wait for it. Where it would have to wait for them, or for a
-    worker, it lets them go first and tries again, with fewer conversations each time. Raises
+    Writers of these conversations wait for it, and it gives way to those that are at work. Raises
     ProjectionFailed; then nothing of that transaction is changed.
+    """
+
+    def rebuild(part: Sequence[int]) -> None:
+        with locked(projection, part) as until:
+            unpark(projection, part)
+            projection.rebuild(part, until)
+
+    giving_way(streams, rebuild)
+
+
+def giving_way(streams: Sequence[int], work: Callable[[Sequence[int]], object]) -> None:
+    """Do work that locks some conversations.
+
+    Where it would have to wait long for those who write there, it lets them go first and tries
+    again, with fewer conversations each time. Raises RebuildCutOff if somebody never ends.
     """
     waiting = deque([list(streams)])
     refused = 0
     while waiting:
         part = waiting.popleft()
         try:
-            with locked(projection, part) as until:
-                unpark(projection, part)
-                projection.rebuild(part, until)
+            work(part)
         except OperationalError as error:
-            refused += 1
-            if not is_lock_timeout(error) or refused > MAX_REFUSALS:
+            if not is_lock_timeout(error):
                 raise
+            refused += 1
+            if refused > MAX_REFUSALS:
+                raise RebuildCutOff(
+                    f"conversation {part[0]} is written to in a transaction that does not end; end"
+                    " that session and run the command again"
+                ) from error
             half = (len(part) + 1) // 2
             waiting.extend(smaller for smaller in (part[:half], part[half:]) if smaller)
 

@@ -6,26 +6,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
 from django.db import connections, transaction
 
-from ..core.errors import NothingToResume, RebuildInProgress
+from ..core.errors import NothingToResume, RebuildCutOff, RebuildInProgress
 from ..events import runners
 from ..events.dialects import dialect_of, log_database
 from ..events.models import Runner
 from ..events.sequence import sequence
 from . import processes
-from .checkpoints import find, is_outdated
+from .checkpoints import NEVER_BUILT, find, is_outdated
 from .models import Checkpoint
 from .projection import Projection
 from .reading import last_position
 from .rebuild import Chunk, chunks, rebuild_chunk
-
-NEVER_BUILT = 0
-"""The version of rows of which some may never have been made."""
 
 
 def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -> Iterator[Chunk]:
@@ -47,7 +45,9 @@ def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -
         made = {"version": projection.version, "inline": projection.inline}
         _update(projection, **made, rebuild_version=None, rebuilt_until=0)
     finally:
-        _update(projection, rebuilder=None)
+        # Unless somebody else has taken it for dead meanwhile and begun.
+        own = Checkpoint.objects.using(log_database()).filter(rebuilder=claimed.rebuilder)
+        own.filter(name=projection.name).update(rebuilder=None)
 
 
 def was_cut_off(projection: Projection) -> bool:
@@ -76,13 +76,24 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
         if is_outdated(projection, checkpoint):
             # Nor may a worker that still runs the old code go on among rows that are made anew.
             checkpoint.version = NEVER_BUILT
-        if not projection.inline and not _is_position(checkpoint):
+        if not resume and not projection.inline and not _is_position(checkpoint):
             # The rebuild makes all there is up to here; the worker waits until it is done, or
             # readers would see the ends of conversations first.
             checkpoint.position, checkpoint.version = last_position(), NEVER_BUILT
+            checkpoint.inline = False
         checkpoint.rebuilder = runners.beat()
         checkpoint.save(using=using)
     return checkpoint
+
+
+def planned_position(projection: Projection) -> int | None:
+    """The position up to which a rebuild would make rows; None for each stream's head."""
+    checkpoint = find(projection)
+    if projection.inline:
+        return None
+    if checkpoint is None or not _is_position(checkpoint):
+        return last_position()
+    return checkpoint.position
 
 
 def _is_position(checkpoint: Checkpoint) -> bool:
@@ -157,5 +168,11 @@ def _in_processes(
 
 
 def _done(chunk: Chunk, future: Future[None]) -> Chunk:
-    future.result()
+    try:
+        future.result()
+    except BrokenProcessPool as error:
+        raise RebuildCutOff(
+            "a process of the rebuild has ended in the middle of its work, such as for want of"
+            " memory; run the rebuild again with --resume, with fewer --workers if need be"
+        ) from error
     return chunk

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..core import codec
 from ..core.errors import CodecError, UnknownEventType
+from ..core.terminal import safe
 from ..events.models import Event
 from ..events.types import (
     ConversationCleared,
@@ -31,13 +31,6 @@ _ROLES = {
     "SystemMessage": "system",
 }
 _ERASED = {"TurnStarted": "human", "MessageAppended": "message", "ToolOutputRecorded": "tool"}
-
-# What could move the cursor, change colours, titles or the clipboard, or reverse the text's order:
-# control characters (C0 and C1), marks and overrides of direction, other line ends, and lone
-# surrogates, which cannot be written at all.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +109,6 @@ def _failure(data: TurnFailed) -> Iterator[Told]:
         yield _message(data.produced["message"])
     why = f": {data.error.get('type')}: {data.error.get('text')}" if data.error else ""
     yield "turn", data.outcome + why, True
-
-
-def safe(text: str) -> str:
-    """Text that cannot drive a terminal: what could is shown by its number, as `\\x1b`."""
-    return _UNSAFE.sub(_shown, text.replace("\r\n", "\n")).expandtabs(4)
-
-
-def _shown(match: re.Match[str]) -> str:
-    number = ord(match[0])
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 def _message(document: Any) -> Told:

@@ -88,15 +88,15 @@ def _judge(
         if checkpoint.rebuilder is not None and not runners.is_gone(checkpoint.rebuilder):
             return "rebuilding", "wait until the rebuild ends"
         return "rebuild cut off", f"run `{rebuild_command(projection)} --resume`"
+    if (known.lag_events or 0) < 0:
+        why = "the log was restored from a backup that is older than the checkpoint"
+        return "ahead", f"{why}; run `{rebuild_command(projection)}`"
     if is_outdated(projection, checkpoint):
         return "outdated", why_outdated(projection, checkpoint)
     if checkpoint is None:
         return "unknown", f"no worker has looked after it yet; {run}"
     if is_stopped(projection, checkpoint):
         return "stopped", _failure(checkpoint) + f"; mend the projection, then {run} anew"
-    if (known.lag_events or 0) < 0:
-        why = "the log was restored from a backup that is older than the checkpoint"
-        return "ahead", f"{why}; run `{rebuild_command(projection)}`"
     if checkpoint.failures:
         return "retrying", _failure(checkpoint)
     if known.parked:
@@ -105,7 +105,9 @@ def _judge(
     if not projection.inline:
         if known.heartbeat_age is None or known.heartbeat_age > SILENT_SECONDS:
             return "no worker", run
-        if (known.lag_seconds or 0.0) > max_lag:
+        if known.lag_seconds is None:
+            return "unknown", "events that must be there are not; run `manage.py verify_log`"
+        if known.lag_seconds > max_lag:
             return "behind", "wait, or look what slows its worker down"
     return "current", ""
 

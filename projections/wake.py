@@ -51,5 +51,7 @@ def wait_for_news(stopped: threading.Event, *, soon: bool) -> None:
     if connection.vendor != "postgresql" or connection.connection is None:
         stopped.wait(seconds)
         return
-    for _ in connection.connection.notifies(timeout=seconds, stop_after=1):
-        return
+    # The driver's own, past Django's cursor: its errors become Django's here.
+    with connection.wrap_database_errors:
+        for _ in connection.connection.notifies(timeout=seconds, stop_after=1):
+            return

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from ..core.errors import ProjectionFailed
 from ..events import runners
-from ..events.dialects import dialect_of, is_passing, log_database
+from ..events.dialects import dialect_of, is_lock_timeout, is_passing, log_database
 from ..events.sequence import sequence
 from . import applying, wake
-from .checkpoints import ensure, find, is_outdated
+from .checkpoints import NEVER_BUILT, ensure, find, is_outdated
 from .models import Checkpoint
 from .projection import Projection
 from .reading import BATCH, events_between, last_position
@@ -113,30 +113,50 @@ class Worker:
 def advance(projection: Projection, limit: int | None = None) -> bool:
     """Apply the next events of a projection, if there are any and nobody else is at it."""
     seen = find(projection)
-    if seen is not None and not _has_work(projection, seen):
+    last = last_position()
+    if seen is not None and seen.position > last:
+        # The log was restored from an older backup. Once it has grown, what is missing would not
+        # show any more: not before a rebuild.
+        Checkpoint.objects.using(log_database()).filter(name=seen.name).update(version=NEVER_BUILT)
+        return False
+    if seen is not None and not _has_work(projection, seen, last):
         return False  # Without a lock: mostly there is nothing to do.
     limit = limit or BATCH
     try:
-        return _advance(projection, limit)
+        return _advance(projection, limit, seen)
+    except OperationalError as error:
+        if is_lock_timeout(error):
+            return False
+        raise
     except IntegrityError as error:
         # At the commit, where SQLite looks for what refers to nothing: find the event at fault.
         if limit > 1:
             return advance(projection, 1)
-        return _advance(projection, 1, refused=error)
+        return _advance(projection, 1, seen, refused=error)
 
 
-def _advance(projection: Projection, limit: int, refused: Exception | None = None) -> bool:
+def _advance(
+    projection: Projection,
+    limit: int,
+    seen: Checkpoint | None,
+    refused: Exception | None = None,
+) -> bool:
     using = log_database()
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
             dialect = dialect_of(connections[using])
-            if not dialect.try_lock_projection(cursor, projection.name):
+            # One of several workers is enough; but rebuilds share the lock one after another, and
+            # whoever only tried would find it taken until the last of them has ended.
+            rebuilding = seen is not None and seen.rebuilder is not None
+            take = dialect.queue_for_projection if rebuilding else dialect.try_lock_projection
+            if not take(cursor, projection.name):
                 return False
             dialect.use_indexes(cursor)
         checkpoint = ensure(projection)
-        if not _has_work(projection, checkpoint):
+        last = last_position()
+        if not _has_work(projection, checkpoint, last):
             return False
-        until = min(checkpoint.position + limit, last_position())
+        until = min(checkpoint.position + limit, last)
         events = events_between(checkpoint.position, until, projection)
         failed = _apply(projection, events, refused)
         if failed is None:
@@ -169,12 +189,12 @@ def is_behind(projection: Projection, position: int) -> bool:
     return checkpoint.position < position
 
 
-def _has_work(projection: Projection, checkpoint: Checkpoint) -> bool:
+def _has_work(projection: Projection, checkpoint: Checkpoint, last: int) -> bool:
     if is_outdated(projection, checkpoint) or is_stopped(projection, checkpoint):
         return False
     if checkpoint.retry_at is not None and checkpoint.retry_at > timezone.now():
         return False
-    return checkpoint.position < last_position()
+    return checkpoint.position < last
 
 
 def _move(checkpoint: Checkpoint, position: int) -> None:

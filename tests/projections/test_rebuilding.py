@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
-from turnlog.core.errors import ProjectionFailed, RebuildInProgress
+from turnlog.core.errors import ProjectionFailed, RebuildCutOff, RebuildInProgress
 from turnlog.events.models import Conversation
 from turnlog.projections import rebuild as by_chunks
-from turnlog.projections import rebuilding
 from turnlog.projections.checking import differences
-from turnlog.projections.checkpoints import note_versions, outdated
+from turnlog.projections.checkpoints import NEVER_BUILT, note_versions, outdated
 from turnlog.projections.models import Checkpoint, ConversationMessage
 from turnlog.projections.rebuilding import rebuild
 from turnlog.projections.registry import named
@@ -274,7 +274,7 @@ def test_a_rebuild_that_cannot_finish_is_not_taken_for_done(rooms: list[int]) ->
     begun = rebuild(MESSAGES)
     next(begun)
     begun.close()
-    assert Checkpoint.objects.get(name="messages").version == rebuilding.NEVER_BUILT
+    assert Checkpoint.objects.get(name="messages").version == NEVER_BUILT
     assert len(outdated()) == 1
 
 
@@ -301,3 +301,41 @@ def test_resuming_takes_up_those_that_were_cut_off(rooms: list[int]) -> None:
     next(begun)
     begun.close()
     assert command("--resume")["projections"] == ["messages"]
+
+
+def test_what_is_said_before_a_resume_is_not_lost(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the rows were kept inline before: the position stays that of the claim."""
+    Worker([TALLY]).catch_up()
+    Checkpoint.objects.filter(name="tally").update(inline=True, position=0)
+    begun = rebuild(TALLY)
+    next(begun)
+    begun.close()
+    Conversation.objects.get(pk=rooms[0]).record_turn("more", AIMessage("ok"))
+    list(rebuild(TALLY, resume=True))
+    Worker([TALLY]).catch_up()
+    assert differences(TALLY, rooms) == {}
+    assert Tally.objects.get(conversation_id=rooms[0]).messages == 4
+
+
+def test_rows_that_were_kept_inline_are_rebuilt_one_by_one_too(rooms: list[int]) -> None:
+    Worker([TALLY]).catch_up()
+    Checkpoint.objects.filter(name="tally").update(inline=True, position=0)
+    command("tally", f"--conversation={rooms[2]}")
+    assert Tally.objects.get(conversation_id=rooms[2]).messages == 2
+    assert command("tally", "--dry-run")["would_change"] == {}
+
+
+def test_a_dry_run_of_what_was_never_built(rooms: list[int]) -> None:
+    assert len(command("tally", "--dry-run")["would_change"]) == ROOMS
+
+
+def test_who_never_ends_is_named(rooms: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_chunks, "is_lock_timeout", lambda error: True)
+
+    def refuse(part: Any) -> None:
+        raise OperationalError
+
+    with pytest.raises(RebuildCutOff, match=f"conversation {rooms[0]} is written to in a"):
+        by_chunks.giving_way(rooms[:1], refuse)

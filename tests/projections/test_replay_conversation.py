@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from turnlog.core import codec
+from turnlog.core.terminal import safe
 from turnlog.events import log
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Event
 from turnlog.events.types import MessageAppended, PayloadErased
 from turnlog.projections.management.commands.replay_conversation import Command
 from turnlog.projections.moments import as_of
-from turnlog.projections.replaying import Teller, safe
+from turnlog.projections.replaying import Teller
 
 pytestmark = pytest.mark.django_db
 

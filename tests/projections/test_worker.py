@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 from hypothesis import given
@@ -330,3 +330,40 @@ def test_signals_are_handled_as_before_afterwards(conversation: Any) -> None:
     before = signal.getsignal(signal.SIGINT)
     command("run_projections", "tally", "--once")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_log_that_has_grown_past_a_checkpoint_is_not_taken_for_the_same(
+    conversation: Any,
+) -> None:
+    say(conversation, "a")
+    Worker([TALLY]).turn()
+    Checkpoint.objects.filter(name="tally").update(position=5)
+    Worker([TALLY]).turn()
+    say(conversation, "b", "c")
+    Worker([TALLY]).turn()
+    assert sums() == {conversation.pk: (2, 3)}
+    assert command("projection_status", "tally")[1]["projections"][0]["state"] == "outdated"
+
+
+def test_words_in_an_error_do_not_drive_the_terminal(
+    conversation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(conversation, "\x1b]0;title\x07")
+    Breaking(monkeypatch, "\x1b]0;title\x07", "stop")
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("run_projections", "tally", "--once", stdout=out)
+    assert "no \\x1b]0;title\\x07" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_lag_must_be_seconds(seconds: str) -> None:
+    with pytest.raises(CommandError, match="--max-lag must be seconds, found"):
+        command("projection_status", f"--max-lag={seconds}")
+
+
+def test_there_must_be_something_to_run() -> None:
+    with pytest.raises(CommandError, match="there is nothing to run: inline projections") as caught:
+        command("run_projections", "messages", "--once")
+    assert caught.value.returncode == 2

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 from langchain_core.messages import AIMessage
 
@@ -16,6 +19,7 @@ from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation
 from turnlog.projections.checking import differences
 from turnlog.projections.models import Checkpoint
+from turnlog.projections.rebuild import giving_way, locked
 from turnlog.projections.registry import named
 from turnlog.projections.worker import Worker
 
@@ -88,3 +92,55 @@ def test_killed_again_and_again_each_event_is_applied_once(rooms: list[Conversat
         assert differences(TALLY, [room.pk for room in rooms]) == {}
     Worker([TALLY]).catch_up()
     assert messages() == 120
+
+
+@pytest.mark.postgresql
+def test_a_worker_outlives_its_connection(rooms: list[Conversation], workers: list[Any]) -> None:
+    """As when PostgreSQL is restarted while nothing happens."""
+    workers.append(start("run_projections", "tally"))
+    say(rooms, 1)
+    wait_until(lambda: messages() == 2, workers[0])
+    for _ in range(2):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        before = messages()
+        say(rooms, 1)
+        wait_until(lambda before=before: messages() == before + 2, workers[0])
+
+
+@pytest.mark.postgresql
+def test_a_worker_goes_on_beside_the_processes_of_a_rebuild(rooms: list[Conversation]) -> None:
+    """Who only tried for the lock would find it taken until they have all ended."""
+    Worker([TALLY]).turn()
+    Checkpoint.objects.filter(name="tally").update(rebuilder=uuid.uuid4())
+    say(rooms, 1)
+    taken, done = [0, 0], threading.Event()
+    news = threading.Condition()
+
+    def rebuild_on(mine: int, others: int) -> None:
+        def hold(streams: Any) -> None:
+            with locked(TALLY, streams), news:
+                # Until the other has taken it anew: there is no moment without one of them.
+                taken[mine] += 1
+                news.notify_all()
+                news.wait_for(lambda seen=taken[others]: taken[others] > seen, timeout=1)
+
+        while not done.is_set():
+            giving_way([rooms[mine].pk], hold)
+        connection.close()
+
+    rebuilding = [threading.Thread(target=rebuild_on, args=pair) for pair in ((0, 1), (1, 0))]
+    for thread in rebuilding:
+        thread.start()
+    with news:
+        news.wait_for(lambda: min(taken) > 0, timeout=30)
+    try:
+        Worker([TALLY]).turn()
+        assert messages() == 2
+    finally:
+        done.set()
+        for thread in rebuilding:
+            thread.join()

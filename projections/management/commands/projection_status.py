@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
 from ...registry import named
@@ -24,6 +24,8 @@ class Command(TurnlogCommand):
         )
 
     def run(self, *, names: list[str], max_lag: float, **options: Any) -> None:
+        if not 0 <= max_lag < float("inf"):
+            raise CommandError(f"--max-lag must be seconds, found {max_lag}", returncode=2)
         facts, lines = [], []
         for projection in named(names):
             found = status(projection, max_lag=max_lag)

@@ -13,7 +13,7 @@ from ...checking import differences
 from ...projection import Projection
 from ...reading import last_position
 from ...rebuild import Chunk, chunk_of, chunks, rebuild_chunk
-from ...rebuilding import rebuild, was_cut_off
+from ...rebuilding import planned_position, rebuild, was_cut_off
 from ...registry import named
 from ...worker import Worker
 
@@ -82,10 +82,11 @@ class Command(TurnlogCommand):
         conversations = 0
         for projection in projections:
             todo = iter([chunk_of(one)]) if one is not None else chunks()
-            conversations = 0
+            conversations, until = 0, planned_position(projection)
             for chunk in self.progress(projection, todo, options):
                 conversations += len(chunk.streams)
-                for pk, problems in differences(projection, chunk.streams).items():
+                changes = differences(projection, chunk.streams, until=until)
+                for pk, problems in changes.items():
                     found = [f"{projection.name}: {problem}" for problem in problems]
                     would_change.setdefault(str(pk), []).extend(found)
         facts = {

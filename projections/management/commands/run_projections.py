@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
 from ...registry import named
@@ -26,6 +26,12 @@ class Command(TurnlogCommand):
 
     def run(self, *, names: list[str], once: bool, **options: Any) -> None:
         worker = Worker(named(names))
+        if not worker.projections:
+            raise CommandError(
+                "there is nothing to run: inline projections are kept by each append, without a"
+                " worker",
+                returncode=2,
+            )
         with _stopping(worker):
             if once:
                 worker.catch_up()
@@ -43,7 +49,7 @@ class Command(TurnlogCommand):
             + (f": {each.advice}" if each.advice else "")
             for each in found
         ]
-        self.report(options["json"], facts, "\n".join(lines) or "there are no async projections")
+        self.report(options["json"], facts, "\n".join(lines))
         if once and not ok:
             self.found_something()
 
