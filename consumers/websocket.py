@@ -46,6 +46,7 @@ class ChatSocket(AgentMixin, LayerSocket):
     """By which the running turn of this chat is found: the conversation's primary key, if any."""
     listener: live.Listener | None = None
     _pump: asyncio.Task[None] | None = None
+    _closed: bool = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         # Not in disconnect(): an exception in a handler skips that.
@@ -141,6 +142,8 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self.close(1011)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._closed:
+            return
         # Whatever happens here, the socket stays usable.
         try:
             await self._handle(parse_request(text_data, bytes_data))
@@ -246,10 +249,16 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def send(self, text_data: str | None = None, *args: Any, **kwargs: Any) -> None:
         # A client may leave at any moment; disconnect() is on its way then.
+        if self._closed:
+            return
         with contextlib.suppress(OSError):
             await super().send(text_data and displayable(text_data), *args, **kwargs)
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
+        # Requests that were under way may each find a reason, and a server takes one close only.
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(OSError):
             await super().close(*args, **kwargs)
 

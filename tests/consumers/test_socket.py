@@ -546,7 +546,11 @@ async def test_a_user_who_was_deactivated_is_shown_out(conversation: Any, user: 
         user.is_active = False
         await sync_to_async(user.save)()
         await client.send(user_text="hello")
+        await client.send(
+            user_text="hello?"
+        )  # A server takes one close only, and nothing after it.
         closing = await client.communicator.receive_output(timeout=10)
+        assert await client.communicator.receive_nothing()
     assert (closing["type"], closing["code"]) == ("websocket.close", 4401)
     assert await sync_to_async(Event.objects.count)() == 0
 
