@@ -7,8 +7,9 @@ print it at start-up, and `get()` raises it where a project runs without checks.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -35,26 +36,65 @@ class Settings:
     """Seconds that running turns are given to finish when the server is told to stop."""
     allowed_origins: tuple[str, ...] = ()
     """Origins, as ``https://host:port``, that may open a socket besides ALLOWED_HOSTS."""
+    signing_key_file: str = ""
+    """The private key that signs checkpoints; TURNLOG_SIGNING_KEY in the environment goes first."""
+    public_keys: tuple[str, ...] = ()
+    """Public keys of checkpoints besides the signing key's own: those it was rotated from."""
+    checkpoint_path: str = ""
+    """Where signed checkpoints are also kept: a directory of them, or a file for the last one."""
+    checkpoint_hook: str = ""
+    """Dotted path of a function that is given the text of each new signed checkpoint."""
+    receipts_file: str = ""
+    """A file outside the database that each erasure's receipt is appended to."""
+    retention: Mapping[str, int] = field(default_factory=dict)
+    """Days that what was said is kept, by kind; see RETENTION_KINDS."""
+
+
+RETENTION_KINDS = ("conversations", "turns", "failed_turns")
+"""What a retention policy may name: conversations that nothing was said in since, turns that have
+ended, and those of them that ended without an answer."""
 
 
 def problems(raw: Any) -> list[str]:
     """One sentence for each thing wrong with a TURNLOG setting."""
     if not isinstance(raw, Mapping):
         return [f"TURNLOG must be a dictionary, found {type(raw).__name__}"]
-    known = {field.name.upper(): field for field in fields(Settings)}
+    known = {item.name.upper(): item for item in fields(Settings)}
     found = []
     for key, value in raw.items():
-        field = known.get(key)
-        if field is None:
+        if key not in known:
             found.append(f"TURNLOG has an unknown key {key!r}; known are: {', '.join(known)}")
-        elif isinstance(field.default, tuple):
-            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                found.append(f"TURNLOG[{key!r}] must be a list of strings, found {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            found.append(f"TURNLOG[{key!r}] must be a number above 0, found {value!r}")
-        elif isinstance(field.default, int) and not isinstance(value, int):
-            found.append(f"TURNLOG[{key!r}] must be a whole number, found {value!r}")
+        elif wrong := _problem(getattr(_DEFAULTS, key.lower()), value):
+            found.append(f"TURNLOG[{key!r}] must be {wrong}, found {value!r}")
     return found
+
+
+_DEFAULTS = Settings()
+
+
+def _problem(default: Any, value: Any) -> str:
+    """What a value should have been, by its setting's default; empty if it is."""
+    if isinstance(default, tuple):
+        listed = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        return "" if listed else "a list of strings"
+    if isinstance(default, str):
+        return "" if isinstance(value, str | os.PathLike) else "a string"
+    if isinstance(default, Mapping):
+        days = isinstance(value, Mapping) and all(
+            kind in RETENTION_KINDS and _is_number(number) and isinstance(number, int)
+            for kind, number in value.items()
+        )
+        kinds = ", ".join(map(repr, RETENTION_KINDS))
+        return "" if days else f"a dictionary from {kinds} to whole numbers of days above 0"
+    if not _is_number(value):
+        return "a number above 0"
+    if isinstance(default, int) and not isinstance(value, int):
+        return "a whole number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 @functools.cache
@@ -63,10 +103,13 @@ def get() -> Settings:
     raw = getattr(django_settings, "TURNLOG", {})
     if wrong := problems(raw):
         raise ConfigurationError("; ".join(wrong))
-    values = {key.lower(): value for key, value in raw.items()}
-    if "allowed_origins" in values:
-        values["allowed_origins"] = tuple(values["allowed_origins"])
-    return Settings(**values)
+    return Settings(**{key.lower(): _plain(value) for key, value in raw.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
