@@ -171,5 +171,13 @@ class NothingToResume(TurnlogError):
         self.projection = projection
 
 
+class LogDamaged(TurnlogError):
+    """The log is not what a signed checkpoint says that it was."""
+
+
+class CheckpointNotKept(TurnlogError):
+    """A checkpoint that was signed and stored, but could not be kept outside the database."""
+
+
 class ModelError(TurnlogError):
     """The model could not answer; the message is fit to be shown to the person."""

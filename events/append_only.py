@@ -14,7 +14,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .models import Event
 
-_TABLES = ("turnlog_event", "turnlog_position")
+# Tables that are only added to, and what tells a row of theirs from the others. The log's own has
+# one exception, erasure, and hence triggers of its own.
+_PLAIN_TABLES = {
+    "turnlog_position": "position = NEW.position"
+    " OR (stream_id = NEW.stream_id AND version = NEW.version)",
+    "turnlog_tile": "id = NEW.id OR (level = NEW.level AND number = NEW.number)",
+    "turnlog_signed_checkpoint": "id = NEW.id",
+}
+_TABLES = ("turnlog_event", *_PLAIN_TABLES)
 TRIGGERS = {
     "postgresql": {f"{table}_{on}" for table in _TABLES for on in ("update", "delete", "truncate")},
     "sqlite": {f"{table}_{on}" for table in _TABLES for on in ("insert", "update", "delete")},
@@ -25,7 +33,7 @@ def install_triggers(connection: BaseDatabaseWrapper) -> None:
     """Create what is missing. Does nothing on databases that turnlog does not support."""
     if connection.vendor not in TRIGGERS:
         return  # A system check has said so.
-    script = (Path(__file__).parent / "sql" / f"{connection.vendor}.sql").read_text()
+    script = _script(connection.vendor)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             for statement in _statements(script):
@@ -34,6 +42,15 @@ def install_triggers(connection: BaseDatabaseWrapper) -> None:
             # Not left to the search_path of whoever fires the trigger later.
             cursor.execute("SELECT quote_ident(current_schema())")
             cursor.execute(script.replace("{schema}", cursor.fetchone()[0]))
+
+
+def _script(vendor: str) -> str:
+    folder = Path(__file__).parent / "sql"
+    plain = (folder / f"{vendor}-table.sql").read_text()
+    scripts = [(folder / f"{vendor}.sql").read_text()]
+    for table, same in _PLAIN_TABLES.items():
+        scripts.append(plain.replace("{table}", table).replace("{same}", same))
+    return "".join(scripts)
 
 
 def missing_triggers(connection: BaseDatabaseWrapper) -> set[str]:
@@ -45,9 +62,9 @@ def missing_triggers(connection: BaseDatabaseWrapper) -> set[str]:
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         else:
             cursor.execute(
-                "SELECT tgname FROM pg_trigger WHERE tgrelid IN"
-                " ('turnlog_event'::regclass, 'turnlog_position'::regclass)"
-                " AND tgenabled IN ('O', 'A')"
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = ANY (%s::regclass[])"
+                " AND tgenabled IN ('O', 'A')",
+                [list(_TABLES)],
             )
         return TRIGGERS[connection.vendor] - {name for (name,) in cursor.fetchall()}
 

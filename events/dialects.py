@@ -79,6 +79,9 @@ class Dialect(Protocol):
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
 
+    def lock_signer(self, cursor: Any) -> None:
+        """Be the only one that stores tiles and signs checkpoints until the transaction ends."""
+
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
         """Keep the projection's checkpoint where it is until the transaction ends; alone, or
         together with others who only rely on it."""
@@ -152,6 +155,9 @@ class PostgreSQL:
 
     def lock_sequencer(self, cursor: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
+
+    def lock_signer(self, cursor: Any) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_SEQUENCER_LOCK])
 
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
         # Advisory, not the row's own lock: it is fair. Whoever queues for it alone comes before
@@ -227,6 +233,9 @@ class SQLite:
         pass  # It could only check every row there is; the commit checks these.
 
     def lock_sequencer(self, cursor: Any) -> None:
+        _become_writer(cursor)
+
+    def lock_signer(self, cursor: Any) -> None:
         _become_writer(cursor)
 
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:

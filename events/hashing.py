@@ -54,7 +54,36 @@ def event_hash(
     digest: bytes,
 ) -> bytes:
     """32 bytes over the previous event's hash and an event's fields, in the layout above."""
-    type_bytes, metadata_bytes = type.encode(), metadata.encode()
+    return raw_event_hash(
+        previous,
+        stream_id,
+        version,
+        microseconds(recorded_at),
+        schema,
+        None if turn_id is None else turn_id.bytes,
+        None if actor_id is None else actor_id.bytes,
+        digest,
+        type.encode(),
+        metadata.encode(),
+    )
+
+
+def raw_event_hash(
+    previous: bytes,
+    stream_id: int,
+    version: int,
+    recorded_at: int,
+    schema: int,
+    turn_id: bytes | None,
+    actor_id: bytes | None,
+    digest: bytes,
+    type_bytes: bytes,
+    metadata: bytes,
+) -> bytes:
+    """The same from values as they stand in the layout: microseconds, 16 bytes, UTF-8.
+
+    Raises struct.error for a number that does not fit.
+    """
     return sha256(
         b"".join(
             (
@@ -63,16 +92,16 @@ def event_hash(
                 _FIXED.pack(
                     stream_id,
                     version,
-                    microseconds(recorded_at),
+                    recorded_at,
                     schema,
-                    _uuid_bytes(turn_id),
-                    _uuid_bytes(actor_id),
+                    _NO_UUID if turn_id is None else b"\x01" + turn_id,
+                    _NO_UUID if actor_id is None else b"\x01" + actor_id,
                     digest,
                     len(type_bytes),
                 ),
                 type_bytes,
-                _LENGTH.pack(len(metadata_bytes)),
-                metadata_bytes,
+                _LENGTH.pack(len(metadata)),
+                metadata,
             )
         )
     ).digest()
@@ -81,7 +110,3 @@ def event_hash(
 def microseconds(moment: dt.datetime) -> int:
     """Whole microseconds since the Unix epoch, exactly."""
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def _uuid_bytes(value: uuid.UUID | None) -> bytes:
-    return _NO_UUID if value is None else b"\x01" + value.bytes

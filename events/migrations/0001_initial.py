@@ -124,5 +124,30 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_position_event')],
             },
         ),
+        migrations.CreateModel(
+            name='SignedCheckpoint',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('size', models.BigIntegerField()),
+                ('note', models.TextField()),
+            ],
+            options={
+                'db_table': 'turnlog_signed_checkpoint',
+            },
+        ),
+        migrations.CreateModel(
+            name='Tile',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('level', models.SmallIntegerField()),
+                ('number', models.BigIntegerField()),
+                ('hashes', models.BinaryField()),
+                ('root', models.BinaryField(max_length=32)),
+            ],
+            options={
+                'db_table': 'turnlog_tile',
+                'constraints': [models.UniqueConstraint(fields=('level', 'number'), name='turnlog_tile_place')],
+            },
+        ),
         migrations.RunPython(refuse_changes, migrations.RunPython.noop),
     ]

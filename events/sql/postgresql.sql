@@ -42,10 +42,3 @@ CREATE OR REPLACE TRIGGER turnlog_event_delete BEFORE DELETE ON {schema}.turnlog
     FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
 CREATE OR REPLACE TRIGGER turnlog_event_truncate BEFORE TRUNCATE ON {schema}.turnlog_event
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.turnlog_refuse();
-
-CREATE OR REPLACE TRIGGER turnlog_position_update BEFORE UPDATE ON {schema}.turnlog_position
-    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
-CREATE OR REPLACE TRIGGER turnlog_position_delete BEFORE DELETE ON {schema}.turnlog_position
-    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
-CREATE OR REPLACE TRIGGER turnlog_position_truncate BEFORE TRUNCATE ON {schema}.turnlog_position
-    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.turnlog_refuse();

@@ -29,21 +29,3 @@ CREATE TRIGGER IF NOT EXISTS turnlog_event_delete BEFORE DELETE ON turnlog_event
 BEGIN
     SELECT RAISE(ABORT, 'turnlog: turnlog_event is append-only; DELETE is refused');
 END;
-
-CREATE TRIGGER IF NOT EXISTS turnlog_position_insert BEFORE INSERT ON turnlog_position
-WHEN EXISTS (SELECT 1 FROM turnlog_position
-             WHERE position = NEW.position
-                OR (stream_id = NEW.stream_id AND version = NEW.version))
-BEGIN
-    SELECT RAISE(ABORT, 'turnlog: turnlog_position has this place already');
-END;
-
-CREATE TRIGGER IF NOT EXISTS turnlog_position_update BEFORE UPDATE ON turnlog_position
-BEGIN
-    SELECT RAISE(ABORT, 'turnlog: turnlog_position is append-only; UPDATE is refused');
-END;
-
-CREATE TRIGGER IF NOT EXISTS turnlog_position_delete BEFORE DELETE ON turnlog_position
-BEGIN
-    SELECT RAISE(ABORT, 'turnlog: turnlog_position is append-only; DELETE is refused');
-END;

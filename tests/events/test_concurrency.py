@@ -14,7 +14,7 @@ from django.db import connection
 
 from turnlog.events.log import read, read_all
 from turnlog.events.models import Conversation, Event
-from turnlog.events.verification import Verifier
+from turnlog.events.proof.verification import Verifier
 from turnlog.projections.checking import differences
 from turnlog.projections.registry import named
 
@@ -68,7 +68,7 @@ class Writer:
 
 def check_log(streams: list[int], turns: list[uuid.UUID]) -> None:
     """Each acknowledged turn is there once and whole, and everything follows from the log."""
-    assert [str(problem) for problem in Verifier().problems()] == []
+    assert [str(problem) for problem in Verifier().whole()] == []
     for stream in streams:
         versions = [event.version for event in read(stream)]
         assert versions == list(range(1, len(versions) + 1))

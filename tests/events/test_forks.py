@@ -23,7 +23,7 @@ from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.types import ConversationForked, MessageAppended, PayloadErased
-from turnlog.events.verification import Verifier
+from turnlog.events.proof.verification import Verifier
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.moments import as_of
 
@@ -52,7 +52,7 @@ class TheLaw(TestCase):
                 room = self.forked(room, back)
             else:
                 act(room, action, people[person], f"{action} {number}")
-        assert list(Verifier().problems()) == []
+        assert list(Verifier().whole()) == []
 
     def forked(self, parent: Conversation, back: int) -> Conversation:
         before = stored(parent)
@@ -157,7 +157,7 @@ def test_what_a_fork_is(coffee: Any, user: Any) -> None:
         }
         assert copy.salt != original.salt
     assert texts(fork, user) == texts(coffee, user) == ["a tea", "there"]
-    assert list(Verifier().problems()) == []
+    assert list(Verifier().whole()) == []
 
 
 def test_a_fork_from_before_a_clearing_shows_what_was_there(coffee: Any, user: Any) -> None:
@@ -195,7 +195,7 @@ def test_what_is_erased_is_not_copied(coffee: Any, user: Any) -> None:
     fork = coffee.fork(3)
     assert texts(fork, user) == []
     assert "latte" not in "".join(event.payload or "" for event in read(fork.pk))
-    assert list(Verifier().problems()) == []
+    assert list(Verifier().whole()) == []
 
 
 @pytest.mark.parametrize("ended", [False, True])

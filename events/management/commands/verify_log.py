@@ -1,36 +1,144 @@
 from __future__ import annotations
 
+import argparse
+import datetime as dt
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
+from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
+from ...models import Event
 from ...models.conversation import require_conversation
-from ...verification import Verifier
+from ...proof.keys import known_keys
+from ...proof.outside import read_note
+from ...proof.problems import Problem
+from ...proof.verification import Verifier
+
+SHOWN = 100
 
 
 class Command(TurnlogCommand):
-    help = "Recompute every digest and hash of the log; exit 1 where it is not what was written."
+    help = (
+        "Recompute every digest, hash and root of the log; exit 1 where it is not what was written"
+        " or not what signed checkpoints promised."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--conversation", type=int, metavar="PK", help="only this one")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--conversation", type=int, metavar="PK", help="only this one")
+        which.add_argument(
+            "--since-checkpoint",
+            action="store_true",
+            help="only what came after the last signed checkpoint, relying on it",
+        )
+        which.add_argument(
+            "--sample",
+            type=_part,
+            metavar="[K/]N",
+            help="only one Nth of the conversations: the Kth, or each day (UTC) the next",
+        )
+        parser.add_argument(
+            "--key",
+            action="append",
+            default=[],
+            metavar="PUBLIC_KEY",
+            help="check checkpoints by this key, too (may be repeated)",
+        )
+        parser.add_argument(
+            "--checkpoint",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="a signed checkpoint of this log, which must still hold (may be repeated)",
+        )
 
-    def run(self, *, conversation: int | None, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
+        conversation = options["conversation"]
         if conversation is not None:
             require_conversation(conversation)
-        verifier = Verifier()
-        problems = list(verifier.problems(conversation))
+        notes = [(path, read_note(Path(path))) for path in options["checkpoint"]]
+        with tqdm(
+            total=None if any(_some(options)) else Event.objects.count(),
+            unit=" events",
+            unit_scale=True,
+            disable=options["json"] or not sys.stderr.isatty(),
+        ) as bar:
+            verifier = Verifier(known_keys(options["key"]), notes, bar.update)
+            found = _Found(self.problems(verifier, options))
+        self.say(verifier, found, options["json"])
+
+    def problems(self, verifier: Verifier, options: dict[str, Any]) -> Iterator[Problem]:
+        """Those of what was asked for."""
+        if options["conversation"] is not None:
+            return verifier.conversation(options["conversation"])
+        if options["sample"] is not None:
+            part, parts = options["sample"]
+            today = dt.datetime.now(dt.UTC).toordinal()
+            return verifier.sample((today if part is None else part) % parts, parts)
+        if options["since_checkpoint"]:
+            return verifier.since_checkpoint()
+        return verifier.whole()
+
+    def say(self, verifier: Verifier, found: _Found, as_json: bool) -> None:
+        """Report, and end with exit code 1 if something is wrong."""
         facts = {
-            "ok": not problems,
+            "ok": not found.count,
             "events": verifier.events,
             "conversations": verifier.streams,
-            "problems": [problem.as_dict() for problem in problems],
+            "checkpoints": verifier.checkpoints,
+            "problem_count": found.count,
+            "first": found.first and found.first.as_dict(),
+            "problems": [problem.as_dict() for problem in found.shown],
         }
         counted = f"{verifier.events} events in {verifier.streams} conversations"
-        if not problems:
-            self.report(options["json"], facts, f"{counted}: the log is intact")
+        if verifier.checkpoints:
+            counted += f", {verifier.checkpoints} signed checkpoints"
+        if not found.count:
+            self.report(as_json, facts, f"{counted}: the log is intact")
             return
-        lines = [f"{counted}: {len(problems)} problem(s), the first one first", *map(str, problems)]
-        self.report(options["json"], facts, "\n".join(lines))
+        lines = [f"{counted}: {found.count} problem(s)", f"first {found.first}"]
+        lines += [str(problem) for problem in found.shown if problem is not found.first]
+        if found.count > len(found.shown):
+            kinds = ", ".join(f"{count} of {what}" for what, count in found.kinds.most_common())
+            lines.append(f"in all: {kinds}")
+        self.report(as_json, facts, "\n".join(lines))
         self.found_something()
+
+
+class _Found:
+    """The problems of one run: all are counted, some are kept, and the one that comes first."""
+
+    def __init__(self, problems: Iterator[Problem]) -> None:
+        self.count = 0
+        self.kinds: Counter[str] = Counter()
+        self.shown: list[Problem] = []
+        self.first: Problem | None = None
+        for problem in problems:
+            self.count += 1
+            self.kinds[problem.what] += 1
+            if len(self.shown) < SHOWN:
+                self.shown.append(problem)
+            if self.first is None or _place(problem) < _place(self.first):
+                self.first = problem
+
+
+def _place(problem: Problem) -> float:
+    return float("inf") if problem.position is None else problem.position
+
+
+def _some(options: dict[str, Any]) -> list[Any]:
+    return [options["conversation"], options["sample"], options["since_checkpoint"]]
+
+
+def _part(text: str) -> tuple[int | None, int]:
+    match = re.fullmatch(r"(?:(\d{1,9})/)?([1-9]\d{0,8})", text)
+    if match is None or (match[1] is not None and not 1 <= int(match[1]) <= int(match[2])):
+        raise argparse.ArgumentTypeError(f"expected N, or K/N with K from 1 to N, found {text!r}")
+    return (None if match[1] is None else int(match[1]) - 1), int(match[2])

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from turnlog.events.append_only import triggers_suspended
 from turnlog.events.models import Event
 from turnlog.events.sequence import sequence
-from turnlog.events.verification import Verifier
+from turnlog.events.proof.verification import Verifier
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def log(conversation: Any, user: Any) -> Any:
 
 
 def problems() -> list[tuple[int | None, str]]:
-    return [(problem.version, problem.what) for problem in Verifier().problems()]
+    return [(problem.version, problem.what) for problem in Verifier().whole()]
 
 
 def as_administrator(sql: str, *parameters: Any) -> None:
@@ -36,7 +36,7 @@ def as_administrator(sql: str, *parameters: Any) -> None:
 
 def test_an_untouched_log_is_intact(log: Any) -> None:
     verifier = Verifier()
-    assert list(verifier.problems()) == []
+    assert list(verifier.whole()) == []
     assert (verifier.events, verifier.streams) == (7, 1)
 
 
@@ -59,7 +59,7 @@ TAMPERING: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "a deletion": ("DELETE FROM turnlog_event WHERE version = 4", [(5, "version"), (5, "hash")]),
     "the beginning": (
         "DELETE FROM turnlog_event WHERE version = 1",
-        [(2, "version"), (2, "hash")],
+        [(2, "version"), (2, "hash"), (1, "turnlog_pending")],
     ),
     "an erasure nobody recorded": (
         "UPDATE turnlog_event SET payload = NULL, salt = NULL WHERE version = 4",
@@ -103,7 +103,7 @@ def test_a_missing_trigger_is_a_problem(log: Any) -> None:
     on = " ON turnlog_event" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TRIGGER turnlog_event_update{on}")
-    [problem] = Verifier().problems()
+    [problem] = Verifier().whole()
     assert "turnlog_event_update" in str(problem)
 
 
@@ -141,7 +141,7 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_2(
     def away(*args: Any) -> None:
         raise OperationalError("connection refused\nis the server running?")
 
-    monkeypatch.setattr(Verifier, "problems", away)
+    monkeypatch.setattr(Verifier, "whole", away)
     with pytest.raises(CommandError, match=r"connection refused$") as caught:
         call_command("verify_log")
     assert caught.value.returncode == 2

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+from ....core.commands import TurnlogCommand
+from ....core.errors import LogDamaged
+from ...proof.checkpoints import checkpoint_log
+
+
+class Command(TurnlogCommand):
+    help = "Sign the root over the log: from then on, nobody can change what is in it unseen."
+
+    def run(self, **options: Any) -> None:
+        try:
+            signed = checkpoint_log()
+        except LogDamaged as error:
+            self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
+            self.found_something()
+        if signed is None:
+            facts: dict[str, Any] = {
+                "ok": True,
+                "new": False,
+                "size": 0,
+                "root": None,
+                "note": None,
+            }
+            self.report(options["json"], facts, "the log is empty; there is nothing to sign")
+            return
+        checkpoint, note, new = signed
+        root = checkpoint.root.hex()
+        facts = {"ok": True, "new": new, "size": checkpoint.size, "root": root, "note": note}
+        said = "signed" if new else "nothing new since the last checkpoint"
+        self.report(
+            options["json"],
+            facts,
+            f"{checkpoint.origin}: {checkpoint.size} event(s), root {root}: {said}",
+        )

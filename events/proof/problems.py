@@ -1,0 +1,37 @@
+"""What a verification finds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it was written: where, what was expected and what was found.
+
+    `position` is the event's place in the whole log, where it has one; of what is no event's, all
+    three places are None.
+    """
+
+    position: int | None
+    stream_id: int | None
+    version: int | None
+    what: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = []
+        if self.position is not None:
+            where.append(f"position {self.position}")
+        if self.stream_id is not None:
+            where.append(f"conversation {self.stream_id}")
+        if self.version is not None:
+            where.append(f"version {self.version}")
+        place = ", ".join(where) or "database"
+        return f"{place}: {self.what}: expected {self.expected}, found {self.found}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)

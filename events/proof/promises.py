@@ -1,0 +1,188 @@
+"""What signed checkpoints promised: does the log still begin with it?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ..dialects import log_database
+from ..models import SignedCheckpoint, Tile
+from . import outside, rows
+from .merkle import Growing, leaf_hash, root_of
+from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
+from .problems import Problem
+from .tiles import WIDTH, split
+
+
+class Promise(NamedTuple):
+    """A checkpoint and where it was found."""
+
+    checkpoint: Checkpoint
+    where: str
+
+
+class Promises:
+    """The checkpoints in the database, outside of it, and those that the caller has brought.
+
+    `notes` are pairs of a name and a note.
+    """
+
+    def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]] = ()) -> None:
+        self.all: list[Promise] = []
+        self.problems: list[Problem] = []
+        stored = SignedCheckpoint.objects.using(log_database()).order_by("pk")
+        for pk, size, note in stored.values_list("pk", "size", "note").iterator():
+            where = f"signed checkpoint {pk}"
+            checkpoint = self._open(note, where, keys)
+            if checkpoint is not None and checkpoint.size != size:
+                self.problems.append(_problem(f"{where}: size", checkpoint.size, size))
+        for where, note in [*outside.kept(), *notes]:
+            self._open(note, where, keys)
+        self.all.sort(key=lambda promise: promise.checkpoint.size)
+
+    @property
+    def last(self) -> Checkpoint | None:
+        """The one that covers the most."""
+        return self.all[-1].checkpoint if self.all else None
+
+    def _open(self, note: str, where: str, keys: Sequence[PublicKey]) -> Checkpoint | None:
+        try:
+            checkpoint = open_checkpoint(note, keys)[0]
+        except NoteError as error:
+            self.problems.append(_problem(where, "a checkpoint signed by a known key", str(error)))
+            return None
+        self.all.append(Promise(checkpoint, where))
+        return checkpoint
+
+
+def check_whole(promises: Promises) -> Iterator[Problem]:
+    """Everything wrong with positions, stored tiles and promises, from the first position on."""
+    tree = _Recomputed(promises.all)
+    expected = 1
+    for position, stream_id, version, hash_ in rows.places():
+        if position != expected:
+            yield _problem("turnlog_position", f"position {expected}", f"position {position}")
+            tree.give_up(f"position {expected} is missing")
+        if type(hash_) is not bytes:
+            yield Problem(
+                *(position, stream_id, version, "event"),
+                *("what turnlog_position names", "none"),
+            )
+            tree.give_up(f"the event at position {position} is missing")
+        else:
+            yield from tree.add(position, stream_id, version, leaf_hash(hash_))
+        expected = position + 1 if type(position) is int else expected + 1
+    yield from tree.end()
+
+
+class _Recomputed:
+    """The tree over the log as it is, held against the tiles and the promises on the way."""
+
+    def __init__(self, promises: Sequence[Promise]) -> None:
+        self.tree = Growing()
+        self.leaves: list[bytes] = []
+        self.places: list[tuple[Any, Any, Any]] = []
+        self.above: list[list[bytes]] = []
+        self.promises = iter(promises)
+        self.next = next(self.promises, None)
+        self.given_up = ""
+        self.signed = promises[-1].checkpoint.size if promises else 0
+        tiles = Tile.objects.using(log_database()).filter(level=0).order_by("number")
+        self.tiles = tiles.values_list("number", "hashes", "root").iterator()
+        self.tile = next(self.tiles, None)
+
+    def give_up(self, why: str) -> None:
+        """No more leaves: what follows could not be computed."""
+        self.given_up = self.given_up or why
+
+    def add(self, position: Any, stream_id: Any, version: Any, leaf: bytes) -> Iterator[Problem]:
+        if self.given_up:
+            return
+        # A promise of nothing at all, and those up to the leaf before this one.
+        yield from self._keep_promises()
+        self.leaves.append(leaf)
+        self.places.append((position, stream_id, version))
+        if len(self.leaves) == WIDTH:
+            yield from self._keep_promises()
+            yield from self._check_leaf_tile()
+
+    def end(self) -> Iterator[Problem]:
+        if not self.given_up:
+            yield from self._keep_promises()
+        size = self.tree.size + len(self.leaves)
+        while self.next is not None:
+            checkpoint, where = self.next
+            why = self.given_up or f"it ends at position {size}"
+            yield _problem(where, f"a log of {checkpoint.size} positions", f"one where {why}")
+            self.next = next(self.promises, None)
+        if not self.given_up and self.tile is not None:
+            yield _problem(
+                "turnlog_tile", f"none from number {self.tile[0]} of level 0 on", "more of them"
+            )
+
+    def _keep_promises(self) -> Iterator[Problem]:
+        size = self.tree.size + len(self.leaves)
+        while self.next is not None and self.next.checkpoint.size == size:
+            checkpoint, where = self.next
+            tree = copy.deepcopy(self.tree)
+            for leaf in self.leaves:
+                tree.add(leaf)
+            if tree.root() != checkpoint.root:
+                root = checkpoint.root.hex()
+                yield _problem(f"{where}: root of {size} events", root, tree.root().hex())
+            self.next = next(self.promises, None)
+
+    def _check_leaf_tile(self) -> Iterator[Problem]:
+        number = self.tree.size // WIDTH
+        hashes, root = b"".join(self.leaves), root_of(self.leaves)
+        stored, self.tile = self.tile, next(self.tiles, None) if self.tile else None
+        if stored is not None:
+            yield from self._compare(0, number, (bytes(stored[1]), bytes(stored[2])), hashes, root)
+            if stored[0] != number:
+                yield _problem("turnlog_tile of level 0", f"number {number}", f"{stored[0]}")
+        elif self.tree.size + WIDTH <= self.signed:
+            yield _problem("turnlog_tile of level 0", f"number {number}", "none")
+        self.tree.add(root, level=8)
+        self.leaves, self.places = [], []
+        yield from self._raise(1, root)
+
+    def _raise(self, level: int, root: bytes) -> Iterator[Problem]:
+        """A tile's root goes to the level above, and with 256 of them a tile of that is full."""
+        if len(self.above) < level:
+            self.above.append([])
+        parts = self.above[level - 1]
+        parts.append(root)
+        if len(parts) < WIDTH:
+            return
+        number = (self.tree.size >> (8 * (level + 1))) - 1
+        found = Tile.objects.using(log_database()).filter(level=level, number=number)
+        stored = found.values_list("hashes", "root").first()
+        hashes, root = b"".join(parts), root_of(parts)
+        parts.clear()
+        if stored is not None:
+            yield from self._compare(
+                level, number, (bytes(stored[0]), bytes(stored[1])), hashes, root
+            )
+        elif self.tree.size <= self.signed:
+            yield _problem(f"turnlog_tile of level {level}", f"number {number}", "none")
+        yield from self._raise(level + 1, root)
+
+    def _compare(
+        self, level: int, number: int, stored: tuple[bytes, bytes], hashes: bytes, root: bytes
+    ) -> Iterator[Problem]:
+        if stored == (hashes, root):
+            return
+        if level == 0 and len(stored[0]) == len(hashes):
+            # The first event that is not what it was when the tile was stored, or was not there.
+            pairs = enumerate(zip(split(stored[0]), self.leaves, strict=True))
+            for place, (kept, leaf) in pairs:
+                if kept != leaf:
+                    yield Problem(*self.places[place], "leaf", kept.hex(), leaf.hex())
+                    return
+        what = f"turnlog_tile {number} of level {level}"
+        yield _problem(what, root.hex(), stored[1].hex() if stored[0] == hashes else "other hashes")
+
+
+def _problem(what: str, expected: Any, found: Any) -> Problem:
+    return Problem(None, None, None, what, str(expected), str(found))

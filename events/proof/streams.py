@@ -1,0 +1,99 @@
+"""Is each stream what was written? Digests, hashes, versions, clocks, erasures, places."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from ..hashing import GENESIS, raw_event_hash
+from .problems import Problem
+from .rows import Row
+
+
+class Anchor(NamedTuple):
+    """The event before the first one that is looked at: its hash, time and position."""
+
+    hash: bytes
+    recorded_at: int
+    position: int
+
+
+class Stream:
+    """What must be remembered of a stream while its events pass: no more for more of them.
+
+    Unless they are erased: which ones no `PayloadErased` has named yet.
+    """
+
+    def __init__(self, stream_id: int, version: int = 0, anchor: Anchor | None = None) -> None:
+        self.id = stream_id
+        self.version = version
+        self.hash, self.clock, self.position = anchor or Anchor(GENESIS, -(1 << 63), 0)
+        self.erased: dict[int, int | None] = {}
+        self.waiting_from: int | None = None  # The first version that has no position yet.
+
+    def check(self, row: Row) -> list[Problem]:
+        """What is wrong with the next event. Nothing of it, mostly, and at no great cost."""
+        stream_id, version, type_, schema, turn_id, actor_id, recorded_at = row[:7]
+        payload, metadata, salt, digest, hash_, position, unreadable = row[7:]
+        found: list[tuple[str, Any, Any]] = []
+        if unreadable:
+            found += [(name, "what such a column holds", "something else") for name in unreadable]
+            self.version, self.hash = version, hash_
+            return self._problems(row, found)
+        if version != self.version + 1:
+            found.append(("version", self.version + 1, version))
+        if recorded_at < self.clock:
+            found.append(("recorded_at", f"{self.clock} us or later", f"{recorded_at} us"))
+        if payload is None and salt is None:
+            self.erased[version] = position
+        elif payload is None or salt is None:
+            found.append(("payload and salt", "both or neither", "one of them"))
+        elif len(salt) != 32 or sha256(salt + payload).digest() != digest:
+            found.append(("digest", sha256(salt + payload).hexdigest(), digest.hex()))
+        elif type_ == b"PayloadErased":
+            for version_ in _named(payload):
+                self.erased.pop(version_, None)
+        try:
+            expected = raw_event_hash(
+                *(self.hash, stream_id, version, recorded_at, schema, turn_id, actor_id),
+                *(digest, type_, metadata),
+            )
+        except struct.error:
+            found.append(("schema", "a number of 16 bits", schema))
+        else:
+            if hash_ != expected or len(digest) != 32:
+                found.append(("hash", expected.hex(), hash_.hex()))
+        if position is None:
+            self.waiting_from = self.waiting_from or version
+        elif self.waiting_from is not None or position <= self.position:
+            found.append(("position", f"one after {self.position}", position))
+        else:
+            self.position = position
+        # Carry on from what is stored: one bad event is one problem, not a problem in each after.
+        self.version, self.hash, self.clock = version, hash_, recorded_at
+        return self._problems(row, found) if found else _NOTHING
+
+    def end(self) -> Iterator[Problem]:
+        """What is wrong once all events have passed."""
+        for version, position in self.erased.items():
+            yield Problem(
+                *(position, self.id, version, "erased payload"),
+                *("a later PayloadErased naming it", "none"),
+            )
+
+    def _problems(self, row: Row, found: Iterable[tuple[str, Any, Any]]) -> list[Problem]:
+        place = (row.position, self.id, row.version)
+        return [Problem(*place, what, str(want), str(have)) for what, want, have in found]
+
+
+def _named(payload: bytes) -> list[Any]:
+    try:
+        return [version for version in json.loads(payload)["versions"] if type(version) is int]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []  # Then it names none, and what it should have named is found to be unnamed.
+
+
+_NOTHING: list[Problem] = []

@@ -1,0 +1,125 @@
+"""The Merkle tree over the log, as it is stored: leaf n is the hash of the event at position n+1.
+
+A tile holds 256 hashes of one level and their root, as in C2SP's tlog-tiles. Only full tiles are
+stored; the rest, less than a tile on each level, is computed when it is asked for. So a root or a
+proof reads some hundred hashes on each of a few levels, however long the log is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connections, transaction
+
+from ...core.errors import LogDamaged
+from ..dialects import dialect_of, log_database
+from ..models import Tile
+from .merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, tree_root
+
+HEIGHT = 8
+WIDTH = 1 << HEIGHT
+_TILES_AT_ONCE = 64
+_LEAVES = """
+    SELECT p.position, e.hash FROM turnlog_position p
+    LEFT JOIN turnlog_event e ON e.stream_id = p.stream_id AND e.version = p.version
+    WHERE p.position > %s AND p.position <= %s ORDER BY p.position
+"""
+
+
+class StoredTree:
+    """Hashes, roots and proofs of the tree over the first `size` positions."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.hashes = functools.lru_cache(maxsize=64)(self._hashes)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root over the first positions, all of them by default. Raises LogDamaged."""
+        return tree_root(self.size if size is None else size, self.node)
+
+    def inclusion(self, position: int, size: int | None = None) -> list[bytes]:
+        """A proof that an event's position, from 1 on, is in the tree."""
+        return inclusion_proof(position - 1, self.size if size is None else size, self.node)
+
+    def consistency(self, first: int, second: int | None = None) -> list[bytes]:
+        """A proof that the tree of one size begins with that of another, smaller one."""
+        return consistency_proof(first, self.size if second is None else second, self.node)
+
+    def node(self, level: int, number: int) -> bytes:
+        """The hash of a complete subtree (see `merkle.Node`)."""
+        tile_level, inside = divmod(level, HEIGHT)
+        begin = number << inside
+        tile, offset = divmod(begin, WIDTH)
+        return root_of(self.hashes(tile_level, tile)[offset : offset + (1 << inside)])
+
+    def _hashes(self, level: int, number: int) -> list[bytes]:
+        """The hashes of a tile, as many as there are."""
+        if tile := _tiles().filter(level=level, number=number).first():
+            return split(bytes(tile.hashes))
+        begin = number * WIDTH
+        if level == 0:
+            return list(_leaves(begin, min(begin + WIDTH, self.size)))
+        there = min(WIDTH, (self.size >> (HEIGHT * level)) - begin)
+        below = _tiles().filter(level=level - 1, number__gte=begin, number__lt=begin + there)
+        stored = {number: bytes(root) for number, root in below.values_list("number", "root")}
+        return [
+            stored.get(below) or root_of(self._hashes(level - 1, below))
+            for below in range(begin, begin + there)
+        ]
+
+
+def store_tiles(size: int) -> None:
+    """Store all tiles that are full over the first `size` positions and not stored yet.
+
+    In short transactions: a long log that never had a checkpoint takes many. Raises LogDamaged.
+    """
+    using = log_database()
+    tiles = -1
+    while tiles:
+        with transaction.atomic(using=using):
+            with connections[using].cursor() as cursor:
+                dialect_of(connections[using]).lock_signer(cursor)
+            last = _tiles().filter(level=0).order_by("-number").first()
+            number = last.number + 1 if last else 0
+            tiles = min(_TILES_AT_ONCE, size // WIDTH - number)
+            leaves = list(_leaves(number * WIDTH, (number + tiles) * WIDTH)) if tiles > 0 else []
+            for begin in range(0, len(leaves), WIDTH):
+                _store(0, number + begin // WIDTH, leaves[begin : begin + WIDTH])
+
+
+def split(hashes: bytes) -> list[bytes]:
+    """A tile's bytes as hashes of 32 bytes each."""
+    return [hashes[begin : begin + 32] for begin in range(0, len(hashes), 32)]
+
+
+def _store(level: int, number: int, hashes: list[bytes]) -> None:
+    _tiles().create(level=level, number=number, hashes=b"".join(hashes), root=root_of(hashes))
+    if number % WIDTH == WIDTH - 1:
+        parts = _tiles().filter(level=level, number__gt=number - WIDTH, number__lte=number)
+        roots = parts.order_by("number").values_list("root", flat=True)
+        _store(level + 1, number // WIDTH, [bytes(root) for root in roots])
+
+
+def _leaves(after: int, until: int) -> Iterator[bytes]:
+    using = log_database()
+    with connections[using].cursor() as cursor:
+        cursor.execute(_LEAVES, [after, until])
+        rows = cursor.fetchall()
+    for expected, (position, hash_) in enumerate(rows, after + 1):
+        if position != expected or hash_ is None:
+            break
+        yield leaf_hash(bytes(hash_))
+    else:
+        if len(rows) == until - after:
+            return
+        expected = after + len(rows) + 1
+    raise LogDamaged(
+        f"expected an event at position {expected}, found none; `manage.py verify_log` says what"
+        " is missing"
+    )
+
+
+def _tiles() -> Any:
+    return Tile.objects.using(log_database())

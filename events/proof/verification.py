@@ -1,0 +1,219 @@
+"""Is the log still what was written, and what signed checkpoints promised?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from django.db import connections
+
+from ...core.errors import ConfigurationError
+from ..append_only import missing_triggers
+from ..dialects import log_database
+from . import rows
+from .merkle import is_included, leaf_hash
+from .notes import Checkpoint, PublicKey
+from .problems import Problem
+from .promises import Promises, check_whole
+from .rows import Row
+from .streams import Anchor, Stream
+from .tiles import StoredTree
+
+_EVERY = 1000
+
+
+class Verifier:
+    """Finds what is wrong, and counts what it has seen; memory does not grow with the log.
+
+    `keys` are those by which checkpoints are checked. `notes`, pairs of a name and a signed note,
+    are checkpoints that the caller has kept and wants kept. `tick` is called now and then with the
+    number of events that were looked at since.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[PublicKey] = (),
+        notes: Iterable[tuple[str, str]] = (),
+        tick: Callable[[int], object] = lambda events: None,
+    ) -> None:
+        self.events = 0
+        self.streams = 0
+        self.checkpoints = 0
+        self._keys, self._notes, self._tick = keys, list(notes), tick
+
+    def whole(self) -> Iterator[Problem]:
+        """Everything wrong with the log, its positions, its checkpoints and its triggers."""
+        with rows.snapshot():
+            yield from self._triggers()
+            promises = self._promises()
+            yield from promises.problems
+            yield from self._streams(rows.events(), rows.pending())
+            yield from check_whole(promises)
+
+    def conversation(self, stream_id: int) -> Iterator[Problem]:
+        """Everything wrong with one stream, also against the last checkpoint that covers it."""
+        yield from self._some(f"WHERE e.stream_id = {int(stream_id)}")
+
+    def sample(self, part: int, parts: int) -> Iterator[Problem]:
+        """The same of one part of all streams: those whose number, divided, leaves `part`."""
+        yield from self._some(f"WHERE e.stream_id % {int(parts)} = {int(part)}")
+
+    def since_checkpoint(self) -> Iterator[Problem]:
+        """Everything wrong with what came after the last checkpoint, whose promise is relied on.
+
+        Raises ConfigurationError if there is none.
+        """
+        with rows.snapshot():
+            yield from self._triggers()
+            promises = self._promises()
+            yield from promises.problems
+            if promises.last is None:
+                raise ConfigurationError(
+                    "expected a signed checkpoint to begin at, found none; run checkpoint_log"
+                    " first, or leave --since-checkpoint out"
+                )
+            covered = _Covered(promises.last)
+            yield from covered.problems()
+            expected = promises.last.size
+            for position, stream_id, version, hash_ in rows.places(promises.last.size):
+                expected += 1
+                if position != expected or hash_ is None:
+                    what = ("event", "what turnlog_position names", f"none at {expected}")
+                    yield Problem(position, stream_id, version, *what)
+                    expected = position
+            yield from self._streams(
+                rows.new_events(promises.last.size), rows.pending(), anchor=covered.anchor
+            )
+
+    def _some(self, where: str) -> Iterator[Problem]:
+        with rows.snapshot():
+            promises = self._promises()
+            yield from promises.problems
+            covered = _Covered(promises.last) if promises.last else None
+            if covered is not None:
+                yield from covered.problems()
+            each = covered.includes if covered else None
+            yield from self._streams(rows.events(where), rows.pending(where), each=each)
+
+    def _streams(
+        self,
+        events: Iterable[Row],
+        pending: Iterator[tuple[Any, Any, Any]],
+        *,
+        anchor: Callable[[Row], Anchor | Problem] | None = None,
+        each: Callable[[Row], Iterator[Problem]] | None = None,
+    ) -> Iterator[Problem]:
+        waiting = _Waiting(pending)
+        for stream_id, of_stream in groupby(events, itemgetter(0)):
+            self.streams += 1
+            stream = None
+            for row in of_stream:
+                if stream is None:
+                    stream = Stream(stream_id)
+                    if anchor is not None and row.version > 1:
+                        before = anchor(row)
+                        if isinstance(before, Problem):
+                            yield before
+                        else:
+                            stream = Stream(stream_id, row.version - 1, before)
+                self.events += 1
+                if self.events % _EVERY == 0:
+                    self._tick(_EVERY)
+                yield from stream.check(row)
+                if each is not None:
+                    yield from each(row)
+            if stream is not None:
+                yield from stream.end()
+                yield from waiting.of(stream)
+        yield from waiting.rest()
+        self._tick(self.events % _EVERY)
+
+    def _promises(self) -> Promises:
+        promises = Promises(self._keys, self._notes)
+        self.checkpoints = len(promises.all)
+        return promises
+
+    def _triggers(self) -> Iterator[Problem]:
+        for name in sorted(missing_triggers(connections[log_database()])):
+            place = (None, None, None)
+            yield Problem(*place, "append-only trigger", name, "no such trigger")
+
+
+class _Covered:
+    """What the last checkpoint says of single events, by proofs from the stored tiles."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.tree = StoredTree(checkpoint.size)
+
+    def problems(self) -> Iterator[Problem]:
+        root = self.tree.root()
+        if root != self.checkpoint.root:
+            yield Problem(
+                *(None, None, None, f"stored tree of {self.checkpoint.size} events"),
+                *(self.checkpoint.root.hex(), root.hex()),
+            )
+
+    def includes(self, row: Row) -> Iterator[Problem]:
+        """That an event's hash is in the tree at its position."""
+        if row.position is None or row.position > self.checkpoint.size:
+            return
+        index, leaf = row.position - 1, leaf_hash(row.hash)
+        proof = self.tree.inclusion(row.position)
+        if not is_included(index, self.checkpoint.size, leaf, proof, self.checkpoint.root):
+            yield Problem(
+                *(row.position, row.stream_id, row.version, "leaf"),
+                *(f"the one in the tree of {self.checkpoint.size} events", leaf.hex()),
+            )
+
+    def anchor(self, row: Row) -> Anchor | Problem:
+        """The event before one, which must be in the tree."""
+        where = f"WHERE e.stream_id = {row.stream_id} AND e.version = {row.version - 1}"
+        before = next(rows.events(where), None)
+        if before is None or before.position is None:
+            place = (None, row.stream_id, row.version - 1, "event")
+            return Problem(*place, "one that the checkpoint covers", "none")
+        for problem in self.includes(before):
+            return problem
+        return Anchor(before.hash, before.recorded_at, before.position)
+
+
+class _Waiting:
+    """The rows of turnlog_pending, in order of stream, beside the streams."""
+
+    def __init__(self, pending: Iterator[tuple[Any, Any, Any]]) -> None:
+        self._pending = pending
+        self._next = next(pending, None)
+
+    def of(self, stream: Stream) -> Iterator[Problem]:
+        """What is wrong with which events of a stream wait for a position."""
+        while self._next is not None and self._next[0] < stream.id:
+            yield self._unknown(self._next)
+        last = (stream.waiting_from or stream.version + 1) - 1
+        while self._next is not None and self._next[0] == stream.id:
+            _, first, until = self._next
+            if first != last + 1:
+                yield Problem(
+                    *(None, stream.id, first, "turnlog_pending"),
+                    *(f"version {last + 1}", f"version {first}"),
+                )
+            last = until
+            self._next = next(self._pending, None)
+        if last > stream.version:
+            yield Problem(None, stream.id, last, "event", "what turnlog_pending names", "none")
+        elif last < stream.version:
+            yield Problem(
+                *(None, stream.id, last + 1, "position"),
+                *("one, or a row in turnlog_pending", "neither"),
+            )
+
+    def rest(self) -> Iterator[Problem]:
+        while self._next is not None:
+            yield self._unknown(self._next)
+
+    def _unknown(self, row: tuple[Any, Any, Any]) -> Problem:
+        self._next = next(self._pending, None)
+        stream_id, _, last = row
+        return Problem(None, stream_id, last, "event", "what turnlog_pending names", "none")
