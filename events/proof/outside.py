@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -12,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from ...core import conf
 from ...core.errors import CheckpointNotKept, ConfigurationError
+from ...core.files import whole_file
 from .notes import Checkpoint, SignedNote
 
 SUFFIX = ".checkpoint"
@@ -25,7 +24,9 @@ def keep(note: str) -> None:
     settings = conf.get()
     try:
         if settings.checkpoint_path:
-            write_whole(_place(Path(settings.checkpoint_path), note), note.encode())
+            path = _place(Path(settings.checkpoint_path), note)
+            with whole_file(path, mode=0o644) as file:  # It is there to be compared, by anybody.
+                file.write(note.encode())
         if settings.checkpoint_hook:
             _hook(settings.checkpoint_hook)(note)
     except ConfigurationError:
@@ -59,29 +60,6 @@ def read_note(path: Path) -> str:
             f"expected a signed checkpoint in {path}, but it cannot be read:"
             f" {getattr(error, 'strerror', None) or 'it is no text'}"
         ) from None
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it, not even after a power cut.
-
-    Everybody may read it: it is there to be compared.
-    """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _place(path: Path, note: str) -> Path:

@@ -59,6 +59,7 @@ class Promises:
 def check_whole(promises: Promises) -> Iterator[Problem]:
     """Everything wrong with positions, stored tiles and promises, from the first position on."""
     tree = _Recomputed(promises.all)
+    yield from tree.settle()
     expected = 1
     for position, stream_id, version, hash_ in rows.places():
         if position != expected:
@@ -70,8 +71,8 @@ def check_whole(promises: Promises) -> Iterator[Problem]:
                 *("what turnlog_position names", "none"),
             )
             tree.give_up(f"the event at position {position} is missing")
-        else:
-            yield from tree.add(position, stream_id, version, leaf_hash(hash_))
+        elif tree.add((position, stream_id, version), leaf_hash(hash_)):
+            yield from tree.settle()
         expected = position + 1 if type(position) is int else expected + 1
     yield from tree.end()
 
@@ -85,26 +86,30 @@ class _Recomputed:
         self.places: list[tuple[Any, Any, Any]] = []
         self.above: list[list[bytes]] = []
         self.promises = iter(promises)
-        self.next = next(self.promises, None)
         self.given_up = ""
         self.signed = promises[-1].checkpoint.size if promises else 0
         tiles = Tile.objects.using(log_database()).filter(level=0).order_by("number")
         self.tiles = tiles.values_list("number", "hashes", "root").iterator()
         self.tile = next(self.tiles, None)
+        self._advance(next(self.promises, None))
 
     def give_up(self, why: str) -> None:
         """No more leaves: what follows could not be computed."""
         self.given_up = self.given_up or why
 
-    def add(self, position: Any, stream_id: Any, version: Any, leaf: bytes) -> Iterator[Problem]:
+    def add(self, place: tuple[Any, Any, Any], leaf: bytes) -> bool:
+        """Take the next leaf; whether there is something to settle now."""
         if self.given_up:
-            return
-        # A promise of nothing at all, and those up to the leaf before this one.
-        yield from self._keep_promises()
+            return False
         self.leaves.append(leaf)
-        self.places.append((position, stream_id, version))
+        self.places.append(place)
+        count = len(self.leaves)
+        return count == WIDTH or self.tree.size + count == self.due
+
+    def settle(self) -> Iterator[Problem]:
+        """Compare what can be compared at this size."""
+        yield from self._keep_promises()
         if len(self.leaves) == WIDTH:
-            yield from self._keep_promises()
             yield from self._check_leaf_tile()
 
     def end(self) -> Iterator[Problem]:
@@ -115,7 +120,7 @@ class _Recomputed:
             checkpoint, where = self.next
             why = self.given_up or f"it ends at position {size}"
             yield _problem(where, f"a log of {checkpoint.size} positions", f"one where {why}")
-            self.next = next(self.promises, None)
+            self._advance(next(self.promises, None))
         if not self.given_up and self.tile is not None:
             yield _problem(
                 "turnlog_tile", f"none from number {self.tile[0]} of level 0 on", "more of them"
@@ -131,7 +136,11 @@ class _Recomputed:
             if tree.root() != checkpoint.root:
                 root = checkpoint.root.hex()
                 yield _problem(f"{where}: root of {size} events", root, tree.root().hex())
-            self.next = next(self.promises, None)
+            self._advance(next(self.promises, None))
+
+    def _advance(self, promise: Promise | None) -> None:
+        self.next = promise
+        self.due = -1 if promise is None else promise.checkpoint.size
 
     def _check_leaf_tile(self) -> Iterator[Problem]:
         number = self.tree.size // WIDTH

@@ -8,6 +8,7 @@ as what its column holds is named instead of raising. A million rows come in a f
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,10 @@ from ..hashing import microseconds
 
 class Row(NamedTuple):
     """An event as it is stored, its position (None: not given yet), and the columns that hold what
-    they cannot hold. `recorded_at` is in microseconds since 1970, ids are 16 bytes, text is UTF-8.
+    they cannot hold (None: all is well). Ids are 16 bytes, text is UTF-8, and `recorded_at` is in
+    microseconds since 2000, as PostgreSQL keeps it: add EPOCH.
+
+    What is read are plain tuples in this order: making them more takes a tenth of the time.
     """
 
     stream_id: int
@@ -39,9 +43,10 @@ class Row(NamedTuple):
     digest: bytes
     hash: bytes
     position: int | None
-    unreadable: Sequence[str] = ()
+    unreadable: Sequence[str] | None
 
 
+EPOCH = microseconds(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
 _EVENTS = """
     SELECT {columns} FROM turnlog_event e
     LEFT JOIN turnlog_position p ON p.stream_id = e.stream_id AND p.version = e.version
@@ -91,13 +96,19 @@ def snapshot() -> Iterator[None]:
             yield
 
 
-def events(where: str = "", *, by_position: bool = False) -> Iterator[Row]:
+def events(where: str = "", *, by_position: bool = False) -> Iterator[Any]:
     """Events, in order of stream and version or of the whole log; `where` is SQL of ours."""
     order = "p.position" if by_position else "e.stream_id, e.version"
     return _read_events(_EVENTS.replace("{where}", where).replace("{order}", order))
 
 
-def new_events(after: int) -> Iterator[Row]:
+def first(where: str) -> Row | None:
+    """The first of some events."""
+    found = next(events(where), None)
+    return None if found is None else Row._make(found)
+
+
+def new_events(after: int) -> Iterator[Any]:
     """Events above a position, and those without one, in order of stream and version."""
     return _read_events(_NEW_EVENTS.replace("{after}", str(int(after))))
 
@@ -121,7 +132,7 @@ def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
             yield from rows
 
 
-def _read_events(sql: str) -> Iterator[Row]:
+def _read_events(sql: str) -> Iterator[Any]:
     connection = connections[log_database()]
     if connection.vendor == "sqlite":
         columns = ", ".join(
@@ -136,26 +147,22 @@ def _read_events(sql: str) -> Iterator[Row]:
         rows = _read_sqlite(connection, sql.format(columns=f"{columns}, +p.position"))
         return (_checked(row) for row in rows)
     columns = ", ".join(f"e.{name}" for name in Row._fields[:12])
-    rows = _read_postgresql(connection, sql.format(columns=f"{columns}, p.position"))
-    return (
-        Row._make((*row[:6], row[6] + _EPOCH_2000, *row[7:], ()))  # Its times are since 2000.
-        for row in rows
-    )
+    return _read_postgresql(connection, sql.format(columns=f"{columns}, p.position, NULL"))
 
 
-_EPOCH_2000 = microseconds(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+_CURSORS = itertools.count()  # Two may be open at once, and their names must differ.
 
 
 def _read_postgresql(connection: BaseDatabaseWrapper, sql: str) -> Iterator[Any]:
     connection.ensure_connection()
     with (
         connection.wrap_database_errors,
-        connection.connection.cursor(name="turnlog_proof", binary=True) as cursor,
+        connection.connection.cursor(name=f"turnlog_proof_{next(_CURSORS)}", binary=True) as cursor,
     ):
         _as_stored(cursor.adapters)
-        cursor.itersize = 2000
         cursor.execute(sql)
-        yield from cursor
+        while rows := cursor.fetchmany(2000):
+            yield from rows
 
 
 def _as_stored(adapters: Any) -> None:
@@ -193,7 +200,7 @@ def _checked(row: Sequence[Any]) -> Row:
             values[place] = read(value)
         except ValueError:
             unreadable.append(name)
-    return Row._make((*values, unreadable))
+    return Row._make((*values, unreadable or None))
 
 
 def _number(value: Any) -> int:
@@ -221,7 +228,7 @@ def _time(value: Any) -> int:
     moment = dt.datetime.fromisoformat(_bytes(value).decode("ascii"))
     if str(moment).encode() != value or moment.tzinfo is not None:
         raise ValueError
-    return microseconds(moment.replace(tzinfo=dt.UTC))
+    return microseconds(moment.replace(tzinfo=dt.UTC)) - EPOCH
 
 
 _SQLITE_COLUMNS: list[tuple[str, Callable[[Any], Any]]] = [

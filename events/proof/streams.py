@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import struct
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..hashing import GENESIS, raw_event_hash
 from .problems import Problem
-from .rows import Row
+from .rows import EPOCH, Row
 
 
 class Anchor(NamedTuple):
@@ -36,8 +37,10 @@ class Stream:
 
     def check(self, row: Row) -> list[Problem]:
         """What is wrong with the next event. Nothing of it, mostly, and at no great cost."""
-        stream_id, version, type_, schema, turn_id, actor_id, recorded_at = row[:7]
-        payload, metadata, salt, digest, hash_, position, unreadable = row[7:]
+        # fmt: off
+        (stream_id, version, type_, schema, turn_id, actor_id, recorded_at,
+         payload, metadata, salt, digest, hash_, position, unreadable) = row
+        # fmt: on
         found: list[tuple[str, Any, Any]] = []
         if unreadable:
             found += [(name, "what such a column holds", "something else") for name in unreadable]
@@ -46,7 +49,7 @@ class Stream:
         if version != self.version + 1:
             found.append(("version", self.version + 1, version))
         if recorded_at < self.clock:
-            found.append(("recorded_at", f"{self.clock} us or later", f"{recorded_at} us"))
+            found.append(("recorded_at", f"{_time(self.clock)} or later", _time(recorded_at)))
         if payload is None and salt is None:
             self.erased[version] = position
         elif payload is None or salt is None:
@@ -57,10 +60,12 @@ class Stream:
             for version_ in _named(payload):
                 self.erased.pop(version_, None)
         try:
+            # fmt: off
             expected = raw_event_hash(
-                *(self.hash, stream_id, version, recorded_at, schema, turn_id, actor_id),
-                *(digest, type_, metadata),
+                self.hash, stream_id, version, recorded_at + EPOCH, schema, turn_id, actor_id,
+                digest, type_, metadata,
             )
+            # fmt: on
         except struct.error:
             found.append(("schema", "a number of 16 bits", schema))
         else:
@@ -85,8 +90,18 @@ class Stream:
             )
 
     def _problems(self, row: Row, found: Iterable[tuple[str, Any, Any]]) -> list[Problem]:
-        place = (row.position, self.id, row.version)
+        place = (row[12], self.id, row[1])
         return [Problem(*place, what, str(want), str(have)) for what, want, have in found]
+
+
+def _time(recorded_at: int) -> str:
+    try:
+        return str(_EPOCH + dt.timedelta(microseconds=recorded_at))
+    except OverflowError:
+        return f"{recorded_at} us after {_EPOCH}"
+
+
+_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def _named(payload: bytes) -> list[Any]:

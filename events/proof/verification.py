@@ -102,7 +102,7 @@ class Verifier:
         events: Iterable[Row],
         pending: Iterator[tuple[Any, Any, Any]],
         *,
-        anchor: Callable[[Row], Anchor | Problem] | None = None,
+        anchor: Callable[[int, int], Anchor | Problem] | None = None,
         each: Callable[[Row], Iterator[Problem]] | None = None,
     ) -> Iterator[Problem]:
         waiting = _Waiting(pending)
@@ -112,18 +112,20 @@ class Verifier:
             for row in of_stream:
                 if stream is None:
                     stream = Stream(stream_id)
-                    if anchor is not None and row.version > 1:
-                        before = anchor(row)
+                    version = row[1]
+                    if anchor is not None and version > 1:
+                        before = anchor(stream_id, version - 1)
                         if isinstance(before, Problem):
                             yield before
                         else:
-                            stream = Stream(stream_id, row.version - 1, before)
+                            stream = Stream(stream_id, version - 1, before)
                 self.events += 1
                 if self.events % _EVERY == 0:
                     self._tick(_EVERY)
-                yield from stream.check(row)
+                if problems := stream.check(row):
+                    yield from problems
                 if each is not None:
-                    yield from each(row)
+                    yield from each(Row._make(row))
             if stream is not None:
                 yield from stream.end()
                 yield from waiting.of(stream)
@@ -168,12 +170,12 @@ class _Covered:
                 *(f"the one in the tree of {self.checkpoint.size} events", leaf.hex()),
             )
 
-    def anchor(self, row: Row) -> Anchor | Problem:
-        """The event before one, which must be in the tree."""
-        where = f"WHERE e.stream_id = {row.stream_id} AND e.version = {row.version - 1}"
-        before = next(rows.events(where), None)
+    def anchor(self, stream_id: int, version: int) -> Anchor | Problem:
+        """The event that others continue from, which must be in the tree."""
+        where = f"WHERE e.stream_id = {stream_id} AND e.version = {version}"
+        before = rows.first(where)
         if before is None or before.position is None:
-            place = (None, row.stream_id, row.version - 1, "event")
+            place = (None, stream_id, version, "event")
             return Problem(*place, "one that the checkpoint covers", "none")
         for problem in self.includes(before):
             return problem

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from ....core.commands import TurnlogCommand
+from ....core.errors import LogDamaged
+from ....core.files import whole_file
+from ...proof.bundle import write_bundle
+from ...proof.keys import known_keys
+from ...proof.selecting import actor_of, moment, select
+from ...sequence import sequence
+
+
+class Command(TurnlogCommand):
+    help = "Write a bundle: events that `python -m turnlog.events.verify FILE` checks by itself."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--output", required=True, metavar="FILE", help="packed by gzip if it ends in .gz"
+        )
+        parser.add_argument(
+            "--conversation",
+            type=int,
+            action="append",
+            default=[],
+            metavar="PK",
+            help="only this one (may be repeated)",
+        )
+        parser.add_argument(
+            "--user",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="only the turns of this user, by name or by actor id (may be repeated)",
+        )
+        parser.add_argument("--since", metavar="TIME", help="only what was recorded from then on")
+        parser.add_argument("--until", metavar="TIME", help="only what was recorded up to then")
+        parser.add_argument(
+            "--key",
+            action="append",
+            default=[],
+            metavar="PUBLIC_KEY",
+            help="the public key of the last checkpoint, if the settings do not have it",
+        )
+
+    def run(self, **options: Any) -> None:
+        selection = select(
+            options["conversation"],
+            [actor_of(name) for name in options["user"]],
+            moment(options["since"]) if options["since"] else None,
+            moment(options["until"]) if options["until"] else None,
+        )
+        known = known_keys(options["key"])
+        sequence()
+        output = options["output"]
+        quiet = options["json"] or not sys.stderr.isatty()
+        try:
+            with (
+                _bundle(Path(output)) as file,
+                tqdm(unit=" events", unit_scale=True, disable=quiet) as bar,
+            ):
+                written = write_bundle(file, selection, known, bar.update)
+        except LogDamaged as error:
+            self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
+            self.found_something()
+        except OSError as error:
+            raise CommandError(
+                f"{output} cannot be written: {error.strerror}", returncode=2
+            ) from None
+        facts = {"ok": True, "file": output, "scope": selection.scope, **vars(written)}
+        self.report(
+            options["json"],
+            facts,
+            f"{output}: {written.events} event(s) of {written.conversations} conversation(s), with"
+            f" the checkpoint of {written.size} event(s)",
+        )
+
+
+@contextmanager
+def _bundle(path: Path) -> Iterator[IO[bytes]]:
+    with whole_file(path) as file:
+        if path.suffix != ".gz":
+            yield file
+            return
+        # Without a name and a time: the same bundle is packed to the same bytes.
+        with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
+            yield cast(IO[bytes], packed)

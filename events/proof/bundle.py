@@ -1,0 +1,214 @@
+"""Writing a bundle: events with the proof that they are in the log, for `turnlog.events.verify`.
+
+Events go in order of position, so that the tree is walked once from left to right: an event in the
+bundle is a leaf, and what lies between two of them is skipped by the hashes of the subtrees that
+it fills. So the whole log needs no proof but itself, and a single conversation no more than its
+events' inclusion proofs together.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring
+from typing import IO, Any
+
+from ...core.errors import ConfigurationError, LogDamaged
+from ..dialects import log_database
+from ..models import Content, SignedCheckpoint
+from ..verify import FORMAT
+from . import rows
+from .merkle import skipped
+from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
+from .rows import EPOCH, Row
+from .tiles import StoredTree
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events: `where` is SQL of ours over `turnlog_event e`, empty for the whole log.
+
+    `complete` says how much is promised to be there: all of the log, all of these conversations,
+    or no more than what is there. `scope` says the same in words of the caller's.
+    """
+
+    complete: str = "log"
+    where: str = ""
+    scope: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Written:
+    """What a bundle holds."""
+
+    events: int = 0
+    conversations: int = 0
+    size: int = 0
+
+
+def write_bundle(
+    out: IO[bytes],
+    selection: Selection,
+    known: Sequence[PublicKey],
+    tick: Callable[[int], object] = lambda events: None,
+) -> Written:
+    """Write events that are committed, proven by the last signed checkpoint where it covers them.
+
+    Streams; memory does not grow with the log, but for selections by the number of conversations
+    in them (some 200 bytes each). Raises ConfigurationError without a checkpoint or its public key,
+    LogDamaged where the log is not what the checkpoint says.
+    """
+    with rows.snapshot():
+        note, checkpoint, key = _checkpoint(known)
+        return _Writer(out, selection, checkpoint, tick).write(note, key)
+
+
+def _checkpoint(known: Sequence[PublicKey]) -> tuple[str, Checkpoint, PublicKey]:
+    stored = SignedCheckpoint.objects.using(log_database()).order_by("-pk").first()
+    if stored is None:
+        raise ConfigurationError(
+            "expected a signed checkpoint, which a bundle's proof needs, found none; run"
+            " `manage.py checkpoint_log` first"
+        )
+    try:
+        return stored.note, *open_checkpoint(stored.note, known)
+    except NoteError as error:
+        raise ConfigurationError(f"signed checkpoint {stored.pk}: {error}") from None
+
+
+class _Writer:
+    def __init__(
+        self,
+        out: IO[bytes],
+        selection: Selection,
+        checkpoint: Checkpoint,
+        tick: Callable[[int], object],
+    ) -> None:
+        self.out, self.selection, self.checkpoint, self.tick = out, selection, checkpoint, tick
+        self.tree = StoredTree(checkpoint.size)
+        self.at = 0
+        self.written = Written(size=checkpoint.size)
+        self.heads: dict[int, int] = {}
+        self.contents: set[str] = set()
+
+    def write(self, note: str, key: PublicKey) -> Written:
+        root = self.tree.root()
+        if root != self.checkpoint.root:
+            raise LogDamaged(
+                f"expected a log whose first {self.checkpoint.size} events have the root"
+                f" {self.checkpoint.root.hex()}, found {root.hex()}; verify_log says more"
+            )
+        self.line(
+            {
+                "format": FORMAT,
+                "complete": self.selection.complete,
+                "scope": self.selection.scope,
+                "checkpoint": note,
+                "key": str(key),
+            }
+        )
+        for row in self.rows():
+            self.event(row)
+            if self.written.events % 1000 == 0:
+                self.tick(1000)
+        self.skip(self.checkpoint.size)
+        counted = {
+            "events": self.written.events,
+            "conversations": self.written.conversations,
+        }
+        self.line({"end": counted})
+        self.tick(self.written.events % 1000)
+        return self.written
+
+    def rows(self) -> Iterator[Row]:
+        # What has been committed since positions were given last has none yet; it comes with the
+        # next bundle.
+        placed = "p.position IS NOT NULL"
+        where = f"({self.selection.where}) AND {placed}" if self.selection.where else placed
+        for row in rows.events(f"WHERE {where}", by_position=True):
+            yield Row._make(row)
+
+    def event(self, row: Row) -> None:
+        if row.unreadable or row.position is None:
+            raise LogDamaged(
+                f"conversation {row.stream_id}, version {row.version}:"
+                f" {', '.join(row.unreadable or ())} cannot be read; verify_log says more"
+            )
+        position: int | None = None
+        if row.position <= self.checkpoint.size:
+            self.skip(row.position - 1)
+            position = self.at = row.position
+        if row.type == b"TurnStarted" and row.payload is not None:
+            self.content(row.payload)
+        self.out.write(_line(row, position, self.previous(row)))
+        self.written.events += 1
+
+    def previous(self, row: Row) -> bytes | None:
+        """The hash of the event before, where it is not in the bundle."""
+        if self.selection.complete == "log":
+            # Every stream from its beginning: nothing to remember of each.
+            self.written.conversations += row.version == 1
+            return None
+        last = self.heads.get(row.stream_id)
+        self.heads[row.stream_id] = row.version
+        self.written.conversations = len(self.heads)
+        if row.version == (last or 0) + 1:
+            return None
+        where = f"WHERE e.stream_id = {row.stream_id} AND e.version = {row.version - 1}"
+        before = rows.first(where)
+        return None if before is None else before.hash
+
+    def skip(self, until: int) -> None:
+        """Positions that are not in the bundle, up to this one."""
+        if until <= self.at:
+            return
+        if self.selection.complete == "log":
+            raise LogDamaged(
+                f"expected an event at position {self.at + 1}, found none; verify_log says more"
+            )
+        hashes = []
+        begin = self.at
+        for level in skipped(begin, until):
+            hashes.append(self.tree.node(level, begin >> level).hex())
+            begin += 1 << level
+        self.line({"skip": hashes, "until": until})
+        self.at = until
+
+    def content(self, payload: bytes) -> None:
+        """The long texts that a turn's beginning refers to, once each."""
+        started = json.loads(payload)
+        keys = {started.get("system_prompt"), started.get("tools")} - {None, *self.contents}
+        stored = Content.objects.using(log_database()).filter(pk__in=keys).order_by("pk")
+        for content in stored if keys else ():
+            self.contents.add(content.pk)
+            self.line({"content": content.text, "sha256": content.pk})
+
+    def line(self, value: dict[str, Any]) -> None:
+        self.out.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+
+
+def _line(row: Row, position: int | None, previous: bytes | None) -> bytes:
+    """An event's line. Written by hand: this is most of what an export does."""
+    before = "" if previous is None else f', "previous": "{previous.hex()}"'
+    return (
+        f'{{"position": {"null" if position is None else position}, "stream_id": {row.stream_id},'
+        f' "version": {row.version}, "type": {_text(row.type)}, "schema": {row.schema},'
+        f' "turn_id": {_id(row.turn_id)}, "actor_id": {_id(row.actor_id)},'
+        f' "recorded_at": {row.recorded_at + EPOCH}, "payload": {_text(row.payload)},'
+        f' "metadata": {_text(row.metadata)}, "salt": {_hex(row.salt)},'
+        f' "digest": {_hex(row.digest)}, "hash": {_hex(row.hash)}{before}}}\n'
+    ).encode()
+
+
+def _text(value: bytes | None) -> str:
+    return "null" if value is None else encode_basestring(value.decode())
+
+
+def _hex(value: bytes | None) -> str:
+    return "null" if value is None else f'"{value.hex()}"'
+
+
+def _id(value: bytes | None) -> str:
+    return "null" if value is None else f'"{uuid.UUID(bytes=value)}"'

@@ -1,0 +1,87 @@
+"""Which events a bundle is to hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.db import connections
+from django.utils import timezone
+
+from ...core.errors import ConfigurationError
+from ..dialects import log_database
+from ..models import Actor, Event
+from ..models.conversation import require_conversation
+from .bundle import Selection
+
+
+def select(
+    conversations: Sequence[int] = (),
+    actors: Sequence[uuid.UUID] = (),
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> Selection:
+    """All events, or those of these conversations, by these actors and recorded from `since` to
+    `until` (both included), as far as each is given. Raises UnknownConversation."""
+    for pk in conversations:
+        require_conversation(pk)
+    parts = []
+    scope: dict[str, Any] = {}
+    if conversations:
+        scope["conversations"] = sorted(set(conversations))
+        parts.append(f"e.stream_id IN ({', '.join(map(str, scope['conversations']))})")
+    if actors:
+        scope["actors"] = sorted(map(str, set(actors)))
+        listed = ", ".join(_literal("actor_id", uuid.UUID(actor)) for actor in scope["actors"])
+        parts.append(f"e.actor_id IN ({listed})")
+    for name, moment, sign in (("since", since, ">="), ("until", until, "<=")):
+        if moment is not None:
+            scope[name] = moment.astimezone(dt.UTC).isoformat()
+            parts.append(f"e.recorded_at {sign} {_literal('recorded_at', moment)}")
+    complete = "log" if not scope else "conversations" if set(scope) == {"conversations"} else ""
+    return Selection(complete or "selection", " AND ".join(parts), scope)
+
+
+def actor_of(name: str) -> uuid.UUID:
+    """The pseudonym of a user, given by name, or of nobody known any more, given as it is.
+
+    Raises ConfigurationError for whom the log has never seen.
+    """
+    try:
+        return uuid.UUID(name)
+    except ValueError:
+        pass
+    from django.contrib.auth import get_user_model
+
+    users: Any = get_user_model()
+    actor = Actor.objects.using(log_database()).filter(
+        user__in=users._default_manager.filter(**{users.USERNAME_FIELD: name})
+    )
+    found = actor.first()
+    if found is None:
+        raise ConfigurationError(
+            f"expected a user who has said something, or an actor's id, found {name!r}"
+        )
+    return found.id
+
+
+def moment(text: str) -> dt.datetime:
+    """A time with its zone, from ISO 8601. Raises ConfigurationError."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or timezone.is_naive(found):
+        raise ConfigurationError(
+            f"expected a time with its zone, such as 2026-11-22T10:00:00+09:00, found {text!r}"
+        )
+    return found
+
+
+def _literal(column: str, value: Any) -> str:
+    """A value of ours as SQL: a UUID or a time, of which neither can hold a quote."""
+    field = cast(Any, Event._meta.get_field(column))
+    stored = field.get_db_prep_value(value, connections[log_database()])
+    return f"'{stored}'"
