@@ -12,8 +12,11 @@ Exit code 0: intact. 1: not what it claims to be. 2: could not run.
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
+import itertools
 import json
+import re
 import struct
 import sys
 import zlib
@@ -21,7 +24,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, BinaryIO, NoReturn
-from uuid import UUID
 
 from ..core.terminal import safe
 from .hashing import GENESIS, raw_event_hash
@@ -48,6 +50,10 @@ _EVENT = {
     "digest": (str,),
     "hash": (str,),
 }
+# The same, for a glance: nearly every line is an event.
+_NAMES = tuple(_EVENT)
+_USUAL = set(itertools.product(*_EVENT.values()))
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MANIFEST = {"format": (str,), "complete": (str,), "scope": (dict,), "checkpoint": (str,)}
 
 
@@ -117,9 +123,7 @@ def _object(number: int, line: bytes) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         _wrong(number, "expected a line feed at its end, found that the file is cut off")
     try:
-        value = json.loads(
-            line.decode(), object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused
-        )
+        value = _DECODER.decode(line.decode())
     except BundleError as error:
         _wrong(number, str(error))
     except (ValueError, RecursionError):
@@ -138,6 +142,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refused(text: str) -> NoReturn:
     raise BundleError(f"expected whole numbers, found {text[:40]}")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused)
+
+
+_BEGINNING = (0, GENESIS, -(1 << 63))  # Of every stream: version, hash and time.
 
 
 class _Verification:
@@ -203,29 +213,26 @@ class _Verification:
 
     def event(self, number: int, line: dict[str, Any]) -> None:
         """One event: payload and digest, the chain, and its place in the tree."""
-        given = line.get("previous")
-        _require(number, line, _EVENT if given is None else {**_EVENT, "previous": (str,)})
-        stream_id, version, recorded_at = line["stream_id"], line["version"], line["recorded_at"]
+        if tuple(map(type, line.values())) not in _USUAL or tuple(line) != _NAMES:
+            _require(number, line, {**_EVENT, "previous": (str,)} if "previous" in line else _EVENT)
+        stream_id, payload, salt = line["stream_id"], line["payload"], line["salt"]
         digest = _bytes(number, line["digest"])
-        where = f"conversation {stream_id}, version {version}"
-        if line["payload"] is None and line["salt"] is None:
+        if payload is None and salt is None:
             self.result.erased += 1
-            self.erased.add((stream_id, version))
-        elif line["payload"] is None or line["salt"] is None:
-            _wrong(number, f"{where}: expected payload and salt, or neither")
-        else:
-            payload = _utf8(number, line["payload"])
-            if sha256(_bytes(number, line["salt"]) + payload).digest() != digest:
-                _wrong(number, f"{where}: the payload is not the one that was recorded")
-            if line["type"] == "PayloadErased":
-                self.forgive(number, stream_id, payload)
-        previous = self.previous(number, line, given, where)
+            self.erased.add((stream_id, line["version"]))
+        elif payload is None or salt is None:
+            _wrong_event(number, line, "expected payload and salt, or neither")
+        elif sha256(_bytes(number, salt) + _utf8(number, payload)).digest() != digest:
+            _wrong_event(number, line, "the payload is not the one that was recorded")
+        elif line["type"] == "PayloadErased":
+            self.forgive(number, stream_id, payload)
+        previous = self.previous(number, line)
         try:
             hash_ = raw_event_hash(
                 previous,
                 stream_id,
-                version,
-                recorded_at,
+                line["version"],
+                line["recorded_at"],
                 line["schema"],
                 _uuid(number, line["turn_id"]),
                 _uuid(number, line["actor_id"]),
@@ -234,27 +241,27 @@ class _Verification:
                 _utf8(number, line["metadata"]),
             )
         except struct.error:
-            _wrong(number, f"{where}: expected numbers that fit, found greater ones")
-        if hash_ != _bytes(number, line["hash"]):
-            _wrong(number, f"{where}: it was changed, or does not follow the one before it")
-        self.heads[stream_id] = version, hash_, recorded_at
+            _wrong_event(number, line, "expected numbers that fit, found greater ones")
+        if hash_.hex() != line["hash"]:
+            _wrong_event(number, line, "it was changed, or does not follow the one before it")
+        self.heads[stream_id] = line["version"], hash_, line["recorded_at"]
         self.place(number, line["position"], hash_)
         self.result.events += 1
 
-    def previous(self, number: int, line: dict[str, Any], given: str | None, where: str) -> bytes:
+    def previous(self, number: int, line: dict[str, Any]) -> bytes:
         """The hash of the event before this one: the last of its stream, if that is it."""
-        version, hash_, clock = self.heads.get(line["stream_id"], (0, GENESIS, -(1 << 63)))
+        version, hash_, clock = self.heads.get(line["stream_id"], _BEGINNING)
         if line["recorded_at"] < clock:
-            _wrong(number, f"{where}: expected a time that does not go back")
+            _wrong_event(number, line, "expected a time that does not go back")
         if line["version"] == version + 1:
-            if given is not None:
-                _wrong(number, f"{where}: expected no `previous`, for the event before it is here")
+            if "previous" in line:
+                _wrong_event(number, line, "expected no `previous`: the event before it is here")
             return hash_
         if self.result.complete != "selection" or line["version"] <= version:
-            _wrong(number, f"{where}: expected version {version + 1}")
-        if given is None:
-            _wrong(number, f"{where}: expected `previous`, for the event before it is not here")
-        return _bytes(number, given)
+            _wrong_event(number, line, f"expected version {version + 1}")
+        if "previous" not in line:
+            _wrong_event(number, line, "expected `previous`: the event before it is not here")
+        return _bytes(number, line["previous"])
 
     def place(self, number: int, position: int | None, hash_: bytes) -> None:
         """The event's leaf, at the position where it must be."""
@@ -287,7 +294,7 @@ class _Verification:
         if sha256(_utf8(number, line["content"])).digest() != _bytes(number, line["sha256"]):
             _wrong(number, "expected a text with the digest that stands beside it")
 
-    def forgive(self, number: int, stream_id: int, payload: bytes) -> None:
+    def forgive(self, number: int, stream_id: int, payload: str) -> None:
         """A PayloadErased names versions whose payloads are gone rightly."""
         try:
             named = json.loads(payload)["versions"]
@@ -338,15 +345,15 @@ def _bytes(number: int, text: Any) -> bytes:
 
 
 def _uuid(number: int, text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        value = UUID(text)
-    except ValueError:
-        _wrong(number, "expected a UUID")
-    if str(value) != text:
+    value = None if text is None else _uuid_bytes(text)
+    if text is not None and value is None:
         _wrong(number, "expected a UUID in small letters with dashes")
-    return value.bytes
+    return value
+
+
+@functools.lru_cache(maxsize=1024)  # A turn's events have the same, and follow one another.
+def _uuid_bytes(text: str) -> bytes | None:
+    return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else None
 
 
 def _utf8(number: int, text: str) -> bytes:
@@ -358,6 +365,10 @@ def _utf8(number: int, text: str) -> bytes:
 
 def _wrong(number: int, what: str) -> NoReturn:
     raise BundleError(f"line {number}: {what}")
+
+
+def _wrong_event(number: int, line: dict[str, Any], what: str) -> NoReturn:
+    _wrong(number, f"conversation {line['stream_id']}, version {line['version']}: {what}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

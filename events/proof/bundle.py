@@ -9,7 +9,6 @@ events' inclusion proofs together.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
@@ -180,25 +179,29 @@ class _Writer:
         """The long texts that a turn's beginning refers to, once each."""
         started = json.loads(payload)
         keys = {started.get("system_prompt"), started.get("tools")} - {None, *self.contents}
-        stored = Content.objects.using(log_database()).filter(pk__in=keys).order_by("pk")
-        for content in stored if keys else ():
+        if not keys:
+            return
+        stored = Content.objects.using(log_database()).filter(pk__in=keys)
+        for content in stored.order_by("pk"):
             self.contents.add(content.pk)
             self.line({"content": content.text, "sha256": content.pk})
 
     def line(self, value: dict[str, Any]) -> None:
-        self.out.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+        self.out.write(
+            json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        )
 
 
 def _line(row: Row, position: int | None, previous: bytes | None) -> bytes:
     """An event's line. Written by hand: this is most of what an export does."""
-    before = "" if previous is None else f', "previous": "{previous.hex()}"'
+    before = "" if previous is None else f',"previous":"{previous.hex()}"'
     return (
-        f'{{"position": {"null" if position is None else position}, "stream_id": {row.stream_id},'
-        f' "version": {row.version}, "type": {_text(row.type)}, "schema": {row.schema},'
-        f' "turn_id": {_id(row.turn_id)}, "actor_id": {_id(row.actor_id)},'
-        f' "recorded_at": {row.recorded_at + EPOCH}, "payload": {_text(row.payload)},'
-        f' "metadata": {_text(row.metadata)}, "salt": {_hex(row.salt)},'
-        f' "digest": {_hex(row.digest)}, "hash": {_hex(row.hash)}{before}}}\n'
+        f'{{"position":{"null" if position is None else position},"stream_id":{row.stream_id},'
+        f'"version":{row.version},"type":{_text(row.type)},"schema":{row.schema},'
+        f'"turn_id":{_id(row.turn_id)},"actor_id":{_id(row.actor_id)},'
+        f'"recorded_at":{row.recorded_at + EPOCH},"payload":{_text(row.payload)},'
+        f'"metadata":{_text(row.metadata)},"salt":{_hex(row.salt)},'
+        f'"digest":{_hex(row.digest)},"hash":{_hex(row.hash)}{before}}}\n'
     ).encode()
 
 
@@ -211,4 +214,8 @@ def _hex(value: bytes | None) -> str:
 
 
 def _id(value: bytes | None) -> str:
-    return "null" if value is None else f'"{uuid.UUID(bytes=value)}"'
+    if value is None:
+        return "null"
+    digits = value.hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return f'"{"-".join(parts)}"'

@@ -134,7 +134,8 @@ class Verifier:
 
     def _promises(self) -> Promises:
         promises = Promises(self._keys, self._notes)
-        self.checkpoints = len(promises.all)
+        # The same one may be here and outside.
+        self.checkpoints = len({promise.checkpoint for promise in promises.all})
         return promises
 
     def _triggers(self) -> Iterator[Problem]:
