@@ -8,6 +8,7 @@ events' inclusion proofs together.
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from . import rows
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .rows import EPOCH, Row
+from .streams import named_versions
 from .tiles import StoredTree
 
 
@@ -30,12 +32,14 @@ class Selection:
     """Which events: `where` is SQL of ours over `turnlog_event e`, empty for the whole log.
 
     `complete` says how much is promised to be there: all of the log, all of these conversations,
-    or no more than what is there. `scope` says the same in words of the caller's.
+    or no more than what is there. `scope` says the same in words of the caller's. `erasures` is SQL
+    for the PayloadErased that may name erased ones among the selected.
     """
 
     complete: str = "log"
     where: str = ""
     scope: dict[str, Any] = field(default_factory=dict)
+    erasures: str = ""
 
 
 @dataclass
@@ -90,6 +94,7 @@ class _Writer:
         self.at = 0
         self.written = Written(size=checkpoint.size)
         self.heads: dict[int, int] = {}
+        self.erased: set[tuple[int, int]] = set()
         self.contents: set[str] = set()
 
     def write(self, note: str, key: PublicKey) -> Written:
@@ -113,6 +118,12 @@ class _Writer:
             if self.written.events % 1000 == 0:
                 self.tick(1000)
         self.skip(self.checkpoint.size)
+        for stream_id, version in sorted(self.erased):
+            raise LogDamaged(
+                f"conversation {stream_id}, version {version}: expected a PayloadErased that names"
+                " it, for its payload is gone, found none; if it was erased this very moment, run"
+                " export_log again"
+            )
         counted = {
             "events": self.written.events,
             "conversations": self.written.conversations,
@@ -122,26 +133,46 @@ class _Writer:
         return self.written
 
     def rows(self) -> Iterator[Row]:
+        selected = self.placed(self.selection.where)
+        if not self.selection.erasures:
+            yield from selected
+            return
+        last = None
+        others = ((row, True) for row in self.placed(self.selection.erasures))
+        both = heapq.merge(((row, False) for row in selected), others, key=_place)
+        for row, only_names in both:
+            # One that was asked for comes first. Of the rest only those that are needed: a reason
+            # may be somebody else's business.
+            if row.position != last and not (only_names and self.erased.isdisjoint(_named(row))):
+                yield row
+            last = row.position
+
+    def placed(self, where: str) -> Iterator[Row]:
         # What has been committed since positions were given last has none yet; it comes with the
         # next bundle.
         placed = "p.position IS NOT NULL"
-        where = f"({self.selection.where}) AND {placed}" if self.selection.where else placed
-        for row in rows.events(f"WHERE {where}", by_position=True):
+        condition = f"({where}) AND {placed}" if where else placed
+        for row in rows.events(f"WHERE {condition}", by_position=True):
             yield Row._make(row)
 
     def event(self, row: Row) -> None:
         if row.unreadable or row.position is None:
-            raise LogDamaged(
-                f"conversation {row.stream_id}, version {row.version}:"
-                f" {', '.join(row.unreadable or ())} cannot be read; verify_log says more"
-            )
+            raise _unreadable(row, ", ".join(row.unreadable or ("position",)))
         position: int | None = None
         if row.position <= self.checkpoint.size:
             self.skip(row.position - 1)
             position = self.at = row.position
-        if row.type == b"TurnStarted" and row.payload is not None:
-            self.content(row.payload)
-        self.out.write(_line(row, position, self.previous(row)))
+        if row.payload is None:
+            self.erased.add((row.stream_id, row.version))
+        elif row.type == b"PayloadErased":
+            self.erased -= _named(row)
+        elif row.type == b"TurnStarted":
+            self.content(row)
+        try:
+            line = _line(row, position, self.previous(row))
+        except UnicodeDecodeError:
+            raise _unreadable(row, "its text") from None
+        self.out.write(line)
         self.written.events += 1
 
     def previous(self, row: Row) -> bytes | None:
@@ -175,13 +206,16 @@ class _Writer:
         self.line({"skip": hashes, "until": until})
         self.at = until
 
-    def content(self, payload: bytes) -> None:
+    def content(self, row: Row) -> None:
         """The long texts that a turn's beginning refers to, once each."""
-        started = json.loads(payload)
-        keys = {started.get("system_prompt"), started.get("tools")} - {None, *self.contents}
-        if not keys:
+        try:
+            started = json.loads(row.payload or b"")
+            keys = {started[name] for name in ("system_prompt", "tools") if started.get(name)}
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            raise _unreadable(row, "its payload") from None
+        if keys <= self.contents:
             return
-        stored = Content.objects.using(log_database()).filter(pk__in=keys)
+        stored = Content.objects.using(log_database()).filter(pk__in=keys - self.contents)
         for content in stored.order_by("pk"):
             self.contents.add(content.pk)
             self.line({"content": content.text, "sha256": content.pk})
@@ -190,6 +224,22 @@ class _Writer:
         self.out.write(
             json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         )
+
+
+def _place(row: tuple[Row, bool]) -> tuple[int | None, bool]:
+    return row[0].position, row[1]
+
+
+def _named(row: Row) -> set[tuple[int, int]]:
+    """The events that a PayloadErased names."""
+    return {(row.stream_id, version) for version in named_versions(row.payload or b"")}
+
+
+def _unreadable(row: Row, what: str) -> LogDamaged:
+    return LogDamaged(
+        f"conversation {row.stream_id}, version {row.version}: {what} cannot be read; verify_log"
+        " says more"
+    )
 
 
 def _line(row: Row, position: int | None, previous: bytes | None) -> bytes:

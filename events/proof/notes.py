@@ -207,7 +207,7 @@ def _parse_key(text: str, kind: str) -> tuple[str, bytes]:
 
 
 def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"[^\s+\x00-\x1f\x7f]{1,200}", name):
+    if not re.fullmatch(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]{1,200}", name):
         raise NoteError(
             f"expected a key's name without spaces and plus signs, such as example.com/chat,"
             f" found {name[:60]!r}"

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..dialects import log_database
-from ..models import SignedCheckpoint, Tile
+from ..models import Tile
 from . import outside, rows
 from .merkle import Growing, leaf_hash, root_of
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .problems import Problem
-from .tiles import WIDTH, split
+from .tiles import HEIGHT, WIDTH, split
 
 
 class Promise(NamedTuple):
@@ -31,8 +31,7 @@ class Promises:
     def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]] = ()) -> None:
         self.all: list[Promise] = []
         self.problems: list[Problem] = []
-        stored = SignedCheckpoint.objects.using(log_database()).order_by("pk")
-        for pk, size, note in stored.values_list("pk", "size", "note").iterator():
+        for pk, size, note in rows.checkpoints():
             where = f"signed checkpoint {pk}"
             checkpoint = self._open(note, where, keys)
             if checkpoint is not None and checkpoint.size != size:
@@ -152,7 +151,7 @@ class _Recomputed:
                 yield _problem("turnlog_tile of level 0", f"number {number}", f"{stored[0]}")
         elif self.tree.size + WIDTH <= self.signed:
             yield _problem("turnlog_tile of level 0", f"number {number}", "none")
-        self.tree.add(root, level=8)
+        self.tree.add(root, HEIGHT)
         self.leaves, self.places = [], []
         yield from self._raise(1, root)
 
@@ -164,7 +163,7 @@ class _Recomputed:
         parts.append(root)
         if len(parts) < WIDTH:
             return
-        number = (self.tree.size >> (8 * (level + 1))) - 1
+        number = (self.tree.size >> (HEIGHT * (level + 1))) - 1
         found = Tile.objects.using(log_database()).filter(level=level, number=number)
         stored = found.values_list("hashes", "root").first()
         hashes, root = b"".join(parts), root_of(parts)

@@ -132,6 +132,19 @@ def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
             yield from rows
 
 
+def checkpoints() -> Iterator[tuple[Any, Any, str]]:
+    """(id, size, note) of all signed checkpoints, in the order in which they were signed."""
+    connection = connections[log_database()]
+    note = "CAST(note AS BLOB)" if connection.vendor == "sqlite" else "note"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, +size, {note} FROM turnlog_signed_checkpoint ORDER BY id")
+        while rows := cursor.fetchmany(2000):
+            for pk, size, stored in rows:
+                # What is no text is no checkpoint either.
+                text = stored.decode(errors="replace") if isinstance(stored, bytes) else stored
+                yield pk, size, text
+
+
 def _read_events(sql: str) -> Iterator[Any]:
     connection = connections[log_database()]
     if connection.vendor == "sqlite":

@@ -31,17 +31,27 @@ def select(
     scope: dict[str, Any] = {}
     if conversations:
         scope["conversations"] = sorted(set(conversations))
-        parts.append(f"e.stream_id IN ({', '.join(map(str, scope['conversations']))})")
+        parts.append(f"{{e}}.stream_id IN ({', '.join(map(str, scope['conversations']))})")
     if actors:
         scope["actors"] = sorted(map(str, set(actors)))
         listed = ", ".join(_literal("actor_id", uuid.UUID(actor)) for actor in scope["actors"])
-        parts.append(f"e.actor_id IN ({listed})")
+        parts.append(f"{{e}}.actor_id IN ({listed})")
     for name, moment, sign in (("since", since, ">="), ("until", until, "<=")):
         if moment is not None:
             scope[name] = moment.astimezone(dt.UTC).isoformat()
-            parts.append(f"e.recorded_at {sign} {_literal('recorded_at', moment)}")
-    complete = "log" if not scope else "conversations" if set(scope) == {"conversations"} else ""
-    return Selection(complete or "selection", " AND ".join(parts), scope)
+            parts.append(f"{{e}}.recorded_at {sign} {_literal('recorded_at', moment)}")
+    where = " AND ".join(parts)
+    if not scope:
+        return Selection()
+    if set(scope) == {"conversations"}:
+        return Selection("conversations", where.format(e="e"), scope)
+    return Selection(
+        "selection",
+        where.format(e="e"),
+        scope,
+        erasures="e.type = 'PayloadErased' AND e.stream_id IN (SELECT g.stream_id FROM"
+        f" turnlog_event g WHERE g.payload IS NULL AND {where.format(e='g')})",
+    )
 
 
 def actor_of(name: str) -> uuid.UUID:

@@ -57,7 +57,7 @@ class Stream:
         elif len(salt) != 32 or sha256(salt + payload).digest() != digest:
             found.append(("digest", sha256(salt + payload).hexdigest(), digest.hex()))
         elif type_ == b"PayloadErased":
-            for version_ in _named(payload):
+            for version_ in named_versions(payload):
                 self.erased.pop(version_, None)
         try:
             # fmt: off
@@ -104,7 +104,8 @@ def _time(recorded_at: int) -> str:
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
-def _named(payload: bytes) -> list[Any]:
+def named_versions(payload: bytes) -> list[int]:
+    """The versions that a PayloadErased names; none if its payload is not what it should be."""
     try:
         return [version for version in json.loads(payload)["versions"] if type(version) is int]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -83,8 +83,9 @@ def store_tiles(size: int) -> None:
                 dialect_of(connections[using]).lock_signer(cursor)
             last = _tiles().filter(level=0).order_by("-number").first()
             number = last.number + 1 if last else 0
-            tiles = min(_TILES_AT_ONCE, size // WIDTH - number)
-            leaves = list(_leaves(number * WIDTH, (number + tiles) * WIDTH)) if tiles > 0 else []
+            # More are stored than there are positions where the log's end was cut off.
+            tiles = max(0, min(_TILES_AT_ONCE, size // WIDTH - number))
+            leaves = list(_leaves(number * WIDTH, (number + tiles) * WIDTH)) if tiles else []
             for begin in range(0, len(leaves), WIDTH):
                 _store(0, number + begin // WIDTH, leaves[begin : begin + WIDTH])
 

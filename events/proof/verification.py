@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connections
 
-from ...core.errors import ConfigurationError
+from ...core.errors import ConfigurationError, LogDamaged
 from ..append_only import missing_triggers
 from ..dialects import log_database
 from . import rows
@@ -150,18 +150,23 @@ class _Covered:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.tree = StoredTree(checkpoint.size)
+        self.holds = False
 
     def problems(self) -> Iterator[Problem]:
-        root = self.tree.root()
-        if root != self.checkpoint.root:
-            yield Problem(
-                *(None, None, None, f"stored tree of {self.checkpoint.size} events"),
-                *(self.checkpoint.root.hex(), root.hex()),
-            )
+        """Whether the stored tree is the one that was signed; if not, it says nothing of events."""
+        expected = self.checkpoint.root.hex()
+        try:
+            found = self.tree.root().hex()
+        except LogDamaged as error:
+            found = str(error)
+        self.holds = found == expected
+        if not self.holds:
+            what = f"stored tree of {self.checkpoint.size} events"
+            yield Problem(None, None, None, what, expected, found)
 
     def includes(self, row: Row) -> Iterator[Problem]:
         """That an event's hash is in the tree at its position."""
-        if row.position is None or row.position > self.checkpoint.size:
+        if not self.holds or row.position is None or row.position > self.checkpoint.size:
             return
         index, leaf = row.position - 1, leaf_hash(row.hash)
         proof = self.tree.inclusion(row.position)

@@ -12,8 +12,8 @@ from langchain_core.messages import AIMessage
 
 from turnlog.events.append_only import triggers_suspended
 from turnlog.events.models import Event
-from turnlog.events.sequence import sequence
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.sequence import sequence
 
 pytestmark = pytest.mark.django_db
 

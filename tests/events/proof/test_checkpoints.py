@@ -1,0 +1,373 @@
+"""Signing the log: what is signed, what is refused, where it is kept, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import uuid
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from turnlog.core.errors import ConfigurationError, LogDamaged
+from turnlog.events.log import NewEvent, append
+from turnlog.events.models import Conversation, Event, SignedCheckpoint, Tile
+from turnlog.events.proof import keys, tiles
+from turnlog.events.proof.checkpoints import checkpoint_log
+from turnlog.events.proof.merkle import Growing, is_consistent, is_included, leaf_hash
+from turnlog.events.proof.notes import SigningKey, open_checkpoint
+from turnlog.events.proof.tiles import StoredTree
+from turnlog.events.sequence import sequence
+from turnlog.events.types import ConversationCleared
+
+from .administrator import execute
+
+KEY = SigningKey("example.com/chat", bytes(range(32)))
+NEXT_KEY = SigningKey("example.com/chat", bytes(range(1, 33)))
+published: list[str] = []
+
+
+def publish(note: str) -> None:
+    """What a project may do with each checkpoint."""
+    published.append(note)
+
+
+def refuse(note: str) -> None:
+    raise OSError("the bucket is not there")
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> SigningKey:
+    monkeypatch.setenv(keys.ENVIRONMENT, KEY.secret())
+    return KEY
+
+
+def grow(count: int) -> None:
+    """Append some events, to a conversation of their own."""
+    append(Conversation.objects.create().pk, [NewEvent(ConversationCleared())] * (count - 1))
+
+
+def leaves() -> list[bytes]:
+    from turnlog.events.log import read_all
+
+    return [leaf_hash(bytes(event.hash)) for event in read_all()]
+
+
+def root_over(hashes: list[bytes]) -> bytes:
+    tree = Growing()
+    for hash_ in hashes:
+        tree.add(hash_)
+    return tree.root()
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out = StringIO()
+    try:
+        call_command(*arguments, stdout=out)
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+@pytest.mark.django_db
+def test_the_root_is_signed_and_stored(key: SigningKey) -> None:
+    assert run("checkpoint_log") == (0, "the log is empty; there is nothing to sign\n")
+    grow(5)
+    code, said = run("checkpoint_log")
+    root = root_over(leaves())
+    assert (code, said) == (0, f"example.com/chat: 5 event(s), root {root.hex()}: signed\n")
+    stored = SignedCheckpoint.objects.get()
+    checkpoint, by = open_checkpoint(stored.note, [key.public])
+    assert (checkpoint.size, checkpoint.root, by) == (5, root, key.public)
+    assert stored.size == 5
+    assert "nothing new since the last checkpoint" in run("checkpoint_log")[1]
+    assert SignedCheckpoint.objects.count() == 1
+    grow(2)
+    facts = json.loads(run("checkpoint_log", "--json")[1])
+    assert facts["new"] is True
+    assert (facts["size"], facts["root"]) == (7, root_over(leaves()).hex())
+    assert facts["note"] == SignedCheckpoint.objects.get(size=7).note
+
+
+class AnyLog(TestCase):
+    @settings(max_examples=15)
+    @given(st.lists(st.integers(2, 40), min_size=1, max_size=6))
+    def test_every_event_and_every_earlier_checkpoint_is_provable(self, steps: list[int]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(keys.ENVIRONMENT, KEY.secret())
+            # Small tiles, so that there are some of several levels.
+            patch.setattr(tiles, "HEIGHT", 2)
+            patch.setattr(tiles, "WIDTH", 4)
+            signed = []
+            for count in steps:
+                grow(count)
+                signed.append(checkpoint_log())
+            hashes = leaves()
+            tree = StoredTree(len(hashes))
+            assert Tile.objects.filter(level=0).count() == len(hashes) // 4
+            assert Tile.objects.filter(level=1).count() == len(hashes) // 16
+            for made in signed:
+                assert made is not None
+                size, root = made.checkpoint.size, made.checkpoint.root
+                assert root == root_over(hashes[:size]) == tree.root(size)
+                assert is_consistent(size, len(hashes), root, tree.root(), tree.consistency(size))
+                for position in range(1, size + 1):
+                    proof = tree.inclusion(position, size)
+                    assert is_included(position - 1, size, hashes[position - 1], proof, root)
+
+
+@pytest.mark.django_db
+def test_the_whole_log_is_not_read_again(key: SigningKey) -> None:
+    """As many queries and as many rows, however long the log is; benchmarks measure the time."""
+
+    def cost() -> int:
+        grow(10)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            checkpoint_log()
+        return len(queries)
+
+    grow(300)
+    checkpoint_log()
+    few = cost()
+    for _ in range(4):
+        grow(700)
+    checkpoint_log()
+    assert cost() <= few
+
+
+@pytest.mark.django_db
+def test_a_log_that_was_cut_off_or_changed_is_not_signed(key: SigningKey) -> None:
+    grow(300)
+    checkpoint_log()
+    execute("UPDATE turnlog_tile SET root = hashes")
+    code, said = run("checkpoint_log")
+    assert code == 1
+    assert "expected a log whose first 300 positions have the root" in said
+    execute("DELETE FROM turnlog_position WHERE position > 290")
+    code, said = run("checkpoint_log", "--json")
+    assert code == 1
+    assert "found 290; its end was cut off" in json.loads(said)["error"]
+
+
+@pytest.mark.django_db
+def test_a_position_whose_event_is_gone_is_not_signed(key: SigningKey) -> None:
+    grow(3)
+    sequence()
+    execute("DELETE FROM turnlog_event WHERE version = 2")
+    with pytest.raises(LogDamaged, match="expected an event at position 2, found none"):
+        checkpoint_log()
+    assert not SignedCheckpoint.objects.exists()
+
+
+@pytest.mark.django_db
+def test_keys_are_rotated_under_the_same_name(
+    key: SigningKey, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    grow(3)
+    checkpoint_log()
+    monkeypatch.setenv(keys.ENVIRONMENT, NEXT_KEY.secret())
+    with pytest.raises(LogDamaged, match=r"signed by a key that is known .* give its public key"):
+        checkpoint_log()
+    settings.TURNLOG = {"PUBLIC_KEYS": [str(KEY.public)]}
+    again = checkpoint_log()
+    assert again is not None
+    assert again.new, "the same size, by the new key"
+    assert again.checkpoint.size == 3
+    assert run("verify_log")[0] == 0
+    assert run("verify_log", f"--key={NEXT_KEY.public}")[0] == 0
+    monkeypatch.setenv(keys.ENVIRONMENT, SigningKey("example.com/other", KEY.seed).secret())
+    settings.TURNLOG = {"PUBLIC_KEYS": [str(KEY.public), str(NEXT_KEY.public)]}
+    with pytest.raises(ConfigurationError, match=r"key named 'example\.com/chat'"):
+        checkpoint_log()
+    monkeypatch.delenv(keys.ENVIRONMENT)
+    settings.TURNLOG = {}
+    code, said = run("verify_log")
+    assert code == 1
+    assert "signed checkpoint" in said
+    assert "give its public key" in said
+    assert run("verify_log", f"--key={KEY.public}", f"--key={NEXT_KEY.public}")[0] == 0
+
+
+@pytest.mark.django_db
+def test_checkpoints_are_kept_in_a_directory(
+    key: SigningKey, settings: Any, tmp_path: Path
+) -> None:
+    settings.TURNLOG = {
+        "CHECKPOINT_PATH": tmp_path,
+        "CHECKPOINT_HOOK": f"{__name__}.publish",
+    }
+    published.clear()
+    for _ in range(2):
+        grow(3)
+        checkpoint_log()
+    files = sorted(tmp_path.iterdir())
+    key_id = key.public.id.hex()
+    assert [file.name for file in files] == [
+        f"000000000003-{key_id}.checkpoint",
+        f"000000000006-{key_id}.checkpoint",
+    ]
+    notes = [row.note for row in SignedCheckpoint.objects.order_by("size")]
+    assert [file.read_text() for file in files] == published == notes
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o644
+    assert run("verify_log")[0] == 0
+    # The database forgets; the directory does not.
+    execute("DELETE FROM turnlog_signed_checkpoint")
+    execute("DELETE FROM turnlog_event WHERE version > 1")
+    execute("DELETE FROM turnlog_position WHERE version > 1")
+    code, said = run("verify_log")
+    assert code == 1
+    assert str(files[1]) in said
+    with pytest.raises(LogDamaged, match=str(files[1])):
+        checkpoint_log()
+
+
+@pytest.mark.django_db
+def test_or_the_last_one_in_a_file(key: SigningKey, settings: Any, tmp_path: Path) -> None:
+    file = tmp_path / "last.note"
+    settings.TURNLOG = {"CHECKPOINT_PATH": str(file)}
+    for size in (2, 4):
+        grow(2)
+        checkpoint_log()
+        assert file.read_text() == SignedCheckpoint.objects.get(size=size).note
+    assert run("verify_log", f"--checkpoint={file}")[0] == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"CHECKPOINT_PATH": "/nowhere/at/all"},
+        {"CHECKPOINT_HOOK": f"{__name__}.refuse"},
+    ],
+)
+def test_what_cannot_be_kept_outside_is_said_and_kept_the_next_time(
+    key: SigningKey, settings: Any, settings_: dict[str, str], tmp_path: Path
+) -> None:
+    settings.TURNLOG = settings_
+    grow(2)
+    with pytest.raises(CommandError, match="signed and stored, but could not be kept") as caught:
+        run("checkpoint_log")
+    assert caught.value.returncode == 2
+    assert SignedCheckpoint.objects.count() == 1
+    file = tmp_path / "last.note"
+    settings.TURNLOG = {"CHECKPOINT_PATH": file, "CHECKPOINT_HOOK": f"{__name__}.publish"}
+    published.clear()
+    checkpoint_log()
+    assert published == [file.read_text()] == [SignedCheckpoint.objects.get().note]
+
+
+@pytest.mark.django_db
+def test_a_key_is_made_once(tmp_path: Path, settings: Any) -> None:
+    path = tmp_path / "signing.key"
+    command = ("create_signing_key", "--name=example.com/chat", f"--output={path}")
+    code, said = run(*command)
+    public = said.splitlines()[0]
+    assert code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    secret = path.read_text().strip()
+    assert secret not in said
+    assert str(SigningKey.parse(secret).public) == public
+    with pytest.raises(CommandError, match="is there already; keys are not overwritten"):
+        run(*command)
+    assert path.read_text().strip() == secret
+    settings.TURNLOG = {"SIGNING_KEY_FILE": path}
+    grow(2)
+    assert run("checkpoint_log")[0] == 0
+
+
+def no_key(path: Path) -> dict[str, Any]:
+    return {}
+
+
+def no_file(path: Path) -> dict[str, Any]:
+    return {"SIGNING_KEY_FILE": str(path / "missing")}
+
+
+def no_text(path: Path) -> dict[str, Any]:
+    (path / "binary").write_bytes(b"\xff\xfe")
+    return {"SIGNING_KEY_FILE": str(path / "binary")}
+
+
+def public_key(path: Path) -> dict[str, Any]:
+    (path / "public").write_text(str(KEY.public))
+    return {"SIGNING_KEY_FILE": str(path / "public")}
+
+
+def damaged_key(path: Path) -> dict[str, Any]:
+    (path / "damaged").write_text(KEY.secret()[:-4])
+    return {"SIGNING_KEY_FILE": str(path / "damaged")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (no_key, r"found neither; `manage.py create_signing_key` makes one"),
+        (
+            no_file,
+            r"missing, as TURNLOG\['SIGNING_KEY_FILE'\] says, but it cannot be read: No such",
+        ),
+        (no_text, r"binary, as .* but it cannot be read: it is no text"),
+        (public_key, r"public: expected a private key, which begins with PRIVATE\+KEY\+"),
+        (damaged_key, r"damaged: expected a private key"),
+    ],
+)
+def test_without_a_key_nothing_is_signed(
+    setting: Callable[[Path], dict[str, Any]], sentence: str, settings: Any, tmp_path: Path
+) -> None:
+    settings.TURNLOG = setting(tmp_path)
+    grow(2)
+    with pytest.raises(CommandError, match=sentence) as caught:
+        run("checkpoint_log")
+    assert caught.value.returncode == 2
+    assert KEY.secret()[30:] not in str(caught.value)
+    assert not SignedCheckpoint.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--name=two words", "--output=x"], "--name: expected a key's name without spaces"),
+        (["--name=a", "--output=/nowhere/at/all"], "/nowhere/at/all cannot be written: No such"),
+    ],
+)
+def test_a_key_that_cannot_be_made(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence) as caught:
+        run("create_signing_key", *arguments)
+    assert caught.value.returncode == 2
+    assert not os.path.exists("x")
+
+
+@pytest.mark.django_db
+def test_a_signing_key_that_is_no_key_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(keys.ENVIRONMENT, "hunter2")
+    with pytest.raises(ConfigurationError, match=f"{keys.ENVIRONMENT} in the environment") as error:
+        keys.signing_key()
+    assert "hunter2" not in str(error.value)
+
+
+def test_an_event_can_be_proven_on_its_own(key: SigningKey, db: None) -> None:
+    """The recipe of the documentation."""
+    stream = Conversation.objects.create()
+    append(stream.pk, [NewEvent(ConversationCleared("x"), uuid.uuid4())])
+    signed = checkpoint_log()
+    assert signed is not None
+    event = Event.objects.get(version=2)
+    tree = StoredTree(signed.checkpoint.size)
+    leaf = leaf_hash(bytes(event.hash))
+    assert is_included(1, 2, leaf, tree.inclusion(2), signed.checkpoint.root)
