@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +32,44 @@ TRIGGERS = {
 
 
 def install_triggers(connection: BaseDatabaseWrapper) -> None:
-    """Create what is missing. Does nothing on databases that turnlog does not support."""
+    """Create what is missing or another one. Does nothing on databases turnlog does not support."""
     if connection.vendor not in TRIGGERS:
         return  # A system check has said so.
-    script = _script(connection.vendor)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            for statement in _statements(script):
-                cursor.execute(statement)
+            wrong = unguarded(connection)
+            for name, definition in _definitions("sqlite").items():
+                if name in wrong:
+                    cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+                    cursor.execute(definition)
         else:
             # Not left to the search_path of whoever fires the trigger later.
             cursor.execute("SELECT quote_ident(current_schema())")
-            cursor.execute(script.replace("{schema}", cursor.fetchone()[0]))
+            cursor.execute(_script("postgresql").replace("{schema}", cursor.fetchone()[0]))
+
+
+def unguarded(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Names of the triggers that should be there, enabled and as we made them; what is instead."""
+    if connection.vendor not in TRIGGERS:
+        return {}
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            # A trigger and the function that it calls.
+            cursor.execute(
+                "SELECT t.tgname, pg_get_triggerdef(t.oid) || p.prosrc FROM pg_trigger t"
+                " JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = ANY (%s::regclass[])"
+                " AND t.tgenabled IN ('O', 'A')",
+                [list(_TABLES)],
+            )
+        found = {name: _plain(definition) for name, definition in cursor.fetchall()}
+    expected = _definitions(connection.vendor)
+    return {
+        name: "another one" if name in found else "no such trigger"
+        for name in sorted(TRIGGERS[connection.vendor])
+        if found.get(name) != _plain(expected[name])
+    }
 
 
 def _script(vendor: str) -> str:
@@ -53,20 +81,25 @@ def _script(vendor: str) -> str:
     return "".join(scripts)
 
 
-def missing_triggers(connection: BaseDatabaseWrapper) -> set[str]:
-    """Names of the triggers that should be there, enabled, and are not."""
-    if connection.vendor not in TRIGGERS:
-        return set()
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        else:
-            cursor.execute(
-                "SELECT tgname FROM pg_trigger WHERE tgrelid = ANY (%s::regclass[])"
-                " AND tgenabled IN ('O', 'A')",
-                [list(_TABLES)],
-            )
-        return TRIGGERS[connection.vendor] - {name for (name,) in cursor.fetchall()}
+@cache
+def _definitions(vendor: str) -> dict[str, str]:
+    """Each trigger's definition by its name; PostgreSQL's with its function's source after it."""
+    script = _script(vendor)
+    if vendor == "sqlite":
+        named = {statement.split()[2]: statement.strip() for statement in _statements(script)}
+        return named
+    sources = dict(
+        re.findall(r"FUNCTION {schema}\.(\w+)\(\).*?AS \$\$(.*?)\$\$", script, re.DOTALL)
+    )
+    triggers = re.findall(r"(CREATE OR REPLACE TRIGGER (\w+) .*?(\w+)\(\));", script, re.DOTALL)
+    return {name: definition + sources[function] for definition, name, function in triggers}
+
+
+def _plain(definition: str) -> str:
+    """A definition without what does not matter: line ends, schemas, comments before it."""
+    definition = re.sub(r"\bOR REPLACE\b", "", definition)
+    definition = re.sub(r'(?:"[^"]+"|{?\w+}?)\.(?=turnlog_)', "", definition)
+    return " ".join(definition.replace("()", "() ").split()).removesuffix(";")
 
 
 @contextmanager
@@ -108,11 +141,11 @@ def check_triggers(
             continue
         if Event._meta.db_table not in connection.introspection.table_names():
             continue  # Not migrated yet.
-        if missing := missing_triggers(connection):
+        if wrong := unguarded(connection):
             found.append(
                 checks.Error(
                     f"database {alias!r} lacks triggers that keep the log append-only:"
-                    f" {', '.join(sorted(missing))}",
+                    f" {', '.join(wrong)}",
                     hint="Run `manage.py migrate turnlog_events`: it installs them again.",
                     id="turnlog.E003",
                 )
@@ -124,6 +157,8 @@ def _statements(script: str) -> Iterator[str]:
     """A SQLite script's statements; a trigger's own semicolons do not end it."""
     statement = ""
     for line in script.splitlines(keepends=True):
+        if not statement and not line.startswith("CREATE"):
+            continue  # A comment.
         statement += line
         if sqlite3.complete_statement(statement):
             yield statement

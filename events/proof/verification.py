@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connections
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..append_only import missing_triggers
+from ..append_only import unguarded
 from ..dialects import log_database
 from . import rows
 from .merkle import is_included, leaf_hash
@@ -139,9 +139,8 @@ class Verifier:
         return promises
 
     def _triggers(self) -> Iterator[Problem]:
-        for name in sorted(missing_triggers(connections[log_database()])):
-            place = (None, None, None)
-            yield Problem(*place, "append-only trigger", name, "no such trigger")
+        for name, found in unguarded(connections[log_database()]).items():
+            yield Problem(None, None, None, "append-only trigger", name, found)
 
 
 class _Covered:

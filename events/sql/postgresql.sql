@@ -24,10 +24,13 @@ BEGIN
             (OLD.id, OLD.stream_id, OLD.version, OLD.type, OLD.schema, OLD.turn_id, OLD.actor_id,
              OLD.recorded_at, OLD.metadata, OLD.digest, OLD.hash)
         AND EXISTS (
-            SELECT 1 FROM {schema}.turnlog_event e
-            WHERE e.stream_id = OLD.stream_id AND e.version > OLD.version
-              AND e.type = 'PayloadErased'
-              AND (e.payload::jsonb -> 'versions') @> to_jsonb(OLD.version))
+            SELECT 1 FROM (
+                SELECT e.payload FROM {schema}.turnlog_event e
+                WHERE e.stream_id = OLD.stream_id AND e.version > OLD.version
+                  AND e.type = 'PayloadErased'
+                -- An erasure nulls right after it has said so: the last one is the one.
+                ORDER BY e.version DESC) later
+            WHERE (later.payload::jsonb -> 'versions') @> to_jsonb(OLD.version))
     THEN
         RETURN NEW;
     END IF;

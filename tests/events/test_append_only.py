@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from turnlog.core.errors import AppendOnlyError
-from turnlog.events.append_only import check_triggers, missing_triggers, triggers_suspended
+from turnlog.events.append_only import check_triggers, unguarded, triggers_suspended
 from turnlog.events.log import NewEvent, append, read_all
 from turnlog.events.models import Event
 from turnlog.events.types import ConversationCleared, PayloadErased
@@ -97,7 +97,7 @@ def test_the_models_refuse_as_well(events: list[Event], conversation: Any) -> No
 
 def test_a_missing_trigger_is_reported_and_comes_back_with_migrate() -> None:
     name = "turnlog_event_delete"
-    assert missing_triggers(connection) == set()
+    assert unguarded(connection) == {}
     on = " ON turnlog_event" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TRIGGER {name}{on}")
@@ -105,14 +105,41 @@ def test_a_missing_trigger_is_reported_and_comes_back_with_migrate() -> None:
     assert error.id == "turnlog.E003"
     assert name in error.msg
     call_command("migrate", "turnlog_events", verbosity=0)
-    assert missing_triggers(connection) == set()
+    assert unguarded(connection) == {}
     assert check_triggers(None, databases=["default"]) == []
+
+
+HOLLOW = {
+    "sqlite": [
+        "DROP TRIGGER turnlog_position_update",
+        "CREATE TRIGGER turnlog_position_update BEFORE UPDATE ON turnlog_position"
+        " WHEN 0 BEGIN SELECT 1; END",
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION turnlog_refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RETURN NEW; END$$",
+        "CREATE OR REPLACE TRIGGER turnlog_position_update BEFORE UPDATE ON turnlog_position"
+        " FOR EACH ROW WHEN (false) EXECUTE FUNCTION turnlog_refuse()",
+        "ALTER TABLE turnlog_position DISABLE TRIGGER turnlog_position_update",
+    ],
+}
+
+
+def test_a_trigger_that_was_hollowed_out_is_reported_and_mended() -> None:
+    for statement in HOLLOW[connection.vendor]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert "turnlog_position_update" in unguarded(connection)
+        [error] = check_triggers(None, databases=["default"])
+        assert "turnlog_position_update" in error.msg
+    call_command("migrate", "turnlog_events", verbosity=0)
+    assert unguarded(connection) == {}
 
 
 def test_suspended_triggers_come_back() -> None:
     with triggers_suspended(connection):
-        assert missing_triggers(connection)
-    assert missing_triggers(connection) == set()
+        assert unguarded(connection)
+    assert unguarded(connection) == {}
 
 
 @pytest.mark.django_db(transaction=True)
