@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_PORT ?= 8000
 DEMO := docs/tutorial
 
-.PHONY: demo test check format bench docs clean
+.PHONY: demo test torture check format bench docs samples clean
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.run $(ARGS)
 
+# Writers killed at random moments, 250 on each database: some minutes, and a summary.
+torture: $(VENV)/.dev
+	$(BIN)/python -m tests.torture $(ARGS)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +51,10 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W -q docs docs/_build
+
+# Stored events of every schema, for ever: writes what is missing, never over what is there.
+samples: $(VENV)/.dev
+	$(BIN)/python -m tests.events.samples
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .cache

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from django.db import router
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..core.errors import ConfigurationError
@@ -246,6 +246,30 @@ class SQLite:
         return True
 
     queue_for_projection = try_lock_projection
+
+
+def begin_writing() -> None:
+    """In a transaction of somebody's, before anything is read in it: be the writer on SQLite."""
+    connection = connections[log_database()]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            _become_writer(cursor)
+
+
+def wait_for_writers(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Receiver of connection_created: on SQLite, wait longer than five seconds for one's turn.
+
+    SQLite's waiting is not fair: of eight busy writers one may be passed by for that long. A
+    project that says how long (`OPTIONS["timeout"]`) knows better.
+    """
+    if connection.vendor != "sqlite" or connection.alias != log_database():
+        return
+    if "timeout" not in (connection.settings_dict.get("OPTIONS") or {}):
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+
+
+_PATIENCE_MS = 60_000
 
 
 def _become_writer(cursor: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django_lifecycle import BEFORE_CREATE, LifecycleModel, hook
 
+from .dialects import begin_writing
 from .models import Conversation
 
 
@@ -27,4 +28,5 @@ class ConversationRoom(LifecycleModel):
     def open_conversation(self) -> None:
         """Open the conversation, unless one was given."""
         if self.conversation_id is None:
+            begin_writing()  # Of the transaction that save() is.
             self.conversation = Conversation.objects.create(user=self.get_conversation_owner())
