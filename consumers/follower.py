@@ -104,8 +104,9 @@ class Follower:
         page = await self._transcripts.read(after=self.cursor)
         if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
             page = await self._transcripts.read(after=self.cursor)
-        if self.cursor and page.more:
-            # More was missed than is sent at once: begin anew rather than leave a gap.
+        if self.cursor and (page.more or page.erased > self.cursor):
+            # More was missed than is sent at once, or what was sent is erased since: begin anew
+            # rather than leave a gap, or the words.
             page = await self._transcripts.read()
             anew = True
         else:

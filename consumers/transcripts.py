@@ -17,13 +17,15 @@ from .turn_view import TurnView, view_of
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Turns in order, the version they were read at, the last clearing's, and what is left out."""
+    """Turns in order, the version they were read at, the last clearing's, what is left out, and the
+    version of the last erasure."""
 
     turns: Sequence[TurnView]
     head: int
     cleared: int
     more: bool
     before: int
+    erased: int = 0
 
 
 class Transcripts(Protocol):
@@ -73,7 +75,9 @@ class RecordedTranscript:
             for turn in transcript.turns
         ]
         first = transcript.turns[0].first if transcript.turns else 0
-        return Page(turns, transcript.head, transcript.cleared, transcript.more, first)
+        return Page(
+            turns, transcript.head, transcript.cleared, transcript.more, first, transcript.erased
+        )
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()

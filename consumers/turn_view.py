@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..core import codec
 from ..core.errors import CodecError
+from ..events.erasures import Erasure
 from ..projections.transcript import TranscriptTurn
 from . import failures, markdown
 
@@ -38,6 +39,7 @@ class TurnView:
     text: str = ""
     """The answer's Markdown, as far as it has come."""
     failure: dict[str, str] | None = None
+    erasure: Erasure | None = None
 
     @property
     def human(self) -> SafeString:
@@ -47,6 +49,8 @@ class TurnView:
     @property
     def error(self) -> str:
         """One sentence to the person, in the language that is active now."""
+        if self.erasure is not None:
+            return self.erasure.sentence
         return failures.sentence(self.failure)
 
 
@@ -64,6 +68,7 @@ def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
         pieces=_pieces(text, turn.tools, turn.metadata.get("tools_at", [])),
         text=text,
         failure=turn.error,
+        erasure=turn.erasure,
     )
 
 

@@ -6,7 +6,7 @@ attributes, so that callers need not read the text.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class TurnlogError(Exception):
@@ -66,10 +66,10 @@ class TurnInProgress(TurnlogError):
 class UnknownTurn(TurnlogError):
     """A turn that the conversation does not have."""
 
-    def __init__(self, stream_id: int, turn_id: Any) -> None:
-        super().__init__(
-            f"conversation {stream_id}: there is no turn {turn_id}; start it with start_turn()"
-        )
+    def __init__(
+        self, stream_id: int, turn_id: Any, advice: str = "start it with start_turn()"
+    ) -> None:
+        super().__init__(f"conversation {stream_id}: there is no turn {turn_id}; {advice}")
         self.stream_id = stream_id
         self.turn_id = turn_id
 
@@ -78,17 +78,62 @@ class AppendOnlyError(TurnlogError):
     """An attempt to change or delete what is only ever appended to."""
 
 
-class UnknownEventType(TurnlogError):
-    """An event type or schema that this version of turnlog does not know."""
+class UnreadableEvent(TurnlogError):
+    """A stored event that cannot be had as one of today's. It stays in the log as it is."""
 
-    def __init__(self, type_name: str, schema: int | None = None) -> None:
-        what = type_name if schema is None else f"{type_name} schema {schema}"
-        super().__init__(
-            f"unknown event {what}; it was written by a newer turnlog or by an app that is not"
-            " installed here"
-        )
+    def __init__(self, message: str, type_name: str, schema: int | None) -> None:
+        super().__init__(message)
         self.type_name = type_name
         self.schema = schema
+        self.stream_id: int | None = None
+        self.version: int | None = None
+
+    def at(self, stream_id: int, version: int) -> Self:
+        """This error, saying where in the log the event is."""
+        self.stream_id, self.version = stream_id, version
+        return self
+
+    def __str__(self) -> str:
+        where = ""
+        if self.stream_id is not None:
+            where = f"conversation {self.stream_id}, version {self.version}: "
+        return where + super().__str__()
+
+    def __reduce__(self) -> Any:
+        # The workers of a rebuild are processes: it must come back from them as it was. Exception's
+        # own way would call __init__ with the message alone.
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[UnreadableEvent], arguments: Any, attributes: Any) -> UnreadableEvent:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
+
+
+class UnknownEventType(UnreadableEvent):
+    """An event type, schema or payload that this version of turnlog does not know."""
+
+    def __init__(self, type_name: str, schema: int | None = None, what: str = "") -> None:
+        found = type_name if schema is None else f"{type_name} schema {schema}"
+        super().__init__(
+            f"expected an event that this turnlog knows, found {found}{what}; a newer turnlog wrote"
+            " it, or an app that is not installed here: upgrade, or install that",
+            type_name,
+            schema,
+        )
+
+
+class UpcastFailed(UnreadableEvent):
+    """An event of an older schema that its upcasters do not make one of today's."""
+
+    def __init__(self, type_name: str, schema: int, why: str) -> None:
+        super().__init__(
+            f"expected the upcasters to make {type_name} schema {schema} an event of today, but"
+            f" {why}; mend that in the code, the stored event is as it was",
+            type_name,
+            schema,
+        )
 
 
 class UnknownConversation(TurnlogError):
@@ -130,19 +175,28 @@ class UnknownProjection(TurnlogError):
 class ProjectionFailed(TurnlogError):
     """An event that a projection could not apply."""
 
-    def __init__(self, projection: str, stream_id: int, version: int, error: str) -> None:
+    def __init__(
+        self,
+        projection: str,
+        stream_id: int,
+        version: int,
+        error: str,
+        advice: str = "mend the projection",
+    ) -> None:
         super().__init__(
             f"projection {projection!r} could not apply version {version} of conversation"
-            f" {stream_id}: {error}; mend the projection and run it again"
+            f" {stream_id}: {error}; {advice} and run it again"
         )
         self.projection = projection
         self.stream_id = stream_id
         self.version = version
         self.error = error
+        self.advice = advice
 
     def __reduce__(self) -> Any:
         # The workers of a rebuild are processes: it must come back from them as it was.
-        return type(self), (self.projection, self.stream_id, self.version, self.error)
+        place = (self.projection, self.stream_id, self.version)
+        return type(self), (*place, self.error, self.advice)
 
 
 class RebuildInProgress(TurnlogError):
@@ -177,6 +231,72 @@ class LogDamaged(TurnlogError):
 
 class CheckpointNotKept(TurnlogError):
     """A checkpoint that was signed and stored, but could not be kept outside the database."""
+
+
+class ReasonRefused(TurnlogError):
+    """A reason that cannot be kept: it stands in the log for ever."""
+
+
+class LegalHold(TurnlogError):
+    """Something was to be erased that is under a legal hold."""
+
+    def __init__(self, stream_id: int, reason: str) -> None:
+        super().__init__(
+            f"conversation {stream_id} is under a legal hold ({reason}): nothing of it is erased;"
+            " lift the hold first"
+        )
+        self.stream_id = stream_id
+        self.reason = reason
+
+
+class NotHeld(TurnlogError):
+    """A legal hold was to be lifted that is not there."""
+
+    def __init__(self, stream_id: int) -> None:
+        super().__init__(f"conversation {stream_id} is under no legal hold; there is none to lift")
+        self.stream_id = stream_id
+
+
+class TurnErased(TurnlogError):
+    """A turn was to be recorded whose words have been erased meanwhile."""
+
+    def __init__(self, stream_id: int, turn_id: Any) -> None:
+        super().__init__(
+            f"conversation {stream_id}: turn {turn_id} has been erased, so its words are not"
+            " recorded again; use a new turn_id for a new turn"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+class ErasureFailed(TurnlogError):
+    """A projection did not remove what was to be erased; nothing was erased."""
+
+    def __init__(self, projection: str, stream_id: int | None, error: str) -> None:
+        where = "" if stream_id is None else f" of conversation {stream_id}"
+        super().__init__(
+            f"projection {projection!r} could not erase its copies{where}: {error}; nothing was"
+            " erased: mend the projection and erase again"
+        )
+        self.projection = projection
+        self.stream_id = stream_id
+        self.error = error
+
+
+class ErasureIncomplete(TurnlogError):
+    """Of what was to be erased in many conversations, some could not be; the rest is erased."""
+
+    def __init__(self, errors: list[TurnlogError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = errors
+
+
+class ReceiptNotKept(TurnlogError):
+    """An erasure was done, but its receipt could not be written outside the database."""
+
+
+class ReceiptRefused(TurnlogError):
+    """A receipt that cannot be read, or that is of another log than this one."""
 
 
 class ModelError(TurnlogError):

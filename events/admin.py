@@ -10,6 +10,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
+from .erasures import erasures_in, erasures_of
+from .holds import hold_of
 from .models import Conversation, Event
 
 
@@ -21,7 +23,10 @@ class ConversationAdmin(admin.ModelAdmin):
     list_display_links = ("id", "__str__")
     date_hierarchy = "created_at"
     raw_id_fields = ("user",)
-    readonly_fields = ("owner_actor_id", "forked_from", "forked_at", "created_at", "events")
+    readonly_fields = (
+        *("owner_actor_id", "forked_from", "forked_at", "created_at"),
+        *("legal_hold", "erased", "events"),
+    )
     list_select_related = ("user",)
     ordering = ("-id",)
 
@@ -30,6 +35,24 @@ class ConversationAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False
+
+    def log_change(self, request: Any, obj: Conversation, message: Any) -> Any:
+        # By its number: Django's own log would keep the title, beyond its erasure.
+        return super().log_change(request, Conversation(pk=obj.pk), message)
+
+    def log_addition(self, request: Any, obj: Conversation, message: Any) -> Any:
+        return super().log_addition(request, Conversation(pk=obj.pk), message)
+
+    @admin.display(description=_("legal hold"))
+    def legal_hold(self, conversation: Conversation) -> str:
+        hold = hold_of(conversation.pk) if conversation.pk else None
+        return getattr(hold.data, "reason", "") if hold else "-"
+
+    @admin.display(description=_("erased"))
+    def erased(self, conversation: Conversation) -> str:
+        erasures = erasures_of(conversation.pk) if conversation.pk else {}
+        # One sentence for what was erased at once.
+        return "\n".join(dict.fromkeys(each.sentence for each in erasures.values())) or "-"
 
     @admin.display(description=_("events"))
     def events(self, conversation: Conversation) -> str:
@@ -57,17 +80,27 @@ class EventAdmin(ReadOnlyAdmin):
         *("readable_payload", "metadata", "digest_in_hex", "hash_in_hex"),
     )
 
+    def get_changelist_instance(self, request: Any) -> Any:
+        changelist = super().get_changelist_instance(request)
+        erased = [event for event in changelist.result_list if event.payload is None]
+        if erased:
+            # For the whole page at once, not for each row.
+            erasures = erasures_in({event.stream_id for event in erased})
+            for event in erased:
+                event.erasure = erasures.get(event.stream_id, {}).get(event.version)
+        return changelist
+
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         return lookup == "stream_id" or super().lookup_allowed(lookup, value, request)
 
     @admin.display(description=_("payload"))
     def excerpt(self, event: Event) -> str:
-        return str(_("erased")) if event.payload is None else event.payload[:100]
+        return _in_its_place(event) if event.payload is None else event.payload[:100]
 
     @admin.display(description=_("payload"))
     def readable_payload(self, event: Event) -> str:
         if event.payload is None:
-            return str(_("erased"))
+            return _in_its_place(event)
         return format_html(
             "<pre>{}</pre>", json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
         )
@@ -79,3 +112,10 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="hash")
     def hash_in_hex(self, event: Event) -> str:
         return bytes(event.hash).hex()
+
+
+def _in_its_place(event: Any) -> str:
+    """When an event was erased, and for what."""
+    if not hasattr(event, "erasure"):
+        event.erasure = erasures_of(event.stream_id).get(event.version)
+    return event.erasure.sentence if event.erasure else str(_("erased"))

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core import checks
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_delete
 
 
@@ -13,11 +14,17 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import statistics
         from .append_only import check_triggers, install_after_migrate
+        from .dialects import wait_for_writers
+        from .upcasters import check_upcasters
 
         connect_receivers(apps.get_models())
+        connection_created.connect(wait_for_writers)
         post_migrate.connect(install_after_migrate, sender=self)
+        post_migrate.connect(statistics.after_migrate, sender=self)
         checks.register(check_triggers, checks.Tags.database)
+        checks.register(check_upcasters)
 
 
 def connect_receivers(models: Iterable[Any]) -> None:

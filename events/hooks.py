@@ -6,7 +6,7 @@ Imports run downwards only; calls upwards go through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .models import Event
@@ -29,3 +29,11 @@ inline_projections: list[InlineProjection] = []
 
 after_commit: list[Callable[[int, int], None]] = []
 """Called with (stream_id, version of the new head) once a batch is committed."""
+
+erasers: list[Callable[[int, Sequence[Event]], None]] = []
+"""Called with (stream_id, events) within an erasure's transaction, once these events' payloads are
+gone: everything above that holds copies of them removes these, or raises. The caller holds the
+stream's lock."""
+
+forgetters: list[Callable[[Any], None]] = []
+"""Called with a user within the transaction that forgets who they are: no row may name them."""

@@ -9,6 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Exists, OuterRef
 
@@ -76,16 +77,20 @@ def read_listed(stream_id: int, until: int) -> list[Listed]:
 
     Costs what came between the last clearing before that version and the version itself.
     """
+    rows = visible(stream_id, until).filter(payload__isnull=False)
+    return [
+        Listed(*row)
+        for row in rows.values_list("version", "turn_id", "actor_id", "payload", "recorded_at")
+    ]
+
+
+def visible(stream_id: int, until: int) -> Any:
+    """The events that stand in the list at a version, in order, with those that are erased."""
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     clearings = stream.filter(type="ConversationCleared", version__lte=until)
     cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0
-    listed = stream.filter(
-        version__gt=cleared, version__lte=until, type__in=LISTED, payload__isnull=False
-    )
+    listed = stream.filter(version__gt=cleared, version__lte=until, type__in=LISTED)
     if cleared:
         began_before = stream.filter(turn_id=OuterRef("turn_id"), version__lt=cleared)
         listed = listed.exclude(Exists(began_before))
-    rows = listed.order_by("version").values_list(
-        "version", "turn_id", "actor_id", "payload", "recorded_at"
-    )
-    return [Listed(*row) for row in rows]
+    return listed.order_by("version")

@@ -6,13 +6,12 @@ again with the same turn: what is already there is not appended twice.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
-from ..core.errors import TurnConflict, TurnInProgress, UnknownTurn
+from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from . import runners
 from .dialects import log_database
 from .log import Head, NewEvent, append, append_decided
@@ -74,6 +73,9 @@ def start(
         return [*closing, started]
 
     if events := append_decided(conversation.pk, decide, turn_id=turn_id):
+        if prompt is not None:
+            # An erasure that saw these texts used by nobody may have deleted them meanwhile.
+            prompt.keep()
         return Turn(turn_id, events[-1], created=True)
     first = _of_turn(conversation.pk, turn_id)[0]
     if first.type == "TurnStarted" and not _same_message(first, message):
@@ -95,7 +97,8 @@ def record(
 
     Returns the stored events; called again with the same turn and content, those of the first
     time. Raises TurnConflict for the same turn with other content, CodecError for what cannot
-    be stored exactly. A turn that was closed meanwhile is recorded all the same: nothing is lost.
+    be stored exactly, TurnErased for a turn whose words were erased while it was being answered.
+    A turn that was closed meanwhile is recorded all the same: nothing is lost.
     """
     asked, turn_id = turn_id, turn_id or uuid.uuid4()  # One of our own making is not there yet.
     batch: list[EventData] = [
@@ -108,6 +111,9 @@ def record(
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state in COMPLETION_TYPES:
             return ()
+        if head.turn_state == "TurnFailed" and _is_erased(conversation.pk, turn_id):
+            # What is open is not erased: it was closed before, for its runner seemed to be gone.
+            raise TurnErased(conversation.pk, turn_id)
         actor = actor_id
         if actor is None and head.turn_state is not None:
             actor = _of_turn(conversation.pk, turn_id)[0].actor_id
@@ -212,8 +218,13 @@ def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
     return list(events.filter(stream_id=stream_id, turn_id=turn_id).order_by("version"))
 
 
+def _is_erased(stream_id: int, turn_id: uuid.UUID) -> bool:
+    return any(event.payload is None for event in _of_turn(stream_id, turn_id))
+
+
 def _same_message(started: Event, message: Any) -> bool:
-    return started.payload is None or json.loads(started.payload)["message"] == message
+    data = started.data
+    return data is None or (isinstance(data, TurnStarted) and data.message == message)
 
 
 def _human(message: Any) -> Any:

@@ -126,6 +126,20 @@ class PayloadErased(EventData):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class HoldPlaced(EventData):
+    """From here on nothing of this stream is erased, for `reason`, until the hold is lifted."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLifted(EventData):
+    """The legal hold of this stream has ended, for `reason`."""
+
+    reason: str
+
+
 EVENT_TYPES: dict[str, type[EventData]] = {
     cls.__name__: cls
     for cls in (
@@ -137,15 +151,28 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         ConversationCleared,
         ConversationForked,
         PayloadErased,
+        HoldPlaced,
+        HoldLifted,
     )
 }
 
 
 def event_data(type_name: str, schema: int, payload: Any) -> EventData:
-    """The typed event of a stored row. Raises UnknownEventType."""
+    """The typed event of a stored row, whatever schema it is of.
+
+    Raises UnknownEventType, and UpcastFailed.
+    """
     cls = EVENT_TYPES.get(type_name)
-    if cls is None:
-        raise UnknownEventType(type_name)
-    if schema != cls.schema:
-        raise UnknownEventType(type_name, schema)
-    return cls.from_payload(payload)
+    if cls is None or cls.schema != schema:
+        return _upcast(type_name, schema, payload)
+    try:
+        return cls.from_payload(payload)
+    except TypeError as error:
+        raise UnknownEventType(type_name, schema, f" with other fields: {error}") from error
+
+
+def _upcast(type_name: str, schema: int, payload: Any) -> EventData:
+    from .upcasters import upcast  # It has to know the types.
+
+    name, _, payload = upcast(type_name, schema, payload)
+    return EVENT_TYPES[name].from_payload(payload)

@@ -4,7 +4,8 @@
 
 Needs nothing but Python's standard library and, for the signature, `cryptography`. Reads the file
 once, line by line; memory grows with the number of conversations in it (some 200 bytes each), not
-with their length. The format is described in turnlog's documentation, "Evidence".
+with their length. The rules are those of turnlog's documentation, "The bundle's format"; whoever
+writes another verifier goes by that page.
 
 Exit code 0: intact. 1: not what it claims to be. 2: could not run.
 """
@@ -12,15 +13,17 @@ Exit code 0: intact. 1: not what it claims to be. 2: could not run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import gzip
+import io
 import itertools
 import json
 import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, BinaryIO, NoReturn
@@ -31,9 +34,16 @@ from .proof.merkle import Growing, leaf_hash, skipped
 from .proof.notes import NoteError, PublicKey, open_checkpoint
 
 FORMAT = "turnlog bundle v1"
-COMPLETE = ("log", "conversations", "selection")
+COMPLETE = {
+    "log": "the whole log",
+    "conversations": "each from its beginning on",
+    "selection": "a selection",
+}
+"""How much a bundle may promise to hold, and how a person is told of it."""
 MAX_LINE = 64 * 1024 * 1024
 """Bytes that a line may have, unpacked: one event with its payload."""
+NEVER_ERASED = ("PayloadErased", "ConversationForked")
+_SAID = 1000  # Characters of a sentence that quotes what it found, at most.
 
 _EVENT = {
     "position": (int, type(None)),
@@ -54,7 +64,13 @@ _EVENT = {
 _NAMES = tuple(_EVENT)
 _USUAL = set(itertools.product(*_EVENT.values()))
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MANIFEST = {"format": (str,), "complete": (str,), "scope": (dict,), "checkpoint": (str,)}
+_MANIFEST: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    "complete": (str,),
+    "scope": (dict,),
+    "checkpoint": (str,),
+    "key": (str,),
+}
 
 
 class BundleError(ValueError):
@@ -68,6 +84,8 @@ class Result:
     events: int = 0
     conversations: int = 0
     erased: int = 0
+    erased_unsigned: int = 0
+    """Of them those that only events after the signed checkpoint say to be erased."""
     proven: int = 0
     """Events that the signed checkpoint covers; the others came after it."""
     complete: str = ""
@@ -83,8 +101,11 @@ class Result:
         """The result in one line."""
         newer = self.events - self.proven
         said = f"intact: {self.events} event(s) in {self.conversations} conversation(s)"
+        said += f", {COMPLETE[self.complete]}"
         if self.erased:
-            said += f", {self.erased} of them erased"
+            said += f", {self.erased} of the events erased"
+        if self.erased_unsigned:
+            said += f" ({self.erased_unsigned} as events say that are not signed yet)"
         said += f"; {self.proven} in the log of {self.origin} as signed at {self.size} event(s)"
         if newer:
             said += f", {newer} after that, not signed yet"
@@ -96,18 +117,19 @@ class Result:
 def verify(file: BinaryIO, keys: Sequence[PublicKey] = ()) -> Result:
     """Check a whole bundle. Raises BundleError at the first thing that is wrong with it.
 
-    With `keys`, the checkpoint must be signed by one of them; otherwise by the bundle's own key.
+    The checkpoint must be signed by the bundle's own key and, with `keys`, by one of these.
     """
     return _Verification(keys).run(_objects(file))
 
 
 def _objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
     """The lines' numbers and objects, unpacked if need be."""
-    magic = file.read(4)
-    file.seek(0)
+    # Not by going back to the beginning: a pipe has none.
+    stream = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+    magic = stream.peek(4)
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         raise BundleError("it is packed by zstd; unpack it first (zstd -d)")
-    unpacked: Any = gzip.GzipFile(fileobj=file) if magic.startswith(b"\x1f\x8b") else file
+    unpacked: Any = gzip.GzipFile(fileobj=stream) if magic.startswith(b"\x1f\x8b") else stream
     number = 0
     try:
         while line := unpacked.readline(MAX_LINE + 1):
@@ -144,7 +166,21 @@ def _refused(text: str) -> NoReturn:
     raise BundleError(f"expected whole numbers, found {text[:40]}")
 
 
+def _fitting(text: str) -> int:
+    number = int(text)
+    if not _fits(number):
+        raise BundleError(f"expected numbers of 64 bits, found {text[:40]}")
+    return number
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused)
+# Of a line's numbers each is looked at where it is used, which costs less.
+_PAYLOAD_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once,
+    parse_float=_refused,
+    parse_constant=_refused,
+    parse_int=_fitting,
+)
 
 
 _BEGINNING = (0, GENESIS, -(1 << 63))  # Of every stream: version, hash and time.
@@ -161,6 +197,8 @@ class _Verification:
         self.heads: dict[int, tuple[int, bytes, int]] = {}
         self.erased: set[tuple[int, int]] = set()
         self.wanted: set[int] | None = None
+        self.contents: set[bytes] = set()
+        self.skipped = -1  # The size of the tree after the last skip.
 
     def run(self, objects: Iterator[tuple[int, dict[str, Any]]]) -> Result:
         number, manifest = next(objects, (1, {}))
@@ -187,19 +225,19 @@ class _Verification:
         """The manifest: which format, how much, and the signed checkpoint."""
         if line.get("format") != FORMAT:
             _wrong(number, f"expected a bundle, with the format {FORMAT!r}, found something else")
-        _require(number, line, {**_MANIFEST, "key": (str,)})
+        _require(number, line, _MANIFEST)
         if line["complete"] not in COMPLETE:
-            _wrong(number, f"expected `complete` to be one of {COMPLETE}")
+            _wrong(number, f"expected `complete` to be one of {', '.join(COMPLETE)}")
+        self.scope(number, line["complete"], line["scope"])
+        _utf8(number, line["key"])
+        _utf8(number, line["checkpoint"])
         try:
             own = PublicKey.parse(line["key"])
-            checkpoint, key = open_checkpoint(line["checkpoint"], self.keys or [own])
+            checkpoint, key = open_checkpoint(line["checkpoint"], [own])
+            if self.keys:
+                checkpoint, key = open_checkpoint(line["checkpoint"], self.keys)
         except NoteError as error:
             _wrong(number, str(error))
-        if line["complete"] == "conversations":
-            named = line["scope"].get("conversations")
-            if type(named) is not list or not all(type(each) is int for each in named):
-                _wrong(number, "expected `scope` to name conversations by their numbers")
-            self.wanted = set(named)
         self.root = checkpoint.root
         self.result = Result(
             complete=line["complete"],
@@ -211,6 +249,27 @@ class _Verification:
             trusted=bool(self.keys),
         )
 
+    def scope(self, number: int, complete: str, scope: dict[str, Any]) -> None:
+        """What was asked for: nothing, some conversations, or what the exporter calls it."""
+        if complete == "log":
+            if scope:
+                _wrong(number, "expected an empty `scope`, for it is the whole log")
+        elif complete == "conversations":
+            named: Any = scope.get("conversations")
+            listed = type(named) is list and all(
+                type(each) is int and _fits(each) for each in named
+            )
+            if len(scope) != 1 or not listed or named != sorted(set(named)):
+                _wrong(number, "expected `scope` to name conversations, in order of their numbers")
+            self.wanted = set(named)
+        # Flat, so that nobody has to agree on how deep is too deep.
+        elif not all(
+            _is_plain(each)
+            for value in scope.values()
+            for each in (value if type(value) is list else [value])
+        ):
+            _wrong(number, "expected texts, whole numbers of 64 bits or lists of them in `scope`")
+
     def event(self, number: int, line: dict[str, Any]) -> None:
         """One event: payload and digest, the chain, and its place in the tree."""
         if tuple(map(type, line.values())) not in _USUAL or tuple(line) != _NAMES:
@@ -218,6 +277,8 @@ class _Verification:
         stream_id, payload, salt = line["stream_id"], line["payload"], line["salt"]
         digest = _bytes(number, line["digest"])
         if payload is None and salt is None:
+            if line["type"] in NEVER_ERASED:
+                _wrong_event(number, line, f"expected a payload, for {line['type']} is not erased")
             self.result.erased += 1
             self.erased.add((stream_id, line["version"]))
         elif payload is None or salt is None:
@@ -225,7 +286,7 @@ class _Verification:
         elif sha256(_bytes(number, salt) + _utf8(number, payload)).digest() != digest:
             _wrong_event(number, line, "the payload is not the one that was recorded")
         elif line["type"] == "PayloadErased":
-            self.forgive(number, stream_id, payload)
+            self.forgive(number, line)
         previous = self.previous(number, line)
         try:
             hash_ = raw_event_hash(
@@ -280,6 +341,9 @@ class _Verification:
         if self.result.complete == "log":
             _wrong(number, "expected the whole log, found positions left out")
         begin, end = self.tree.size, line["until"]
+        if begin == self.skipped:
+            _wrong(number, "expected an event or the end after a skip, found one more skip")
+        self.skipped = end
         if not begin < end <= self.result.size:
             _wrong(number, f"expected `until` from {begin + 1} to {self.result.size}, found {end}")
         levels = list(skipped(begin, end))
@@ -291,21 +355,30 @@ class _Verification:
     def content(self, number: int, line: dict[str, Any]) -> None:
         """A text that events refer to by its digest."""
         _require(number, line, {"content": (str,), "sha256": (str,)})
-        if sha256(_utf8(number, line["content"])).digest() != _bytes(number, line["sha256"]):
+        digest = _bytes(number, line["sha256"])
+        if sha256(_utf8(number, line["content"])).digest() != digest:
             _wrong(number, "expected a text with the digest that stands beside it")
+        if digest in self.contents:
+            _wrong(number, "expected each content once, found one again")
+        self.contents.add(digest)
 
-    def forgive(self, number: int, stream_id: int, payload: str) -> None:
+    def forgive(self, number: int, line: dict[str, Any]) -> None:
         """A PayloadErased names versions whose payloads are gone rightly."""
-        try:
-            named = json.loads(payload)["versions"]
-            self.erased -= {(stream_id, version) for version in named}
-        except (ValueError, KeyError, TypeError, RecursionError):
-            _wrong(number, "expected a PayloadErased with versions")
+        named: Any = None
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            named = _PAYLOAD_DECODER.decode(line["payload"])["versions"]
+        if type(named) is not list or not all(type(version) is int for version in named):
+            _wrong_event(number, line, "expected a PayloadErased with versions")
+        found = self.erased & {(line["stream_id"], version) for version in named}
+        self.erased -= found
+        if line["position"] is None:
+            self.result.erased_unsigned += len(found)
 
     def end(self, number: int, line: dict[str, Any]) -> None:
         """Everything was there, and the root is the one that was signed."""
         result = self.result
         _require(number, line, {"end": (dict,)})
+        _require(number, line["end"], {"events": (int,), "conversations": (int,)})
         counted = {"events": result.events, "conversations": len(self.heads)}
         if line["end"] != counted:
             _wrong(number, f"expected {counted}, as counted, found other numbers")
@@ -315,7 +388,7 @@ class _Verification:
             _wrong(number, "these events are not those in the tree that the checkpoint signs")
         if self.wanted is not None and self.wanted != set(self.heads):
             _wrong(number, "expected the conversations that `scope` names, found others")
-        if self.erased and result.complete != "selection":
+        if self.erased:
             stream_id, version = min(self.erased)
             _wrong(
                 number,
@@ -325,7 +398,7 @@ class _Verification:
         result.conversations = len(self.heads)
 
 
-def _require(number: int, line: dict[str, Any], types: dict[str, tuple[type, ...]]) -> None:
+def _require(number: int, line: dict[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
     if line.keys() != types.keys():
         _wrong(number, f"expected {', '.join(types)}; found other names")
     for name, allowed in types.items():
@@ -342,6 +415,14 @@ def _bytes(number: int, text: Any) -> bytes:
     if len(value) != 32 or value.hex() != text:
         _wrong(number, "expected 32 bytes in hex")
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) is str or (type(value) is int and _fits(value))
+
+
+def _fits(number: int) -> bool:
+    return -(1 << 63) <= number < 1 << 63
 
 
 def _uuid(number: int, text: str | None) -> bytes | None:
@@ -385,6 +466,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
+    # A terminal of another encoding is no reason to fail: what it lacks is shown by its number.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         keys = [PublicKey.parse(text) for text in options.key]
         with open(options.file, "rb") as file:
@@ -394,7 +479,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoteError as error:
         return _say(options, 2, {"ok": None, "error": str(error)}, f"--key: {error}")
     except OSError as error:
-        why = f"{options.file} cannot be read: {error.strerror}"
+        why = f"{options.file} cannot be read: {error.strerror or error}"
+        return _say(options, 2, {"ok": None, "error": why}, why)
+    except MemoryError:
+        why = f"{options.file} cannot be read: a line of it needs more memory than there is"
+        return _say(options, 2, {"ok": None, "error": why}, why)
+    except KeyboardInterrupt:
+        why = "interrupted, and so nothing is known of it"
         return _say(options, 2, {"ok": None, "error": why}, why)
     except ImportError:
         why = "the signature needs the package `cryptography`; install it with pip"
@@ -406,7 +497,9 @@ def _say(options: argparse.Namespace, code: int, facts: dict[str, Any], sentence
     if options.json:
         print(json.dumps(facts))
     else:
-        print(safe(sentence), file=sys.stderr if code else sys.stdout)
+        shown = sentence if len(sentence) <= _SAID else f"{sentence[:_SAID]} ..."
+        # One line, whatever the names in it hold.
+        print(safe(shown).replace("\n", "\\x0a"), file=sys.stderr if code else sys.stdout)
     return code
 
 

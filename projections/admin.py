@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import datetime as dt
+from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,10 +11,15 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
+from ..events.erasures import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
 from .searching import SearchError
 
 _EXCERPT = 120
+_DIGITS = 19
+"""A number with fewer fits into any column."""
+_LINES = 10
+"""Erasures told above a page of messages, at most."""
 
 
 @admin.register(ConversationMessage)
@@ -36,6 +44,16 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
 
     def get_search_fields(self, request: Any) -> tuple[str, ...]:
         return ("=conversation__id", "content", f"user__{get_user_model().USERNAME_FIELD}")
+
+    def get_changelist_instance(self, request: Any) -> Any:
+        changelist = super().get_changelist_instance(request)
+        conversations = {message.conversation_id for message in changelist.result_list}
+        if changelist.query.isdecimal() and len(changelist.query) < _DIGITS:
+            # A conversation that was asked for may have nothing left to list.
+            conversations.add(int(changelist.query))
+        for line in _erased(conversations)[:_LINES]:
+            messages.info(request, line)
+        return changelist
 
     @admin.display(description=_("role"))
     def role(self, message: ConversationMessage) -> str:
@@ -141,6 +159,20 @@ class UsageAdmin(ReadOnlyAdmin):
     @admin.display(description=_("longest duration (s)"))
     def max_seconds(self, usage: Usage) -> str | None:
         return f"{usage.latency_max_us / 1e6:.2f}" if usage.timed else None
+
+
+def _erased(conversations: Collection[int]) -> list[str]:
+    """What is told in the place of messages that are not there any more: a line for each erasure,
+    the latest first."""
+    records: Counter[tuple[dt.datetime, int, str]] = Counter()
+    for conversation, erasures in erasures_in(conversations).items():
+        for erasure in erasures.values():
+            records[erasure.at, conversation, erasure.sentence] += 1
+    return [
+        _("Conversation %(pk)s: %(count)s events. %(sentence)s")
+        % {"pk": conversation, "count": count, "sentence": sentence}
+        for (_at, conversation, sentence), count in sorted(records.items(), reverse=True)
+    ]
 
 
 def _words(content: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from ..core.errors import ProjectionFailed
+from ..core.errors import ProjectionFailed, UnreadableEvent
 from ..events.dialects import dialect_of, is_passing, log_database
 from .models import Parked
 
@@ -34,7 +34,11 @@ def apply(projection: Projection, events: Sequence[Event]) -> ProjectionFailed |
 def failure(projection: Projection, event: Event, error: Exception) -> ProjectionFailed:
     """That an event could not be applied, and why."""
     what = f"{type(error).__name__}: {error}"
-    failed = ProjectionFailed(projection.name, event.stream_id, event.version, what)
+    place = (projection.name, event.stream_id, event.version)
+    if isinstance(error, UnreadableEvent):  # No fault of the projection's.
+        failed = ProjectionFailed(*place, what, "do that")
+    else:
+        failed = ProjectionFailed(*place, what)
     failed.__cause__ = error
     return failed
 
@@ -68,10 +72,23 @@ def unpark(projection: Projection, streams: Sequence[int]) -> None:
     parked.filter(projection=projection.name, stream_id__in=streams).delete()
 
 
+def _require_readable(projection: Projection, events: Sequence[Event]) -> None:
+    """Raise UnreadableEvent for an event of which nobody can say whether it is handled.
+
+    Handed over by `reading`; to pass it by would leave rows wrong without a word.
+    """
+    if {event.type for event in events} <= set(projection.handles):
+        return
+    for event in events:
+        if event.type not in projection.handles:
+            event.current  # noqa: B018 - for what it raises
+
+
 def _attempt(projection: Projection, events: Sequence[Event]) -> Exception | None:
     using = log_database()
     try:
         with transaction.atomic(using=using):
+            _require_readable(projection, events)
             projection.apply(events)
             with connections[using].cursor() as cursor:
                 # Now, while it is known which events are at fault, and not at the commit.

@@ -67,12 +67,7 @@ class MessagesProjection(Projection):
             self.execute(f"DELETE FROM turnlog_message WHERE conversation_id IN ({ids})")
             self.execute(insert)
 
-    def erase(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self.execute(
-                "DELETE FROM turnlog_message WHERE conversation_id = %s AND version = %s",
-                [event.stream_id, event.version],
-            )
+    erase = Projection.erase_rows
 
     def expected(self, streams: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
         """By the fold, where the rows were made by SQL: neither vouches for itself."""

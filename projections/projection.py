@@ -10,12 +10,15 @@ from django.db import connections
 from ..events.dialects import dialect_of, log_database
 from .applying import apply_or_park
 from .inserting import insert, insert_values
-from .reading import events_of
+from .reading import events_of, given
 
 if TYPE_CHECKING:
     from django.db.models import Model
 
     from ..events.models import Event
+
+_VERSIONS = 500
+"""In one statement, at most: each is a parameter."""
 
 
 class Projection:
@@ -76,11 +79,36 @@ class Projection:
         """
         raise NotImplementedError
 
+    def erase_rows(self, events: Sequence[Event]) -> None:
+        """An `erase` for rows that belong to one event each: deletes those of these events.
+
+        The model has a field `version`.
+        """
+        by_stream: dict[int, list[int]] = {}
+        for event in events:
+            by_stream.setdefault(event.stream_id, []).append(event.version)
+        for stream, versions in by_stream.items():
+            for start in range(0, len(versions), _VERSIONS):
+                some = versions[start : start + _VERSIONS]
+                self.of_streams([stream]).filter(version__in=some).delete()
+
     def apply_again(self, events: Sequence[Event]) -> None:
         """An `erase` that makes the conversations' rows anew, without what is erased."""
         from .checkpoints import checkpoint_of
 
         self.rebuild(sorted({event.stream_id for event in events}), checkpoint_of(self))
+
+    def forget_user(self, user: Any) -> None:
+        """Let no row name a user any more: their foreign keys to the user model become null.
+
+        Write your own where rows name people in another way, or cannot be without.
+        """
+        fields = self.model._meta.concrete_fields if self.model else ()
+        for field in fields:
+            related = field.related_model
+            if isinstance(related, type) and isinstance(user, related):
+                rows = field.model._default_manager.using(log_database())
+                rows.filter(**{field.name: user.pk}).update(**{field.name: None})
 
     def follow(self, events: Sequence[Event]) -> None:
         """Apply a batch that is being appended; `insert` has run with it already."""
@@ -105,7 +133,7 @@ class Projection:
         """Of some events, those that `apply` is given."""
         return [
             event
-            for event in events
+            for event in given(events, self)
             if event.type in self.handles and (self.takes_erased or event.payload is not None)
         ]
 

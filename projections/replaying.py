@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
 from ..core import codec
-from ..core.errors import CodecError, UnknownEventType
+from ..core.errors import CodecError, UnreadableEvent
 from ..core.terminal import safe
+from ..events.erasures import Erasure
 from ..events.models import Event
 from ..events.types import (
     ConversationCleared,
     ConversationForked,
     ConversationOpened,
     EventData,
+    HoldLifted,
+    HoldPlaced,
     MessageAppended,
     PayloadErased,
     ToolOutputRecorded,
@@ -51,7 +56,10 @@ Told = tuple[str, str, bool]
 class Teller:
     """Tells a stream's events, given in order from the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, erasures: Mapping[int, Erasure] | None = None) -> None:
+        self._erasures = erasures or {}
+        self.unreadable: list[UnreadableEvent] = []
+        """What could only be told as it is stored."""
         self._asked: dict[uuid.UUID | None, Any] = {}
 
     def lines(self, event: Event) -> list[Line]:
@@ -64,13 +72,14 @@ class Teller:
     def _told(self, event: Event) -> Iterator[Told]:
         try:
             data = event.data
-        except UnknownEventType:
-            # Of a newer turnlog: as it stands, rather than not at all.
+        except UnreadableEvent as error:
+            # As it stands, rather than not at all.
+            self.unreadable.append(error)
             yield event.type, event.payload or "", False
             return
         match data:
             case None:
-                yield _ERASED.get(event.type, event.type), "(erased)", False
+                yield _ERASED.get(event.type, event.type), self._erased(event), False
             case TurnStarted(message=message):
                 self._asked[event.turn_id] = message
                 yield _message(message)
@@ -80,6 +89,13 @@ class Teller:
                     yield _message(message)
             case _:
                 yield from _fact(data)
+
+    def _erased(self, event: Event) -> str:
+        erasure = self._erasures.get(event.version)
+        if erasure is None:  # At this very moment.
+            return "(erased)"
+        day = timezone.localtime(erasure.at).strftime("%Y-%m-%d")
+        return f"(erased on {day} for {erasure.reason})"
 
 
 def _fact(data: EventData) -> Iterator[Told]:
@@ -97,6 +113,10 @@ def _fact(data: EventData) -> Iterator[Told]:
         case PayloadErased():
             versions = ", ".join(map(str, data.versions))
             yield "erased", f"versions {versions}: {data.reason}", False
+        case HoldPlaced():
+            yield "held", data.reason, False
+        case HoldLifted():
+            yield "hold lifted", data.reason, False
         case _:
             yield type(data).__name__, codec.to_json(data.payload()), False
 

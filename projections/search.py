@@ -64,9 +64,7 @@ class SearchProjection(Projection):
     def erase(self, events: Sequence[Event]) -> None:
         # What is erased is erased by whole turns, so no other event's words were left out because
         # of these.
-        entries = SearchEntry.objects.using(log_database())
-        for event in events:
-            entries.filter(conversation_id=event.stream_id, version=event.version).delete()
+        self.erase_rows(events)
         search_index.forget_deleted(connections[log_database()])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -10,6 +11,7 @@ from typing import Any, overload
 from ..events.listed import Listed
 from ..events.models import Actor, Event
 from .documents import stored_message
+from .erased_entries import ErasedEntry, erased_entries
 
 
 class Entries(Sequence[Listed]):
@@ -67,6 +69,8 @@ class ConversationState:
     at: dt.datetime
     entries: Sequence[Listed]
     event: Event = field(compare=False, repr=False)
+    actors: frozenset[uuid.UUID | None] | None = field(default=None, compare=False, repr=False)
+    """Whose entries these are; None for everybody's."""
 
     @property
     def messages(self) -> list[Any]:
@@ -76,12 +80,21 @@ class ConversationState:
     def of(self, user: Any) -> ConversationState:
         """The state as one person saw it: their own turns; those of guests for None and a guest."""
         if user is None or not user.is_authenticated:
-            mine = [entry for entry in self.entries if entry.actor_id is None]
+            actors: frozenset[uuid.UUID | None] = frozenset({None})
         else:
             # Looked up, not made: who has said nothing yet has no actor.
-            actors = set(Actor.objects.filter(user_id=user.pk).values_list("id", flat=True))
-            mine = [entry for entry in self.entries if entry.actor_id in actors]
-        return replace(self, entries=Entries(mine))
+            found = Actor.objects.filter(user_id=user.pk).values_list("id", flat=True)
+            actors = frozenset(found)
+        mine = [entry for entry in self.entries if entry.actor_id in actors]
+        return replace(self, entries=Entries(mine), actors=actors)
+
+    @property
+    def erased(self) -> list[ErasedEntry]:
+        """What stood among the entries and is erased today, whenever that was. Looked up anew."""
+        entries = erased_entries(self.conversation_id, self.version)
+        if self.actors is None:
+            return entries
+        return [entry for entry in entries if entry.actor_id in self.actors]
 
     def prompt(self) -> Any:
         """What the model was given at this moment; see `prompts.prompt_of`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,13 @@ from typing import Any, Literal
 
 from django.db.models import Max, Min, Q
 
+from ..core.errors import UnreadableEvent
 from ..events.dialects import log_database
+from ..events.erasures import Erasure, erasures_of
 from ..events.listed import LISTED
 from ..events.models import Actor, Event
+
+logger = logging.getLogger("turnlog")
 
 Standing = Literal[
     "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
@@ -40,17 +45,20 @@ class TranscriptTurn:
     answer: Any = None
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    erasure: Erasure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """`turns` in order; `head` is the stream's version it was read at, `cleared` that of the last
-    clearing (0: never), `more` whether older ones that were asked for are left out."""
+    clearing and `erased` that of the last erasure (0: never), `more` whether older turns that were
+    asked for are left out."""
 
     turns: Sequence[TranscriptTurn]
     head: int
     cleared: int
     more: bool
+    erased: int = 0
 
 
 def read_transcript(
@@ -64,11 +72,14 @@ def read_transcript(
     """The last `limit` turns of one person (a guest's: None) since the conversation was cleared.
 
     Of them those that changed after version `after` and the open one, or those that began before
-    version `before`. Two queries, three in a conversation that was cleared.
+    version `before`. Two queries, and one more in a conversation that was cleared, and where
+    something was erased.
     """
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     versions = stream.aggregate(
-        head=Max("version"), cleared=Max("version", filter=Q(type="ConversationCleared"))
+        head=Max("version"),
+        cleared=Max("version", filter=Q(type="ConversationCleared")),
+        erased=Max("version", filter=Q(type="PayloadErased")),
     )
     head, cleared = versions["head"] or 0, versions["cleared"] or 0
     mine = stream.filter(_by(user), turn_id__isnull=False, version__gt=cleared, version__lte=head)
@@ -91,7 +102,8 @@ def read_transcript(
                 # The last of them may have ended only after that version.
                 ids = [turn.turn_id for turn in shown]
                 shown = fold_turns(stream.filter(turn_id__in=ids).order_by("version"))
-            return Transcript(shown, head, cleared, more)
+            _note_erasures(shown, stream_id)
+            return Transcript(shown, head, cleared, more, versions["erased"] or 0)
         window *= 4
 
 
@@ -129,10 +141,18 @@ def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:
 
 
 def _apply(turn: TranscriptTurn, event: Event) -> None:
-    payload = None if event.payload is None else json.loads(event.payload)
-    if payload is None:
+    if event.payload is None:
         turn.standing = "erased"
         return
+    try:
+        event = event.current
+    except UnreadableEvent as error:
+        # The rest of the conversation is shown for all that. Without the error's words: they may
+        # quote what people said.
+        what = (type(error).__name__, error.type_name, error.schema)
+        logger.warning("event %s is left out of a transcript: %s, %s schema %s", event, *what)
+        return
+    payload = json.loads(event.payload or "null")
     if event.type in LISTED and turn.standing != "completed":
         # The batch of a finished turn; what a failure had noted is in it in full.
         turn.standing, turn.error, turn.answer = "completed", None, None
@@ -152,6 +172,15 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.standing, turn.error = payload["outcome"], payload["error"]
         turn.tools = list(payload["produced"]["tools"])
         turn.answer = payload["produced"]["message"]
+
+
+def _note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
+    erased = [turn for turn in turns if turn.standing == "erased"]
+    if not erased:
+        return
+    erasures = erasures_of(stream_id)
+    for turn in erased:
+        turn.erasure = erasures.get(turn.last) or erasures.get(turn.first)
 
 
 def _without_hidden(turns: list[TranscriptTurn], stream: Any, cleared: int) -> list[TranscriptTurn]:

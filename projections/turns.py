@@ -13,6 +13,7 @@ from django.db.models import Field
 
 from ..events.dialects import EVENT_COLUMNS, log_database
 from ..events.models import Event
+from ..events.upcasters import stored_as
 
 _COLUMNS = ", ".join(f'e."{name}"' for name in ("id", *EVENT_COLUMNS))
 # A join, not IN: an index look-up for each turn on both databases.
@@ -59,7 +60,9 @@ def _before(events: Sequence[Event], types: Sequence[str]) -> list[Event]:
     parameters: list[Any] = []
     for event in begun:
         parameters += [event.stream_id, adapt(event.turn_id, connections[using]), event.version]
+    stored = sorted(stored_as(types))
     sql = _BEFORE.format(
-        turns=", ".join(["(%s, %s, %s)"] * len(begun)), types=", ".join(["%s"] * len(types))
+        turns=", ".join(["(%s, %s, %s)"] * len(begun)), types=", ".join(["%s"] * len(stored))
     )
-    return list(Event.objects.using(using).raw(sql, [*parameters, *types]))
+    earlier = (event.current for event in Event.objects.using(using).raw(sql, parameters + stored))
+    return [event for event in earlier if event.type in types]

@@ -29,7 +29,10 @@ BROUGHT_ALONG = [
     "turnlog/events/sql/postgresql.sql",
     "turnlog/events/sql/sqlite.sql",
     "turnlog/events/management/commands/generate_events.py",
+    "turnlog/events/management/commands/export_log.py",
     "turnlog/events/management/commands/verify_log.py",
+    "turnlog/events/proof/merkle.py",
+    "turnlog/events/verify.py",
     "turnlog/projections/migrations/0001_initial.py",
     "turnlog/projections/management/commands/rebuild_projections.py",
     "turnlog/core/py.typed",
@@ -155,8 +158,15 @@ def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
         "ws_url": True,
         "reversed": "/ws/example/chat/3/",
         "commands": [
+            "apply_retention",
             "check_projections",
+            "checkpoint_log",
+            "create_signing_key",
+            "erase_payload",
+            "erasure_receipts",
+            "export_log",
             "generate_events",
+            "hold_conversation",
             "projection_status",
             "rebuild_projections",
             "replay_conversation",
@@ -168,6 +178,19 @@ def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
         "korean": "메시지를 입력하세요",
         "messages": 0,
     }
+
+
+def test_a_bundle_is_verified_by_it_alone(wheel: Path, tmp_path: Path) -> None:
+    """Without Django: what an auditor installs."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=True)
+    python = str(environment / "bin" / "python")
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel))
+    run(python, "-m", "pip", "install", "--quiet", "cryptography")
+    assert "django" not in _importable(python)
+    bundle = ROOT / "docs" / "examples" / "bundle.jsonl"
+    said = run(python, "-I", "-m", "turnlog.events.verify", str(bundle), cwd=tmp_path)
+    assert said.startswith("intact: 5 event(s) in 1 conversation(s)")
 
 
 def _importable(python: str) -> set[str]:

@@ -1,7 +1,9 @@
 -- 1. The page: the last turns of this person, straight from the log.
 SELECT MAX("turnlog_event"."version") AS "head",
        MAX("turnlog_event"."version") FILTER (
-         WHERE "turnlog_event"."type" = 'ConversationCleared') AS "cleared"
+         WHERE "turnlog_event"."type" = 'ConversationCleared') AS "cleared",
+       MAX("turnlog_event"."version") FILTER (
+         WHERE "turnlog_event"."type" = 'PayloadErased') AS "erased"
   FROM "turnlog_event"
   WHERE "turnlog_event"."stream_id" = 3;
 

@@ -7,10 +7,12 @@ from django.conf import settings
 from django.db import migrations, models
 
 from ..append_only import install_triggers
+from ..statistics import keep_no_samples
 
 
 def refuse_changes(apps, schema_editor):
     install_triggers(schema_editor.connection)
+    keep_no_samples(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
@@ -108,7 +110,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'events',
                 'db_table': 'turnlog_event',
                 'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared')],
+                'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'PayloadErased')), name='turnlog_event_erased'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('HoldPlaced', 'HoldLifted'))), name='turnlog_event_held')],
                 'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_event_version'), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='turnlog_event_version_min')],
             },
         ),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from .actor import Actor
 
 if TYPE_CHECKING:
     from ..prompt import Prompt
+    from ..receipts import Receipt
     from ..turns import Turn
     from ..types import Outcome
     from .event import Event
@@ -62,6 +63,9 @@ class Conversation(LifecycleModel):
     @hook(BEFORE_SAVE)
     def _remember_owner(self) -> None:
         if self.user_id is not None:
+            from ..dialects import begin_writing
+
+            begin_writing()  # Of the transaction that save() is.
             self.owner_actor_id = Actor.objects.id_of(self.user)
 
     def is_open_to(self, user: Any) -> bool:
@@ -154,11 +158,44 @@ class Conversation(LifecycleModel):
 
         return forks.fork(self, version, at, user=user)
 
+    def erase(
+        self,
+        turns: Iterable[uuid.UUID | str] | None = None,
+        by: Any = None,
+        reason: str = "",
+    ) -> Receipt:
+        """Erase the words of turns, or of all of it, from everywhere; see `erasing.erase`."""
+        from .. import erasing
+
+        return erasing.erase(self, turns, by=by, reason=reason)
+
+    def hold(self, by: Any = None, reason: str = "") -> Event:
+        """Let nothing of it be erased until `lift_hold`; see `holds.place`."""
+        from .. import holds
+
+        return holds.place(self, by=by, reason=reason)
+
+    def lift_hold(self, by: Any = None, reason: str = "") -> Event:
+        """End the legal hold; see `holds.lift`."""
+        from .. import holds
+
+        return holds.lift(self, by=by, reason=reason)
+
+    def is_held(self) -> bool:
+        """Whether it is under a legal hold."""
+        from .. import holds
+
+        return holds.hold_of(self.pk) is not None
+
     astart_turn = in_database_thread(start_turn)
     arecord_turn = in_database_thread(record_turn)
     afail_turn = in_database_thread(fail_turn)
     aclear = in_database_thread(clear)
     afork = in_database_thread(fork)
+    aerase = in_database_thread(erase)
+    ahold = in_database_thread(hold)
+    alift_hold = in_database_thread(lift_hold)
+    ais_held = in_database_thread(is_held)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         refuse_deletion(instance=self)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Collection
 from typing import Any, ClassVar, NoReturn
@@ -9,7 +10,9 @@ from django.db.models import F, Q
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from ...core.errors import AppendOnlyError
+from ...core import codec
+from ...core.errors import AppendOnlyError, CodecError, UnreadableEvent, UpcastFailed
+from .. import upcasters
 from ..types import EventData, event_data
 
 
@@ -63,6 +66,19 @@ class Event(models.Model):
                 name="turnlog_event_cleared",
                 condition=Q(type="ConversationCleared"),
             ),
+            # For the trigger that asks, of each payload to be nulled, who has said so.
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_erased",
+                condition=Q(type="PayloadErased"),
+            ),
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_held",
+                condition=Q(type__in=("HoldPlaced", "HoldLifted")),
+            ),
         )
 
     def __str__(self) -> str:
@@ -87,10 +103,38 @@ class Event(models.Model):
 
     @property
     def data(self) -> EventData | None:
-        """The typed event; None once erased. Raises UnknownEventType."""
+        """The typed event of today; None once erased. Raises UnknownEventType, UpcastFailed."""
         if self.payload is None:
             return None
-        return event_data(self.type, self.schema, json.loads(self.payload))
+        try:
+            return event_data(self.type, self.schema, json.loads(self.payload))
+        except UnreadableEvent as error:
+            raise error.at(self.stream_id, self.version) from error.__cause__
+
+    @property
+    def current(self) -> Event:
+        """This event with the type, schema and payload it would be stored with today.
+
+        Itself, where that is so already. Salt, digest and hash are those of what is stored, always.
+        Raises UnknownEventType, UpcastFailed.
+        """
+        if upcasters.is_current(self.type, self.schema):
+            return self
+        try:
+            if self.payload is None:
+                stored: list[Any] = [*upcasters.upcast_erased(self.type, self.schema), None]
+            else:
+                payload = json.loads(self.payload)
+                stored = list(upcasters.upcast(self.type, self.schema, payload))
+                stored[2] = codec.to_json(stored[2])
+        except UnreadableEvent as error:
+            raise error.at(self.stream_id, self.version) from error.__cause__
+        except CodecError as error:
+            failed = UpcastFailed(self.type, self.schema, f"what they give is no JSON: {error}")
+            raise failed.at(self.stream_id, self.version) from error
+        event = copy.copy(self)
+        event.type, event.schema, event.payload = stored
+        return event
 
     @property
     def meta(self) -> dict[str, Any]:

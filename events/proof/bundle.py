@@ -162,6 +162,8 @@ class _Writer:
         if row.position <= self.checkpoint.size:
             self.skip(row.position - 1)
             position = self.at = row.position
+        else:
+            self.skip(self.checkpoint.size)
         if row.payload is None:
             self.erased.add((row.stream_id, row.version))
         elif row.type == b"PayloadErased":

@@ -4,11 +4,12 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from .. import search_index
+from .. import search_index, statistics
 
 
 def install_search_index(apps, schema_editor):
     search_index.install(schema_editor.connection)
+    statistics.keep_no_samples(schema_editor.connection)
 
 
 class Migration(migrations.Migration):

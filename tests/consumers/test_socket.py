@@ -462,6 +462,46 @@ async def test_clearing_empties_an_open_page(conversation: Any, user: Any) -> No
     assert await sync_to_async(ConversationMessage.objects.count)() == 0
 
 
+async def test_erasing_takes_the_words_from_an_open_page(conversation: Any, user: Any) -> None:
+    async with Client(chat(["ok"], ["more"]), url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+        await client.send(user_text="and?")
+        await client.until_ended()
+        erased = uuid.UUID(frames[-1]["id"])
+        await conversation.aerase([erased], reason="request 7")
+        assert await client.frame() == {"type": "reset"}
+        shown = await client.until(lambda f: f.get("type") == "turn" and f["id"] != str(erased))
+    assert shown[0]["outcome"] == "erased"
+    assert shown[0]["error"].endswith(" for request 7")
+    assert [frame["content"] for frame in shown if "content" in frame] == ["and?", "more"]
+    # And who comes back after it is not left with them.
+    async with Client(chat(), url(conversation, "format=json&after=7"), user) as client:
+        frames = await client.until(lambda frame: frame.get("type") == "turn")
+    assert {"type": "reset"} in frames
+
+
+async def test_an_erased_turn_that_is_finished_late_ends_as_failed(
+    conversation: Any, user: Any
+) -> None:
+    """Another host took this one for dead, and what it was answering was erased."""
+    consumer = chat(["half", "whole"], gates={1: asyncio.Event()})
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="pomegranate")
+        await client.until(lambda frame: frame.get("content") == "half")
+        [turn_id] = await sync_to_async(list)(
+            Event.objects.filter(type="TurnStarted").values_list("turn_id", flat=True)
+        )
+        await conversation.afail_turn(turn_id, "interrupted")
+        await conversation.aerase([turn_id], reason="request 7")
+        consumer.model.gates[1].set()
+        while running.find(conversation.pk):
+            await asyncio.sleep(0)
+    stored = Event.objects.filter(payload__contains="pomegranate")
+    assert not await sync_to_async(stored.exists)()
+    assert not await sync_to_async(ConversationMessage.objects.exists)()
+
+
 async def test_a_resend_of_what_was_cleared_is_given_back(conversation: Any, user: Any) -> None:
     consumer = chat(["ok"])
     message = {"user_text": "hello", "turn_id": str(uuid.uuid4())}

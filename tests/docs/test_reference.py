@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from importlib import import_module
@@ -17,11 +18,13 @@ from turnlog.core.codec.dispatch import DECODERS
 
 def test_settings_are_documented_with_their_defaults() -> None:
     documented = {
-        codes(row[0])[0]: codes(row[1])[0]
+        codes(row[0])[0]: ast.literal_eval(codes(row[1])[0])
         for row in rows(section(text_of("docs/settings.md"), "## `TURNLOG`"))
     }
+    defaults = conf.Settings()
     expected = {
-        field.name.upper(): repr(field.default) for field in dataclasses.fields(conf.Settings)
+        field.name.upper(): getattr(defaults, field.name)
+        for field in dataclasses.fields(conf.Settings)
     }
     assert documented == expected
 

@@ -84,6 +84,26 @@ def test_erasure_is_the_one_exception(events: list[Event], conversation: Any) ->
     refused("UPDATE turnlog_event SET payload = 'back' WHERE version = 2")
 
 
+def test_any_later_record_of_the_same_stream_lets_it_pass(
+    events: list[Event], conversation: Any
+) -> None:
+    other = type(conversation).objects.create()
+    append(other.pk, [NewEvent(PayloadErased([1, 2, 3], "of another stream"))])
+    of_ours = f"{ERASE} AND stream_id = {conversation.pk}"
+    refused(of_ours, 2)
+    append(conversation.pk, [NewEvent(PayloadErased([9, 2], "request 7"))])
+    append(conversation.pk, [NewEvent(PayloadErased([1], "request 8"))])
+    append(conversation.pk, [NewEvent(PayloadErased([], "request 9"))])
+    with connection.cursor() as cursor:
+        for version in (2, 1):
+            cursor.execute(of_ours, [version])
+    erased = Event.objects.filter(payload=None).order_by("version")
+    assert list(erased.values_list("stream_id", "version")) == [
+        (conversation.pk, 1),
+        (conversation.pk, 2),
+    ]
+
+
 def test_the_models_refuse_as_well(events: list[Event], conversation: Any) -> None:
     with pytest.raises(AppendOnlyError):
         events[0].save()

@@ -22,8 +22,8 @@ from turnlog.events.dialects import PostgreSQL, SQLite
 from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation, Event
-from turnlog.events.types import ConversationForked, MessageAppended, PayloadErased
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.types import ConversationForked, MessageAppended
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.moments import as_of
 
@@ -82,7 +82,7 @@ def act(room: Any, action: str, user: Any, text: str) -> None:
     elif action == "erase":
         messages = room_events(room).filter(type="MessageAppended", payload__isnull=False)
         if first := messages.order_by("version").first():
-            erase(room, [e.version for e in room_events(room).filter(turn_id=first.turn_id)])
+            room.erase([first.turn_id], reason="request 7")
     elif not open_turns(room):
         turn = room.start_turn(text, user=user)
         if action == "fail":
@@ -93,16 +93,6 @@ def open_turns(room: Any) -> bool:
     ended = room_events(room).exclude(type="TurnStarted").values("turn_id")
     started = room_events(room).filter(type="TurnStarted")
     return started.exclude(turn_id__in=ended.filter(turn_id__isnull=False)).exists()
-
-
-def erase(room: Any, versions: list[int]) -> None:
-    append(room.pk, [NewEvent(PayloadErased(versions, "request 7"))])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE turnlog_event SET payload = NULL, salt = NULL"
-            f" WHERE stream_id = %s AND version IN ({', '.join(map(str, versions))})",
-            [room.pk],
-        )
 
 
 def room_events(room: Any) -> Any:
@@ -191,7 +181,7 @@ def test_a_fork_of_a_fork_names_its_own_parent(coffee: Any, user: Any) -> None:
 
 
 def test_what_is_erased_is_not_copied(coffee: Any, user: Any) -> None:
-    erase(coffee, [2, 3])
+    coffee.erase([room_events(coffee).get(version=2).turn_id], reason="request 7")
     fork = coffee.fork(3)
     assert texts(fork, user) == []
     assert "latte" not in "".join(event.payload or "" for event in read(fork.pk))

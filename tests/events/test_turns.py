@@ -13,10 +13,8 @@ from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import CodecError, TurnConflict, TurnInProgress, UnknownTurn
 from turnlog.events import runners, turns
-from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Content, Conversation, Event, Runner
 from turnlog.events.prompt import Prompt
-from turnlog.events.types import PayloadErased
 
 pytestmark = pytest.mark.django_db
 
@@ -83,8 +81,7 @@ def test_recording_again_is_harmless_and_with_other_content_a_conflict(conversat
 def test_recording_an_erased_turn_again_is_harmless(conversation: Any) -> None:
     turn_id = uuid.uuid4()
     conversation.record_turn("hello", AIMessage("hi"), turn_id=turn_id)
-    append(conversation.pk, [NewEvent(PayloadErased([2, 3], "request 7"))])
-    Event.objects.filter(version__in=[2, 3]).update(payload=None, salt=None)
+    conversation.erase([turn_id], reason="request 7")
     assert len(conversation.record_turn("hello", AIMessage("hi"), turn_id=turn_id)) == 2
 
 

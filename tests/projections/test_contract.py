@@ -28,8 +28,6 @@ from turnlog.projections.rebuild import rebuild_chunk
 from turnlog.projections.registry import registered
 from turnlog.projections.worker import Worker
 
-from .erasing import erase_turns
-
 SECRET = "pomegranate"
 ACTIONS = st.lists(
     st.tuples(
@@ -74,8 +72,10 @@ class Story:
         elif action == "clear":
             room.clear(by=user)
         elif action == "erase":
-            erase_turns(room, self.turns[number], registered())
+            for turn_id in self.open[number]:
+                room.fail_turn(turn_id, "cancelled")
             self.open[number] = []
+            room.erase(self.turns[number], reason="request 7")
         elif action == "follow":
             Worker(registered()).turn()
         elif self.open[number]:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +23,8 @@ from langchain_core.runnables.utils import AddableDict
 from turnlog.core.errors import MomentError, TurnInProgress, UnknownConversation
 from turnlog.events import log
 from turnlog.events.listed import fold
-from turnlog.events.log import NewEvent, append, read
+from turnlog.events.log import read
 from turnlog.events.models import Actor, Conversation, Event
-from turnlog.events.types import PayloadErased
 from turnlog.projections import moments
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.moments import as_of, diff, replay
@@ -134,21 +132,11 @@ def act(room: Any, action: str, user: Any, text: str, started: list[Any]) -> Non
 
 
 def erase_first_turn(stream_id: int) -> None:
-    """What erasing the first finished turn does to the log and to the message list."""
     events = Event.objects.filter(stream_id=stream_id)
     first = events.filter(type="MessageAppended", payload__isnull=False).order_by("version").first()
     if first is None:
         return
-    versions = list(events.filter(turn_id=first.turn_id).values_list("version", flat=True))
-    append(stream_id, [NewEvent(PayloadErased(versions, "request 7"))])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE turnlog_event SET payload = NULL, salt = NULL"
-            f" WHERE stream_id = %s AND version IN ({', '.join(map(str, versions))})",
-            [stream_id],
-        )
-    erased = ConversationMessage.objects.filter(conversation_id=stream_id, version__in=versions)
-    erased.delete()
+    Conversation.objects.get(pk=stream_id).erase([first.turn_id], reason="request 7")
 
 
 pytestmark = pytest.mark.django_db

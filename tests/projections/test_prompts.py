@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from tests.projections.erasing import erase_turns
 from turnlog.core import codec
 from turnlog.core.errors import MomentError
 from turnlog.events.models import Content, Conversation, Event
@@ -91,7 +90,7 @@ class Life:
         oldest = stream.filter(type="MessageAppended").order_by("version").first()
         if oldest is not None:
             self.erased.add(json_text(oldest))
-            erase_turns(self.room, [oldest.turn_id], [])
+            self.room.erase([oldest.turn_id], reason="request 7")
 
     def require(self, version: int, messages: list[Any]) -> None:
         if messages[-1].content in self.erased:
@@ -199,11 +198,14 @@ def test_the_rules_own_messages_are_known_even_as_another_list(conversation: Any
 
 
 def test_an_erased_message_is_left_out_of_ones_own_list(conversation: Any) -> None:
-    conversation.record_turn("secret", AIMessage("quiet"))
-    conversation.record_turn("a", AIMessage("b"))
-    start(conversation, previous={"messages": [2, codec.encode(AIMessage("kept")), 5]})
-    first = Event.objects.get(stream_id=conversation.pk, version=2)
-    erase_turns(conversation, [first.turn_id], [])
+    note = codec.encode(AIMessage("kept"))
+    # Given before the secret was told, so it cannot quote it.
+    early = start(conversation, previous={"messages": [note]})
+    conversation.fail_turn(early.turn_id)
+    [secret, _] = conversation.record_turn("secret", AIMessage("quiet"))
+    [_, answer] = conversation.record_turn("a", AIMessage("b"))
+    start(conversation, previous={"messages": [secret.version, note, answer.version]})
+    conversation.erase([secret.turn_id], reason="request 7")
     texts = [message.content for message in as_of(conversation).prompt().messages]
     assert texts == ["kept", "b", "now"]
 

@@ -11,15 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
 from turnlog.events import hooks
 from turnlog.events.dialects import PostgreSQL
-from turnlog.events.log import NewEvent, append
-from turnlog.events.models import Conversation, Event
-from turnlog.events.types import PayloadErased
+from turnlog.events.models import Conversation
 from turnlog.projections.checking import differences
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.rebuild import rebuild_chunk
@@ -126,11 +124,7 @@ def test_erased_words_do_not_come_back(
     room: Conversation, locked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def erase() -> None:
-        with transaction.atomic():
-            append(room.pk, [NewEvent(PayloadErased([2, 3], "request 7"))])
-            events = Event.objects.filter(stream_id=room.pk, version__in=[2, 3])
-            events.update(payload=None, salt=None)
-            MESSAGES.erase(list(events))
+        room.erase(reason="request 7")
 
     ConversationMessage.objects.all().delete()
     race(MESSAGES, room, erase, pause_after="rebuild", monkeypatch=monkeypatch)

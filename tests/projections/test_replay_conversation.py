@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from turnlog.core.terminal import safe
 from turnlog.events import log
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Event
-from turnlog.events.types import MessageAppended, PayloadErased
+from turnlog.events.types import MessageAppended
 from turnlog.projections.management.commands.replay_conversation import Command
 from turnlog.projections.moments import as_of
 from turnlog.projections.replaying import Teller
@@ -153,17 +152,32 @@ def test_forks_and_erasures_are_told(coffee: Any) -> None:
         f"forked  from conversation {coffee.pk} at version 5",
         "human  a latte",
     ]
-    append(coffee.pk, [NewEvent(PayloadErased([2, 3, 4, 5], "request 7"))])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE turnlog_event SET payload = NULL, salt = NULL"
-            " WHERE stream_id = %s AND version BETWEEN 2 AND 5",
-            [coffee.pk],
-        )
+    coffee.erase([room_turns(coffee)[0]], reason="request 7\x1b")
+    at = timezone.localtime(Event.objects.filter(type="PayloadErased").first().recorded_at)
+    gone = f"(erased on {at:%Y-%m-%d} for request 7\\x1b)"
     lines = told(coffee.pk)
-    assert lines[1:5] == ["human  (erased)", *lines[2:4], "message  (erased)"]
-    assert sorted(lines[2:4]) == ["message  (erased)", "tool  (erased)"]
-    assert lines[-2] == "erased  versions 2, 3, 4, 5: request 7"
+    assert lines[1:5] == [f"human  {gone}", *lines[2:4], f"message  {gone}"]
+    assert sorted(lines[2:4]) == [f"message  {gone}", f"tool  {gone}"]
+    assert lines[-2] == "erased  versions 2, 3, 4, 5: request 7\\x1b"
+    # Also at the moment before it was erased.
+    assert told(coffee.pk, version=4)[1] == f"human  {gone}"
+    [first, *_] = [e for e in played_events(coffee.pk) if e["payload"] is None]
+    assert first["erased"] == {
+        "at": at.astimezone(dt.UTC).isoformat(),
+        "by": None,
+        "reason": "request 7\x1b",
+    }
+
+
+def played_events(pk: int) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = json.loads(Played(pk, json=True).text)["events"]
+    return events
+
+
+def test_holds_are_told(coffee: Any) -> None:
+    coffee.hold(reason="case 12")
+    coffee.lift_hold(reason="settled")
+    assert told(coffee.pk)[-3:-1] == ["held  case 12", "hold lifted  settled"]
 
 
 def test_messages_of_every_kind(conversation: Any, user: Any) -> None:
@@ -373,6 +387,7 @@ def test_json_holds_the_events_and_what_was_visible(coffee: Any) -> None:
             "recorded_at": event.recorded_at.isoformat(),
             "payload": json.loads(event.payload or ""),
             "metadata": event.meta,
+            "erased": None,
         }
     assert json.loads(Played(coffee.pk, "--json").text)["messages"] == []
 

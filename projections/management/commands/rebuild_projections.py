@@ -10,12 +10,13 @@ from tqdm import tqdm
 from ....core.commands import TurnlogCommand
 from ....events.sequence import sequence
 from ...checking import differences
+from ...checkpoints import ensure
 from ...projection import Projection
 from ...reading import last_position
 from ...rebuild import Chunk, chunk_of, chunks, rebuild_chunk
 from ...rebuilding import planned_position, rebuild, was_cut_off
 from ...registry import named
-from ...worker import Worker
+from ...worker import Worker, is_stopped
 
 
 class Command(TurnlogCommand):
@@ -72,6 +73,7 @@ class Command(TurnlogCommand):
         if one is None and not projection.inline:
             # What was said meanwhile: whoever rebuilds wants to find it there.
             Worker([projection]).catch_up()
+            _require_going_on(projection)
         return conversations, events
 
     def dry_run(self, projections: list[Projection], options: dict[str, Any]) -> None:
@@ -110,6 +112,16 @@ class Command(TurnlogCommand):
             for chunk in todo:
                 yield chunk
                 bar.update(chunk.events)
+
+
+def _require_going_on(projection: Projection) -> None:
+    checkpoint = ensure(projection)
+    if is_stopped(projection, checkpoint):
+        raise CommandError(
+            f"projection {projection.name!r} is rebuilt up to position {checkpoint.position}, and"
+            f" stopped at the next event: {checkpoint.error}; mend that and run it again",
+            returncode=2,
+        )
 
 
 def _alone(projection: Projection, conversation: int) -> Iterator[Chunk]:

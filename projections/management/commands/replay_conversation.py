@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,6 +14,7 @@ from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
 from ....core.commands import TurnlogCommand
+from ....events.erasures import Erasure, erasures_of
 from ....events.models import Event
 from ....events.moments import moment_of
 from ...moments import replay
@@ -77,10 +78,13 @@ class Command(TurnlogCommand):
         try:
             if options["json"]:
                 # ASCII, unlike other commands: what people wrote must not drive a terminal.
-                self.stdout.write(json.dumps(_facts(until, states)))
+                self.stdout.write(json.dumps(_facts(until, states, erasures_of(conversation))))
             else:
-                self._show(states, pace, step, self._style(**options))
+                teller = Teller(erasures_of(conversation))
+                self._show(teller, states, pace, step, self._style(**options))
                 self._write(f"conversation {conversation} at version {until.version} of its log")
+                if teller.unreadable:
+                    raise teller.unreadable[0]
         except (KeyboardInterrupt, EOFError):
             self._write("")
         except BrokenPipeError:
@@ -88,9 +92,13 @@ class Command(TurnlogCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(
-        self, states: Iterator[ConversationState], pace: float, step: bool, style: Style
+        self,
+        teller: Teller,
+        states: Iterator[ConversationState],
+        pace: float,
+        step: bool,
+        style: Style,
     ) -> None:
-        teller = Teller()
         before: dt.datetime | None = None
         for state in states:
             lines = teller.lines(state.event)
@@ -127,10 +135,12 @@ def _rendered(line: Line, style: Style) -> str:
     return f"{line.version:>4}  {when}  {who}  {text}".rstrip()
 
 
-def _facts(until: Event, states: Iterator[ConversationState]) -> dict[str, Any]:
+def _facts(
+    until: Event, states: Iterator[ConversationState], erasures: Mapping[int, Erasure]
+) -> dict[str, Any]:
     events = []
     for state in states:
-        events.append(_event(state.event))
+        events.append(_event(state.event, erasures.get(state.event.version)))
     return {
         "conversation": until.stream_id,
         "version": until.version,
@@ -140,7 +150,11 @@ def _facts(until: Event, states: Iterator[ConversationState]) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event, erasure: Erasure | None) -> dict[str, Any]:
+    erased = None
+    if event.payload is None and erasure is not None:
+        by = erasure.by and str(erasure.by)
+        erased = {"at": erasure.at.isoformat(), "by": by, "reason": erasure.reason}
     return {
         "version": event.version,
         "type": event.type,
@@ -150,6 +164,7 @@ def _event(event: Event) -> dict[str, Any]:
         "recorded_at": event.recorded_at.isoformat(),
         "payload": None if event.payload is None else json.loads(event.payload),
         "metadata": event.meta,
+        "erased": erased,
     }
 
 

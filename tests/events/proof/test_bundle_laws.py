@@ -172,6 +172,22 @@ def test_nothing_can_be_cut_off(second: Second) -> None:
         assert verdict(second, whole + more) is None
 
 
+@pytest.mark.parametrize("complete", ["log", "conversations", "selection"])
+def test_no_words_can_be_blanked(second: Second, complete: str) -> None:
+    """As if they had been erased; the tail, which nobody has signed, is another matter."""
+    lines = bundle(example(), complete)
+    for place, line in enumerate(lines):
+        if line.get("payload") is not None:
+            blanked = [*lines[:place], {**line, "payload": None, "salt": None}, *lines[place + 1 :]]
+            assert verdict(second, dump(blanked)) is None
+
+    log = example()
+    log.erase(7, 1)
+    found = verdict(second, dump(bundle(log, complete, size=9)))
+    assert found is not None
+    assert (found["erased"], found["erased_unsigned"]) == (2, 1)
+
+
 # Whatever is changed in it: what is accepted is true
 
 

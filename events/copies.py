@@ -1,0 +1,30 @@
+"""What forks have copied of a conversation, found by the copies' `origin`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from .dialects import log_database
+from .models import Event
+
+
+def copies_of(stream_id: int, versions: Collection[int], fork_id: int) -> set[int]:
+    """The versions in a fork that are copies of these versions of its parent.
+
+    Needs no lock: a fork is committed with all its copies, while the parent is locked.
+    """
+    events = Event.objects.using(log_database()).filter(
+        stream_id=fork_id, metadata__contains='"origin"'
+    )
+    wanted = set(versions)
+    found = set()
+    for version, metadata in events.values_list("version", "metadata").iterator():
+        origin = json.loads(metadata).get("origin")
+        if (
+            isinstance(origin, dict)
+            and origin.get("stream") == stream_id
+            and origin.get("version") in wanted
+        ):
+            found.add(version)
+    return found

@@ -1,0 +1,86 @@
+"""Applying receipts again: a restored backup brings back what was erased since it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..core.errors import ReceiptRefused, TurnlogError
+from .dialects import log_database
+from .erasing import Wanted, erase_wanted
+from .models import Conversation, Event
+from .receipts import Receipt
+
+_IN_ONE_QUERY = 500
+
+
+@dataclass(slots=True)
+class Again:
+    """What became of a receipt's events: erased now (with new receipts), erased already, or not in
+    this log, which is older than they are."""
+
+    erased: int = 0
+    already: int = 0
+    absent: int = 0
+    receipts: list[Receipt] = field(default_factory=list)
+    errors: list[TurnlogError] = field(default_factory=list)
+
+
+def erase_again(receipt: Receipt) -> Again:
+    """Erase once more what a receipt names, in its conversation and in the forks it tells of.
+
+    Only events whose digests are the receipt's: another event of that version is another log's, or
+    was said since. What kept something from being erased is in `errors`; the rest is erased.
+    """
+    again = Again()
+    for each in receipt.whole():
+        _erase_again(each, again)
+    return again
+
+
+def _erase_again(receipt: Receipt, again: Again) -> None:
+    using, pk = log_database(), receipt.conversation
+    if not Conversation.objects.using(using).filter(pk=pk).exists():
+        again.absent += len(receipt.events)
+        return
+    stored = _stored(receipt)
+    versions = set()
+    for event in receipt.events:
+        if event.version not in stored:
+            again.absent += 1
+        elif stored[event.version][0] != event.digest:
+            again.errors.append(_other(receipt, event.version))
+            return
+        elif stored[event.version][1]:
+            again.already += 1
+        else:
+            versions.add(event.version)
+    title = receipt.title and (not receipt.events or len(stored) > 0)
+    wanted = Wanted(versions=frozenset(versions), title=title)
+    try:
+        made = erase_wanted(pk, wanted, by=receipt.by, reason=receipt.reason)
+    except TurnlogError as error:
+        again.errors.append(error)
+        return
+    again.erased += sum(len(each.events) for each in made.whole())
+    if made:
+        again.receipts.append(made)
+
+
+def _stored(receipt: Receipt) -> dict[int, tuple[str, bool]]:
+    """Digests by version, and whether the payload is gone."""
+    stream = Event.objects.using(log_database()).filter(stream_id=receipt.conversation)
+    versions = [event.version for event in receipt.events]
+    found = {}
+    for start in range(0, len(versions), _IN_ONE_QUERY):
+        some = stream.filter(version__in=versions[start : start + _IN_ONE_QUERY])
+        for version, digest, salt in some.values_list("version", "digest", "salt"):
+            found[version] = bytes(digest).hex(), salt is None
+    return found
+
+
+def _other(receipt: Receipt, version: int) -> ReceiptRefused:
+    return ReceiptRefused(
+        f"conversation {receipt.conversation}, version {version}: expected the event that the"
+        " receipt tells of, found one with another digest; the receipt is of another log, or"
+        " something else was said there since, so nothing of this receipt was erased"
+    )

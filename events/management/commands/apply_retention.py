@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from ....core.commands import TurnlogCommand
+from ....core.errors import LegalHold, TurnlogError
+from ...retention import due, try_apply
+from .erase_payload import ON_DISK
+
+
+class Command(TurnlogCommand):
+    help = (
+        'Erase what is older than TURNLOG["RETENTION"] wants it to be, conversation by'
+        " conversation; what is under a legal hold is left out. To be run each night."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would be erased, and erase nothing"
+        )
+
+    def run(self, *, dry_run: bool, **options: Any) -> None:
+        conversations: Counter[str] = Counter()
+        turns: Counter[str] = Counter()
+        held: set[int] = set()
+        errors: list[str] = []
+        for found in due():
+            result = try_apply(found, dry_run=dry_run)
+            if isinstance(result, LegalHold):
+                held.add(found.conversation)
+            elif isinstance(result, TurnlogError):
+                errors.append(str(result))
+            elif result or dry_run:
+                conversations[found.kind] += 1
+                turns[found.kind] += len(found.turns if result is None else result.turns)
+        facts = {
+            "dry_run": dry_run,
+            "conversations": dict(conversations),
+            "turns": dict(turns),
+            "held": len(held),
+            "errors": errors,
+        }
+        self.report(options["json"], facts, "\n".join(_lines(facts)))
+        if errors:
+            self.found_something()
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    erased = "would be erased" if facts["dry_run"] else "erased"
+    lines = []
+    for kind, count in facts["conversations"].items():
+        what = f"{count} conversation(s)"
+        if kind != "conversations":
+            what = f"{facts['turns'][kind]} turn(s) in {what}"
+        lines.append(f"{kind}: {what} {erased}")
+    if not lines:
+        lines.append(f"nothing {erased}: nothing is old enough")
+    if facts["held"]:
+        lines.append(f"{facts['held']} conversation(s) left as they are, under a legal hold")
+    lines += facts["errors"]
+    if facts["conversations"] and not facts["dry_run"]:
+        lines.append(ON_DISK)
+    return lines

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import argparse
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError, CommandParser
+
+from ....core.commands import TurnlogCommand
+from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
+from ... import receipt_files
+from ...erasing import Wanted, erase_wanted
+from ...erasing_again import Again, erase_again
+from ...erasing_users import erase_user
+from ...receipts import Receipt
+
+ON_DISK = (
+    "the database's files may still hold the words: VACUUM, as the documentation's page on erasure"
+    " tells"
+)
+
+
+class Command(TurnlogCommand):
+    help = (
+        "Erase what was said from the log and from all that was made of it, and keep the proof:"
+        " turns, a whole conversation, everything of a user, or what receipts name again. Asks"
+        " nothing, and cannot be undone."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--conversation", type=int, metavar="PK", help="all of it and its title")
+        what.add_argument(
+            "--user",
+            metavar="NAME",
+            help="everything of a user, by name or primary key: conversations, and turns elsewhere",
+        )
+        what.add_argument(
+            "--again", metavar="FILE", help="what the receipts of a file name, after a restore"
+        )
+        parser.add_argument(
+            "--turn",
+            type=_turn,
+            action="append",
+            metavar="UUID",
+            help="of the conversation this turn only; may be given several times",
+        )
+        parser.add_argument(
+            "--forget", action="store_true", help="of the user also whom the pseudonym stands for"
+        )
+        parser.add_argument("--reason", metavar="TEXT", help="the request's reference; needed")
+        parser.add_argument("--by", metavar="NAME", help="the user who does it, for the log")
+
+    def run(self, **options: Any) -> None:
+        _require_fitting(options)
+        by = None if options["by"] is None else user_named(options["by"], "--by")
+        if options["again"] is not None:
+            self.again(options)
+        elif options["user"] is not None:
+            user = user_named(options["user"], "--user")
+            erased = erase_user(user, by=by, reason=options["reason"], forget=options["forget"])
+            self.tell(erased, options)
+        else:
+            turns = options["turn"]
+            wanted = Wanted(everything=turns is None, turns=frozenset(turns or ()))
+            self.tell(_one(options["conversation"], wanted, by, options["reason"]), options)
+
+    def tell(self, erased: Iterable[Receipt], options: dict[str, Any]) -> None:
+        """Do it, and say what was done."""
+        done: list[dict[str, Any]] = []
+        lines: list[str] = []
+        errors: list[TurnlogError] = []
+        try:
+            for receipt in erased:
+                done.append(receipt.as_dict())
+                lines += map(sentence, receipt.whole())
+        except ErasureIncomplete as incomplete:
+            errors = incomplete.errors
+        except ReceiptNotKept as error:
+            errors = [error]
+        if options["forget"] and not errors:
+            lines.append("nobody can tell any more whom the user's pseudonym stands for")
+        self.conclude(options, {"receipts": done}, lines or ["nothing was left to erase"], errors)
+
+    def again(self, options: dict[str, Any]) -> None:
+        """Apply receipts, and say what became of them."""
+        total = Again()
+        for receipt in receipt_files.read(options["again"]):
+            if isinstance(receipt, ReceiptRefused):
+                total.errors.append(receipt)
+                continue
+            again = erase_again(receipt)
+            total.erased += again.erased
+            total.already += again.already
+            total.absent += again.absent
+            total.receipts += again.receipts
+            total.errors += again.errors
+        facts = {
+            "erased": total.erased,
+            "already": total.already,
+            "absent": total.absent,
+            "receipts": [receipt.as_dict() for receipt in total.receipts],
+        }
+        line = (
+            f"{total.erased} event(s) erased again, {total.already} were erased already,"
+            f" {total.absent} are not in this log"
+        )
+        self.conclude(options, facts, [line], total.errors)
+
+    def conclude(
+        self,
+        options: dict[str, Any],
+        facts: dict[str, Any],
+        lines: list[str],
+        errors: list[TurnlogError],
+    ) -> None:
+        facts["errors"] = [str(error) for error in errors]
+        told = [*lines, *facts["errors"]]
+        if facts["receipts"]:
+            told.append(ON_DISK)
+        self.report(options["json"], facts, "\n".join(told))
+        if errors:
+            self.found_something()
+
+
+def _one(pk: int, wanted: Wanted, by: Any, reason: str) -> Iterator[Receipt]:
+    receipt = erase_wanted(pk, wanted, by=by, reason=reason)
+    if receipt:
+        yield receipt
+
+
+def sentence(receipt: Receipt) -> str:
+    """What a receipt says, for people."""
+    what = f"{len(receipt.events)} event(s) of {len(receipt.turns)} turn(s)"
+    if receipt.title:
+        what += " and the title"
+    told = f"conversation {receipt.conversation}: {what} erased for {receipt.reason!r}"
+    if receipt.quoting:
+        told += (
+            f"; {len(receipt.quoting)} of these turns had not been named, but their model was given"
+            f" words that may quote the others: {', '.join(map(str, receipt.quoting))}"
+        )
+    return told
+
+
+def user_named(name: str, option: str) -> Any:
+    """The user of a name or a primary key. Raises CommandError."""
+    users = get_user_model()._default_manager
+    found = list(users.filter(**{get_user_model().USERNAME_FIELD: name}))
+    # Not every text looks like a primary key.
+    with contextlib.suppress(TypeError, ValueError, OverflowError, ValidationError):
+        found += users.filter(pk=name)
+    if not found:
+        raise CommandError(
+            f"{option}: there is no user with the name or key {name!r}", returncode=2
+        )
+    if len({user.pk for user in found}) > 1:
+        raise CommandError(
+            f"{option}: {name!r} is the name of one user and the key of another; use the other way"
+            " to name them",
+            returncode=2,
+        )
+    return found[0]
+
+
+def _turn(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a turn's UUID, found {text!r}") from None
+
+
+def _require_fitting(options: dict[str, Any]) -> None:
+    fitting = {"turn": "conversation", "forget": "user"}
+    for option, of in fitting.items():
+        if options[option] and options[of] is None:
+            raise CommandError(f"--{option} goes with --{of} only", returncode=2)
+    if options["again"] is not None:
+        for option in ("reason", "by"):
+            if options[option] is not None:
+                raise CommandError(
+                    f"--{option} is not for --again: the receipts have their own", returncode=2
+                )
+    elif options["reason"] is None:
+        raise CommandError(
+            "--reason is needed: the reference of the request, for the log", returncode=2
+        )

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from ....core.commands import TurnlogCommand
+from ... import receipt_files
+from ...erasures import receipts
+
+
+class Command(TurnlogCommand):
+    help = (
+        "Write the receipts of all erasures from the log to a file, which must be kept outside the"
+        " database: after a restore, `erase_payload --again FILE` applies them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--output", required=True, metavar="FILE")
+
+    def run(self, *, output: str, **options: Any) -> None:
+        count = receipt_files.write(output, receipts())
+        facts = {"receipts": count, "output": output}
+        self.report(options["json"], facts, f"{count} receipt(s) written to {output}")

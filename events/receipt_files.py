@@ -1,0 +1,93 @@
+"""Files of receipts, outside the database: a line of JSON for each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core import conf
+from ..core.errors import ReceiptNotKept, ReceiptRefused
+from ..core.files import whole_file
+from .receipts import Receipt
+
+
+def keep(receipt: Receipt) -> None:
+    """Append a receipt to the file that the settings name, if they do. Raises ReceiptNotKept."""
+    path = conf.get().receipts_file
+    if not path:
+        return
+    try:
+        _append(path, _line(receipt.as_dict()))
+    except OSError as error:
+        raise ReceiptNotKept(
+            f"conversation {receipt.conversation}: the erasure is done, but its receipt could not"
+            f" be written to {path}: {error.strerror or error}; mend that, and let `manage.py"
+            " erasure_receipts --output FILE` write all receipts from the log"
+        ) from error
+
+
+def _append(path: str, line: bytes) -> None:
+    import fcntl  # Not on Windows, where all else may run.
+
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        # Lines of several processes must not mix; closing the file releases it.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+            line = b"\n" + line  # Somebody was cut off in the middle of a line.
+        while line:
+            line = line[os.write(descriptor, line) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: str | os.PathLike[str], receipts: Iterable[Receipt]) -> int:
+    """Write receipts to a file, whole or not at all; how many. Raises ReceiptNotKept."""
+    count = 0
+    try:
+        with whole_file(Path(path)) as file:
+            for receipt in receipts:
+                file.write(_line(receipt.as_dict()))
+                count += 1
+    except OSError as error:
+        raise ReceiptNotKept(
+            f"the receipts could not be written to {os.fspath(path)}: {error.strerror or error};"
+            " name a file in a folder that can be written to"
+        ) from error
+    return count
+
+
+def _line(stored: Mapping[str, Any]) -> bytes:
+    return json.dumps(stored).encode() + b"\n"
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[Receipt | ReceiptRefused]:
+    """The receipts of a file, one by one; for a line that cannot be read, why not.
+
+    Raises ReceiptRefused for a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            # Not what is appended while it is read: applied again, receipts have receipts.
+            end, number = os.fstat(file.fileno()).st_size, 0
+            while file.tell() < end:
+                number, line = number + 1, file.readline()
+                if line.strip():
+                    yield _read_line(path, number, line)
+    except OSError as error:
+        raise ReceiptRefused(
+            f"the receipts in {os.fspath(path)} could not be read: {error.strerror or error}"
+        ) from error
+
+
+def _read_line(path: Any, number: int, line: bytes) -> Receipt | ReceiptRefused:
+    try:
+        return Receipt.from_dict(json.loads(line))
+    except (ReceiptRefused, RecursionError, ValueError) as error:
+        why = str(error) if isinstance(error, ReceiptRefused) else f"no JSON ({error})"
+        return ReceiptRefused(f"{os.fspath(path)}, line {number}: {why}")

@@ -1,0 +1,122 @@
+"""Receipts of erasures: what was erased, where, when, by whom and for what; and never the words.
+
+Each is told by events of the log, `PayloadErased`. Kept outside the database as well, a receipt
+says what has to be erased again after an older backup was restored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ..core.errors import ReceiptRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedEvent:
+    """An event without its payload. `digest` is in hex; without the salt it tells no words."""
+
+    version: int
+    type: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The `PayloadErased` that tells of an erasure: its version, and its hash in hex."""
+
+    version: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An erasure in one conversation. `by` is an actor id; `forks` are those of its copies.
+
+    `turns` are all that were erased; of them, `quoting` those that were not named, but whose
+    model had been given words that may quote the named ones.
+    """
+
+    conversation: int
+    reason: str
+    by: uuid.UUID | None = None
+    at: dt.datetime | None = None
+    records: tuple[Record, ...] = ()
+    events: tuple[ErasedEvent, ...] = ()
+    turns: tuple[uuid.UUID, ...] = ()
+    quoting: tuple[uuid.UUID, ...] = ()
+    title: bool = False
+    forks: tuple[Receipt, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything was erased."""
+        return bool(self.events or self.title or self.forks)
+
+    def whole(self) -> Iterator[Receipt]:
+        """This receipt and those of the forks."""
+        yield self
+        for fork in self.forks:
+            yield from fork.whole()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` reads it."""
+        return {
+            "conversation": self.conversation,
+            "reason": self.reason,
+            "by": self.by and str(self.by),
+            "at": self.at and self.at.isoformat(),
+            "records": [{"version": r.version, "hash": r.hash} for r in self.records],
+            "events": [
+                {"version": e.version, "type": e.type, "digest": e.digest} for e in self.events
+            ],
+            "turns": [str(turn) for turn in self.turns],
+            "quoting": [str(turn) for turn in self.quoting],
+            "title": self.title,
+            "forks": [fork.as_dict() for fork in self.forks],
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> Self:
+        """The receipt that `as_dict` told. Raises ReceiptRefused."""
+        try:
+            return cls(
+                conversation=_number(stored["conversation"]),
+                reason=_text(stored["reason"]),
+                by=stored["by"] and uuid.UUID(stored["by"]),
+                at=stored["at"] and dt.datetime.fromisoformat(stored["at"]),
+                records=tuple(
+                    Record(_version(r["version"]), _text(r["hash"])) for r in stored["records"]
+                ),
+                events=tuple(
+                    ErasedEvent(_version(e["version"]), _text(e["type"]), _text(e["digest"]))
+                    for e in stored["events"]
+                ),
+                turns=tuple(map(uuid.UUID, stored["turns"])),
+                quoting=tuple(map(uuid.UUID, stored["quoting"])),
+                title=bool(stored["title"]),
+                forks=tuple(map(cls.from_dict, stored["forks"])),
+            )
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ReceiptRefused(
+                "expected a receipt as `erasure_receipts` writes them, found something else"
+                f" ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _number(value: Any, bits: int = 63) -> int:
+    if type(value) is not int or not 0 < value < 1 << bits:
+        raise ValueError(f"{value!r} is no number of a conversation or a version")
+    return value
+
+
+def _version(value: Any) -> int:
+    return _number(value, bits=31)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,134 @@
+"""Retention: what was said long enough ago is erased, by a policy of the settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Exists, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from ..core import conf
+from ..core.errors import ConfigurationError, LegalHold, TurnlogError
+from .dialects import log_database
+from .erasing import KEPT, Wanted, erase_wanted
+from .holds import hold_of
+from .models import Conversation, Event
+from .receipts import Receipt
+
+_PAGE = 500
+
+_REASONS = {
+    "conversations": "retention: conversations without anything new for {days} days",
+    "turns": "retention: turns older than {days} days",
+    "failed_turns": "retention: turns without an answer older than {days} days",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a policy is about to erase in one conversation; `turns` is empty for all of it."""
+
+    kind: str
+    conversation: int
+    turns: frozenset[uuid.UUID]
+    reason: str
+    before: dt.datetime
+
+
+def due(now: dt.datetime | None = None) -> Iterator[Due]:
+    """All that the settings' policy wants erased, kind by kind, in order of conversation.
+
+    Raises ConfigurationError where there is no policy.
+    """
+    policy = conf.get().retention
+    if not policy:
+        raise ConfigurationError(
+            'there is no policy: expected TURNLOG["RETENTION"] to say what is kept for how many'
+            ' days, as {"turns": 365}, found nothing'
+        )
+    return _due(policy, now or timezone.now())
+
+
+def _due(policy: Any, now: dt.datetime) -> Iterator[Due]:
+    for kind, reason in _REASONS.items():
+        days = policy.get(kind)
+        if days is None:
+            continue
+        try:
+            before = now - dt.timedelta(days=days)
+        except OverflowError:  # Longer than there has been time.
+            continue
+        find = _conversations if kind == "conversations" else _turns
+        for conversation, turns in find(kind, before):
+            yield Due(kind, conversation, turns, reason.format(days=days), before)
+
+
+def apply(found: Due) -> Receipt:
+    """Erase it, unless somebody has gone on with it meanwhile. Raises as `erasing.erase` does."""
+    wanted = Wanted(
+        everything=found.kind == "conversations", turns=found.turns, unless_since=found.before
+    )
+    return erase_wanted(found.conversation, wanted, reason=found.reason)
+
+
+def try_apply(found: Due, *, dry_run: bool) -> Receipt | TurnlogError | None:
+    """The receipt, or what kept it from being erased; None where it was only looked at."""
+    if not dry_run:
+        try:
+            return apply(found)
+        except TurnlogError as error:
+            return error
+    hold = hold_of(found.conversation)
+    return LegalHold(found.conversation, getattr(hold.data, "reason", "")) if hold else None
+
+
+Found = Iterator[tuple[int, frozenset[uuid.UUID]]]
+
+
+def _conversations(kind: str, before: dt.datetime) -> Found:
+    """Those in which nothing was recorded since, and something is left to erase."""
+    facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=KEPT)
+    last = Subquery(facts.order_by("-version").values("recorded_at")[:1])
+    conversations = (
+        Conversation.objects.using(log_database())
+        .annotate(last=Coalesce(last, "created_at"))
+        .filter(~Q(title="") | Exists(facts.filter(payload__isnull=False)), last__lt=before)
+        .order_by("pk")
+    )
+    after = 0
+    while page := list(conversations.filter(pk__gt=after).values_list("pk", flat=True)[:_PAGE]):
+        for pk in page:
+            yield pk, frozenset()
+        after = page[-1]
+
+
+def _turns(kind: str, before: dt.datetime) -> Found:
+    """Turns of which nothing was recorded since, with something left to erase."""
+    using = log_database()
+    conversations = Conversation.objects.using(using).order_by("pk").values_list("pk", flat=True)
+    after = 0
+    while page := list(conversations.filter(pk__gt=after)[:_PAGE]):
+        after = page[-1]
+        turns = (
+            Event.objects.using(using)
+            .filter(stream_id__gte=page[0], stream_id__lte=page[-1], turn_id__isnull=False)
+            .order_by("stream_id")
+            .values("stream_id", "turn_id")
+            .annotate(last=Max("recorded_at"), left=Count("pk", filter=Q(payload__isnull=False)))
+            .filter(last__lt=before, left__gt=0)
+        )
+        if kind == "failed_turns":
+            turns = turns.annotate(
+                failed=Count("pk", filter=Q(type="TurnFailed")),
+                said=Count("pk", filter=Q(type="MessageAppended")),
+            ).filter(failed__gt=0, said=0)
+        by_stream: dict[int, set[uuid.UUID]] = {}
+        for row in turns:
+            by_stream.setdefault(row["stream_id"], set()).add(row["turn_id"])
+        for stream, ids in by_stream.items():
+            yield stream, frozenset(ids)

@@ -1,0 +1,93 @@
+"""Texts of `turnlog_content` that only erased turns referred to: they go with them.
+
+A system prompt may have been rendered with somebody's words. One that other turns were given too
+stays, for it is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from django.db import connections
+
+from .dialects import log_database
+from .models import Content, Event
+
+_PAGE = 20
+_KEYS = 1000
+"""In one walk through the turns, at most: each is a parameter."""
+
+# Which TurnStarted may refer to some texts: on PostgreSQL by any quoted digest in the payload, for
+# its JSON functions refuse what other payloads may hold. What only looks so is sorted out below.
+_MENTIONS = {
+    "postgresql": """EXISTS (
+        SELECT 1 FROM regexp_matches(payload, '"([0-9a-f]{{64}})"', 'g') AS found
+        WHERE found[1] IN ({marks}))""",
+    "sqlite": """(json_extract(payload, '$.system_prompt') IN ({marks})
+        OR json_extract(payload, '$.tools') IN ({marks}))""",
+}
+
+
+def keys_of(payloads: Iterable[str | None]) -> set[str]:
+    """The texts that some payloads of TurnStarted refer to."""
+    return {key for payload in payloads if payload for key in _keys(payload)}
+
+
+def delete_unused(keys: Collection[str]) -> None:
+    """Delete those texts that no turn refers to any more."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _KEYS):
+        _delete_unused(ordered[start : start + _KEYS])
+
+
+def _delete_unused(keys: Collection[str]) -> None:
+    """Deleted first and looked for then: a turn that is being started with such a text either was
+    committed before the look, or keeps its text once more after this transaction, for which it
+    waits (see `turns.start`).
+    """
+    unused = _unused(keys)
+    if not unused:
+        return
+    contents = Content.objects.using(log_database())
+    rows = list(contents.filter(pk__in=unused))
+    contents.filter(pk__in=unused).delete()
+    still_unused = _unused(unused)
+    contents.bulk_create(row for row in rows if row.pk not in still_unused)
+
+
+def _unused(keys: Collection[str]) -> set[str]:
+    """Those that no TurnStarted refers to; one walk through them, or less."""
+    unused = set(keys)
+    stream_id = version = 0
+    while unused:
+        page = list(_mentioning(unused, stream_id, version))
+        unused -= keys_of(event.payload for event in page)
+        if len(page) < _PAGE:
+            break
+        stream_id, version = page[-1].stream_id, page[-1].version
+    return unused
+
+
+def _mentioning(keys: Collection[str], stream_id: int, version: int) -> Iterator[Event]:
+    using = log_database()
+    vendor = connections[using].vendor
+    mentions = _MENTIONS[vendor].format(marks=", ".join(["%s"] * len(keys)))
+    times = 1 if vendor == "postgresql" else 2
+    return iter(
+        Event.objects.using(using).raw(
+            "SELECT * FROM turnlog_event WHERE type = 'TurnStarted' AND payload IS NOT NULL"
+            f" AND (stream_id, version) > (%s, %s) AND {mentions}"
+            f" ORDER BY stream_id, version LIMIT {_PAGE}",
+            [stream_id, version, *(list(keys) * times)],
+        )
+    )
+
+
+def _keys(payload: str) -> Iterator[str]:
+    started: Any = json.loads(payload)
+    if isinstance(started, dict):
+        for name in ("system_prompt", "tools"):
+            if isinstance(started.get(name), str):
+                yield started[name]

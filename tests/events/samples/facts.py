@@ -1,0 +1,142 @@
+"""What the samples of each event type hold: every field, and values that are easily broken."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from tests.events.samples.stored import ADA, TURN, offer
+from turnlog.core import codec
+from turnlog.events.log import NewEvent
+from turnlog.events.types import (
+    ConversationCleared,
+    ConversationForked,
+    ConversationOpened,
+    HoldLifted,
+    HoldPlaced,
+    MessageAppended,
+    PayloadErased,
+    ToolOutputRecorded,
+    TurnFailed,
+    TurnStarted,
+)
+
+BROKEN_TEXT = "따뜻한 라떼 \U0001f375 \x00 \ud800 \\u0000 \u2028 e\u0301"
+"""Korean, an emoji, NUL, a lone surrogate, an escape that is none, and marks that combine."""
+
+human = codec.encode(HumanMessage(BROKEN_TEXT, name="ada", id="human-1"))
+calling = codec.encode(
+    AIMessage(
+        "재고를 볼게요.",
+        id="run-1",
+        tool_calls=[{"name": "stock", "args": {"of": ["우유", 1e16]}, "id": "call-1"}],
+        invalid_tool_calls=[
+            {
+                "name": "price",
+                "args": "{",
+                "id": "call-2",
+                "error": None,
+                "type": "invalid_tool_call",
+            }
+        ],
+        usage_metadata={"input_tokens": 40, "output_tokens": 2, "total_tokens": 42},
+        response_metadata={"model_name": "gpt-4o", "finish_reason": "tool_calls"},
+    )
+)
+blocks = codec.encode(
+    HumanMessage(
+        [
+            {"type": "text", "text": "이건 뭐예요?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        ]
+    )
+)
+table = codec.encode(
+    pd.DataFrame(
+        {
+            "메뉴": pd.Categorical(["라떼", "차"]),
+            "원": pd.array([4500, None], dtype="Int64"),
+            "share": [0.5, float("nan")],
+            "since": pd.to_datetime(["2026-11-22", None], utc=True),
+        },
+        index=pd.Index(["a", "b"], name="key"),
+    )
+)
+values = codec.encode(
+    {
+        "exact": Decimal("4.50"),
+        "when": dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC),
+        "pair": (-0.0, b"\x00\xff"),
+        "_type": "no tag",
+    }
+)
+
+of_table = ToolOutputRecorded(
+    tool="stock",
+    tool_call_id="call-1",
+    input=codec.encode({"of": "우유"}),
+    output=table,
+    status="ok",
+    duration=0.25,
+    text=codec.encode("메뉴 | 원\n라떼 | 4500"),
+)
+of_error = ToolOutputRecorded("price", None, None, values, status="error")
+
+previous_by_rule = {"tools": True, "since": 2, "until": 9}
+previous_listed = {"messages": [codec.encode(SystemMessage("요약: 라떼를 주문했다.")), 4, 6]}
+
+
+def started(previous: Any, **fields: Any) -> TurnStarted:
+    return TurnStarted(
+        human,
+        model="gpt-4o",
+        parameters={"temperature": 0.5, "max_tokens": 4096},
+        system_prompt="a3" * 32,
+        tools="b4" * 32,
+        previous=previous,
+    )
+
+
+FACTS: dict[str, list[NewEvent]] = {
+    "ConversationOpened": [
+        offer(ConversationOpened(str(ADA), "커피 주문하기 \x00 \ud800")),
+        NewEvent(ConversationOpened(None, "")),
+    ],
+    "TurnStarted": [
+        offer(started(previous_by_rule), TURN, runner="5d0e8f1c-33ad-4e1b-9f0a-0c6d2b7a9e55"),
+        offer(started(previous_listed), TURN, initial=True),
+        NewEvent(TurnStarted(blocks), TURN),
+    ],
+    "MessageAppended": [
+        offer(MessageAppended(human), TURN),
+        offer(MessageAppended(calling), TURN, tools_at=[8]),
+        offer(MessageAppended(blocks), TURN, origin={"stream": 3, "version": 2}),
+        offer(MessageAppended(codec.encode(SystemMessage("Speak Korean only."))), TURN),
+    ],
+    "ToolOutputRecorded": [offer(of_table, TURN), offer(of_error, TURN)],
+    "TurnFailed": [
+        offer(
+            TurnFailed(
+                "failed",
+                {"message": calling, "tools": [of_table.payload(), of_error.payload()]},
+                {"type": "RateLimitError", "kind": "busy", "text": "Error code: 429 \ud800"},
+            ),
+            TURN,
+        ),
+        offer(TurnFailed("cancelled", {"message": None, "tools": []}), TURN),
+        offer(TurnFailed("interrupted", {"message": None, "tools": []}), TURN),
+        offer(TurnFailed("unrecorded", {"message": blocks, "tools": []}), TURN),
+    ],
+    "ConversationCleared": [
+        offer(ConversationCleared("다음 손님 \x00")),
+        NewEvent(ConversationCleared()),
+    ],
+    "ConversationForked": [offer(ConversationForked(3, 12, "c5" * 32))],
+    "PayloadErased": [offer(PayloadErased([2, 3, 4], "request 17, 개인정보 삭제"))],
+    "HoldPlaced": [offer(HoldPlaced("case 2026-31, 소송"))],
+    "HoldLifted": [offer(HoldLifted("case 2026-31 is closed"))],
+}

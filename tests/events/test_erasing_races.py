@@ -1,0 +1,149 @@
+"""Nothing brings erased words back, whoever is at work at that moment.
+
+Each damage is done here without the lock, and not done with it. On SQLite there is nothing to
+show: whoever erases is the only writer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from langchain_core.messages import AIMessage
+
+from tests.events.test_erasing import WORD, require_sound
+from tests.everywhere import places_of
+from turnlog.events import forks, log
+from turnlog.events.dialects import PostgreSQL
+from turnlog.events.models import Conversation
+from turnlog.events.sequence import sequence
+from turnlog.projections.registry import named
+from turnlog.projections.worker import Worker
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+SEARCH, LINES = named(["search", "lines"])
+
+
+@pytest.fixture
+def room() -> Conversation:
+    room = Conversation.objects.create()
+    room.record_turn(WORD, AIMessage("ok"))
+    return room
+
+
+def erase_meanwhile(room: Conversation) -> Callable[[], threading.Thread]:
+    """Something that starts an erasure, and returns once that is done or waits for us."""
+
+    def act() -> None:
+        room.erase(reason="request 7")
+        connection.close()
+
+    def start() -> threading.Thread:
+        acting = threading.Thread(target=act)
+        acting.start()
+        while acting.is_alive() and not somebody_waits():
+            acting.join(0.01)
+        return acting
+
+    return start
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "unlocked"])
+@pytest.mark.parametrize("projection", [SEARCH, LINES], ids=["search", "lines"])
+def test_a_worker_does_not_write_them_again(
+    room: Conversation, projection: Any, locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the events, and writes their rows once they are erased."""
+    if not locked:
+        monkeypatch.setattr(PostgreSQL, "lock_projection", lambda *args, **options: None)
+    sequence()
+    original = type(projection).apply
+    threads = []
+
+    def apply(self: Any, events: Any) -> None:
+        monkeypatch.setattr(type(projection), "apply", original)
+        threads.append(erase_meanwhile(room)())
+        original(self, events)
+
+    monkeypatch.setattr(type(projection), "apply", apply)
+    Worker([projection]).turn()
+    threads[0].join()
+    assert (places_of(WORD) == []) is locked
+    if locked:
+        require_sound(room)
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "unlocked"])
+def test_what_is_being_recorded_is_erased_too(
+    room: Conversation, locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not locked:
+        monkeypatch.setattr(PostgreSQL, "lock_streams", lambda *args, **options: None)
+    with transaction.atomic():
+        room.clear(reason=WORD)
+        if not locked:
+            # Without its lock an erasure would only wait at the unique version.
+            monkeypatch.setattr(log, "MAX_TRIES", 2)
+        acting = erase_meanwhile(room)()
+    acting.join()
+    assert (places_of(WORD) == []) is locked
+
+
+def test_a_fork_copies_nothing_that_is_being_erased(
+    room: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fork is in the middle of copying: the erasure waits, and follows it."""
+    original = forks._copy_of
+    threads = []
+
+    def copy_of(event: Any) -> Any:
+        if not threads:
+            threads.append(erase_meanwhile(room)())
+        return original(event)
+
+    monkeypatch.setattr(forks, "_copy_of", copy_of)
+    fork = room.fork()
+    threads[0].join()
+    assert places_of(WORD) == []
+    require_sound(room, fork)
+
+
+def test_two_erasures_wait_for_each_other(room: Conversation) -> None:
+    with transaction.atomic():
+        first = room.erase(reason="request 7")
+        acting = erase_meanwhile(room)()
+    acting.join()
+    assert first
+    assert room.erase(reason="request 8").records == ()
+    require_sound(room)
+
+
+def test_a_hold_that_is_being_placed_is_waited_for(room: Conversation) -> None:
+    refused: list[Exception] = []
+
+    def act() -> None:
+        try:
+            room.erase(reason="request 7")
+        except Exception as error:  # noqa: BLE001 - looked at below
+            refused.append(error)
+        connection.close()
+
+    acting = threading.Thread(target=act)
+    with transaction.atomic():
+        room.hold(reason="case 12")
+        acting.start()
+        while acting.is_alive() and not somebody_waits():
+            acting.join(0.01)
+    acting.join()
+    assert [type(error).__name__ for error in refused] == ["LegalHold"]
+    assert places_of(WORD) != []

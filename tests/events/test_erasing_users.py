@@ -1,0 +1,173 @@
+"""Everything of a person: what they said, and who they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from langchain_core.messages import AIMessage
+
+from tests.events.test_erasing import WORD, catch_up, events, require_sound, said
+from tests.everywhere import places_of
+from turnlog.core.errors import ErasureFailed, ErasureIncomplete, LegalHold, ReasonRefused
+from turnlog.events.erasing_users import erase_user, forget_user
+from turnlog.events.models import Actor, Conversation, Event
+from turnlog.projections.moments import as_of
+from turnlog.projections.registry import named
+
+pytestmark = pytest.mark.django_db
+
+NAME = "quetzalcoatl"
+
+
+@pytest.fixture
+def person(django_user_model: Any) -> Any:
+    return django_user_model.objects.create_user(NAME)
+
+
+@pytest.fixture
+def rooms(person: Any, user: Any) -> list[Any]:
+    """Two of theirs, one of everybody's and one of somebody else who has forked that."""
+    own = [Conversation.objects.create(user=person, title=WORD) for _ in range(2)]
+    shared = Conversation.objects.create()
+    for room in (*own, shared):
+        said(room, person)
+        room.record_turn("from somebody else", AIMessage("ok"), user=user)
+    shared.clear(by=person, reason=WORD)
+    forked = shared.fork(shared_version(shared) - 1)
+    catch_up()
+    return [*own, shared, forked]
+
+
+def shared_version(room: Any) -> int:
+    return as_of(room).version
+
+
+def test_everything_of_a_user_is_erased(person: Any, user: Any, rooms: list[Any]) -> None:
+    receipts = list(erase_user(person, by=user, reason="request 7"))
+    assert places_of(WORD) == []
+    assert [receipt.conversation for receipt in receipts] == [room.pk for room in rooms[:3]]
+    assert [fork.conversation for fork in receipts[2].forks] == [rooms[3].pk]
+    assert {receipt.by for receipt in receipts} == {Actor.objects.get(user=user).pk}
+    # What others have said in rooms of nobody's stays; their own rooms are erased whole.
+    assert [message.content for message in as_of(rooms[3]).messages] == ["from somebody else", "ok"]
+    kept = events(rooms[0]).exclude(payload=None)
+    assert [event.type for event in kept] == ["PayloadErased"]
+    require_sound(*rooms)
+    assert list(erase_user(person, reason="request 8")) == []
+
+
+def test_cut_off_it_is_simply_run_again(person: Any, rooms: list[Any]) -> None:
+    first = next(erase_user(person, reason="request 7"))
+    rest = list(erase_user(person, reason="request 7"))
+    assert [r.conversation for r in (first, *rest)] == [room.pk for room in rooms[:3]]
+    assert places_of(WORD) == []
+
+
+def test_what_is_held_stays_and_is_told_at_the_end(person: Any, rooms: list[Any]) -> None:
+    rooms[0].hold(reason="case 12")
+    receipts: list[Any] = []
+    with pytest.raises(ErasureIncomplete) as caught:
+        receipts.extend(erase_user(person, reason="request 7", forget=True))
+    assert [type(error) for error in caught.value.errors] == [LegalHold]
+    assert f"conversation {rooms[0].pk} is under a legal hold" in str(caught.value)
+    assert [r.conversation for r in receipts] == [room.pk for room in rooms[1:3]]
+    # Who it was is evidence, too.
+    assert Actor.objects.filter(user=person).exists()
+
+
+def test_a_reason_is_asked_for_before_it_is_begun(person: Any) -> None:
+    with pytest.raises(ReasonRefused):
+        erase_user(person, reason="")
+
+
+def test_who_never_said_anything_has_nothing_to_erase(person: Any) -> None:
+    assert list(erase_user(person, reason="request 7", forget=True)) == []
+    assert not Actor.objects.filter(user=person).exists()
+
+
+# Who they are
+
+
+def named_anywhere(person: Any) -> list[tuple[str, str]]:
+    """Where turnlog's and its projections' tables name a user."""
+    from django.apps import apps
+    from django.contrib.auth import get_user_model
+
+    found = []
+    for model in apps.get_models():
+        if not model._meta.db_table.startswith(("turnlog_", "tally_")):
+            continue
+        for field in model._meta.concrete_fields:
+            of_users = field.related_model is get_user_model()
+            if of_users and model._base_manager.filter(**{field.attname: person.pk}).exists():
+                found.append((model._meta.db_table, field.attname))
+    return found
+
+
+@pytest.mark.parametrize("how", ["forgotten", "deleted", "erased and forgotten"])
+def test_a_user_who_is_forgotten_is_named_nowhere(
+    person: Any, rooms: list[Any], how: str, user: Any
+) -> None:
+    person_id, actor_id = person.pk, Actor.objects.get(user=person).pk
+    assert len(named_anywhere(person)) == 5
+    before = set(Event.objects.values_list("digest", "hash"))
+    if how == "forgotten":
+        forget_user(person)
+    elif how == "deleted":
+        person.delete()
+    else:
+        list(erase_user(person, reason="request 7", forget=True))
+    person.pk = person_id
+    assert named_anywhere(person) == []
+    if how == "deleted":
+        assert places_of(NAME) == []
+    assert before <= set(Event.objects.values_list("digest", "hash"))
+    require_sound(*rooms)
+    # Theirs is nobody else's, and the rooms' guests have not said what they said.
+    own = Conversation.objects.get(pk=rooms[0].pk)
+    assert own.owner_actor_id == actor_id
+    for other in (user, AnonymousUser()):
+        assert not own.is_open_to(other)
+    assert WORD not in str(as_of(rooms[2]).of(None).messages)
+
+
+def test_who_speaks_again_is_somebody_new(person: Any, rooms: list[Any]) -> None:
+    before = Actor.objects.get(user=person).pk
+    forget_user(person)
+    rooms[2].record_turn("again", AIMessage("ok"), user=person)
+    assert Actor.objects.get(user=person).pk != before
+
+
+def test_rows_that_went_past_the_hooks_stay_closed(person: Any, user: Any) -> None:
+    Conversation.objects.bulk_create([Conversation(user=person)])
+    room = Conversation.objects.get()
+    assert room.owner_actor_id is None
+    forget_user(person)
+    assert not Conversation.objects.get().is_open_to(user)
+
+
+def test_a_projection_that_cannot_forget_keeps_all_as_it_was(
+    person: Any, rooms: list[Any], monkeypatch: Any
+) -> None:
+    [usage] = named(["usage"])
+
+    def forget_user_(self: Any, user: Any) -> None:
+        raise ValueError("a name is needed")
+
+    monkeypatch.setattr(type(usage), "forget_user", forget_user_)
+    with pytest.raises(ErasureFailed, match=r"'usage' could not erase .*: a name is needed"):
+        forget_user(person)
+    assert len(named_anywhere(person)) == 5
+
+
+def test_what_is_recorded_afterwards_names_nobody(person: Any, rooms: list[Any]) -> None:
+    """By a socket that still holds the pseudonym."""
+    actor_id = Actor.objects.get(user=person).pk
+    person._turnlog_actor_id = actor_id
+    other = type(person).objects.get(pk=person.pk)
+    forget_user(other)
+    rooms[2].record_turn("late", AIMessage("ok"), user=person)
+    catch_up()
+    assert named_anywhere(person) == []
