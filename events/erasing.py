@@ -144,10 +144,11 @@ class _Act:
         waiting = [(pk, wanted)]
         while waiting:
             pk, wanted = waiting.pop(0)
-            whole = wanted.everything or wanted.title
-            titles = self._titles(pk) if whole else wanted.titles
             plan = self._plan(pk, wanted)
             yield plan
+            # Of what is not due any more, nothing is wanted, and no title of its forks.
+            titled = (wanted.everything or wanted.title) and (plan.targets or plan.title)
+            titles = self._titles(pk) if titled else wanted.titles
             versions = {target.version for target in plan.targets}
             forks = Conversation.objects.using(self._using).filter(forked_from_id=pk)
             for fork in forks.order_by("pk").values_list("pk", flat=True):

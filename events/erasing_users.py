@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from ..core.errors import ErasureIncomplete, TurnlogError
 from . import hooks
-from .dialects import log_database
+from .dialects import begin_writing, log_database
 from .erasing import KEPT, Wanted, erase_wanted
 from .models import Actor, Conversation, Event
 from .reasons import require_reason
@@ -60,6 +60,7 @@ def forget_user(user: Any) -> None:
     """
     using = log_database()
     with transaction.atomic(using=using):
+        begin_writing()
         theirs = Conversation.objects.using(using).filter(user_id=user.pk)
         nameless = theirs.filter(owner_actor_id=None)
         if nameless.exists():
@@ -72,7 +73,8 @@ def forget_user(user: Any) -> None:
         for forgetter in hooks.forgetters:
             forgetter(user)
     # A user who speaks again is somebody new.
-    vars(user).pop("_turnlog_actor_id", None)
+    if hasattr(user, "_turnlog_actor_id"):
+        del user._turnlog_actor_id
 
 
 def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wanted]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.utils.functional import SimpleLazyObject
 from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, catch_up, events, require_sound, said
@@ -138,6 +139,16 @@ def test_who_speaks_again_is_somebody_new(person: Any, rooms: list[Any]) -> None
     forget_user(person)
     rooms[2].record_turn("again", AIMessage("ok"), user=person)
     assert Actor.objects.get(user=person).pk != before
+
+
+def test_a_requests_user_is_forgotten_as_well(person: Any, rooms: list[Any]) -> None:
+    """Which Django wraps, to load it when it is needed."""
+    before = Actor.objects.get(user=person).pk
+    lazy: Any = SimpleLazyObject(lambda: person)
+    lazy._turnlog_actor_id = before
+    forget_user(lazy)
+    assert Actor.objects.id_of(lazy) != before
+    assert named_anywhere(person) == [("turnlog_actor", "user_id")]
 
 
 def test_rows_that_went_past_the_hooks_stay_closed(person: Any, user: Any) -> None:

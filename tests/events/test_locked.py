@@ -12,6 +12,7 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 from langchain_core.messages import AIMessage
 
+from turnlog.events.erasing_users import forget_user
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.rooms import ConversationRoom
 
@@ -59,6 +60,20 @@ def test_forks_of_somebody() -> None:
     room.record_turn("hello", AIMessage("hi"))
     by_eight(lambda user: room.fork(user=user))
     assert Conversation.objects.count() == 1 + WRITERS * TIMES
+
+
+def test_erasing_and_forgetting_somebody() -> None:
+    rooms = [Conversation.objects.create() for _ in range(2)]
+
+    def act(user: Any) -> None:
+        for room in rooms:
+            room.record_turn("hello", AIMessage("hi"), user=user)
+        rooms[0].erase(by=user, reason="request 7")
+        rooms[1].hold(reason="case 12")
+        forget_user(user)
+
+    by_eight(act)
+    assert not Actor.objects.exists()
 
 
 @isolate_apps("turnlog.events")

@@ -138,8 +138,11 @@ def test_what_somebody_goes_on_with_meanwhile_stays(
     [found] = retention.due()
     clock.now = timezone.now()
     conversation.record_turn("late", AIMessage("ok"), turn_id=turn_id)
+    fork = conversation.fork()
     assert not retention.apply(found)
-    assert not events(conversation).filter(payload=None).exists()
+    assert not Event.objects.filter(payload=None).exists()
+    titles = set(Conversation.objects.values_list("title", flat=True))
+    assert (titles, fork.title) == ({conversation.title}, conversation.title)
 
 
 def test_longer_than_there_has_been_time_is_for_ever(settings: Any, conversation: Any) -> None:
