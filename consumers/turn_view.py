@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..core import codec
 from ..core.errors import CodecError
-from ..events.erasures import Erasure
+from ..events.erasure.erasures import Erasure
 from ..projections.transcript import TranscriptTurn
 from . import failures, markdown
 

@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
-from .erasures import erasures_in, erasures_of
-from .holds import hold_of
+from .erasure.erasures import erasures_in, erasures_of
+from .erasure.holds import hold_of
 from .models import Conversation, Event
 
 

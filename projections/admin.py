@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
-from ..events.erasures import erasures_in
+from ..events.erasure.erasures import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
 from .searching import SearchError
 

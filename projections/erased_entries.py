@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
-from ..events.erasures import Erasure, erasures_of
+from ..events.erasure.erasures import Erasure, erasures_of
 from ..events.listed import visible
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from ..core import codec
 from ..core.errors import CodecError, UnreadableEvent
 from ..core.terminal import safe
-from ..events.erasures import Erasure
+from ..events.erasure.erasures import Erasure
 from ..events.models import Event
 from ..events.types import (
     ConversationCleared,

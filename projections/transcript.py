@@ -18,7 +18,7 @@ from django.db.models import Max, Min, Q
 
 from ..core.errors import UnreadableEvent
 from ..events.dialects import log_database
-from ..events.erasures import Erasure, erasures_of
+from ..events.erasure.erasures import Erasure, erasures_of
 from ..events.listed import LISTED
 from ..events.models import Actor, Event
 

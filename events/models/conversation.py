@@ -15,8 +15,8 @@ from ...core.errors import AppendOnlyError, UnknownConversation
 from .actor import Actor
 
 if TYPE_CHECKING:
+    from ..erasure.receipts import Receipt
     from ..prompt import Prompt
-    from ..receipts import Receipt
     from ..turns import Turn
     from ..types import Outcome
     from .event import Event
@@ -165,25 +165,25 @@ class Conversation(LifecycleModel):
         reason: str = "",
     ) -> Receipt:
         """Erase the words of turns, or of all of it, from everywhere; see `erasing.erase`."""
-        from .. import erasing
+        from ..erasure import erasing
 
         return erasing.erase(self, turns, by=by, reason=reason)
 
     def hold(self, by: Any = None, reason: str = "") -> Event:
         """Let nothing of it be erased until `lift_hold`; see `holds.place`."""
-        from .. import holds
+        from ..erasure import holds
 
         return holds.place(self, by=by, reason=reason)
 
     def lift_hold(self, by: Any = None, reason: str = "") -> Event:
         """End the legal hold; see `holds.lift`."""
-        from .. import holds
+        from ..erasure import holds
 
         return holds.lift(self, by=by, reason=reason)
 
     def is_held(self) -> bool:
         """Whether it is under a legal hold."""
-        from .. import holds
+        from ..erasure import holds
 
         return holds.hold_of(self.pk) is not None
 

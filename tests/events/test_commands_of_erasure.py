@@ -18,9 +18,9 @@ from langchain_core.messages import AIMessage
 from tests.events.test_erasing import WORD, events, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ReceiptNotKept, ReceiptRefused
-from turnlog.events import erasures, receipt_files
+from turnlog.events.erasure import erasures, receipt_files
+from turnlog.events.erasure.receipts import Receipt
 from turnlog.events.models import Actor, Conversation, Event
-from turnlog.events.receipts import Receipt
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from tests.events.test_erasing import WORD, catch_up, events, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ErasureFailed, ErasureIncomplete, LegalHold, ReasonRefused
-from turnlog.events.erasing_users import erase_user, forget_user
+from turnlog.events.erasure.users import erase_user, forget_user
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.projections.moments import as_of
 from turnlog.projections.registry import named

@@ -12,7 +12,7 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 from langchain_core.messages import AIMessage
 
-from turnlog.events.erasing_users import forget_user
+from turnlog.events.erasure.users import forget_user
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.rooms import ConversationRoom
 

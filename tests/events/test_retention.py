@@ -16,7 +16,8 @@ from tests.events.test_commands_of_erasure import run
 from tests.events.test_erasing import WORD, events, failed, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ConfigurationError
-from turnlog.events import log, retention
+from turnlog.events import log
+from turnlog.events.erasure import retention
 from turnlog.events.models import Conversation, Event
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import LegalHold, TurnlogError
-from ...retention import due, try_apply
+from ...erasure.retention import due, try_apply
 from .erase_payload import ON_DISK
 
 

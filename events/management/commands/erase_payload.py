@@ -12,11 +12,11 @@ from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
-from ... import receipt_files
-from ...erasing import Wanted, erase_wanted
-from ...erasing_again import Again, erase_again
-from ...erasing_users import erase_user
-from ...receipts import Receipt
+from ...erasure import receipt_files
+from ...erasure.again import Again, erase_again
+from ...erasure.erasing import Wanted, erase_wanted
+from ...erasure.receipts import Receipt
+from ...erasure.users import erase_user
 
 ON_DISK = (
     "the database's files may still hold the words: VACUUM, as the documentation's page on erasure"

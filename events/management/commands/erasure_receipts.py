@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
-from ... import receipt_files
-from ...erasures import receipts
+from ...erasure import receipt_files
+from ...erasure.erasures import receipts
 
 
 class Command(TurnlogCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
-from ... import holds
+from ...erasure import holds
 from ...models import Conversation
 from ...models.conversation import require_conversation
 from .erase_payload import user_named

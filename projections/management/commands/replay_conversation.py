@@ -14,7 +14,7 @@ from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
 from ....core.commands import TurnlogCommand
-from ....events.erasures import Erasure, erasures_of
+from ....events.erasure.erasures import Erasure, erasures_of
 from ....events.models import Event
 from ....events.moments import moment_of
 from ...moments import replay

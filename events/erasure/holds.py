@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import LegalHold, NotHeld
-from .dialects import log_database
-from .log import Head, NewEvent, append, append_decided
-from .models import Actor, Event
-from .models.conversation import require_conversation
+from ...core.errors import LegalHold, NotHeld
+from ..dialects import log_database
+from ..log import Head, NewEvent, append, append_decided
+from ..models import Actor, Event
+from ..models.conversation import require_conversation
+from ..types import HoldLifted, HoldPlaced
 from .reasons import require_reason
-from .types import HoldLifted, HoldPlaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .models import Conversation
+    from ..models import Conversation
 
 HOLDS = (HoldPlaced.__name__, HoldLifted.__name__)
 

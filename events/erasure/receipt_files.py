@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core import conf
-from ..core.errors import ReceiptNotKept, ReceiptRefused
-from ..core.files import whole_file
+from ...core import conf
+from ...core.errors import ReceiptNotKept, ReceiptRefused
+from ...core.files import whole_file
 from .receipts import Receipt
 
 

@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 from django.db import connections, transaction
 from django.db.models import Q
 
-from ..core.errors import TurnInProgress, UnknownTurn
-from . import hooks, receipt_files
+from ...core.errors import TurnInProgress, UnknownTurn
+from .. import hooks
+from ..dialects import dialect_of, log_database
+from ..log import NewEvent, append
+from ..models import Actor, Conversation, Event
+from ..models.conversation import require_conversation
+from ..turns import close_abandoned, open_turn
+from ..types import ConversationForked, ConversationOpened, PayloadErased
+from . import receipt_files
 from .copies import copies_of
-from .dialects import dialect_of, log_database
 from .holds import HOLDS, require_no_hold
-from .log import NewEvent, append
-from .models import Actor, Conversation, Event
-from .models.conversation import require_conversation
 from .quoting import quoting_turns
 from .reasons import require_reason
 from .receipts import ErasedEvent, Receipt, Record
-from .turns import close_abandoned, open_turn
-from .types import ConversationForked, ConversationOpened, PayloadErased
 from .unused_texts import delete_unused, keys_of
 
 KEPT = (PayloadErased.__name__, ConversationForked.__name__, *HOLDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import ReasonRefused
+from ...core.errors import ReasonRefused
 
 LONGEST = 500
 """Characters: a reference to a request, not the request itself."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import connections
 
-from .dialects import log_database
-from .models import Content, Event
+from ..dialects import log_database
+from ..models import Content, Event
 
 _PAGE = 20
 _KEYS = 1000

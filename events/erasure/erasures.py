@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from .dialects import log_database
-from .models import Event
+from ..dialects import log_database
+from ..models import Event
 from .receipts import ErasedEvent, Receipt, Record
 
 _TYPE = "PayloadErased"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ..core.errors import ReceiptRefused
+from ...core.errors import ReceiptRefused
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from ..core import conf
-from ..core.errors import ConfigurationError, LegalHold, TurnlogError
-from .dialects import log_database
+from ...core import conf
+from ...core.errors import ConfigurationError, LegalHold, TurnlogError
+from ..dialects import log_database
+from ..models import Conversation, Event
 from .erasing import KEPT, Wanted, erase_wanted
 from .holds import hold_of
-from .models import Conversation, Event
 from .receipts import Receipt
 
 _PAGE = 500

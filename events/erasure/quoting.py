@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from ..core import codec
-from .dialects import log_database
-from .models import Event
+from ...core import codec
+from ..dialects import log_database
+from ..models import Event
 
 
 def quoting_turns(stream_id: int, after: int) -> set[uuid.UUID]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..core.errors import ReceiptRefused, TurnlogError
-from .dialects import log_database
+from ...core.errors import ReceiptRefused, TurnlogError
+from ..dialects import log_database
+from ..models import Conversation, Event
 from .erasing import Wanted, erase_wanted
-from .models import Conversation, Event
 from .receipts import Receipt
 
 _IN_ONE_QUERY = 500

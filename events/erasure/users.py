@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from ..core.errors import ErasureIncomplete, TurnlogError
-from . import hooks
-from .dialects import begin_writing, log_database
+from ...core.errors import ErasureIncomplete, TurnlogError
+from .. import hooks
+from ..dialects import begin_writing, log_database
+from ..models import Actor, Conversation, Event
 from .erasing import KEPT, Wanted, erase_wanted
-from .models import Actor, Conversation, Event
 from .reasons import require_reason
 from .receipts import Receipt
 
