@@ -18,13 +18,13 @@ from typing import IO, Any
 from ...core.errors import ConfigurationError, LogDamaged
 from ..dialects import log_database
 from ..models import Content, SignedCheckpoint
-from ..verify import FORMAT
 from . import rows
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .rows import EPOCH, Row
 from .streams import named_versions
 from .tiles import StoredTree
+from .walk import FORMAT
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import ENVIRONMENT, known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.verification import Verifier
-from turnlog.events.verify import verify
+from turnlog.events.proof.walk import verify
 
 from .setting import answer, connect, human, timed
 

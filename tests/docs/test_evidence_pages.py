@@ -8,8 +8,7 @@ import re
 
 from tests.docs.pages import codes, rows, section, text_of
 from tests.events.proof.made import KEY, bundle, example, tree_root
-from turnlog.events import verify
-from turnlog.events.proof import notes
+from turnlog.events.proof import lines, notes, walk
 from turnlog.events.proof.merkle import leaf_hash
 
 PAGE = text_of("docs/bundle-format.md")
@@ -32,7 +31,7 @@ def test_each_kind_of_line_has_the_names_of_the_page() -> None:
         assert named_in(heading) == list(line), heading
     manifest = rows(section(PAGE, "### The manifest"))
     assert [codes(row[0])[0] for row in manifest[:5]] == list(lines[0])
-    assert [codes(row[0])[0] for row in manifest[5:]] == list(verify.COMPLETE)
+    assert [codes(row[0])[0] for row in manifest[5:]] == list(walk.COMPLETE)
 
 
 def test_the_worked_example_is_recomputed() -> None:
@@ -48,14 +47,14 @@ def test_the_worked_example_is_recomputed() -> None:
 
 
 def test_limits_are_those_that_are_kept() -> None:
-    assert f"A line has at most {verify.MAX_LINE:,} bytes" in PAGE
+    assert f"A line has at most {lines.MAX_LINE:,} bytes" in PAGE
     assert f"It has at most {notes.MAX_LENGTH:,} characters" in PAGE
-    assert f"the text `{verify.FORMAT}`" in PAGE
-    for name in verify.NEVER_ERASED:
+    assert f"the text `{walk.FORMAT}`" in PAGE
+    for name in walk.NEVER_ERASED:
         assert f"`{name}`" in section(PAGE, "## Erased events")
 
 
 def test_every_fact_of_the_json_is_told() -> None:
     told = section(text_of("docs/evidence.md"), "## Verifying a bundle")
-    for field in dataclasses.fields(verify.Result):
+    for field in dataclasses.fields(walk.Result):
         assert f"`{field.name}`" in told, field.name

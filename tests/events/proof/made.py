@@ -16,7 +16,7 @@ from typing import Any
 from turnlog.events.hashing import GENESIS, payload_digest, raw_event_hash
 from turnlog.events.proof.merkle import leaf_hash, node_hash
 from turnlog.events.proof.notes import Checkpoint, SigningKey
-from turnlog.events.verify import FORMAT
+from turnlog.events.proof.walk import FORMAT
 
 KEY = SigningKey("example.com/chat", bytes(range(32)))
 OTHER_KEY = SigningKey("example.com/chat", bytes(range(1, 33)))

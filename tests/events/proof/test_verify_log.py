@@ -24,9 +24,9 @@ from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.selecting import select
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.proof.walk import verify
 from turnlog.events.sequence import sequence
 from turnlog.events.types import ConversationCleared
-from turnlog.events.verify import verify
 
 from .administrator import execute, undone
 

@@ -1,0 +1,135 @@
+"""The lines of a bundle, read strictly: there is one way to write each value.
+
+Needs neither Django nor a database, for `turnlog.events.verify` does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NoReturn
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes that a line may have, unpacked: one event with its payload."""
+
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class BundleError(ValueError):
+    """What is wrong with a bundle, in one sentence."""
+
+
+def objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines' numbers and objects, unpacked if need be."""
+    # Not by going back to the beginning: a pipe has none.
+    stream = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+    magic = stream.peek(4)
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        raise BundleError("it is packed by zstd; unpack it first (zstd -d)")
+    unpacked: Any = gzip.GzipFile(fileobj=stream) if magic.startswith(b"\x1f\x8b") else stream
+    number = 0
+    try:
+        while line := unpacked.readline(MAX_LINE + 1):
+            number += 1
+            yield number, _object(number, line)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        wrong(number + 1, "expected a whole gzip file, found a damaged or cut off one")
+
+
+def _object(number: int, line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_LINE:
+        wrong(number, f"expected at most {MAX_LINE} bytes, found more")
+    if not line.endswith(b"\n"):
+        wrong(number, "expected a line feed at its end, found that the file is cut off")
+    try:
+        value = _DECODER.decode(line.decode())
+    except BundleError as error:
+        wrong(number, str(error))
+    except (ValueError, RecursionError):
+        wrong(number, "expected a JSON object in UTF-8, found something else")
+    if type(value) is not dict:
+        wrong(number, "expected a JSON object, found something else")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise BundleError("expected each name once, found one again")
+    return made
+
+
+def _refused(text: str) -> NoReturn:
+    raise BundleError(f"expected whole numbers, found {text[:40]}")
+
+
+def _fitting(text: str) -> int:
+    number = int(text)
+    if not fits(number):
+        raise BundleError(f"expected numbers of 64 bits, found {text[:40]}")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused)
+# Of a line's numbers each is looked at where it is used, which costs less.
+PAYLOAD_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once,
+    parse_float=_refused,
+    parse_constant=_refused,
+    parse_int=_fitting,
+)
+
+
+def require(number: int, line: dict[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    if line.keys() != types.keys():
+        wrong(number, f"expected {', '.join(types)}; found other names")
+    for name, allowed in types.items():
+        if type(line[name]) not in allowed:
+            wrong(number, f"expected another type of value for `{name}`")
+
+
+def hash_bytes(number: int, text: Any) -> bytes:
+    """32 bytes from 64 hex digits in small letters: there is one way to write a value."""
+    try:
+        value = bytes.fromhex(text)
+    except (ValueError, TypeError):
+        value = b""
+    if len(value) != 32 or value.hex() != text:
+        wrong(number, "expected 32 bytes in hex")
+    return value
+
+
+def is_plain(value: Any) -> bool:
+    return type(value) is str or (type(value) is int and fits(value))
+
+
+def fits(number: int) -> bool:
+    return -(1 << 63) <= number < 1 << 63
+
+
+def uuid_bytes(number: int, text: str | None) -> bytes | None:
+    value = None if text is None else _parsed_uuid(text)
+    if text is not None and value is None:
+        wrong(number, "expected a UUID in small letters with dashes")
+    return value
+
+
+@functools.lru_cache(maxsize=1024)  # A turn's events have the same, and follow one another.
+def _parsed_uuid(text: str) -> bytes | None:
+    return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else None
+
+
+def utf8(number: int, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        wrong(number, "expected text, found half of a surrogate pair")
+
+
+def wrong(number: int, what: str) -> NoReturn:
+    raise BundleError(f"line {number}: {what}")

@@ -1,0 +1,326 @@
+"""Checking a bundle: a walk over the tree from left to right, and along each stream's chain.
+
+Needs neither Django nor a database, for `turnlog.events.verify` does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, BinaryIO, NoReturn
+
+from ..hashing import GENESIS, raw_event_hash
+from .lines import (
+    PAYLOAD_DECODER,
+    fits,
+    hash_bytes,
+    is_plain,
+    objects,
+    require,
+    utf8,
+    uuid_bytes,
+    wrong,
+)
+from .merkle import Growing, leaf_hash, skipped
+from .notes import NoteError, PublicKey, open_checkpoint
+
+FORMAT = "turnlog bundle v1"
+COMPLETE = {
+    "log": "the whole log",
+    "conversations": "each from its beginning on",
+    "selection": "a selection",
+}
+"""How much a bundle may promise to hold, and how a person is told of it."""
+NEVER_ERASED = ("PayloadErased", "ConversationForked")
+
+_EVENT = {
+    "position": (int, type(None)),
+    "stream_id": (int,),
+    "version": (int,),
+    "type": (str,),
+    "schema": (int,),
+    "turn_id": (str, type(None)),
+    "actor_id": (str, type(None)),
+    "recorded_at": (int,),
+    "payload": (str, type(None)),
+    "metadata": (str,),
+    "salt": (str, type(None)),
+    "digest": (str,),
+    "hash": (str,),
+}
+# The same, for a glance: nearly every line is an event.
+_NAMES = tuple(_EVENT)
+_USUAL = set(itertools.product(*_EVENT.values()))
+_MANIFEST: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    "complete": (str,),
+    "scope": (dict,),
+    "checkpoint": (str,),
+    "key": (str,),
+}
+
+
+@dataclass
+class Result:
+    """What a bundle holds and what shows that it is intact."""
+
+    events: int = 0
+    conversations: int = 0
+    erased: int = 0
+    erased_unsigned: int = 0
+    """Of them those that only events after the signed checkpoint say to be erased."""
+    proven: int = 0
+    """Events that the signed checkpoint covers; the others came after it."""
+    complete: str = ""
+    scope: dict[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    size: int = 0
+    root: str = ""
+    key: str = ""
+    trusted: bool = False
+    """Whether the key was given by who verifies, or only comes with the bundle."""
+
+    def sentence(self) -> str:
+        """The result in one line."""
+        newer = self.events - self.proven
+        said = f"intact: {self.events} event(s) in {self.conversations} conversation(s)"
+        said += f", {COMPLETE[self.complete]}"
+        if self.erased:
+            said += f", {self.erased} of the events erased"
+        if self.erased_unsigned:
+            said += f" ({self.erased_unsigned} as events say that are not signed yet)"
+        said += f"; {self.proven} in the log of {self.origin} as signed at {self.size} event(s)"
+        if newer:
+            said += f", {newer} after that, not signed yet"
+        if self.trusted:
+            return f"{said}; the signature is by your key {self.key}"
+        return f"{said}; the signature is by the key {self.key}, which you must know to be theirs"
+
+
+def verify(file: BinaryIO, keys: Sequence[PublicKey] = ()) -> Result:
+    """Check a whole bundle. Raises BundleError at the first thing that is wrong with it.
+
+    The checkpoint must be signed by the bundle's own key and, with `keys`, by one of these.
+    """
+    return _Verification(keys).run(objects(file))
+
+
+_BEGINNING = (0, GENESIS, -(1 << 63))  # Of every stream: version, hash and time.
+
+
+class _Verification:
+    """The walk through a bundle: over the tree from left to right, and along each chain."""
+
+    def __init__(self, keys: Sequence[PublicKey]) -> None:
+        self.keys = keys
+        self.result = Result()
+        self.root = b""
+        self.tree = Growing()
+        self.heads: dict[int, tuple[int, bytes, int]] = {}
+        self.erased: set[tuple[int, int]] = set()
+        self.wanted: set[int] | None = None
+        self.contents: set[bytes] = set()
+        self.skipped = -1  # The size of the tree after the last skip.
+
+    def run(self, objects: Iterator[tuple[int, dict[str, Any]]]) -> Result:
+        number, manifest = next(objects, (1, {}))
+        self.begin(number, manifest)
+        for number, line in objects:
+            if "stream_id" in line:
+                self.event(number, line)
+            elif "skip" in line:
+                self.skip(number, line)
+            elif "content" in line:
+                self.content(number, line)
+            elif "end" in line:
+                self.end(number, line)
+                break
+            else:
+                wrong(number, "expected an event, a skip, a content or the end")
+        else:
+            wrong(number + 1, "expected the end, found that the file is cut off")
+        for number, _ in objects:
+            wrong(number, "expected nothing after the end, found more")
+        return self.result
+
+    def begin(self, number: int, line: dict[str, Any]) -> None:
+        """The manifest: which format, how much, and the signed checkpoint."""
+        if line.get("format") != FORMAT:
+            wrong(number, f"expected a bundle, with the format {FORMAT!r}, found something else")
+        require(number, line, _MANIFEST)
+        if line["complete"] not in COMPLETE:
+            wrong(number, f"expected `complete` to be one of {', '.join(COMPLETE)}")
+        self.scope(number, line["complete"], line["scope"])
+        utf8(number, line["key"])
+        utf8(number, line["checkpoint"])
+        try:
+            own = PublicKey.parse(line["key"])
+            checkpoint, key = open_checkpoint(line["checkpoint"], [own])
+            if self.keys:
+                checkpoint, key = open_checkpoint(line["checkpoint"], self.keys)
+        except NoteError as error:
+            wrong(number, str(error))
+        self.root = checkpoint.root
+        self.result = Result(
+            complete=line["complete"],
+            scope=line["scope"],
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            root=checkpoint.root.hex(),
+            key=str(key),
+            trusted=bool(self.keys),
+        )
+
+    def scope(self, number: int, complete: str, scope: dict[str, Any]) -> None:
+        """What was asked for: nothing, some conversations, or what the exporter calls it."""
+        if complete == "log":
+            if scope:
+                wrong(number, "expected an empty `scope`, for it is the whole log")
+        elif complete == "conversations":
+            named: Any = scope.get("conversations")
+            listed = type(named) is list and all(type(each) is int and fits(each) for each in named)
+            if len(scope) != 1 or not listed or named != sorted(set(named)):
+                wrong(number, "expected `scope` to name conversations, in order of their numbers")
+            self.wanted = set(named)
+        # Flat, so that nobody has to agree on how deep is too deep.
+        elif not all(
+            is_plain(each)
+            for value in scope.values()
+            for each in (value if type(value) is list else [value])
+        ):
+            wrong(number, "expected texts, whole numbers of 64 bits or lists of them in `scope`")
+
+    def event(self, number: int, line: dict[str, Any]) -> None:
+        """One event: payload and digest, the chain, and its place in the tree."""
+        if tuple(map(type, line.values())) not in _USUAL or tuple(line) != _NAMES:
+            require(number, line, {**_EVENT, "previous": (str,)} if "previous" in line else _EVENT)
+        stream_id, payload, salt = line["stream_id"], line["payload"], line["salt"]
+        digest = hash_bytes(number, line["digest"])
+        if payload is None and salt is None:
+            if line["type"] in NEVER_ERASED:
+                _wrong_event(number, line, f"expected a payload, for {line['type']} is not erased")
+            self.result.erased += 1
+            self.erased.add((stream_id, line["version"]))
+        elif payload is None or salt is None:
+            _wrong_event(number, line, "expected payload and salt, or neither")
+        elif sha256(hash_bytes(number, salt) + utf8(number, payload)).digest() != digest:
+            _wrong_event(number, line, "the payload is not the one that was recorded")
+        elif line["type"] == "PayloadErased":
+            self.forgive(number, line)
+        previous = self.previous(number, line)
+        try:
+            hash_ = raw_event_hash(
+                previous,
+                stream_id,
+                line["version"],
+                line["recorded_at"],
+                line["schema"],
+                uuid_bytes(number, line["turn_id"]),
+                uuid_bytes(number, line["actor_id"]),
+                digest,
+                utf8(number, line["type"]),
+                utf8(number, line["metadata"]),
+            )
+        except struct.error:
+            _wrong_event(number, line, "expected numbers that fit, found greater ones")
+        if hash_.hex() != line["hash"]:
+            _wrong_event(number, line, "it was changed, or does not follow the one before it")
+        self.heads[stream_id] = line["version"], hash_, line["recorded_at"]
+        self.place(number, line["position"], hash_)
+        self.result.events += 1
+
+    def previous(self, number: int, line: dict[str, Any]) -> bytes:
+        """The hash of the event before this one: the last of its stream, if that is it."""
+        version, hash_, clock = self.heads.get(line["stream_id"], _BEGINNING)
+        if line["recorded_at"] < clock:
+            _wrong_event(number, line, "expected a time that does not go back")
+        if line["version"] == version + 1:
+            if "previous" in line:
+                _wrong_event(number, line, "expected no `previous`: the event before it is here")
+            return hash_
+        if self.result.complete != "selection" or line["version"] <= version:
+            _wrong_event(number, line, f"expected version {version + 1}")
+        if "previous" not in line:
+            _wrong_event(number, line, "expected `previous`: the event before it is not here")
+        return hash_bytes(number, line["previous"])
+
+    def place(self, number: int, position: int | None, hash_: bytes) -> None:
+        """The event's leaf, at the position where it must be."""
+        if position is None:
+            if self.tree.size != self.result.size:
+                wrong(number, f"expected the event at position {self.tree.size + 1}")
+            return
+        if position != self.tree.size + 1 or position > self.result.size:
+            wrong(number, f"expected position {self.tree.size + 1}, found {position}")
+        self.tree.add(leaf_hash(hash_))
+        self.result.proven += 1
+
+    def skip(self, number: int, line: dict[str, Any]) -> None:
+        """Positions that are not here: the hashes of the subtrees that they fill."""
+        require(number, line, {"skip": (list,), "until": (int,)})
+        if self.result.complete == "log":
+            wrong(number, "expected the whole log, found positions left out")
+        begin, end = self.tree.size, line["until"]
+        if begin == self.skipped:
+            wrong(number, "expected an event or the end after a skip, found one more skip")
+        self.skipped = end
+        if not begin < end <= self.result.size:
+            wrong(number, f"expected `until` from {begin + 1} to {self.result.size}, found {end}")
+        levels = list(skipped(begin, end))
+        if len(levels) != len(line["skip"]):
+            wrong(number, f"expected {len(levels)} hashes, found {len(line['skip'])}")
+        for level, hash_ in zip(levels, line["skip"], strict=True):
+            self.tree.add(hash_bytes(number, hash_), level)
+
+    def content(self, number: int, line: dict[str, Any]) -> None:
+        """A text that events refer to by its digest."""
+        require(number, line, {"content": (str,), "sha256": (str,)})
+        digest = hash_bytes(number, line["sha256"])
+        if sha256(utf8(number, line["content"])).digest() != digest:
+            wrong(number, "expected a text with the digest that stands beside it")
+        if digest in self.contents:
+            wrong(number, "expected each content once, found one again")
+        self.contents.add(digest)
+
+    def forgive(self, number: int, line: dict[str, Any]) -> None:
+        """A PayloadErased names versions whose payloads are gone rightly."""
+        named: Any = None
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            named = PAYLOAD_DECODER.decode(line["payload"])["versions"]
+        if type(named) is not list or not all(type(version) is int for version in named):
+            _wrong_event(number, line, "expected a PayloadErased with versions")
+        found = self.erased & {(line["stream_id"], version) for version in named}
+        self.erased -= found
+        if line["position"] is None:
+            self.result.erased_unsigned += len(found)
+
+    def end(self, number: int, line: dict[str, Any]) -> None:
+        """Everything was there, and the root is the one that was signed."""
+        result = self.result
+        require(number, line, {"end": (dict,)})
+        require(number, line["end"], {"events": (int,), "conversations": (int,)})
+        counted = {"events": result.events, "conversations": len(self.heads)}
+        if line["end"] != counted:
+            wrong(number, f"expected {counted}, as counted, found other numbers")
+        if self.tree.size != result.size:
+            wrong(number, f"expected positions up to {result.size}, found {self.tree.size}")
+        if self.tree.root() != self.root:
+            wrong(number, "these events are not those in the tree that the checkpoint signs")
+        if self.wanted is not None and self.wanted != set(self.heads):
+            wrong(number, "expected the conversations that `scope` names, found others")
+        if self.erased:
+            stream_id, version = min(self.erased)
+            wrong(
+                number,
+                f"conversation {stream_id}, version {version}: expected a PayloadErased that names"
+                " it, for its payload is gone",
+            )
+        result.conversations = len(self.heads)
+
+
+def _wrong_event(number: int, line: dict[str, Any], what: str) -> NoReturn:
+    wrong(number, f"conversation {line['stream_id']}, version {line['version']}: {what}")
