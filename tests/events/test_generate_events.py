@@ -19,9 +19,9 @@ from turnlog.core.errors import TurnlogError
 from turnlog.events import bulk, hooks
 from turnlog.events.bulk import write
 from turnlog.events.dialects import EVENT_COLUMNS
-from turnlog.events.generated import DAYS, Plan
-from turnlog.events.generated_stage import set_up
-from turnlog.events.generated_turns import ai_document, human_document
+from turnlog.events.generated.plan import DAYS, Plan
+from turnlog.events.generated.stage import set_up
+from turnlog.events.generated.turns import ai_document, human_document
 from turnlog.events.listed import MessageList
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Content, Conversation, Event, Pending, Position

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
 from ...bulk import write
-from ...generated import Plan
-from ...generated_stage import set_up
+from ...generated.plan import Plan
+from ...generated.stage import set_up
 
 
 class Command(TurnlogCommand):

@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from random import Random
 
-from ..core.errors import TurnlogError
-from .bulk import Batch, NewStream
-from .generated_stage import Person, Stage
-from .generated_texts import MODELS, SUBJECTS
-from .generated_turns import Step, Talk, Turn
-from .log import NewEvent
-from .models import Conversation
-from .types import ConversationOpened
+from ...core.errors import TurnlogError
+from ..bulk import Batch, NewStream
+from ..log import NewEvent
+from ..models import Conversation
+from ..types import ConversationOpened
+from .stage import Person, Stage
+from .texts import MODELS, SUBJECTS
+from .turns import Step, Talk, Turn
 
 DAYS = 90
 SHORTEST = 4

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from ..core import codec
-from .generated_texts import ERRORS, Subject
-from .log import NewEvent
-from .types import (
+from ...core import codec
+from ..log import NewEvent
+from ..types import (
     ConversationCleared,
     MessageAppended,
     ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
 )
+from .texts import ERRORS, Subject
 
 _CONTEXT_TOKENS = 60_000
 # One tool call in twenty fails; the model deals with it.

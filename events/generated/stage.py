@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from .generated_texts import MODELS, SUBJECTS
-from .models import Actor
-from .prompt import Prompt
+from ..models import Actor
+from ..prompt import Prompt
+from .texts import MODELS, SUBJECTS
 
 MAX_TOKENS = 4096
 _PSEUDONYMS = uuid.UUID("6f1a4a0e-5d0c-4f0b-9a5e-7475726e6c67")
