@@ -316,8 +316,10 @@ def test_a_damaged_log_is_not_exported(
 # Cut off from outside
 
 CUT_OFF = """
-import os, sys
+import os, signal, sys
 import django
+# Who starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 django.setup()
 from django.core.management import call_command
 from turnlog.events.management.commands import export_log
