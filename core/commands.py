@@ -24,6 +24,15 @@ class TurnlogCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            self.try_to_run(**options)
+        except CommandError as error:
+            if options["json"]:
+                # A machine reads the standard output; a person is told by Django's own ways.
+                self.stdout.write(json.dumps({"ok": None, "error": str(error)}))
+            raise
+
+    def try_to_run(self, **options: Any) -> None:
+        try:
             self.run(**options)
         except TurnlogError as error:
             raise CommandError(safe(str(error)), returncode=2) from error

@@ -41,7 +41,7 @@ class Settings:
     public_keys: tuple[str, ...] = ()
     """Public keys of checkpoints besides the signing key's own: those it was rotated from."""
     checkpoint_path: str = ""
-    """Where signed checkpoints are also kept: a directory of them, or a file for the last one."""
+    """A directory outside the database where signed checkpoints are kept as well."""
     checkpoint_hook: str = ""
     """Dotted path of a function that is given the text of each new signed checkpoint."""
     receipts_file: str = ""

@@ -230,7 +230,7 @@ class LogDamaged(TurnlogError):
 
 
 class CheckpointNotKept(TurnlogError):
-    """A checkpoint that was signed and stored, but could not be kept outside the database."""
+    """A checkpoint that could not be kept outside the database, and so is not stored either."""
 
 
 class ReasonRefused(TurnlogError):

@@ -12,6 +12,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import IO, Any
 
@@ -19,12 +20,17 @@ from ...core.errors import ConfigurationError, LogDamaged
 from ..dialects import log_database
 from ..models import Content, SignedCheckpoint
 from . import rows
+from .lines import MAX_LINE
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .rows import EPOCH, Row
 from .streams import named_versions
 from .tiles import StoredTree
 from .walk import FORMAT
+
+
+class ErasureNotSeen(LogDamaged):
+    """A payload that is gone without saying so; or erased since positions were given last."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def write_bundle(
 
 
 def _checkpoint(known: Sequence[PublicKey]) -> tuple[str, Checkpoint, PublicKey]:
-    stored = SignedCheckpoint.objects.using(log_database()).order_by("-pk").first()
+    stored = SignedCheckpoint.objects.using(log_database()).order_by("-size", "-pk").first()
     if stored is None:
         raise ConfigurationError(
             "expected a signed checkpoint, which a bundle's proof needs, found none; run"
@@ -119,10 +125,9 @@ class _Writer:
                 self.tick(1000)
         self.skip(self.checkpoint.size)
         for stream_id, version in sorted(self.erased):
-            raise LogDamaged(
+            raise ErasureNotSeen(
                 f"conversation {stream_id}, version {version}: expected a PayloadErased that names"
-                " it, for its payload is gone, found none; if it was erased this very moment, run"
-                " export_log again"
+                " it, for its payload is gone, found none; verify_log says more"
             )
         counted = {
             "events": self.written.events,
@@ -174,6 +179,12 @@ class _Writer:
             line = _line(row, position, self.previous(row))
         except UnicodeDecodeError:
             raise _unreadable(row, "its text") from None
+        if len(line) > MAX_LINE:
+            raise ConfigurationError(
+                f"conversation {row.stream_id}, version {row.version}: expected an event of at most"
+                f" {MAX_LINE} bytes, as verifiers read, found {len(line)}; leave this conversation"
+                " out"
+            )
         self.out.write(line)
         self.written.events += 1
 
@@ -219,6 +230,11 @@ class _Writer:
             return
         stored = Content.objects.using(log_database()).filter(pk__in=keys - self.contents)
         for content in stored.order_by("pk"):
+            if sha256(content.text.encode()).hexdigest() != content.pk:
+                raise LogDamaged(
+                    f"expected the text of digest {content.pk} in turnlog_content, found another;"
+                    " verify_log says more"
+                )
             self.contents.add(content.pk)
             self.line({"content": content.text, "sha256": content.pk})
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.db import connections, transaction
 from django.db.models import Max
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..dialects import dialect_of, log_database
+from ..dialects import log_database
 from ..models import Position, SignedCheckpoint
 from ..sequence import sequence
 from . import keys, outside
-from .notes import Checkpoint, NoteError, PublicKey, SigningKey, open_checkpoint
-from .tiles import StoredTree, store_tiles
+from .notes import Checkpoint, NoteError, PublicKey, SigningKey, UnknownKey, open_checkpoint
+from .tiles import StoredTree, sample_tiles, store_tiles
+
+_SAMPLED = 4  # Tiles at each signing.
 
 
 class Signed(NamedTuple):
@@ -28,21 +29,21 @@ class Signed(NamedTuple):
 def checkpoint_log() -> Signed | None:
     """Sign the root over every event that is committed; None if the log is empty.
 
-    Costs what came since the last checkpoint. Nothing is signed unless the log still begins with
-    what the last checkpoints, here and outside, say. Raises LogDamaged where it does not,
-    ConfigurationError without a key, CheckpointNotKept.
+    Costs what came since the last checkpoint. Nothing is signed unless the stored tree still begins
+    with what the last checkpoints say, here and outside, and some of its tiles, others each time,
+    are still those of the events; `Verifier` looks at all of them. Raises LogDamaged where it does
+    not, ConfigurationError without a key, CheckpointNotKept.
     """
     key = keys.signing_key()
     sequence()
     size = last_position()
     store_tiles(size)
-    using = log_database()
-    with transaction.atomic(using=using):
-        with connections[using].cursor() as cursor:
-            dialect_of(connections[using]).lock_signer(cursor)
-        signed = _sign(key, size)
-    if signed is not None:
+    signed = _sign(key, size)
+    if signed is not None and signed.new:
+        # Kept before it is stored, and in no transaction: a hook may take its time. What is lost in
+        # between is signed again.
         outside.keep(signed.note)
+        _rows().create(size=signed.checkpoint.size, note=signed.note)
     return signed
 
 
@@ -52,22 +53,17 @@ def last_position() -> int:
     return positions.aggregate(last=Max("position"))["last"] or 0
 
 
-def last_checkpoint(known: Sequence[PublicKey]) -> Checkpoint | None:
-    """What the last signed checkpoint says; None if there is none. Raises LogDamaged."""
-    row = _last_row()
-    return None if row is None else _opened(row.note, f"signed checkpoint {row.pk}", known)
-
-
 def _sign(key: SigningKey, size: int) -> Signed | None:
     known = keys.known_keys()
+    tree = StoredTree(size)
     row = _last_row()
     if row is not None:
-        # Somebody else may have signed more since we looked.
-        size = max(size, row.size)
-    tree = StoredTree(size)
-    last = None
-    if row is not None:
         last = _opened(row.note, f"signed checkpoint {row.pk}", known)
+        if last.size > size:
+            # Cut off; or somebody else has signed more since we looked.
+            size = last_position()
+            store_tiles(size)
+            tree = StoredTree(size)
         _require(tree, last, f"signed checkpoint {row.pk}")
         if key.name != last.origin:
             raise ConfigurationError(
@@ -76,22 +72,20 @@ def _sign(key: SigningKey, size: int) -> Signed | None:
             )
     for where, note in outside.kept(last=True):
         _require(tree, _opened(note, where, known), where)
+    sample_tiles(size, _SAMPLED)
     if size == 0:
         return None
     checkpoint = Checkpoint(key.name, size, tree.root())
     note = key.sign(str(checkpoint))
     # Ed25519 signs the same to the same bytes.
-    if row is not None and row.note == note:
-        return Signed(checkpoint, note, new=False)
-    _rows().create(size=size, note=note)
-    return Signed(checkpoint, note, new=True)
+    return Signed(checkpoint, note, new=row is None or row.note != note)
 
 
 def _require(tree: StoredTree, checkpoint: Checkpoint, where: str) -> None:
-    if checkpoint.size > last_position():
+    if checkpoint.size > tree.size:
         raise LogDamaged(
             f"{where}: expected a log of {checkpoint.size} positions or more, found"
-            f" {last_position()}; its end was cut off"
+            f" {tree.size}; its end was cut off"
         )
     if tree.root(checkpoint.size) != checkpoint.root:
         raise LogDamaged(
@@ -104,12 +98,15 @@ def _require(tree: StoredTree, checkpoint: Checkpoint, where: str) -> None:
 def _opened(note: str, where: str, known: Sequence[PublicKey]) -> Checkpoint:
     try:
         return open_checkpoint(note, known)[0]
+    except UnknownKey as error:
+        raise ConfigurationError(f"{where}: {error}") from None
     except NoteError as error:
         raise LogDamaged(f"{where}: {error}") from None
 
 
 def _last_row() -> SignedCheckpoint | None:
-    row: SignedCheckpoint | None = _rows().order_by("-pk").first()
+    # By size: of two that signed at once, either may have been stored first.
+    row: SignedCheckpoint | None = _rows().order_by("-size", "-pk").first()
     return row
 
 

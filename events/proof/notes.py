@@ -30,6 +30,10 @@ class NoteError(ValueError):
     """Text that is not what it should be: a key, or a checkpoint."""
 
 
+class UnknownKey(NoteError):
+    """A checkpoint that may well be right: who signed it is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """An Ed25519 key by which a log's checkpoints are checked; `key` is 32 bytes."""
@@ -179,7 +183,7 @@ def open_checkpoint(note: str, keys: Iterable[PublicKey]) -> tuple[Checkpoint, P
     if key is None:
         names = ", ".join(f"{name}+{key_id.hex()}" for name, key_id, _ in signed.signatures)
         have = ", ".join(f"{key.name}+{key.id.hex()}" for key in known) or "none"
-        raise NoteError(
+        raise UnknownKey(
             f"expected a checkpoint of {checkpoint.origin!r} signed by a key that is known"
             f" ({have}), found one by {names}; give its public key"
         )

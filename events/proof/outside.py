@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -13,8 +14,6 @@ from ...core.errors import CheckpointNotKept, ConfigurationError
 from ...core.files import whole_file
 from .notes import Checkpoint, SignedNote
 
-SUFFIX = ".checkpoint"
-
 
 def keep(note: str) -> None:
     """Write a note to TURNLOG['CHECKPOINT_PATH'] and give it to TURNLOG['CHECKPOINT_HOOK'].
@@ -23,17 +22,19 @@ def keep(note: str) -> None:
     """
     settings = conf.get()
     try:
-        if settings.checkpoint_path:
-            path = _place(Path(settings.checkpoint_path), note)
-            with whole_file(path, mode=0o644) as file:  # It is there to be compared, by anybody.
-                file.write(note.encode())
+        if folder := _folder():
+            path = folder / _name(note)
+            if not path.exists():
+                # It is there to be compared, by anybody.
+                with whole_file(path, mode=0o644) as file:
+                    file.write(note.encode())
         if settings.checkpoint_hook:
             _hook(settings.checkpoint_hook)(note)
     except ConfigurationError:
         raise
     except Exception as error:  # The hook is anybody's code.
         raise CheckpointNotKept(
-            "the checkpoint is signed and stored, but could not be kept outside:"
+            "nothing is signed, for the checkpoint could not be kept outside:"
             f" {type(error).__name__}: {error}; mend that and run checkpoint_log again"
         ) from error
 
@@ -41,34 +42,45 @@ def keep(note: str) -> None:
 def kept(*, last: bool = False) -> Iterator[tuple[str, str]]:
     """The notes that were kept at TURNLOG['CHECKPOINT_PATH'], each after its file's name.
 
-    All of them in order of size, or only those of the greatest.
+    All of them in order of size, or only those of the greatest. Raises ConfigurationError.
     """
-    if not conf.get().checkpoint_path:
-        return
-    path = Path(conf.get().checkpoint_path)
-    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path] * path.is_file()
-    for file in files[-1:] if last else files:
-        yield str(file), read_note(file)
+    if folder := _folder():
+        # Not what else may lie there.
+        files = sorted(file for file in folder.iterdir() if _NAME.fullmatch(file.name))
+        for file in files[-1:] if last else files:
+            yield str(file), read_note(file)
 
 
 def read_note(path: Path) -> str:
-    """A note from a file. Raises ConfigurationError."""
+    """A note from a file; what is no text in it is no note either. Raises ConfigurationError."""
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
         raise ConfigurationError(
-            f"expected a signed checkpoint in {path}, but it cannot be read:"
-            f" {getattr(error, 'strerror', None) or 'it is no text'}"
+            f"expected a signed checkpoint in {path}, but it cannot be read: {error.strerror}"
         ) from None
 
 
-def _place(path: Path, note: str) -> Path:
-    if not path.is_dir():
-        return path
+def _folder() -> Path | None:
+    """Where checkpoints are kept. Raises ConfigurationError where that is not there: an unmounted
+    place must not look like one that holds nothing."""
+    path = conf.get().checkpoint_path
+    if path and not Path(path).is_dir():
+        raise ConfigurationError(
+            f"expected TURNLOG['CHECKPOINT_PATH'] to name a directory that is there, found {path};"
+            " make it, or mount what belongs there"
+        )
+    return Path(path) if path else None
+
+
+def _name(note: str) -> str:
     signed = SignedNote.parse(note)
     size = Checkpoint.parse(signed.text).size
     # The key as well: after a rotation the same size may be signed again.
-    return path / f"{size:012}-{signed.signatures[0][1].hex()}{SUFFIX}"
+    return f"{size:012}-{signed.signatures[0][1].hex()}.checkpoint"
+
+
+_NAME = re.compile(r"[0-9]{12,}-[0-9a-f]{8}\.checkpoint")
 
 
 def _hook(dotted: str) -> Callable[[str], object]:

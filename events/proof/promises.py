@@ -6,9 +6,11 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from django.db.models import Max
+
 from ..dialects import log_database
 from ..models import Tile
-from . import outside, rows
+from . import rows
 from .merkle import Growing, leaf_hash, root_of
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .problems import Problem
@@ -23,12 +25,9 @@ class Promise(NamedTuple):
 
 
 class Promises:
-    """The checkpoints in the database, outside of it, and those that the caller has brought.
+    """The checkpoints in the database and `notes`, pairs of a name and a note, from elsewhere."""
 
-    `notes` are pairs of a name and a note.
-    """
-
-    def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]]) -> None:
         self.all: list[Promise] = []
         self.problems: list[Problem] = []
         for pk, size, note in rows.checkpoints():
@@ -36,7 +35,7 @@ class Promises:
             checkpoint = self._open(note, where, keys)
             if checkpoint is not None and checkpoint.size != size:
                 self.problems.append(_problem(f"{where}: size", checkpoint.size, size))
-        for where, note in [*outside.kept(), *notes]:
+        for where, note in notes:
             self._open(note, where, keys)
         self.all.sort(key=lambda promise: promise.checkpoint.size)
 
@@ -87,8 +86,7 @@ class _Recomputed:
         self.promises = iter(promises)
         self.given_up = ""
         self.signed = promises[-1].checkpoint.size if promises else 0
-        tiles = Tile.objects.using(log_database()).filter(level=0).order_by("number")
-        self.tiles = tiles.values_list("number", "hashes", "root").iterator()
+        self.tiles = rows.tiles(0)
         self.tile = next(self.tiles, None)
         self._advance(next(self.promises, None))
 
@@ -120,10 +118,22 @@ class _Recomputed:
             why = self.given_up or f"it ends at position {size}"
             yield _problem(where, f"a log of {checkpoint.size} positions", f"one where {why}")
             self._advance(next(self.promises, None))
-        if not self.given_up and self.tile is not None:
-            yield _problem(
-                "turnlog_tile", f"none from number {self.tile[0]} of level 0 on", "more of them"
-            )
+        if not self.given_up:
+            yield from self._tiles_too_many(size)
+
+    def _tiles_too_many(self, size: int) -> Iterator[Problem]:
+        """Tiles of positions that there are not: the next checkpoints would be made of them."""
+        levels = (
+            Tile.objects.using(log_database())
+            .order_by("level")
+            .values("level")
+            .annotate(last=Max("number"))
+        )
+        for level, last in levels.values_list("level", "last"):
+            full = size >> HEIGHT * (level + 1) if level >= 0 else 0
+            if last >= full:
+                what = f"turnlog_tile of level {level}"
+                yield _problem(what, f"{full} of them", f"number {last}")
 
     def _keep_promises(self) -> Iterator[Problem]:
         size = self.tree.size + len(self.leaves)
@@ -146,7 +156,7 @@ class _Recomputed:
         hashes, root = b"".join(self.leaves), root_of(self.leaves)
         stored, self.tile = self.tile, next(self.tiles, None) if self.tile else None
         if stored is not None:
-            yield from self._compare(0, number, (bytes(stored[1]), bytes(stored[2])), hashes, root)
+            yield from self._compare(0, number, stored[1:], hashes, root)
             if stored[0] != number:
                 yield _problem("turnlog_tile of level 0", f"number {number}", f"{stored[0]}")
         elif self.tree.size + WIDTH <= self.signed:
@@ -164,20 +174,18 @@ class _Recomputed:
         if len(parts) < WIDTH:
             return
         number = (self.tree.size >> (HEIGHT * (level + 1))) - 1
-        found = Tile.objects.using(log_database()).filter(level=level, number=number)
-        stored = found.values_list("hashes", "root").first()
+        tiles = rows.tiles(level)
+        stored = next((tile[1:] for tile in tiles if tile[0] == number), None)
         hashes, root = b"".join(parts), root_of(parts)
         parts.clear()
         if stored is not None:
-            yield from self._compare(
-                level, number, (bytes(stored[0]), bytes(stored[1])), hashes, root
-            )
+            yield from self._compare(level, number, stored, hashes, root)
         elif self.tree.size <= self.signed:
             yield _problem(f"turnlog_tile of level {level}", f"number {number}", "none")
         yield from self._raise(level + 1, root)
 
     def _compare(
-        self, level: int, number: int, stored: tuple[bytes, bytes], hashes: bytes, root: bytes
+        self, level: int, number: int, stored: tuple[bytes, ...], hashes: bytes, root: bytes
     ) -> Iterator[Problem]:
         if stored == (hashes, root):
             return

@@ -65,12 +65,20 @@ _NEW_EVENTS = """
     ORDER BY e.stream_id, e.version
 """
 _PLACES = """
-    SELECT p.position, p.stream_id, p.version, e.hash FROM turnlog_position p
+    SELECT {position}, {stream_id}, {version}, {hash} FROM turnlog_position p
     LEFT JOIN turnlog_event e ON e.stream_id = p.stream_id AND e.version = p.version
-    WHERE p.position > {after} ORDER BY p.position
+    {where} ORDER BY p.position
 """
-# Of SQLite's; PostgreSQL knows what a column holds.
-_TEXTS = ("type", "turn_id", "actor_id", "recorded_at", "payload", "metadata")
+# How many events there are, how many positions, and how many events wait for one.
+_COUNTS = """
+    SELECT (SELECT count(*) FROM turnlog_event), (SELECT count(*) FROM turnlog_position),
+        (SELECT min(position) FROM turnlog_position), (SELECT max(position) FROM turnlog_position),
+        (SELECT coalesce(sum(last - first + 1), 0) FROM turnlog_pending)
+"""
+# Of SQLite's; PostgreSQL knows what a column holds. Times and ids are texts there.
+_KINDS = dict.fromkeys(("type", "turn_id", "actor_id", "recorded_at", "payload"), "text")
+_KINDS |= {"metadata": "text", "salt": "blob", "digest": "blob", "hash": "blob"}
+_KINDS |= dict.fromkeys(("stream_id", "version", "schema", "position"), "integer")
 
 
 @contextmanager
@@ -113,51 +121,81 @@ def new_events(after: int) -> Iterator[Any]:
     return _read_events(_NEW_EVENTS.replace("{after}", str(int(after))))
 
 
-def places(after: int = 0) -> Iterator[tuple[Any, Any, Any, bytes | None]]:
-    """(position, stream_id, version, the event's hash or None) of all positions above one."""
-    sql = _PLACES.replace("{after}", str(int(after)))
+def places(after: int | None = None, where: str = "") -> Iterator[tuple[Any, Any, Any, Any]]:
+    """(position, stream_id, version, the event's hash or None) of positions, in their order: of
+    all, of those above one, or of those that SQL of ours says over `turnlog_position p`."""
+    if after is not None:
+        where = f"WHERE p.position > {int(after)}"
     connection = connections[log_database()]
-    yield from (_read_sqlite if connection.vendor == "sqlite" else _read_postgresql)(
-        connection, sql
-    )
+    columns = {name: f"p.{name}" for name in ("position", "stream_id", "version")}
+    columns["hash"] = "e.hash"
+    if connection.vendor == "sqlite":
+        columns = {name: _stored(column, _KINDS[name]) for name, column in columns.items()}
+        yield from _read_plain(connection, _PLACES.format(**columns, where=where))
+    else:
+        yield from _read_postgresql(connection, _PLACES.format(**columns, where=where))
+
+
+def counts() -> tuple[Any, ...]:
+    """Events, positions, the least and the greatest position, and events that wait for one."""
+    with connections[log_database()].cursor() as cursor:
+        cursor.execute(_COUNTS)
+        found: tuple[Any, ...] = cursor.fetchone()
+        return found
 
 
 def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
     """(stream_id, first, last) of the appends without positions, in order; `where` as above."""
-    sql = f"SELECT stream_id, first, last FROM turnlog_pending e {where} ORDER BY stream_id, first"
     connection = connections[log_database()]
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        while rows := cursor.fetchmany(2000):
-            yield from rows
+    columns = ["e.stream_id", "e.first", "e.last"]
+    if connection.vendor == "sqlite":
+        columns = [_stored(column, "integer") for column in columns]
+    yield from _read_plain(
+        connection,
+        f"SELECT {', '.join(columns)} FROM turnlog_pending e {where} ORDER BY e.stream_id, e.first",
+    )
 
 
 def checkpoints() -> Iterator[tuple[Any, Any, str]]:
     """(id, size, note) of all signed checkpoints, in the order in which they were signed."""
     connection = connections[log_database()]
-    note = "CAST(note AS BLOB)" if connection.vendor == "sqlite" else "note"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, +size, {note} FROM turnlog_signed_checkpoint ORDER BY id")
-        while rows := cursor.fetchmany(2000):
-            for pk, size, stored in rows:
-                # What is no text is no checkpoint either.
-                text = stored.decode(errors="replace") if isinstance(stored, bytes) else stored
-                yield pk, size, text
+    size, note = "size", "note"
+    if connection.vendor == "sqlite":
+        size, note = _stored(size, "integer"), _stored(note, "text")
+    sql = f"SELECT id, {size}, {note} FROM turnlog_signed_checkpoint ORDER BY id"
+    for pk, number, stored in _read_plain(connection, sql):
+        # What is no text is no checkpoint either.
+        yield pk, number, stored.decode(errors="replace") if type(stored) is bytes else stored
+
+
+def tiles(level: int) -> Iterator[tuple[Any, bytes, bytes]]:
+    """(number, hashes, root) of a level's stored tiles, in order; empty for what is no bytes."""
+    connection = connections[log_database()]
+    number, hashes, root = "number", "hashes", "root"
+    if connection.vendor == "sqlite":
+        number = _stored(number, "integer")
+        hashes, root = _stored(hashes, "blob"), _stored(root, "blob")
+    sql = f"SELECT {number}, {hashes}, {root} FROM turnlog_tile WHERE level = {int(level)}"
+    for place, *values in _read_plain(connection, f"{sql} ORDER BY turnlog_tile.number"):
+        yield place, *(b"" if isinstance(value, str) else bytes(value) for value in values)
+
+
+def _stored(column: str, kind: str) -> str:
+    """SQLite's value of a column, and '?' for what is of another kind than the column is for.
+
+    Text as bytes, for it may not be UTF-8; and never straight from the column, for Django converts
+    what comes from there.
+    """
+    value = f"CAST({column} AS BLOB)" if kind == "text" else f"+{column}"
+    return f"CASE typeof({column}) WHEN '{kind}' THEN {value} WHEN 'null' THEN NULL ELSE '?' END"
 
 
 def _read_events(sql: str) -> Iterator[Any]:
     connection = connections[log_database()]
     if connection.vendor == "sqlite":
-        columns = ", ".join(
-            # Text as bytes, for it may not be UTF-8; 0 for what is no text. The plus leaves a value
-            # as it is, where Django would convert what comes straight from a column.
-            f"CASE typeof(e.{name}) WHEN 'text' THEN CAST(e.{name} AS BLOB)"
-            f" WHEN 'null' THEN NULL ELSE 0 END"
-            if name in _TEXTS
-            else f"+e.{name}"
-            for name in Row._fields[:12]
-        )
-        rows = _read_sqlite(connection, sql.format(columns=f"{columns}, +p.position"))
+        columns = ", ".join(_stored(f"e.{name}", _KINDS[name]) for name in Row._fields[:13])
+        columns = columns.replace("e.position", "p.position")
+        rows = _read_plain(connection, sql.format(columns=columns))
         return (_checked(row) for row in rows)
     columns = ", ".join(f"e.{name}" for name in Row._fields[:12])
     return _read_postgresql(connection, sql.format(columns=f"{columns}, p.position, NULL"))
@@ -194,7 +232,7 @@ def _loaders(adapters: Any) -> Any:
     return [adapters.get_loader(of[name].oid, Format.BINARY) for name in ("bytea", "int8")]
 
 
-def _read_sqlite(connection: BaseDatabaseWrapper, sql: str) -> Iterator[Any]:
+def _read_plain(connection: BaseDatabaseWrapper, sql: str) -> Iterator[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2000):
@@ -207,12 +245,13 @@ def _checked(row: Sequence[Any]) -> Row:
     unreadable = []
     for place, (name, read) in enumerate(_SQLITE_COLUMNS):
         value = values[place]
-        if value is None and name in ("turn_id", "actor_id", "payload", "salt"):
+        if value is None and name in _NULLABLE:
             continue
         try:
             values[place] = read(value)
         except ValueError:
             unreadable.append(name)
+            values[place] = None
     return Row._make((*values, unreadable or None))
 
 
@@ -257,4 +296,6 @@ _SQLITE_COLUMNS: list[tuple[str, Callable[[Any], Any]]] = [
     ("salt", _bytes),
     ("digest", _bytes),
     ("hash", _bytes),
+    ("position", _number),
 ]
+_NULLABLE = ("turn_id", "actor_id", "payload", "salt", "position")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from django.db import connections
@@ -27,6 +28,10 @@ def select(
     `until` (both included), as far as each is given. Raises UnknownConversation."""
     for pk in conversations:
         require_conversation(pk)
+        if not Event.objects.using(log_database()).filter(stream_id=pk).exists():
+            raise ConfigurationError(
+                f"conversation {pk} has no events yet: there is nothing to hold"
+            )
     parts = []
     scope: dict[str, Any] = {}
     if conversations:
@@ -38,7 +43,7 @@ def select(
         parts.append(f"{{e}}.actor_id IN ({listed})")
     for name, moment, sign in (("since", since, ">="), ("until", until, "<=")):
         if moment is not None:
-            scope[name] = moment.astimezone(dt.UTC).isoformat()
+            scope[name] = moment.isoformat()
             parts.append(f"{{e}}.recorded_at {sign} {_literal('recorded_at', moment)}")
     where = " AND ".join(parts)
     if not scope:
@@ -66,10 +71,10 @@ def actor_of(name: str) -> uuid.UUID:
     from django.contrib.auth import get_user_model
 
     users: Any = get_user_model()
-    actor = Actor.objects.using(log_database()).filter(
-        user__in=users._default_manager.filter(**{users.USERNAME_FIELD: name})
-    )
-    found = actor.first()
+    found = None
+    with suppress(UnicodeEncodeError):  # A name that no text can be.
+        named = users._default_manager.filter(**{users.USERNAME_FIELD: name})
+        found = Actor.objects.using(log_database()).filter(user__in=named).first()
     if found is None:
         raise ConfigurationError(
             f"expected a user who has said something, or an actor's id, found {name!r}"
@@ -79,11 +84,11 @@ def actor_of(name: str) -> uuid.UUID:
 
 def moment(text: str) -> dt.datetime:
     """A time with its zone, from ISO 8601. Raises ConfigurationError."""
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or timezone.is_naive(found):
+    found = None
+    with suppress(ValueError, OverflowError):
+        given = dt.datetime.fromisoformat(text)
+        found = None if timezone.is_naive(given) else given.astimezone(dt.UTC)
+    if found is None:
         raise ConfigurationError(
             f"expected a time with its zone, such as 2026-11-22T10:00:00+09:00, found {text!r}"
         )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..hashing import GENESIS, raw_event_hash
 from .problems import Problem
 from .rows import EPOCH, Row
+from .walk import NEVER_ERASED
 
 
 class Anchor(NamedTuple):
@@ -44,7 +45,8 @@ class Stream:
         found: list[tuple[str, Any, Any]] = []
         if unreadable:
             found += [(name, "what such a column holds", "something else") for name in unreadable]
-            self.version, self.hash = version, hash_
+            self.version = self.version + 1 if version is None else version
+            self.hash = hash_ or bytes(32)
             return self._problems(row, found)
         if version != self.version + 1:
             found.append(("version", self.version + 1, version))
@@ -52,6 +54,8 @@ class Stream:
             found.append(("recorded_at", f"{_time(self.clock)} or later", _time(recorded_at)))
         if payload is None and salt is None:
             self.erased[version] = position
+            if type_ in _NEVER_ERASED:
+                found.append(("payload", f"one, for {type_.decode()} is never erased", "none"))
         elif payload is None or salt is None:
             found.append(("payload and salt", "both or neither", "one of them"))
         elif len(salt) != 32 or sha256(salt + payload).digest() != digest:
@@ -113,3 +117,4 @@ def named_versions(payload: bytes) -> list[int]:
 
 
 _NOTHING: list[Problem] = []
+_NEVER_ERASED = tuple(name.encode() for name in NEVER_ERASED)

@@ -8,6 +8,7 @@ proof reads some hundred hashes on each of a few levels, however long the log is
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,9 +57,11 @@ class StoredTree:
 
     def _hashes(self, level: int, number: int) -> list[bytes]:
         """The hashes of a tile, as many as there are."""
-        if tile := _tiles().filter(level=level, number=number).first():
-            return split(bytes(tile.hashes))
         begin = number * WIDTH
+        # Not one that somebody has put there before it could be full.
+        full = (begin + WIDTH) << (HEIGHT * level) <= self.size
+        if full and (tile := _tiles().filter(level=level, number=number).first()):
+            return split(bytes(tile.hashes))
         if level == 0:
             return list(_leaves(begin, min(begin + WIDTH, self.size)))
         there = min(WIDTH, (self.size >> (HEIGHT * level)) - begin)
@@ -81,13 +84,41 @@ def store_tiles(size: int) -> None:
         with transaction.atomic(using=using):
             with connections[using].cursor() as cursor:
                 dialect_of(connections[using]).lock_signer(cursor)
-            last = _tiles().filter(level=0).order_by("-number").first()
-            number = last.number + 1 if last else 0
-            # More are stored than there are positions where the log's end was cut off.
-            tiles = max(0, min(_TILES_AT_ONCE, size // WIDTH - number))
+            number = _stored(size)
+            tiles = min(_TILES_AT_ONCE, size // WIDTH - number)
             leaves = list(_leaves(number * WIDTH, (number + tiles) * WIDTH)) if tiles else []
             for begin in range(0, len(leaves), WIDTH):
                 _store(0, number + begin // WIDTH, leaves[begin : begin + WIDTH])
+
+
+def sample_tiles(size: int, count: int) -> None:
+    """Hold some stored tiles, at random, against the events that they are made of.
+
+    So that what was changed beneath them is not signed for long. Raises LogDamaged.
+    """
+    full = size // WIDTH
+    for number in sorted(random.sample(range(full), min(count, full))):
+        tile = _tiles().filter(level=0, number=number).first()
+        leaves = list(_leaves(number * WIDTH, (number + 1) * WIDTH))
+        stored = split(bytes(tile.hashes)) if tile is not None else []
+        for position, leaf in enumerate(leaves, number * WIDTH + 1):
+            if leaf not in stored[position - number * WIDTH - 1 : position - number * WIDTH]:
+                raise LogDamaged(
+                    f"expected at position {position} the event that was there when the tree was"
+                    " stored, found another; `manage.py verify_log` says more"
+                )
+
+
+def _stored(size: int) -> int:
+    """How many tiles of level 0 there are. Raises LogDamaged for more than can be full."""
+    last = _tiles().filter(level=0).order_by("-number").first()
+    number = last.number + 1 if last else 0
+    if number > size // WIDTH:
+        raise LogDamaged(
+            f"expected at most {size // WIDTH} stored tiles for {size} positions, found number"
+            f" {number - 1}; `manage.py verify_log` says more"
+        )
+    return number
 
 
 def split(hashes: bytes) -> list[bytes]:
@@ -96,6 +127,11 @@ def split(hashes: bytes) -> list[bytes]:
 
 
 def _store(level: int, number: int, hashes: list[bytes]) -> None:
+    if _tiles().filter(level=level, number=number).exists():
+        raise LogDamaged(
+            f"expected no tile {number} of level {level} before it is full, found one;"
+            " `manage.py verify_log` says more"
+        )
     _tiles().create(level=level, number=number, hashes=b"".join(hashes), root=root_of(hashes))
     if number % WIDTH == WIDTH - 1:
         parts = _tiles().filter(level=level, number__gt=number - WIDTH, number__lte=number)
@@ -109,7 +145,7 @@ def _leaves(after: int, until: int) -> Iterator[bytes]:
         cursor.execute(_LEAVES, [after, until])
         rows = cursor.fetchall()
     for expected, (position, hash_) in enumerate(rows, after + 1):
-        if position != expected or hash_ is None:
+        if position != expected or not isinstance(hash_, bytes | memoryview):
             break
         yield leaf_hash(bytes(hash_))
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -12,7 +14,9 @@ from django.db import connections
 from ...core.errors import ConfigurationError, LogDamaged
 from ..append_only import unguarded
 from ..dialects import log_database
-from . import rows
+from ..models import Content
+from . import outside, rows
+from .keys import known_keys
 from .merkle import is_included, leaf_hash
 from .notes import Checkpoint, PublicKey
 from .problems import Problem
@@ -42,31 +46,34 @@ class Verifier:
         self.streams = 0
         self.checkpoints = 0
         self._keys, self._notes, self._tick = keys, list(notes), tick
+        self._outside: list[tuple[str, str]] = []
 
     def whole(self) -> Iterator[Problem]:
         """Everything wrong with the log, its positions, its checkpoints and its triggers."""
-        with rows.snapshot():
+        with self._snapshot():
             yield from self._triggers()
             promises = self._promises()
             yield from promises.problems
             yield from self._streams(rows.events(), rows.pending())
             yield from check_whole(promises)
+            yield from _contents()
 
     def conversation(self, stream_id: int) -> Iterator[Problem]:
         """Everything wrong with one stream, also against the last checkpoint that covers it."""
-        yield from self._some(f"WHERE e.stream_id = {int(stream_id)}")
+        yield from self._some("WHERE {}.stream_id = " + str(int(stream_id)))
 
     def sample(self, part: int, parts: int) -> Iterator[Problem]:
         """The same of one part of all streams: those whose number, divided, leaves `part`."""
-        yield from self._some(f"WHERE e.stream_id % {int(parts)} = {int(part)}")
+        yield from self._some("WHERE {}.stream_id %" + f" {int(parts)} = {int(part)}")
 
     def since_checkpoint(self) -> Iterator[Problem]:
         """Everything wrong with what came after the last checkpoint, whose promise is relied on.
 
         Raises ConfigurationError if there is none.
         """
-        with rows.snapshot():
+        with self._snapshot():
             yield from self._triggers()
+            yield from _counts()
             promises = self._promises()
             yield from promises.problems
             if promises.last is None:
@@ -76,26 +83,24 @@ class Verifier:
                 )
             covered = _Covered(promises.last)
             yield from covered.problems()
-            expected = promises.last.size
-            for position, stream_id, version, hash_ in rows.places(promises.last.size):
-                expected += 1
-                if position != expected or hash_ is None:
-                    what = ("event", "what turnlog_position names", f"none at {expected}")
-                    yield Problem(position, stream_id, version, *what)
-                    expected = position
+            yield from _missing(rows.places(promises.last.size))
             yield from self._streams(
                 rows.new_events(promises.last.size), rows.pending(), anchor=covered.anchor
             )
 
     def _some(self, where: str) -> Iterator[Problem]:
-        with rows.snapshot():
+        with self._snapshot():
+            yield from _counts()
             promises = self._promises()
             yield from promises.problems
             covered = _Covered(promises.last) if promises.last else None
             if covered is not None:
                 yield from covered.problems()
             each = covered.includes if covered else None
-            yield from self._streams(rows.events(where), rows.pending(where), each=each)
+            where_event = where.format("e")
+            yield from self._streams(rows.events(where_event), rows.pending(where_event), each=each)
+            gone = f"{where.format('p')} AND e.id IS NULL"
+            yield from _missing(rows.places(where=gone))
 
     def _streams(
         self,
@@ -110,10 +115,14 @@ class Verifier:
             self.streams += 1
             stream = None
             for row in of_stream:
+                if stream_id is None:
+                    what = ("stream_id", "what such a column holds", "something else")
+                    yield Problem(row[12], None, row[1], *what)
+                    continue
                 if stream is None:
                     stream = Stream(stream_id)
                     version = row[1]
-                    if anchor is not None and version > 1:
+                    if anchor is not None and version is not None and version > 1:
                         before = anchor(stream_id, version - 1)
                         if isinstance(before, Problem):
                             yield before
@@ -124,7 +133,7 @@ class Verifier:
                     self._tick(_EVERY)
                 if problems := stream.check(row):
                     yield from problems
-                if each is not None:
+                if each is not None and not row[13]:
                     yield from each(Row._make(row))
             if stream is not None:
                 yield from stream.end()
@@ -132,8 +141,15 @@ class Verifier:
         yield from waiting.rest()
         self._tick(self.events % _EVERY)
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        # What is kept outside is read before: what is signed meanwhile promises more than is seen.
+        self._outside = list(outside.kept())
+        with rows.snapshot():
+            yield
+
     def _promises(self) -> Promises:
-        promises = Promises(self._keys, self._notes)
+        promises = Promises(self._keys, [*self._outside, *self._notes])
         # The same one may be here and outside.
         self.checkpoints = len({promise.checkpoint for promise in promises.all})
         return promises
@@ -141,6 +157,40 @@ class Verifier:
     def _triggers(self) -> Iterator[Problem]:
         for name, found in unguarded(connections[log_database()]).items():
             yield Problem(None, None, None, "append-only trigger", name, found)
+
+
+def _counts() -> Iterator[Problem]:
+    """What a part of the log does not show: positions or events that are gone, whoever's."""
+    events, positions, first, last, waiting = rows.counts()
+    if positions and (first, last) != (1, positions):
+        place = (None, None, None, "turnlog_position")
+        yield Problem(*place, f"positions 1 to {positions}", f"{first} to {last}")
+    if events != positions + waiting:
+        what = f"{positions + waiting}, as many as have a position or wait for one"
+        yield Problem(None, None, None, "turnlog_event", what, str(events))
+
+
+def _missing(places: Iterator[tuple[Any, Any, Any, Any]]) -> Iterator[Problem]:
+    """Events that positions name and that are gone."""
+    for position, stream_id, version, hash_ in places:
+        if type(hash_) is not bytes:
+            what = ("event", "what turnlog_position names", "none")
+            yield Problem(position, stream_id, version, *what)
+
+
+def _contents() -> Iterator[Problem]:
+    """Texts that are not those of the digests by which events name them."""
+    contents = Content.objects.using(log_database()).order_by("pk").values_list("pk", "text")
+    for key, text in contents.iterator(chunk_size=100):
+        found = sha256(text.encode()).hexdigest()
+        if found != key:
+            yield Problem(None, None, None, "turnlog_content", key, found)
+
+
+def require_intact() -> None:
+    """Raises LogDamaged for the first thing that is wrong with the log, whatever it is."""
+    for problem in Verifier(known_keys()).whole():
+        raise LogDamaged(f"{problem}; `manage.py verify_log` has all of it")
 
 
 class _Covered:
@@ -191,8 +241,14 @@ class _Waiting:
     """The rows of turnlog_pending, in order of stream, beside the streams."""
 
     def __init__(self, pending: Iterator[tuple[Any, Any, Any]]) -> None:
-        self._pending = pending
-        self._next = next(pending, None)
+        self._unreadable = 0
+        self._pending = (row for row in pending if self._is_readable(row))
+        self._next = next(self._pending, None)
+
+    def _is_readable(self, row: tuple[Any, Any, Any]) -> bool:
+        readable = all(type(value) is int for value in row)
+        self._unreadable += not readable
+        return readable
 
     def of(self, stream: Stream) -> Iterator[Problem]:
         """What is wrong with which events of a stream wait for a position."""
@@ -219,6 +275,8 @@ class _Waiting:
     def rest(self) -> Iterator[Problem]:
         while self._next is not None:
             yield self._unknown(self._next)
+        for _ in range(self._unreadable):
+            yield Problem(None, None, None, "turnlog_pending", "whole numbers", "something else")
 
     def _unknown(self, row: tuple[Any, Any, Any]) -> Problem:
         self._next = next(self._pending, None)

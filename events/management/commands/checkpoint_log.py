@@ -2,16 +2,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from ....core.commands import TurnlogCommand
 from ....core.errors import LogDamaged
 from ...proof.checkpoints import checkpoint_log
+from ...proof.verification import require_intact
 
 
 class Command(TurnlogCommand):
-    help = "Sign the root over the log: from then on, nobody can change what is in it unseen."
+    help = "Sign the root over the log: from then on, what is changed in it does not go unseen."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="verify the whole log first, and sign nothing if something is wrong with it",
+        )
 
     def run(self, **options: Any) -> None:
         try:
+            if options["verify"]:
+                require_intact()
             signed = checkpoint_log()
         except LogDamaged as error:
             self.report(options["json"], {"ok": False, "error": str(error)}, str(error))

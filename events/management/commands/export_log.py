@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ....core.commands import TurnlogCommand
 from ....core.errors import LogDamaged
 from ....core.files import whole_file
-from ...proof.bundle import write_bundle
+from ...proof.bundle import ErasureNotSeen, Written, write_bundle
 from ...proof.keys import known_keys
 from ...proof.selecting import actor_of, moment, select
 from ...sequence import sequence
@@ -60,15 +60,23 @@ class Command(TurnlogCommand):
             moment(options["until"]) if options["until"] else None,
         )
         known = known_keys(options["key"])
-        sequence()
         output = options["output"]
         quiet = options["json"] or not sys.stderr.isatty()
-        try:
+
+        def write() -> Written:
+            sequence()
             with (
                 _bundle(Path(output)) as file,
                 tqdm(unit=" events", unit_scale=True, disable=quiet) as bar,
             ):
-                written = write_bundle(file, selection, known, bar.update)
+                return write_bundle(file, selection, known, bar.update)
+
+        try:
+            try:
+                written = write()
+            except ErasureNotSeen:
+                # Erased this very moment, or without saying so: the second time shows which.
+                written = write()
         except LogDamaged as error:
             self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
             self.found_something()

@@ -72,7 +72,8 @@ class Command(TurnlogCommand):
         ) as bar:
             verifier = Verifier(known_keys(options["key"]), notes, bar.update)
             found = _Found(self.problems(verifier, options))
-        self.say(verifier, found, options["json"])
+        whole = not any(_some(options))
+        self.say(verifier, found, whole, options["json"])
 
     def problems(self, verifier: Verifier, options: dict[str, Any]) -> Iterator[Problem]:
         """Those of what was asked for."""
@@ -86,7 +87,7 @@ class Command(TurnlogCommand):
             return verifier.since_checkpoint()
         return verifier.whole()
 
-    def say(self, verifier: Verifier, found: _Found, as_json: bool) -> None:
+    def say(self, verifier: Verifier, found: _Found, whole: bool, as_json: bool) -> None:
         """Report, and end with exit code 1 if something is wrong."""
         facts = {
             "ok": not found.count,
@@ -101,7 +102,8 @@ class Command(TurnlogCommand):
         if verifier.checkpoints:
             counted += f", {verifier.checkpoints} signed checkpoints"
         if not found.count:
-            self.report(as_json, facts, f"{counted}: the log is intact")
+            what = "the log is" if whole else "these are"
+            self.report(as_json, facts, f"{counted}: {what} intact")
             return
         lines = [f"{counted}: {found.count} problem(s)", f"first {found.first}"]
         lines += [str(problem) for problem in found.shown if problem is not found.first]
@@ -134,7 +136,7 @@ def _place(problem: Problem) -> float:
 
 
 def _some(options: dict[str, Any]) -> list[Any]:
-    return [options["conversation"], options["sample"], options["since_checkpoint"]]
+    return [options["conversation"] is not None, options["sample"], options["since_checkpoint"]]
 
 
 def _part(text: str) -> tuple[int | None, int]:

@@ -30,7 +30,7 @@ from turnlog.events.proof.tiles import StoredTree
 from turnlog.events.sequence import sequence
 from turnlog.events.types import ConversationCleared
 
-from .administrator import execute
+from .administrator import execute, undone
 
 KEY = SigningKey("example.com/chat", bytes(range(32)))
 NEXT_KEY = SigningKey("example.com/chat", bytes(range(1, 33)))
@@ -138,7 +138,8 @@ def test_the_whole_log_is_not_read_again(key: SigningKey) -> None:
             checkpoint_log()
         return len(queries)
 
-    grow(300)
+    for _ in range(2):
+        grow(700)
     checkpoint_log()
     few = cost()
     for _ in range(4):
@@ -151,10 +152,18 @@ def test_the_whole_log_is_not_read_again(key: SigningKey) -> None:
 def test_a_log_that_was_cut_off_or_changed_is_not_signed(key: SigningKey) -> None:
     grow(300)
     checkpoint_log()
-    execute("UPDATE turnlog_tile SET root = hashes")
-    code, said = run("checkpoint_log")
-    assert code == 1
-    assert "expected a log whose first 300 positions have the root" in said
+    with undone():
+        execute("UPDATE turnlog_tile SET root = hashes")
+        code, said = run("checkpoint_log")
+        assert code == 1
+        assert "expected a log whose first 300 positions have the root" in said
+    with undone():
+        # Beneath a stored tile: it says what was there, and is looked at now and then.
+        execute("UPDATE turnlog_event SET hash = digest WHERE version = 9")
+        grow(2)
+        code, said = run("checkpoint_log")
+        assert code == 1
+        assert "expected at position 9 the event that was there" in said
     execute("DELETE FROM turnlog_position WHERE position > 290")
     code, said = run("checkpoint_log", "--json")
     assert code == 1
@@ -178,7 +187,7 @@ def test_keys_are_rotated_under_the_same_name(
     grow(3)
     checkpoint_log()
     monkeypatch.setenv(keys.ENVIRONMENT, NEXT_KEY.secret())
-    with pytest.raises(LogDamaged, match=r"signed by a key that is known .* give its public key"):
+    with pytest.raises(ConfigurationError, match=r"signed by a key that is known .* public key"):
         checkpoint_log()
     settings.TURNLOG = {"PUBLIC_KEYS": [str(KEY.public)]}
     again = checkpoint_log()
@@ -234,37 +243,96 @@ def test_checkpoints_are_kept_in_a_directory(
 
 
 @pytest.mark.django_db
-def test_or_the_last_one_in_a_file(key: SigningKey, settings: Any, tmp_path: Path) -> None:
-    file = tmp_path / "last.note"
-    settings.TURNLOG = {"CHECKPOINT_PATH": str(file)}
-    for size in (2, 4):
-        grow(2)
+def test_what_else_lies_there_is_left_alone(key: SigningKey, settings: Any, tmp_path: Path) -> None:
+    settings.TURNLOG = {"CHECKPOINT_PATH": str(tmp_path), "CHECKPOINT_HOOK": f"{__name__}.publish"}
+    (tmp_path / "zz.checkpoint").write_bytes(b"\xff")
+    published.clear()
+    grow(2)
+    for _ in range(3):
         checkpoint_log()
-        assert file.read_text() == SignedCheckpoint.objects.get(size=size).note
+    assert len(published) == 1, "nothing new, nothing told"
+    [file] = tmp_path.glob("0*.checkpoint")
     assert run("verify_log", f"--checkpoint={file}")[0] == 0
+    file.write_bytes(b"\xff\xfe")
+    code, said = run("verify_log")
+    assert code == 1
+    assert str(file) in said
+
+
+@pytest.mark.django_db
+def test_a_place_that_is_not_mounted_does_not_look_like_an_empty_one(
+    key: SigningKey, settings: Any, tmp_path: Path
+) -> None:
+    settings.TURNLOG = {"CHECKPOINT_PATH": tmp_path / "away"}
+    grow(2)
+    for command in ("checkpoint_log", "verify_log"):
+        with pytest.raises(CommandError, match=r"expected .* to name a directory that is there"):
+            run(command)
+
+
+@pytest.mark.django_db
+def test_the_whole_log_can_be_verified_before_it_is_signed(key: SigningKey) -> None:
+    grow(300)
+    assert run("checkpoint_log", "--verify")[0] == 0
+    grow(5)
+    execute("UPDATE turnlog_event SET metadata = '[]' WHERE version = 9")
+    code, said = run("checkpoint_log", "--verify")
+    assert code == 1
+    assert "version 9: hash: expected" in said
+    assert SignedCheckpoint.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_events_are_not_signed_again_as_new_ones_unseen(key: SigningKey) -> None:
+    """By taking their positions away: who counts them sees it, whatever is looked at."""
+    grow(300)
+    pk = Conversation.objects.get().pk
+    checkpoint_log()
+    execute("DELETE FROM turnlog_position WHERE stream_id = %s AND position <= 256", pk)
+    execute("INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, 1, 256)", pk)
+    for arguments in ((), ("--since-checkpoint",), ("--sample=1/1",), (f"--conversation={pk}",)):
+        assert run("verify_log", *arguments)[0] == 1
+    with pytest.raises(LogDamaged):
+        checkpoint_log()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_tile_from_the_future_is_not_signed(key: SigningKey, level: int) -> None:
+    grow(300)
+    checkpoint_log()
+    Tile.objects.create(level=level, number=1 - level, hashes=bytes(8192), root=bytes(32))
+    code, said = run("verify_log")
+    assert code == 1
+    assert f"turnlog_tile of level {level}" in said
+    grow(1000)
+    if level == 0:
+        with pytest.raises(LogDamaged):
+            checkpoint_log()
+    else:
+        made = checkpoint_log()
+        assert made is not None
+        assert made.checkpoint.root == root_over(leaves())
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "settings_",
-    [
-        {"CHECKPOINT_PATH": "/nowhere/at/all"},
-        {"CHECKPOINT_HOOK": f"{__name__}.refuse"},
-    ],
+    [{"CHECKPOINT_PATH": "/proc/self"}, {"CHECKPOINT_HOOK": f"{__name__}.refuse"}],
 )
 def test_what_cannot_be_kept_outside_is_said_and_kept_the_next_time(
     key: SigningKey, settings: Any, settings_: dict[str, str], tmp_path: Path
 ) -> None:
     settings.TURNLOG = settings_
     grow(2)
-    with pytest.raises(CommandError, match="signed and stored, but could not be kept") as caught:
+    with pytest.raises(CommandError, match="nothing is signed, for the checkpoint could not") as no:
         run("checkpoint_log")
-    assert caught.value.returncode == 2
-    assert SignedCheckpoint.objects.count() == 1
-    file = tmp_path / "last.note"
-    settings.TURNLOG = {"CHECKPOINT_PATH": file, "CHECKPOINT_HOOK": f"{__name__}.publish"}
+    assert no.value.returncode == 2
+    assert not SignedCheckpoint.objects.exists()
+    settings.TURNLOG = {"CHECKPOINT_PATH": tmp_path, "CHECKPOINT_HOOK": f"{__name__}.publish"}
     published.clear()
     checkpoint_log()
+    [file] = tmp_path.iterdir()
     assert published == [file.read_text()] == [SignedCheckpoint.objects.get().note]
 
 

@@ -210,8 +210,9 @@ def test_the_first_bad_position_comes_first_and_the_rest_is_counted() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_people_chat_nothing_is_wrong() -> None:
-    """What is appended, sequenced and signed meanwhile is seen whole or not at all."""
+def test_while_people_chat_nothing_is_wrong(settings: Any, tmp_path: Any) -> None:
+    """What is appended, sequenced, signed and kept meanwhile is seen whole or not at all."""
+    settings.TURNLOG = {"CHECKPOINT_PATH": tmp_path}
     pks = [Conversation.objects.create().pk for _ in range(2)]
     stop = threading.Event()
     failed: list[BaseException] = []
