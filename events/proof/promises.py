@@ -6,10 +6,6 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Max
-
-from ..dialects import log_database
-from ..models import Tile
 from . import rows
 from .merkle import Growing, leaf_hash, root_of
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
@@ -123,13 +119,10 @@ class _Recomputed:
 
     def _tiles_too_many(self, size: int) -> Iterator[Problem]:
         """Tiles of positions that there are not: the next checkpoints would be made of them."""
-        levels = (
-            Tile.objects.using(log_database())
-            .order_by("level")
-            .values("level")
-            .annotate(last=Max("number"))
-        )
-        for level, last in levels.values_list("level", "last"):
+        for level, last in rows.tile_levels():
+            if type(level) is not int or type(last) is not int:
+                yield _problem("turnlog_tile", "whole numbers", "something else")
+                continue
             full = size >> HEIGHT * (level + 1) if level >= 0 else 0
             if last >= full:
                 what = f"turnlog_tile of level {level}"
@@ -174,8 +167,7 @@ class _Recomputed:
         if len(parts) < WIDTH:
             return
         number = (self.tree.size >> (HEIGHT * (level + 1))) - 1
-        tiles = rows.tiles(level)
-        stored = next((tile[1:] for tile in tiles if tile[0] == number), None)
+        stored = next((tile[1:] for tile in rows.tiles(level, number, number)), None)
         hashes, root = b"".join(parts), root_of(parts)
         parts.clear()
         if stored is not None:

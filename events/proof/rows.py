@@ -72,7 +72,8 @@ _PLACES = """
 # How many events there are, how many positions, and how many events wait for one.
 _COUNTS = """
     SELECT (SELECT count(*) FROM turnlog_event), (SELECT count(*) FROM turnlog_position),
-        (SELECT min(position) FROM turnlog_position), (SELECT max(position) FROM turnlog_position),
+        (SELECT {least} FROM (SELECT min(position) AS n FROM turnlog_position) one),
+        (SELECT {least} FROM (SELECT max(position) AS n FROM turnlog_position) one),
         (SELECT coalesce(sum(last - first + 1), 0) FROM turnlog_pending)
 """
 # Of SQLite's; PostgreSQL knows what a column holds. Times and ids are texts there.
@@ -138,8 +139,10 @@ def places(after: int | None = None, where: str = "") -> Iterator[tuple[Any, Any
 
 def counts() -> tuple[Any, ...]:
     """Events, positions, the least and the greatest position, and events that wait for one."""
-    with connections[log_database()].cursor() as cursor:
-        cursor.execute(_COUNTS)
+    connection = connections[log_database()]
+    number = _stored("n", "integer") if connection.vendor == "sqlite" else "n"
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS.replace("{least}", number))
         found: tuple[Any, ...] = cursor.fetchone()
         return found
 
@@ -168,16 +171,48 @@ def checkpoints() -> Iterator[tuple[Any, Any, str]]:
         yield pk, number, stored.decode(errors="replace") if type(stored) is bytes else stored
 
 
-def tiles(level: int) -> Iterator[tuple[Any, bytes, bytes]]:
-    """(number, hashes, root) of a level's stored tiles, in order; empty for what is no bytes."""
+def leaves(after: int, until: int) -> list[tuple[Any, Any]]:
+    """(position, the event's hash or None) of the positions after one up to another."""
+    connection = connections[log_database()]
+    position, hash_ = "p.position", "e.hash"
+    if connection.vendor == "sqlite":
+        position, hash_ = _stored(position, "integer"), _stored(hash_, "blob")
+    sql = (
+        f"SELECT {position}, {hash_} FROM turnlog_position p LEFT JOIN turnlog_event e"
+        " ON e.stream_id = p.stream_id AND e.version = p.version"
+        f" WHERE p.position > {int(after)} AND p.position <= {int(until)} ORDER BY p.position"
+    )
+    return list(_read_plain(connection, sql))
+
+
+def tiles(
+    level: int, first: int = 0, last: int | None = None
+) -> Iterator[tuple[Any, bytes, bytes]]:
+    """(number, hashes, root) of a level's stored tiles from one to another, in order; empty for
+    what is no bytes."""
     connection = connections[log_database()]
     number, hashes, root = "number", "hashes", "root"
     if connection.vendor == "sqlite":
         number = _stored(number, "integer")
         hashes, root = _stored(hashes, "blob"), _stored(root, "blob")
     sql = f"SELECT {number}, {hashes}, {root} FROM turnlog_tile WHERE level = {int(level)}"
+    if last is not None:
+        sql += f" AND turnlog_tile.number BETWEEN {int(first)} AND {int(last)}"
     for place, *values in _read_plain(connection, f"{sql} ORDER BY turnlog_tile.number"):
         yield place, *(b"" if isinstance(value, str) else bytes(value) for value in values)
+
+
+def tile_levels() -> Iterator[tuple[Any, Any]]:
+    """(level, the greatest number of a tile of it)."""
+    connection = connections[log_database()]
+    level, last = "t.level", "t.last"
+    if connection.vendor == "sqlite":
+        level, last = _stored(level, "integer"), _stored(last, "integer")
+    yield from _read_plain(
+        connection,
+        f"SELECT {level}, {last} FROM (SELECT level, max(number) AS last FROM turnlog_tile"
+        " GROUP BY level) t ORDER BY t.level",
+    )
 
 
 def _stored(column: str, kind: str) -> str:

@@ -17,16 +17,12 @@ from django.db import connections, transaction
 from ...core.errors import LogDamaged
 from ..dialects import dialect_of, log_database
 from ..models import Tile
+from . import rows
 from .merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, tree_root
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 _TILES_AT_ONCE = 64
-_LEAVES = """
-    SELECT p.position, e.hash FROM turnlog_position p
-    LEFT JOIN turnlog_event e ON e.stream_id = p.stream_id AND e.version = p.version
-    WHERE p.position > %s AND p.position <= %s ORDER BY p.position
-"""
 
 
 class StoredTree:
@@ -60,13 +56,13 @@ class StoredTree:
         begin = number * WIDTH
         # Not one that somebody has put there before it could be full.
         full = (begin + WIDTH) << (HEIGHT * level) <= self.size
-        if full and (tile := _tiles().filter(level=level, number=number).first()):
-            return split(bytes(tile.hashes))
+        if full and (hashes := _tile(level, number)):
+            return hashes
         if level == 0:
             return list(_leaves(begin, min(begin + WIDTH, self.size)))
         there = min(WIDTH, (self.size >> (HEIGHT * level)) - begin)
-        below = _tiles().filter(level=level - 1, number__gte=begin, number__lt=begin + there)
-        stored = {number: bytes(root) for number, root in below.values_list("number", "root")}
+        below = rows.tiles(level - 1, begin, begin + there - 1)
+        stored = {number: root for number, _, root in below}
         return [
             stored.get(below) or root_of(self._hashes(level - 1, below))
             for below in range(begin, begin + there)
@@ -98,9 +94,8 @@ def sample_tiles(size: int, count: int) -> None:
     """
     full = size // WIDTH
     for number in sorted(random.sample(range(full), min(count, full))):
-        tile = _tiles().filter(level=0, number=number).first()
         leaves = list(_leaves(number * WIDTH, (number + 1) * WIDTH))
-        stored = split(bytes(tile.hashes)) if tile is not None else []
+        stored = _tile(0, number)
         for position, leaf in enumerate(leaves, number * WIDTH + 1):
             if leaf not in stored[position - number * WIDTH - 1 : position - number * WIDTH]:
                 raise LogDamaged(
@@ -139,19 +134,28 @@ def _store(level: int, number: int, hashes: list[bytes]) -> None:
         _store(level + 1, number // WIDTH, [bytes(root) for root in roots])
 
 
+def _tile(level: int, number: int) -> list[bytes]:
+    """The hashes of a stored tile; none if it is not stored. Raises LogDamaged."""
+    for _, hashes, _ in rows.tiles(level, number, number):
+        if len(hashes) != 32 * WIDTH:
+            raise LogDamaged(
+                f"expected {32 * WIDTH} bytes in tile {number} of level {level}, found other than"
+                " that; `manage.py verify_log` says more"
+            )
+        return split(hashes)
+    return []
+
+
 def _leaves(after: int, until: int) -> Iterator[bytes]:
-    using = log_database()
-    with connections[using].cursor() as cursor:
-        cursor.execute(_LEAVES, [after, until])
-        rows = cursor.fetchall()
-    for expected, (position, hash_) in enumerate(rows, after + 1):
+    found = rows.leaves(after, until)
+    for expected, (position, hash_) in enumerate(found, after + 1):
         if position != expected or not isinstance(hash_, bytes | memoryview):
             break
         yield leaf_hash(bytes(hash_))
     else:
-        if len(rows) == until - after:
+        if len(found) == until - after:
             return
-        expected = after + len(rows) + 1
+        expected = after + len(found) + 1
     raise LogDamaged(
         f"expected an event at position {expected}, found none; `manage.py verify_log` says what"
         " is missing"

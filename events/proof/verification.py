@@ -76,6 +76,8 @@ class Verifier:
             yield from _counts()
             promises = self._promises()
             yield from promises.problems
+            if promises.last is None and promises.problems:
+                return  # There was one, and what became of it has been said.
             if promises.last is None:
                 raise ConfigurationError(
                     "expected a signed checkpoint to begin at, found none; run checkpoint_log"
@@ -217,19 +219,21 @@ class _Covered:
         """That an event's hash is in the tree at its position."""
         if not self.holds or row.position is None or row.position > self.checkpoint.size:
             return
-        index, leaf = row.position - 1, leaf_hash(row.hash)
-        proof = self.tree.inclusion(row.position)
-        if not is_included(index, self.checkpoint.size, leaf, proof, self.checkpoint.root):
-            yield Problem(
-                *(row.position, row.stream_id, row.version, "leaf"),
-                *(f"the one in the tree of {self.checkpoint.size} events", leaf.hex()),
-            )
+        place = (row.position, row.stream_id, row.version, "leaf")
+        index, leaf, size = row.position - 1, leaf_hash(row.hash), self.checkpoint.size
+        try:
+            proof = self.tree.inclusion(row.position)
+        except LogDamaged as error:
+            yield Problem(*place, "a proof from the stored tree", str(error))
+            return
+        if not is_included(index, size, leaf, proof, self.checkpoint.root):
+            yield Problem(*place, f"the one in the tree of {size} events", leaf.hex())
 
     def anchor(self, stream_id: int, version: int) -> Anchor | Problem:
         """The event that others continue from, which must be in the tree."""
         where = f"WHERE e.stream_id = {stream_id} AND e.version = {version}"
         before = rows.first(where)
-        if before is None or before.position is None:
+        if before is None or before.position is None or before.unreadable:
             place = (None, stream_id, version, "event")
             return Problem(*place, "one that the checkpoint covers", "none")
         for problem in self.includes(before):

@@ -311,3 +311,27 @@ def test_a_byte_cannot_move_between_salt_and_payload(log: list[int]) -> None:
         change = "UPDATE turnlog_event SET salt = %s, payload = %s WHERE id = %s"
         assert try_to(change, *moved, event.pk)
         assert "digest" in {problem.what for problem in problems()}
+
+
+@pytest.mark.sqlite
+def test_values_of_another_kind_are_found_and_named(log: list[int]) -> None:
+    """SQLite puts anything into any column; nothing of it ends in a traceback."""
+    strange = ("'text'", "x'0011'", "1.5", "-1", "4611686018427387904", "CAST(x'ff' AS TEXT)")
+    ways = (
+        Verifier.whole,
+        Verifier.since_checkpoint,
+        lambda verifier: verifier.conversation(log[0]),
+        lambda verifier: verifier.sample(0, 1),
+    )
+    unseen = []
+    for model, columns in COLUMNS.items():
+        key, table = model._meta.pk.column, model._meta.db_table
+        for row, name, value in itertools.product(rows_of(model), columns, strange):
+            with undone():
+                if not try_to(f"UPDATE {table} SET {name} = {value} WHERE {key} = %s", row["pk"]):
+                    continue
+                if not problems():
+                    unseen.append((table, row["pk"], name, value))
+                for way in ways:
+                    list(way(Verifier(known_keys())))
+    assert unseen == []
