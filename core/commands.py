@@ -1,6 +1,7 @@
 """What all of turnlog's management commands share: `--json`, and how they end.
 
 Exit code 0: done. 1: found something wrong. 2: could not run, with one line that says why.
+130: interrupted.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class TurnlogCommand(BaseCommand):
         except DatabaseError as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CommandError(f"the database refused: {safe(first_line)}", returncode=2) from error
+        except KeyboardInterrupt:
+            # As shells count it: 128 and the signal's number.
+            raise CommandError("interrupted", returncode=130) from None
 
     def run(self, **options: Any) -> None:
         raise NotImplementedError

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 from django_lifecycle import BEFORE_SAVE, LifecycleModel, hook
 
@@ -203,7 +203,8 @@ class Conversation(LifecycleModel):
 
 def require_conversation(pk: int) -> None:
     """Raises UnknownConversation for a number that no conversation has."""
-    if not Conversation.objects.filter(pk=pk).exists():
+    there = Conversation.objects.using(router.db_for_write(Conversation))
+    if not there.filter(pk=pk).exists():
         raise UnknownConversation(pk)
 
 

@@ -24,6 +24,7 @@ from .lines import MAX_LINE
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .rows import EPOCH, Row
+from .stored import snapshot
 from .streams import named_versions
 from .tiles import StoredTree
 from .walk import FORMAT
@@ -69,7 +70,7 @@ def write_bundle(
     in them (some 200 bytes each). Raises ConfigurationError without a checkpoint or its public key,
     LogDamaged where the log is not what the checkpoint says.
     """
-    with rows.snapshot():
+    with snapshot():
         note, checkpoint, key = _checkpoint(known)
         return _Writer(out, selection, checkpoint, tick).write(note, key)
 

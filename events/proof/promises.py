@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from . import rows
+from . import tables
 from .merkle import Growing, leaf_hash, root_of
 from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
 from .problems import Problem
@@ -26,7 +26,7 @@ class Promises:
     def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]]) -> None:
         self.all: list[Promise] = []
         self.problems: list[Problem] = []
-        for pk, size, note in rows.checkpoints():
+        for pk, size, note in tables.checkpoints():
             where = f"signed checkpoint {pk}"
             checkpoint = self._open(note, where, keys)
             if checkpoint is not None and checkpoint.size != size:
@@ -55,7 +55,7 @@ def check_whole(promises: Promises) -> Iterator[Problem]:
     tree = _Recomputed(promises.all)
     yield from tree.settle()
     expected = 1
-    for position, stream_id, version, hash_ in rows.places():
+    for position, stream_id, version, hash_ in tables.places():
         if position != expected:
             yield _problem("turnlog_position", f"position {expected}", f"position {position}")
             tree.give_up(f"position {expected} is missing")
@@ -82,7 +82,7 @@ class _Recomputed:
         self.promises = iter(promises)
         self.given_up = ""
         self.signed = promises[-1].checkpoint.size if promises else 0
-        self.tiles = rows.tiles(0)
+        self.tiles = tables.tiles(0)
         self.tile = next(self.tiles, None)
         self._advance(next(self.promises, None))
 
@@ -119,7 +119,7 @@ class _Recomputed:
 
     def _tiles_too_many(self, size: int) -> Iterator[Problem]:
         """Tiles of positions that there are not: the next checkpoints would be made of them."""
-        for level, last in rows.tile_levels():
+        for level, last in tables.tile_levels():
             if type(level) is not int or type(last) is not int:
                 yield _problem("turnlog_tile", "whole numbers", "something else")
                 continue
@@ -167,7 +167,7 @@ class _Recomputed:
         if len(parts) < WIDTH:
             return
         number = (self.tree.size >> (HEIGHT * (level + 1))) - 1
-        stored = next((tile[1:] for tile in rows.tiles(level, number, number)), None)
+        stored = next((tile[1:] for tile in tables.tiles(level, number, number)), None)
         hashes, root = b"".join(parts), root_of(parts)
         parts.clear()
         if stored is not None:

@@ -17,7 +17,7 @@ from django.db import connections, transaction
 from ...core.errors import LogDamaged
 from ..dialects import dialect_of, log_database
 from ..models import Tile
-from . import rows
+from . import tables
 from .merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, tree_root
 
 HEIGHT = 8
@@ -61,7 +61,7 @@ class StoredTree:
         if level == 0:
             return list(_leaves(begin, min(begin + WIDTH, self.size)))
         there = min(WIDTH, (self.size >> (HEIGHT * level)) - begin)
-        below = rows.tiles(level - 1, begin, begin + there - 1)
+        below = tables.tiles(level - 1, begin, begin + there - 1)
         stored = {number: root for number, _, root in below}
         return [
             stored.get(below) or root_of(self._hashes(level - 1, below))
@@ -136,7 +136,7 @@ def _store(level: int, number: int, hashes: list[bytes]) -> None:
 
 def _tile(level: int, number: int) -> list[bytes]:
     """The hashes of a stored tile; none if it is not stored. Raises LogDamaged."""
-    for _, hashes, _ in rows.tiles(level, number, number):
+    for _, hashes, _ in tables.tiles(level, number, number):
         if len(hashes) != 32 * WIDTH:
             raise LogDamaged(
                 f"expected {32 * WIDTH} bytes in tile {number} of level {level}, found other than"
@@ -147,7 +147,7 @@ def _tile(level: int, number: int) -> list[bytes]:
 
 
 def _leaves(after: int, until: int) -> Iterator[bytes]:
-    found = rows.leaves(after, until)
+    found = tables.leaves(after, until)
     for expected, (position, hash_) in enumerate(found, after + 1):
         if position != expected or not isinstance(hash_, bytes | memoryview):
             break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -14,15 +13,16 @@ from django.db import connections
 from ...core.errors import ConfigurationError, LogDamaged
 from ..append_only import unguarded
 from ..dialects import log_database
-from ..models import Content
-from . import outside, rows
+from . import outside, rows, tables
 from .keys import known_keys
 from .merkle import is_included, leaf_hash
 from .notes import Checkpoint, PublicKey
 from .problems import Problem
 from .promises import Promises, check_whole
 from .rows import Row
+from .stored import snapshot
 from .streams import Anchor, Stream
+from .texts import check_texts
 from .tiles import StoredTree
 
 _EVERY = 1000
@@ -54,9 +54,9 @@ class Verifier:
             yield from self._triggers()
             promises = self._promises()
             yield from promises.problems
-            yield from self._streams(rows.events(), rows.pending())
+            yield from self._streams(rows.events(), tables.pending())
             yield from check_whole(promises)
-            yield from _contents()
+            yield from check_texts()
 
     def conversation(self, stream_id: int) -> Iterator[Problem]:
         """Everything wrong with one stream, also against the last checkpoint that covers it."""
@@ -85,9 +85,9 @@ class Verifier:
                 )
             covered = _Covered(promises.last)
             yield from covered.problems()
-            yield from _missing(rows.places(promises.last.size))
+            yield from _missing(tables.places(promises.last.size))
             yield from self._streams(
-                rows.new_events(promises.last.size), rows.pending(), anchor=covered.anchor
+                rows.new_events(promises.last.size), tables.pending(), anchor=covered.anchor
             )
 
     def _some(self, where: str) -> Iterator[Problem]:
@@ -100,9 +100,11 @@ class Verifier:
                 yield from covered.problems()
             each = covered.includes if covered else None
             where_event = where.format("e")
-            yield from self._streams(rows.events(where_event), rows.pending(where_event), each=each)
+            yield from self._streams(
+                rows.events(where_event), tables.pending(where_event), each=each
+            )
             gone = f"{where.format('p')} AND e.id IS NULL"
-            yield from _missing(rows.places(where=gone))
+            yield from _missing(tables.places(where=gone))
 
     def _streams(
         self,
@@ -147,7 +149,7 @@ class Verifier:
     def _snapshot(self) -> Iterator[None]:
         # What is kept outside is read before: what is signed meanwhile promises more than is seen.
         self._outside = list(outside.kept())
-        with rows.snapshot():
+        with snapshot():
             yield
 
     def _promises(self) -> Promises:
@@ -163,7 +165,7 @@ class Verifier:
 
 def _counts() -> Iterator[Problem]:
     """What a part of the log does not show: positions or events that are gone, whoever's."""
-    events, positions, first, last, waiting = rows.counts()
+    events, positions, first, last, waiting = tables.counts()
     if positions and (first, last) != (1, positions):
         place = (None, None, None, "turnlog_position")
         yield Problem(*place, f"positions 1 to {positions}", f"{first} to {last}")
@@ -178,15 +180,6 @@ def _missing(places: Iterator[tuple[Any, Any, Any, Any]]) -> Iterator[Problem]:
         if type(hash_) is not bytes:
             what = ("event", "what turnlog_position names", "none")
             yield Problem(position, stream_id, version, *what)
-
-
-def _contents() -> Iterator[Problem]:
-    """Texts that are not those of the digests by which events name them."""
-    contents = Content.objects.using(log_database()).order_by("pk").values_list("pk", "text")
-    for key, text in contents.iterator(chunk_size=100):
-        found = sha256(text.encode()).hexdigest()
-        if found != key:
-            yield Problem(None, None, None, "turnlog_content", key, found)
 
 
 def require_intact() -> None:

@@ -13,6 +13,7 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
+from ...dialects import log_database
 from ...models import Event
 from ...models.conversation import require_conversation
 from ...proof.keys import known_keys
@@ -65,7 +66,7 @@ class Command(TurnlogCommand):
             require_conversation(conversation)
         notes = [(path, read_note(Path(path))) for path in options["checkpoint"]]
         with tqdm(
-            total=None if any(_some(options)) else Event.objects.count(),
+            total=None if any(_some(options)) else Event.objects.using(log_database()).count(),
             unit=" events",
             unit_scale=True,
             disable=options["json"] or not sys.stderr.isatty(),

@@ -18,6 +18,7 @@ from turnlog.events.append_only import triggers_suspended
 from turnlog.events.log import NewEvent, append, hash_of
 from turnlog.events.models import (
     Actor,
+    Content,
     Conversation,
     Event,
     Pending,
@@ -30,7 +31,7 @@ from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.verification import Verifier
-from turnlog.events.types import ConversationCleared, PayloadErased
+from turnlog.events.types import ConversationCleared, PayloadErased, TurnStarted
 
 from .administrator import problems, try_to, undone
 
@@ -43,6 +44,7 @@ COLUMNS = {
     Tile: ["level", "number", "hashes", "root"],
     SignedCheckpoint: ["size", "note"],
     Pending: ["stream_id", "first", "last"],
+    Content: ["sha256", "text"],
 }
 POSTGRESQL_BITS = {"stream_id": 64, "position": 64, "number": 64, "size": 64, "schema": 16}
 POSTGRESQL_BITS |= {"version": 32, "first": 32, "last": 32, "level": 16, "recorded_at": 64}
@@ -63,7 +65,9 @@ def log(monkeypatch: pytest.MonkeyPatch, user: Any) -> Iterator[list[int]]:
     append(other, [NewEvent(ConversationCleared("b"))])
     checkpoint_log()
     assert [tile.level for tile in Tile.objects.order_by("level")] == [0, 0, 1]
-    append(other, [NewEvent(ConversationCleared("c"), uuid.uuid4())])
+    prompt = "Answer briefly, and only about the garden, its plants and its birds."
+    [prompt] = Content.objects.keep(prompt)
+    append(other, [NewEvent(TurnStarted({}, system_prompt=prompt), uuid.uuid4())])
     assert problems() == []
     with triggers_suspended(connection):
         yield [one, other]

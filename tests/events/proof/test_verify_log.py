@@ -13,17 +13,18 @@ from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from langchain_core.messages import AIMessage
 
 from turnlog.events.log import NewEvent, append, hash_of
 from turnlog.events.models import Conversation, Event
-from turnlog.events.proof import keys
+from turnlog.events.proof import keys, rows
 from turnlog.events.proof.bundle import write_bundle
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.selecting import select
+from turnlog.events.proof.stored import snapshot
 from turnlog.events.proof.verification import Verifier
 from turnlog.events.proof.walk import verify
 from turnlog.events.sequence import sequence
@@ -244,6 +245,19 @@ def test_while_people_chat_nothing_is_wrong(settings: Any, tmp_path: Any) -> Non
         for thread in threads:
             thread.join()
     assert failed == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+def test_a_reading_that_was_given_up_disturbs_nobody() -> None:
+    """Its cursor in the database ends with the snapshot, however long the reading is kept."""
+    streams(1, 3000)
+    with snapshot():
+        given_up = rows.events()
+        next(given_up)
+    with transaction.atomic():
+        given_up.close()
+        assert Event.objects.count() == 3000
 
 
 @pytest.mark.django_db

@@ -1,0 +1,33 @@
+"""The texts that turns refer to by digest (`turnlog_content`): each is there, and is itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+from . import tables
+from .problems import Problem
+
+
+def check_texts() -> Iterator[Problem]:
+    """Texts that are not those of their digests, and turns whose texts are not there."""
+    for digest, text in tables.texts():
+        found = sha256(text).hexdigest()
+        if found.encode() != digest:
+            expected = digest.decode(errors="replace")
+            yield Problem(None, None, None, "turnlog_content", expected, found)
+    for position, stream_id, version, payload, digest in tables.turns_without_text():
+        missing = digest.decode(errors="replace")
+        for name in _referring(payload, missing):
+            yield Problem(position, stream_id, version, f"text of {name}", missing, "none")
+
+
+def _referring(payload: bytes, digest: str) -> Iterator[str]:
+    try:
+        started: Any = json.loads(payload)
+    except (ValueError, RecursionError):
+        return  # The event's own digest tells of that.
+    if isinstance(started, dict):
+        yield from (name for name in ("system_prompt", "tools") if started.get(name) == digest)
