@@ -144,6 +144,17 @@ class UnknownConversation(TurnlogError):
         self.pk = pk
 
 
+class UnknownUser(TurnlogError):
+    """Nobody in particular: a guest, or a user that was deleted or never saved."""
+
+    def __init__(self, user: Any) -> None:
+        super().__init__(
+            f"expected a user that is stored, found {type(user).__name__} without a primary key;"
+            " what a deleted user has said is erased conversation by conversation"
+        )
+        self.user = user
+
+
 class MomentError(TurnlogError):
     """A moment that a conversation does not have, or that does not say which one is meant."""
 
@@ -270,14 +281,17 @@ class TurnErased(TurnlogError):
 
 
 class ErasureFailed(TurnlogError):
-    """A projection did not remove what was to be erased; nothing was erased."""
+    """A projection did not remove what was to be erased, or (`stream_id` is None) did not let go
+    of who somebody is; nothing was erased, and nobody forgotten."""
 
     def __init__(self, projection: str, stream_id: int | None, error: str) -> None:
-        where = "" if stream_id is None else f" of conversation {stream_id}"
-        super().__init__(
-            f"projection {projection!r} could not erase its copies{where}: {error}; nothing was"
-            " erased: mend the projection and erase again"
+        said = (
+            f"forget who somebody is: {error}; nobody was forgotten: mend the projection and forget"
+            if stream_id is None
+            else f"erase its copies of conversation {stream_id}: {error}; nothing was erased: mend"
+            " the projection and erase"
         )
+        super().__init__(f"projection {projection!r} could not {said} again")
         self.projection = projection
         self.stream_id = stream_id
         self.error = error
@@ -292,7 +306,14 @@ class ErasureIncomplete(TurnlogError):
 
 
 class ReceiptNotKept(TurnlogError):
-    """An erasure was done, but its receipt could not be written outside the database."""
+    """An erasure was done, but its receipt could not be written outside the database.
+
+    `receipt` is that of this erasure; None where many were to be written.
+    """
+
+    def __init__(self, message: str, receipt: Any = None) -> None:
+        super().__init__(message)
+        self.receipt = receipt
 
 
 class ReceiptRefused(TurnlogError):

@@ -4,7 +4,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core import checks
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate, pre_delete
+from django.db.models.signals import post_delete, post_migrate, pre_delete
 
 
 class EventsConfig(AppConfig):
@@ -34,11 +34,14 @@ def connect_receivers(models: Iterable[Any]) -> None:
     """
     from django.contrib.auth import get_user_model
 
-    from .models import Conversation
-    from .models.conversation import refuse_deletion, remember_owners
+    from .erasure.forgetting import after_actor, before_user
+    from .models import Actor, Conversation
+    from .models.conversation import refuse_deletion
+
+    post_delete.connect(after_actor, sender=Actor)
 
     for model in models:
         if issubclass(model, Conversation):
             pre_delete.connect(refuse_deletion, sender=model)
         if issubclass(model, get_user_model()):
-            pre_delete.connect(remember_owners, sender=model)
+            pre_delete.connect(before_user, sender=model)

@@ -213,9 +213,10 @@ def _project(
         f"(SELECT s.* FROM (VALUES {places}) run JOIN turnlog_event s ON s.stream_id = run.column1"
         " AND s.version BETWEEN run.column2 AND run.column3)"
     )
+    dialect = dialect_of(connection)
     with connection.cursor() as cursor:
         for projection in hooks.inline_projections:
             if projection.insert:
-                cursor.execute(projection.insert.format(events=batch), ())
+                cursor.execute(dialect.projected(projection.insert, batch), ())
     for projection in hooks.inline_projections:
         projection.follow(events)

@@ -58,6 +58,9 @@ class Dialect(Protocol):
         """Insert a batch of one stream, the row that says it has no positions yet, and what the
         inline projections make of it (see `hooks.InlineProjection.insert`)."""
 
+    def projected(self, insert: str, events: str) -> str:
+        """The statement that such an `insert` is, of the events in a relation."""
+
     def lock_streams(
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
     ) -> None:
@@ -126,6 +129,9 @@ class PostgreSQL:
             _insert_at_once(len(events), tuple(follow)),
             [*parameters, first.stream_id, first.version, last.version],
         )
+
+    def projected(self, insert: str, events: str) -> str:
+        return insert.format(events=events)
 
     def lock_streams(
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
@@ -216,7 +222,11 @@ class SQLite:
             place := [events[0].stream_id, events[0].version, events[-1].version],
         )
         for statement in follow:
-            cursor.execute(statement.format(events=_BATCH), place)
+            cursor.execute(self.projected(statement, _BATCH), place)
+
+    def projected(self, insert: str, events: str) -> str:
+        # Whoever writes is alone.
+        return insert.format(events=events).replace(" FOR KEY SHARE", "")
 
     def lock_streams(
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False

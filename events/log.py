@@ -76,8 +76,8 @@ def append_decided(
 ) -> list[Event]:
     """Append what `decide` answers to the head it is given, running it again on a lost race.
 
-    `decide` runs inside the transaction, so it may read; it must not write. Nothing is appended
-    when it answers with no events.
+    `decide` runs inside the transaction, so it may read, and write what is undone with a lost race.
+    Nothing is appended when it answers with no events.
     """
     using = log_database()
     head = _Tried(-1, -1)

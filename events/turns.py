@@ -59,9 +59,7 @@ def start(
     turn_id = turn_id or uuid.uuid4()
     message = codec.encode(_human(human_message))
     actor_id = Actor.objects.id_of(user)
-    data = TurnStarted(message, **(prompt.keep() if prompt else {}))
     meta = {"runner": str(runners.beat()), **(metadata or {})}
-    started = NewEvent(data, turn_id, actor_id, meta)
 
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state is not None:
@@ -70,12 +68,12 @@ def start(
         if prompt is not None:
             # What is closed here was no message: it comes with this batch, after the head.
             prompt.require_fresh(conversation.pk, head.version)
-        return [*closing, started]
+        # Its texts now, with the event that refers to them: of a turn that is refused there are
+        # none, and those of one that starts are kept from an erasure that sees them used by nobody.
+        data = TurnStarted(message, **(prompt.keep() if prompt else {}))
+        return [*closing, NewEvent(data, turn_id, actor_id, meta)]
 
     if events := append_decided(conversation.pk, decide, turn_id=turn_id):
-        if prompt is not None:
-            # An erasure that saw these texts used by nobody may have deleted them meanwhile.
-            prompt.keep()
         return Turn(turn_id, events[-1], created=True)
     first = _of_turn(conversation.pk, turn_id)[0]
     if first.type == "TurnStarted" and not _same_message(first, message):

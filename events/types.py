@@ -120,10 +120,12 @@ class ConversationForked(EventData):
 
 @dataclass(frozen=True, slots=True)
 class PayloadErased(EventData):
-    """The payloads of `versions` of this stream are gone, for `reason`."""
+    """The payloads of `versions` of this stream are gone, and with `title` the conversation's
+    title, for `reason`."""
 
     versions: Sequence[int]
     reason: str
+    title: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,14 @@ class MessagesProjection(Projection):
     model = ConversationMessage
     # An event is listed unless the conversation was cleared after its turn began. With "+ 0" the
     # turn's own index is used: for a bare min(version) both databases may walk the stream instead.
+    # Who is being forgotten is waited for, or waits: no row may name them afterwards.
     insert = """
         INSERT INTO turnlog_message
             (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
-        SELECT e.stream_id, e.version, a.user_id, e.actor_id, e.turn_id, e.payload, e.recorded_at
-        FROM {events} e LEFT JOIN turnlog_actor a ON a.id = e.actor_id
+        SELECT e.stream_id, e.version,
+          (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
+          e.actor_id, e.turn_id, e.payload, e.recorded_at
+        FROM {events} e
         WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
           AND NOT EXISTS (
             SELECT 1 FROM turnlog_event c
@@ -57,9 +60,7 @@ class MessagesProjection(Projection):
 
     def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
         ids = ", ".join(str(int(stream)) for stream in streams)
-        insert = self.insert.format(
-            events=f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
-        )
+        insert = self.inserting(f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))")
         if connections[log_database()].vendor == "postgresql":
             listed = insert[insert.index("SELECT") :]
             self.execute(_REPLACE.format(ids=ids, listed=listed))

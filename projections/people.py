@@ -24,8 +24,7 @@ def users_of(actor_ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, An
     using = log_database()
     actors: Any = Actor.objects.using(using).filter(id__in=wanted)
     if connections[using].vendor == "postgresql":
-        # The weakest lock that a deletion waits for: two projections may hold it at once, and an
-        # append never asks for it.
+        # The weakest lock that a deletion waits for: any number may hold it at once.
         actors = Actor.objects.using(using).raw(
             "SELECT id, user_id FROM turnlog_actor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
             [list(wanted)],

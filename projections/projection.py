@@ -60,9 +60,8 @@ class Projection:
             raise NotImplementedError
         places = ", ".join(f"({event.stream_id}, {event.version})" for event in events)
         self.execute(
-            self.insert.format(
-                events="(SELECT * FROM turnlog_event WHERE (stream_id, version) IN"
-                f" (VALUES {places}))"
+            self.inserting(
+                f"(SELECT * FROM turnlog_event WHERE (stream_id, version) IN (VALUES {places}))"
             )
         )
 
@@ -153,6 +152,10 @@ class Projection:
         if self.model is None:
             raise NotImplementedError
         insert_values(self.model, names, rows)
+
+    def inserting(self, events: str) -> str:
+        """The statement that `insert` is, of the events in a relation."""
+        return dialect_of(connections[log_database()]).projected(self.insert, events)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Run a statement on the log's database; the cursor."""

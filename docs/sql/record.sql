@@ -37,10 +37,11 @@ INSERT INTO turnlog_pending (stream_id, first, last) VALUES (3, 5, 6);
 -- The message list follows, in the same transaction.
 INSERT INTO turnlog_message
     (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
-  SELECT e.stream_id, e.version, a.user_id, e.actor_id, e.turn_id, e.payload, e.recorded_at
+  SELECT e.stream_id, e.version,
+      (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id) AS user_id,
+      e.actor_id, e.turn_id, e.payload, e.recorded_at
     FROM (SELECT * FROM turnlog_event
             WHERE stream_id = 3 AND version BETWEEN 5 AND 6) e
-      LEFT JOIN turnlog_actor a ON a.id = e.actor_id
     WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
       AND NOT EXISTS (
         SELECT 1 FROM turnlog_event c

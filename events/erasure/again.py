@@ -8,30 +8,40 @@ from ...core.errors import ReceiptRefused, TurnlogError
 from ..dialects import log_database
 from ..models import Conversation, Event
 from .erasing import Wanted, erase_wanted
-from .receipts import Receipt
+from .erasures import opening_hash
+from .forgetting import forget_again
+from .receipts import Forgotten, Receipt
 
 _IN_ONE_QUERY = 500
 
 
 @dataclass(slots=True)
 class Again:
-    """What became of a receipt's events: erased now (with new receipts), erased already, or not in
-    this log, which is older than they are."""
+    """What became of what receipts name: events erased now (with new receipts), erased already, or
+    not in this log, which is older than they are; users forgotten now."""
 
     erased: int = 0
     already: int = 0
     absent: int = 0
+    forgotten: int = 0
     receipts: list[Receipt] = field(default_factory=list)
     errors: list[TurnlogError] = field(default_factory=list)
 
 
-def erase_again(receipt: Receipt) -> Again:
-    """Erase once more what a receipt names, in its conversation and in the forks it tells of.
+def erase_again(receipt: Receipt | Forgotten) -> Again:
+    """Erase once more what a receipt names, in its conversation and in the forks it tells of; or
+    forget whom it names.
 
     Only events whose digests are the receipt's: another event of that version is another log's, or
     was said since. What kept something from being erased is in `errors`; the rest is erased.
     """
     again = Again()
+    if isinstance(receipt, Forgotten):
+        try:
+            again.forgotten += forget_again(receipt)
+        except TurnlogError as error:
+            again.errors.append(error)
+        return again
     for each in receipt.whole():
         _erase_again(each, again)
     return again
@@ -41,6 +51,9 @@ def _erase_again(receipt: Receipt, again: Again) -> None:
     using, pk = log_database(), receipt.conversation
     if not Conversation.objects.using(using).filter(pk=pk).exists():
         again.absent += len(receipt.events)
+        return
+    if opening_hash(pk) not in ("", receipt.opening):
+        again.errors.append(_other(receipt, 1))
         return
     stored = _stored(receipt)
     versions = set()
@@ -54,7 +67,8 @@ def _erase_again(receipt: Receipt, again: Again) -> None:
             again.already += 1
         else:
             versions.add(event.version)
-    title = receipt.title and (not receipt.events or len(stored) > 0)
+    # Not one that was given since: where the log has the record, the title is gone already.
+    title = receipt.title and not _is_recorded(receipt)
     wanted = Wanted(versions=frozenset(versions), title=title)
     try:
         made = erase_wanted(pk, wanted, by=receipt.by, reason=receipt.reason)
@@ -76,6 +90,15 @@ def _stored(receipt: Receipt) -> dict[int, tuple[str, bool]]:
         for version, digest, salt in some.values_list("version", "digest", "salt"):
             found[version] = bytes(digest).hex(), salt is None
     return found
+
+
+def _is_recorded(receipt: Receipt) -> bool:
+    records = Event.objects.using(log_database()).filter(stream_id=receipt.conversation)
+    return any(
+        bytes(hash_).hex() == record.hash
+        for record in receipt.records
+        for hash_ in records.filter(version=record.version).values_list("hash", flat=True)
+    )
 
 
 def _other(receipt: Receipt, version: int) -> ReceiptRefused:

@@ -28,8 +28,9 @@ from ..turns import close_abandoned, open_turn
 from ..types import ConversationForked, ConversationOpened, PayloadErased
 from . import receipt_files
 from .copies import copies_of
+from .erasures import opening_hash
 from .holds import HOLDS, require_no_hold
-from .quoting import quoting_turns
+from .quoting import may_be_given, quoting_turns
 from .reasons import require_reason
 from .receipts import ErasedEvent, Receipt, Record
 from .unused_texts import delete_unused, keys_of
@@ -46,7 +47,8 @@ class Wanted:
     """What is to be erased of one conversation: everything; or turns, and the turns of versions.
 
     Besides, its title, or where that is one of `titles`. With `unless_since`, not what something
-    was recorded of at that time or later: not the turn, or not everything.
+    was recorded of at that time or later: not the turn, or not everything, and nothing that has not
+    been named.
     """
 
     everything: bool = False
@@ -84,14 +86,24 @@ def erase(
     return receipt
 
 
-def erase_wanted(pk: int, wanted: Wanted, *, by: Any = None, reason: str) -> Receipt:
-    """The act, in one transaction. `by` is a user or an actor id."""
+def erase_wanted(
+    pk: int, wanted: Wanted, *, by: Any = None, reason: str, dry_run: bool = False
+) -> Receipt:
+    """The act, in one transaction. `by` is a user or an actor id.
+
+    With `dry_run` nothing is erased; the receipt, without records, says what would be.
+    """
     reason = require_reason(reason)
     require_conversation(pk)
     actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.id_of(by)
     using = log_database()
     with transaction.atomic(using=using):
-        receipt = _Act(actor_id, reason, using).erase(pk, wanted)
+        act = _Act(actor_id, reason, using)
+        if dry_run:
+            receipt = act.preview(pk, wanted)
+            transaction.set_rollback(True, using=using)
+            return receipt
+        receipt = act.erase(pk, wanted)
         if receipt:
             # Not within: a receipt of what was rolled back would be a lie.
             transaction.on_commit(lambda: receipt_files.keep(receipt), using=using)
@@ -137,8 +149,11 @@ class _Act:
                 for eraser in hooks.erasers:
                     eraser(plan.pk, events)
         delete_unused(self._texts)
-        own, *forks = done
-        return replace(own, forks=tuple(filter(None, forks)))
+        return _with_forks(done)
+
+    def preview(self, pk: int, wanted: Wanted) -> Receipt:
+        """What would be erased."""
+        return _with_forks([self._receipt(plan, []) for plan in self._plans(pk, wanted)])
 
     def _plans(self, pk: int, wanted: Wanted) -> Iterator[_Plan]:
         """Of the conversation and then, level by level, of the forks that hold copies."""
@@ -153,9 +168,13 @@ class _Act:
             versions = {target.version for target in plan.targets}
             forks = Conversation.objects.using(self._using).filter(forked_from_id=pk)
             for fork in forks.order_by("pk").values_list("pk", flat=True):
-                copies = copies_of(pk, versions, fork)
-                if copies or titles & self._titles(fork):
-                    waiting.append((fork, Wanted(versions=frozenset(copies), titles=titles)))
+                copies = frozenset(copies_of(pk, versions, fork))
+                # Also as it was called when it was forked: what a fork began with.
+                theirs = titles | self._opening_titles(fork) if titled else titles
+                if copies or theirs & self._titles(fork):
+                    waiting.append(
+                        (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
+                    )
 
     def _plan(self, pk: int, wanted: Wanted) -> _Plan:
         with connections[self._using].cursor() as cursor:
@@ -170,14 +189,17 @@ class _Act:
         require_no_hold(pk)
         if close_abandoned(pk):
             plan = self._chosen(pk, wanted)
-        if plan.fresh and not wanted.everything:
+        if plan.fresh and not wanted.everything and wanted.unless_since is None:
             first = min(target.version for target in plan.fresh)
             plan.quoting = quoting_turns(pk, first) - {target.turn_id for target in plan.targets}
             plan.targets += self._of(pk, "turn_id", plan.quoting)
             plan.targets.sort()
         opened = open_turn(pk)
-        if opened is not None and opened.turn_id in {target.turn_id for target in plan.fresh}:
-            # Its hook would record the words once more.
+        if opened is not None and (
+            opened.turn_id in {target.turn_id for target in plan.fresh}
+            or may_be_given(opened, [target.version for target in plan.fresh])
+        ):
+            # Its hook would record the words once more, or what a model makes of them.
             raise TurnInProgress(pk, opened.turn_id)
         return plan
 
@@ -242,13 +264,18 @@ class _Act:
         return {getattr(event.data, "title", "") for event in opened} - {""}
 
     def _carry_out(self, plan: _Plan) -> Receipt:
-        fresh = plan.fresh
-        recorded: list[Event] = []
-        versions = [target.version for target in fresh]
-        for start in range(0, len(versions), _BATCH):
-            recorded += self._null(plan.pk, versions[start : start + _BATCH])
         if plan.title:
             Conversation.objects.using(self._using).filter(pk=plan.pk).update(title="")
+        recorded: list[Event] = []
+        versions = [target.version for target in plan.fresh]
+        batches = [versions[start : start + _BATCH] for start in range(0, len(versions), _BATCH)]
+        # A title is erased by saying so as well, and if it is only that.
+        for batch in batches or [[]] * plan.title:
+            recorded += self._null(plan.pk, batch, title=plan.title and not recorded)
+        return self._receipt(plan, recorded)
+
+    def _receipt(self, plan: _Plan, recorded: Sequence[Event]) -> Receipt:
+        fresh = plan.fresh
         turns = dict.fromkeys(target.turn_id for target in fresh if target.turn_id)
         return Receipt(
             conversation=plan.pk,
@@ -260,16 +287,18 @@ class _Act:
             turns=tuple(turns),
             quoting=tuple(turn for turn in turns if turn in plan.quoting),
             title=plan.title,
+            opening=opening_hash(plan.pk),
         )
 
-    def _null(self, pk: int, versions: Sequence[int]) -> list[Event]:
+    def _null(self, pk: int, versions: Sequence[int], title: bool) -> list[Event]:
         events = Event.objects.using(self._using).filter(stream_id=pk, version__in=versions)
         started = events.filter(type="TurnStarted").values_list("payload", flat=True)
         self._texts |= keys_of(started)
-        data = PayloadErased(list(versions), self._reason)
+        data = PayloadErased(list(versions), self._reason, title)
         recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
         events.update(payload=None, salt=None)
-        return recorded
+        # A conversation of which nothing was recorded opens with it.
+        return recorded[-1:]
 
     def _events(self, pk: int, versions: Sequence[int]) -> list[Event]:
         """As they are now, without payloads."""
@@ -279,6 +308,15 @@ class _Act:
             some = stream.filter(version__in=versions[start : start + _BATCH])
             found += some.order_by("version")
         return found
+
+
+# What is wanted of forks is named anew.
+_NAMED: dict[str, Any] = {"everything": False, "turns": frozenset(), "title": False}
+
+
+def _with_forks(receipts: Sequence[Receipt]) -> Receipt:
+    own, *forks = receipts
+    return replace(own, forks=tuple(filter(None, forks)))
 
 
 def _turn_id(pk: int, turn: uuid.UUID | str) -> uuid.UUID:

@@ -83,6 +83,13 @@ def receipts() -> Iterator[Receipt]:
         stream_id, version = page[-1].stream_id, page[-1].version
 
 
+def opening_hash(stream_id: int) -> str:
+    """The hash of a conversation's first event, in hex; empty where nothing was recorded yet."""
+    first = Event.objects.using(log_database()).filter(stream_id=stream_id, version=1)
+    hash_ = first.values_list("hash", flat=True).first()
+    return "" if hash_ is None else bytes(hash_).hex()
+
+
 def _receipt(event: Event) -> Receipt:
     named = json.loads(event.payload or "{}")
     versions = named["versions"]
@@ -99,7 +106,8 @@ def _receipt(event: Event) -> Receipt:
         records=(Record(event.version, bytes(event.hash).hex()),),
         events=tuple(ErasedEvent(v, type_, bytes(digest).hex()) for v, type_, digest, _ in erased),
         turns=tuple(dict.fromkeys(turn_id for *_, turn_id in erased if turn_id)),
-        title=any(type_ == "ConversationOpened" for _, type_, *_ in erased),
+        title=named.get("title", False),
+        opening=opening_hash(event.stream_id),
     )
 
 

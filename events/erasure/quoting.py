@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ...core import codec
@@ -20,8 +20,9 @@ from ..models import Event
 def quoting_turns(stream_id: int, after: int) -> set[uuid.UUID]:
     """The turns that began after version `after` with messages of somebody's own making.
 
-    Not those whose messages had all been given before that version already, word for word: such as
-    a note that stands before every prompt.
+    Not those whose messages had all been given until that version already, word for word: such as
+    a note that stands before every prompt. What the turn at that version was given was made before
+    anything was said in it.
     """
     started = Event.objects.using(log_database()).filter(
         stream_id=stream_id, type="TurnStarted", payload__contains='"messages":'
@@ -31,11 +32,23 @@ def quoting_turns(stream_id: int, after: int) -> set[uuid.UUID]:
     for event in started.filter(version__gt=after).order_by("version").iterator():
         documents = set(_documents(event))
         if documents and before is None:
-            earlier = started.filter(version__lt=after).iterator()
+            earlier = started.filter(version__lte=after).iterator()
             before = {document for event in earlier for document in _documents(event)}
         if event.turn_id is not None and not documents <= (before or set()):
             quoting.add(event.turn_id)
     return quoting
+
+
+def may_be_given(started: Event, versions: Collection[int]) -> bool:
+    """Whether a turn's model may have been given what was said at one of these versions."""
+    before = {version for version in versions if version < started.version}
+    previous: Any = json.loads(started.payload or "{}").get("previous")
+    if previous is None:
+        return bool(before)  # Nobody knows.
+    if "messages" in previous:
+        given = previous["messages"]
+        return bool(before) and any(type(item) is not int or item in before for item in given)
+    return any(previous["since"] <= version <= previous["until"] for version in before)
 
 
 def _documents(event: Event) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 from ...core import conf
 from ...core.errors import ReceiptNotKept, ReceiptRefused
 from ...core.files import whole_file
-from .receipts import Receipt
+from .receipts import Forgotten, Receipt, receipt_of
 
 
-def keep(receipt: Receipt) -> None:
+def keep(receipt: Receipt | Forgotten) -> None:
     """Append a receipt to the file that the settings name, if they do. Raises ReceiptNotKept."""
     path = conf.get().receipts_file
     if not path:
@@ -22,10 +23,17 @@ def keep(receipt: Receipt) -> None:
     try:
         _append(path, _line(receipt.as_dict()))
     except OSError as error:
+        failed = f"could not be written to {path}: {error.strerror or error}; mend that, and"
+        if isinstance(receipt, Forgotten):
+            raise ReceiptNotKept(
+                f"the user is forgotten, but the receipt {failed} append this line to it:"
+                f" {json.dumps(receipt.as_dict())}",
+                receipt,
+            ) from error
         raise ReceiptNotKept(
-            f"conversation {receipt.conversation}: the erasure is done, but its receipt could not"
-            f" be written to {path}: {error.strerror or error}; mend that, and let `manage.py"
-            " erasure_receipts --output FILE` write all receipts from the log"
+            f"conversation {receipt.conversation}: the erasure is done, but its receipt {failed}"
+            " let `manage.py erasure_receipts --output FILE` write all receipts from the log",
+            receipt,
         ) from error
 
 
@@ -66,17 +74,19 @@ def _line(stored: Mapping[str, Any]) -> bytes:
     return json.dumps(stored).encode() + b"\n"
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[Receipt | ReceiptRefused]:
-    """The receipts of a file, one by one; for a line that cannot be read, why not.
+def read(path: str | os.PathLike[str]) -> Iterator[Receipt | Forgotten | ReceiptRefused]:
+    """The receipts of a file or a pipe, one by one; for a line that cannot be read, why not.
 
     Raises ReceiptRefused for a file that cannot be read.
     """
     try:
         with open(path, "rb") as file:
             # Not what is appended while it is read: applied again, receipts have receipts.
-            end, number = os.fstat(file.fileno()).st_size, 0
-            while file.tell() < end:
-                number, line = number + 1, file.readline()
+            left = os.fstat(file.fileno()).st_size if file.seekable() else sys.maxsize
+            for number, line in enumerate(file, 1):
+                if left <= 0:
+                    return
+                left -= len(line)
                 if line.strip():
                     yield _read_line(path, number, line)
     except OSError as error:
@@ -85,9 +95,9 @@ def read(path: str | os.PathLike[str]) -> Iterator[Receipt | ReceiptRefused]:
         ) from error
 
 
-def _read_line(path: Any, number: int, line: bytes) -> Receipt | ReceiptRefused:
+def _read_line(path: Any, number: int, line: bytes) -> Receipt | Forgotten | ReceiptRefused:
     try:
-        return Receipt.from_dict(json.loads(line))
+        return receipt_of(json.loads(line))
     except (ReceiptRefused, RecursionError, ValueError) as error:
         why = str(error) if isinstance(error, ReceiptRefused) else f"no JSON ({error})"
         return ReceiptRefused(f"{os.fspath(path)}, line {number}: {why}")

@@ -37,7 +37,8 @@ class Receipt:
     """An erasure in one conversation. `by` is an actor id; `forks` are those of its copies.
 
     `turns` are all that were erased; of them, `quoting` those that were not named, but whose
-    model had been given words that may quote the named ones.
+    model had been given words that may quote the named ones. `opening` is the hash, in hex, of the
+    conversation's first event: another log has another.
     """
 
     conversation: int
@@ -49,6 +50,7 @@ class Receipt:
     turns: tuple[uuid.UUID, ...] = ()
     quoting: tuple[uuid.UUID, ...] = ()
     title: bool = False
+    opening: str = ""
     forks: tuple[Receipt, ...] = ()
 
     def __bool__(self) -> bool:
@@ -75,6 +77,7 @@ class Receipt:
             "turns": [str(turn) for turn in self.turns],
             "quoting": [str(turn) for turn in self.quoting],
             "title": self.title,
+            "opening": self.opening,
             "forks": [fork.as_dict() for fork in self.forks],
         }
 
@@ -85,8 +88,8 @@ class Receipt:
             return cls(
                 conversation=_number(stored["conversation"]),
                 reason=_text(stored["reason"]),
-                by=stored["by"] and uuid.UUID(stored["by"]),
-                at=stored["at"] and dt.datetime.fromisoformat(stored["at"]),
+                by=_actor(stored["by"]),
+                at=None if stored["at"] is None else dt.datetime.fromisoformat(stored["at"]),
                 records=tuple(
                     Record(_version(r["version"]), _text(r["hash"])) for r in stored["records"]
                 ),
@@ -96,14 +99,71 @@ class Receipt:
                 ),
                 turns=tuple(map(uuid.UUID, stored["turns"])),
                 quoting=tuple(map(uuid.UUID, stored["quoting"])),
-                title=bool(stored["title"]),
+                title=_is_true(stored["title"]),
+                opening=_text(stored["opening"]),
                 forks=tuple(map(cls.from_dict, stored["forks"])),
             )
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise ReceiptRefused(
-                "expected a receipt as `erasure_receipts` writes them, found something else"
-                f" ({type(error).__name__}: {error})"
-            ) from error
+        except _NO_RECEIPT as error:
+            raise _refused(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Somebody whom a pseudonym, `actor`, does not stand for any more. `by` is an actor id."""
+
+    actor: uuid.UUID
+    at: dt.datetime
+    by: uuid.UUID | None = None
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` reads it."""
+        return {
+            "forgotten": str(self.actor),
+            "at": self.at.isoformat(),
+            "by": self.by and str(self.by),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Any) -> Self:
+        """What `as_dict` told. Raises ReceiptRefused."""
+        try:
+            return cls(
+                actor=uuid.UUID(stored["forgotten"]),
+                at=dt.datetime.fromisoformat(stored["at"]),
+                by=_actor(stored["by"]),
+                reason=_text(stored["reason"]),
+            )
+        except _NO_RECEIPT as error:
+            raise _refused(error) from error
+
+
+def receipt_of(stored: Any) -> Receipt | Forgotten:
+    """The receipt that a line of JSON tells. Raises ReceiptRefused."""
+    if isinstance(stored, dict) and "forgotten" in stored:
+        return Forgotten.from_dict(stored)
+    return Receipt.from_dict(stored)
+
+
+_NO_RECEIPT = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+
+
+def _refused(error: Exception) -> ReceiptRefused:
+    return ReceiptRefused(
+        "expected a receipt as `erasure_receipts` writes them, found something else"
+        f" ({type(error).__name__}: {error})"
+    )
+
+
+def _actor(value: Any) -> uuid.UUID | None:
+    return None if value is None else uuid.UUID(value)
+
+
+def _is_true(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _number(value: Any, bits: int = 63) -> int:

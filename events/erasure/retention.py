@@ -13,11 +13,10 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from ...core import conf
-from ...core.errors import ConfigurationError, LegalHold, TurnlogError
+from ...core.errors import ConfigurationError
 from ..dialects import log_database
 from ..models import Conversation, Event
 from .erasing import KEPT, Wanted, erase_wanted
-from .holds import hold_of
 from .receipts import Receipt
 
 _PAGE = 500
@@ -68,23 +67,15 @@ def _due(policy: Any, now: dt.datetime) -> Iterator[Due]:
             yield Due(kind, conversation, turns, reason.format(days=days), before)
 
 
-def apply(found: Due) -> Receipt:
-    """Erase it, unless somebody has gone on with it meanwhile. Raises as `erasing.erase` does."""
+def apply(found: Due, *, dry_run: bool = False) -> Receipt:
+    """Erase it, unless somebody has gone on with it meanwhile. Raises as `erasing.erase` does.
+
+    With `dry_run` nothing is erased; the receipt says what would be.
+    """
     wanted = Wanted(
         everything=found.kind == "conversations", turns=found.turns, unless_since=found.before
     )
-    return erase_wanted(found.conversation, wanted, reason=found.reason)
-
-
-def try_apply(found: Due, *, dry_run: bool) -> Receipt | TurnlogError | None:
-    """The receipt, or what kept it from being erased; None where it was only looked at."""
-    if not dry_run:
-        try:
-            return apply(found)
-        except TurnlogError as error:
-            return error
-    hold = hold_of(found.conversation)
-    return LegalHold(found.conversation, getattr(hold.data, "reason", "")) if hold else None
+    return erase_wanted(found.conversation, wanted, reason=found.reason, dry_run=dry_run)
 
 
 Found = Iterator[tuple[int, frozenset[uuid.UUID]]]

@@ -43,18 +43,13 @@ def delete_unused(keys: Collection[str]) -> None:
 
 
 def _delete_unused(keys: Collection[str]) -> None:
-    """Deleted first and looked for then: a turn that is being started with such a text either was
-    committed before the look, or keeps its text once more after this transaction, for which it
-    waits (see `turns.start`).
+    """Looked for under their locks: a turn that is being started with such a text holds it until
+    its commit (see `Content.objects.keep`), another erasure that is about it until its own.
     """
-    unused = _unused(keys)
-    if not unused:
-        return
-    contents = Content.objects.using(log_database())
-    rows = list(contents.filter(pk__in=unused))
-    contents.filter(pk__in=unused).delete()
-    still_unused = _unused(unused)
-    contents.bulk_create(row for row in rows if row.pk not in still_unused)
+    contents = Content.objects.using(log_database()).order_by("pk")
+    there = contents.filter(pk__in=keys).select_for_update().values_list("pk", flat=True)
+    if unused := _unused(set(there)):
+        contents.filter(pk__in=unused).delete()
 
 
 def _unused(keys: Collection[str]) -> set[str]:

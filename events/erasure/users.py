@@ -6,14 +6,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Q
 
-from ...core.errors import ErasureIncomplete, TurnlogError
-from .. import hooks
-from ..dialects import begin_writing, log_database
+from ...core.errors import ErasureIncomplete, ReceiptNotKept, TurnlogError
+from ..dialects import log_database
 from ..models import Actor, Conversation, Event
 from .erasing import KEPT, Wanted, erase_wanted
+from .forgetting import forget_user, require_user
 from .reasons import require_reason
 from .receipts import Receipt
 
@@ -21,60 +20,51 @@ _PAGE = 500
 
 
 def erase_user(
-    user: Any, by: Any = None, reason: str = "", forget: bool = False
+    user: Any,
+    by: Any = None,
+    reason: str = "",
+    forget: bool = False,
+    *,
+    dry_run: bool = False,
 ) -> Iterator[Receipt]:
     """Erase the conversations that a user owns, and their turns in those of others.
 
     Works as it is iterated over, a transaction for each conversation; yields a receipt for each in
     which there was something. Cut off, it is simply run again. With `forget`, `forget_user` comes
-    last, if all could be erased.
+    last, if all could be erased. With `dry_run` nothing is erased and nobody forgotten; receipts
+    say what would be.
 
-    Raises ReasonRefused at once; ErasureIncomplete at the end, if something could not be erased:
-    what is under a legal hold, or is being answered.
+    Raises UnknownUser and ReasonRefused at once; ErasureIncomplete at the end, if something could
+    not be erased: what is under a legal hold, or is being answered.
     """
-    return _erase_user(user, by, require_reason(reason), forget)
+    require_user(user)
+    return _erase_user(user, by, require_reason(reason), forget, dry_run)
 
 
-def _erase_user(user: Any, by: Any, reason: str, forget: bool) -> Iterator[Receipt]:
+def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) -> Iterator[Receipt]:
     errors: list[TurnlogError] = []
+    blocked = False
     actor_id = Actor.objects.using(log_database()).filter(user_id=user.pk).values_list("id").first()
     for pk, wanted in _of_user(user, actor_id[0] if actor_id else None):
         try:
-            receipt = erase_wanted(pk, wanted, by=by, reason=reason)
+            receipt = erase_wanted(pk, wanted, by=by, reason=reason, dry_run=dry_run)
+        except ReceiptNotKept as error:
+            # It is erased.
+            errors.append(error)
+            receipt = error.receipt
         except TurnlogError as error:
+            blocked = True
             errors.append(error)
             continue
         if receipt:
             yield receipt
+    if forget and not blocked and not dry_run:
+        try:
+            forget_user(user, by=by, reason=reason)
+        except TurnlogError as error:
+            errors.append(error)
     if errors:
         raise ErasureIncomplete(errors)
-    if forget:
-        forget_user(user)
-
-
-def forget_user(user: Any) -> None:
-    """Forget whom the user's pseudonym in the log stands for; their rows name nobody any more.
-
-    Their conversations stay, belong to nobody else and are open to nobody. The Django user is left
-    as it is; deleting it does the same. Raises ErasureFailed where a projection could not forget.
-    """
-    using = log_database()
-    with transaction.atomic(using=using):
-        begin_writing()
-        theirs = Conversation.objects.using(using).filter(user_id=user.pk)
-        nameless = theirs.filter(owner_actor_id=None)
-        if nameless.exists():
-            # Whose it was must not look like nobody's.
-            nameless.update(owner_actor_id=Actor.objects.id_of(user))
-        # First: whoever makes rows for this person waits for it, or is waited for, and makes the
-        # next ones without a name.
-        Actor.objects.using(using).filter(user_id=user.pk).delete()
-        theirs.update(user=None)
-        for forgetter in hooks.forgetters:
-            forgetter(user)
-    # A user who speaks again is somebody new.
-    if hasattr(user, "_turnlog_actor_id"):
-        del user._turnlog_actor_id
 
 
 def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wanted]]:

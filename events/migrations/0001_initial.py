@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 from ..append_only import install_triggers
+from ..models.actor import unless_held
 from ..statistics import keep_no_samples
 
 
@@ -64,7 +65,7 @@ class Migration(migrations.Migration):
             name='Actor',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('user', models.OneToOneField(on_delete=unless_held, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'db_table': 'turnlog_actor',

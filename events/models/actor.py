@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connections, models
 
+from ...core.errors import LegalHold
+
 
 class ActorManager(models.Manager["Actor"]):
     def id_of(self, user: Any) -> uuid.UUID | None:
@@ -24,6 +26,21 @@ class ActorManager(models.Manager["Actor"]):
         return known
 
 
+def unless_held(collector: Any, field: Any, actors: Any, using: str) -> None:
+    """CASCADE; but who somebody is stays while a conversation of theirs is under a legal hold.
+
+    Raises ProtectedError, which the admin shows as such.
+    """
+    from ..erasure.holds import require_no_hold_of
+
+    for actor in actors:
+        try:
+            require_no_hold_of(actor.user)
+        except LegalHold as error:
+            raise models.ProtectedError(str(error), {actor}) from error
+    models.CASCADE(collector, field, actors, using)
+
+
 class Actor(models.Model):
     """Who a pseudonym in the log stands for.
 
@@ -31,9 +48,10 @@ class Actor(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
-    )
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=unless_held, related_name="+")
+    # For the receipt of a row that is being deleted.
+    forgotten_by: uuid.UUID | None = None
+    forgotten_for: str = ""
 
     objects = ActorManager()
 

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 
-from django.db import models
+from django.db import connections, models, router
+
+# An erasure may delete between two looks.
+_TRIES = 3
 
 
 class ContentManager(models.Manager["Content"]):
     def keep(self, *texts: str) -> list[str]:
-        """Store texts that are not there yet; their SHA-256 digests in hex, in order."""
+        """Store texts that are not there yet, and keep all of them until the transaction ends.
+
+        Returns their SHA-256 digests in hex, in order.
+        """
         rows = [Content(sha256=sha256(text.encode()).hexdigest(), text=text) for text in texts]
-        # A conflict means that these very bytes are there already.
-        self.bulk_create({row.sha256: row for row in rows}.values(), ignore_conflicts=True)
+        wanted = {row.sha256: row for row in rows}
+        contents = self.using(router.db_for_write(Content))
+        for _ in range(_TRIES):
+            missing = wanted.keys() - _locked(contents, wanted)
+            if not missing:
+                break
+            # A conflict means that somebody is storing these very bytes.
+            contents.bulk_create([wanted[key] for key in sorted(missing)], ignore_conflicts=True)
         return [row.sha256 for row in rows]
 
 
@@ -27,3 +40,15 @@ class Content(models.Model):
 
     def __str__(self) -> str:
         return self.sha256
+
+
+def _locked(contents: models.QuerySet[Content], keys: Iterable[str]) -> set[str]:
+    """Those that are there; an erasure that would delete one waits for us."""
+    if connections[contents.db].vendor == "sqlite":
+        # Whoever writes is alone.
+        return set(contents.filter(pk__in=keys).values_list("pk", flat=True))
+    rows = contents.raw(
+        "SELECT sha256 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE",
+        [list(keys)],
+    )
+    return {row.pk for row in rows}

@@ -208,13 +208,6 @@ def require_conversation(pk: int) -> None:
         raise UnknownConversation(pk)
 
 
-def remember_owners(*, instance: Any, **kwargs: Any) -> None:
-    """Receiver of pre_delete of a user: rows that went past the hooks learn their owner."""
-    nameless = Conversation.objects.filter(user_id=instance.pk, owner_actor_id=None)
-    if nameless.exists():
-        nameless.update(owner_actor_id=Actor.objects.id_of(instance))
-
-
 def refuse_deletion(*, instance: Conversation, **kwargs: Any) -> NoReturn:
     """Receiver of pre_delete, which a queryset's delete() sends as well."""
     raise AppendOnlyError(

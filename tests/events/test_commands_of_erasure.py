@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import uuid
 from io import StringIO
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, events, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ReceiptNotKept, ReceiptRefused
-from turnlog.events.erasure import erasures, receipt_files
-from turnlog.events.erasure.receipts import Receipt
+from turnlog.events.erasure import erasures, receipt_files, users
+from turnlog.events.erasure.forgetting import forget_user
+from turnlog.events.erasure.receipts import Forgotten, Receipt
 from turnlog.events.models import Actor, Conversation, Event
 
 pytestmark = pytest.mark.django_db
@@ -241,6 +244,58 @@ def test_a_file_that_cannot_be_finished_is_not_begun(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["all.jsonl"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_erasure_whose_receipt_could_not_be_kept_is_told_as_one(
+    django_user_model: Any, settings: Any, tmp_path: Path
+) -> None:
+    user = django_user_model.objects.create_user("grace")
+    for _ in range(2):
+        said(Conversation.objects.create(user=user), user)
+    settings.TURNLOG = {"RECEIPTS_FILE": tmp_path}
+    request = ("--user", "grace", "--reason", "r", "--forget")
+    found = run("erase_payload", *request, code=1)
+    assert (len(found["receipts"]), len(found["errors"])) == (2, 3)
+    assert "append this line to it: {" in found["errors"][2]
+    assert places_of(WORD) == []
+    assert not Actor.objects.filter(user=user).exists()
+
+
+def test_what_is_erased_when_the_rest_fails_is_told(user: Any, monkeypatch: Any) -> None:
+    rooms = [Conversation.objects.create(user=user) for _ in range(2)]
+    for room in rooms:
+        said(room, user)
+    original = users.erase_wanted
+
+    def erase_wanted(pk: int, *arguments: Any, **options: Any) -> Any:
+        if pk == rooms[1].pk:
+            raise OperationalError("the server closed the connection")
+        return original(pk, *arguments, **options)
+
+    monkeypatch.setattr(users, "erase_wanted", erase_wanted)
+    found = run("erase_payload", "--user", "ada", "--reason", "r", code=1)
+    assert [receipt["conversation"] for receipt in found["receipts"]] == [rooms[0].pk]
+    assert "the server closed the connection" in found["errors"][0]
+
+
+def test_first_one_may_look(conversation: Any, user: Any) -> None:
+    turn_id = said(conversation, user)
+    fork = conversation.fork()
+    before = Event.objects.count()
+    request = ("--conversation", conversation.pk, "--turn", turn_id, "--reason", "r")
+    found = run("erase_payload", *request, "--dry-run")
+    assert Event.objects.count() == before
+    assert "would be erased" in tell("erase_payload", *request, "--dry-run")
+    [receipt] = found["receipts"]
+    [real] = run("erase_payload", *request)["receipts"]
+    assert receipt["events"] == real["events"]
+    assert [each["conversation"] for each in receipt["forks"]] == [fork.pk]
+    said(conversation, user)
+    request = ("--user", "ada", "--forget", "--reason", "r", "--dry-run")
+    assert run("erase_payload", *request)["receipts"] != []
+    assert Actor.objects.filter(user=user).exists()
+    assert "--dry-run is not for" in refused("--again", "x", "--dry-run")
+
+
 # After a restore
 
 
@@ -306,6 +361,79 @@ def test_only_what_the_receipt_is_of_is_erased(conversation: Any, tmp_path: Path
     assert not events(other).filter(payload=None).exists()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["forgotten", "deleted"])
+def test_whoever_was_forgotten_is_forgotten_again(
+    user: Any, kept: Path, how: str, django_user_model: Any
+) -> None:
+    operator = django_user_model.objects.create_user("operator")
+    room = Conversation.objects.create(user=user)
+    said(room, user)
+    actor = Actor.objects.get(user=user)
+    if how == "forgotten":
+        forget_user(user, by=operator, reason="request 7")
+    else:
+        user.delete()
+    [receipt] = receipt_files.read(kept)
+    assert isinstance(receipt, Forgotten)
+    told = (Actor.objects.id_of(operator), "request 7") if how == "forgotten" else (None, "")
+    assert (receipt.actor, receipt.by, receipt.reason) == (actor.pk, *told)
+    assert run("erase_payload", "--again", kept)["forgotten"] == 0
+    # As a backup had it.
+    user = django_user_model.objects.get_or_create(username="ada")[0]
+    Actor.objects.create(pk=actor.pk, user=user)
+    Conversation.objects.filter(pk=room.pk).update(user=user)
+    assert run("erase_payload", "--again", kept)["forgotten"] == 1
+    assert not Actor.objects.filter(pk=actor.pk).exists()
+    assert Conversation.objects.get(pk=room.pk).user is None
+    assert not room.is_open_to(operator)
+
+
+def test_a_title_that_was_given_since_is_left_as_it_is(user: Any, tmp_path: Path) -> None:
+    room = Conversation.objects.create(user=user, title=f"The {WORD}")
+    room.record_turn("a latte", AIMessage("ok"), user=user)
+    fork = room.fork()
+    Conversation.objects.filter(pk=fork.pk).update(title="Another")
+    room.erase(reason="request 7")
+    room.title = "A new beginning"
+    room.save()
+    made = run("erasure_receipts", "--output", tmp_path / "all")
+    assert made["receipts"] == 2
+    assert run("erase_payload", "--again", tmp_path / "all")["erased"] == 0
+    titles = [Conversation.objects.get(pk=each.pk).title for each in (room, fork)]
+    assert titles == ["A new beginning", "Another"]
+
+
+def test_a_title_alone_is_erased_again(user: Any, tmp_path: Path) -> None:
+    room, other = (Conversation.objects.create(user=user, title=f"The {WORD}") for _ in range(2))
+    room.record_turn("a latte", AIMessage("ok"), user=user)
+    other.record_turn("a tea", AIMessage("ok"), user=user)
+    room.erase(reason="request 6")
+    Conversation.objects.filter(pk=room.pk).update(title=f"A {WORD}")
+    back = restored(room)
+    receipt = room.erase(reason="request 7")
+    assert (receipt.events, receipt.title, len(receipt.records)) == ((), True, 1)
+    back()
+    Conversation.objects.filter(pk=room.pk).update(title=f"A {WORD}")
+    path = tmp_path / "receipts.jsonl"
+    foreign = {**receipt.as_dict(), "conversation": other.pk}
+    path.write_text(json.dumps(foreign) + "\n" + json.dumps(receipt.as_dict()) + "\n")
+    assert len(run("erase_payload", "--again", path, code=1)["errors"]) == 1
+    titles = [Conversation.objects.get(pk=each.pk).title for each in (room, other)]
+    assert titles == ["", f"The {WORD}"]
+
+
+def test_receipts_may_come_through_a_pipe(conversation: Any, tmp_path: Path) -> None:
+    said(conversation)
+    line = json.dumps(conversation.erase(reason="request 7").as_dict()) + "\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=lambda: pipe.write_text(line))
+    writing.start()
+    assert run("erase_payload", "--again", pipe)["already"] == 5
+    writing.join()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -314,6 +442,9 @@ def test_only_what_the_receipt_is_of_is_erased(conversation: Any, tmp_path: Path
         {"events": [{"version": 2**40, "type": "x", "digest": "00"}]},
         {"events": 7},
         {"by": "nobody"},
+        {"by": ""},
+        {"by": 0},
+        {"title": "yes"},
         {"at": "yesterday"},
         {"forks": [{}]},
         {"reason": None},

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test.utils import isolate_apps
 from langchain_core.messages import AIMessage
 
+from turnlog.events.erasure.forgetting import before_user
 from turnlog.events.models import Actor, Conversation
-from turnlog.events.models.conversation import remember_owners
 
 pytestmark = pytest.mark.django_db
 
@@ -103,4 +103,4 @@ def test_deleting_through_a_proxy_forgets_nothing_either() -> None:
         room.refresh_from_db()
         assert (room.user, room.owner_actor_id is None) == (None, False)
     finally:
-        pre_delete.disconnect(remember_owners, sender=Proxy)
+        pre_delete.disconnect(before_user, sender=Proxy)

@@ -21,9 +21,11 @@ from turnlog.core.errors import (
     UnknownConversation,
     UnknownTurn,
 )
+from turnlog.events.erasure import erasures
 from turnlog.events.models import Content, Conversation, Event, Runner
 from turnlog.events.prompt import Prompt
 from turnlog.events.sequence import sequence
+from turnlog.events.types import PayloadErased
 from turnlog.projections.checking import differences
 from turnlog.projections.models import Checkpoint, ConversationMessage, Parked, SearchEntry
 from turnlog.projections.projection import Projection
@@ -150,9 +152,13 @@ def test_a_long_conversation_is_erased_in_many_records(conversation: Any, monkey
 
 def test_an_empty_conversation_loses_its_title(user: Any) -> None:
     room = Conversation.objects.create(user=user, title=WORD)
-    assert room.erase(reason="request 7").title
+    receipt = room.erase(reason="request 7", by=user)
+    assert receipt.title
     assert places_of(WORD) == []
-    assert not events(room).exists()
+    # It is told like any other erasure.
+    [record] = events(room).filter(type="PayloadErased")
+    assert (record.data, record.actor_id) == (PayloadErased([], "request 7", True), receipt.by)
+    assert list(erasures.receipts()) == [receipt]
 
 
 def test_whoever_holds_an_older_object_does_not_save_the_title_back(conversation: Any) -> None:
@@ -185,26 +191,20 @@ def test_a_prompt_that_is_only_mentioned_goes(conversation: Any) -> None:
     assert second
 
 
-def test_a_turn_keeps_its_prompt_though_an_erasure_took_it_meanwhile(
-    conversation: Any, monkeypatch: Any
-) -> None:
-    """The erasure comes between the prompt's keeping and the turn's commit."""
-    erased = said(conversation)
-    from turnlog.events import turns
+def test_the_prompt_of_a_turn_that_is_refused_is_not_kept(conversation: Any) -> None:
+    conversation.start_turn("hi", turn_id=(turn_id := uuid.uuid4()))
+    with pytest.raises(TurnInProgress):
+        conversation.start_turn("hello", prompt=Prompt("model", {}, f"Answer {WORD} lovers."))
+    assert not Content.objects.exists()
+    conversation.fail_turn(turn_id, "failed")
 
-    original = turns.append_decided
 
-    def append_decided(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(turns, "append_decided", original)
-        conversation.erase([erased], reason="request 7")
-        assert Content.objects.count() == 0
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(turns, "append_decided", append_decided)
-    other = Conversation.objects.create()
+def test_starting_an_erased_turn_again_does_not_bring_its_prompt_back(conversation: Any) -> None:
+    turn_id = said(conversation)
+    conversation.erase([turn_id], reason="request 7")
     prompt = Prompt("model", {}, f"Answer {WORD} lovers.")
-    data = other.start_turn("hello", prompt=prompt).event.data
-    assert Content.objects.get().pk == data.system_prompt
+    assert not conversation.start_turn(f"a {WORD}", turn_id=turn_id, prompt=prompt).created
+    assert places_of(WORD) == []
 
 
 # What is refused
@@ -230,7 +230,7 @@ def test_what_is_not_there_cannot_be_erased(conversation: Any) -> None:
 
 def test_a_turn_that_is_being_answered_is_not_erased(conversation: Any) -> None:
     done = said(conversation)
-    turn = conversation.start_turn("now")
+    turn = conversation.start_turn("now", prompt=Prompt(previous={"messages": []}))
     for turns in ([turn.turn_id], None):
         with pytest.raises(TurnInProgress):
             conversation.erase(turns, reason="request 7")
@@ -363,6 +363,37 @@ def test_a_later_turn_that_was_given_words_of_its_own_goes_too(conversation: Any
     # What began after it was erased cannot quote it.
     asked(summary)
     assert not conversation.erase([erased], reason="request 8")
+
+
+def test_a_note_before_every_prompt_is_no_quotation(conversation: Any) -> None:
+    """Also where the very first turn is erased, or one whose predecessors are erased already."""
+    note = {"_type": "SystemMessage", "_value": {"content": "Be kind."}}
+    turns = []
+    for number in range(4):
+        prompt = Prompt("model", previous={"messages": [note]})
+        turn = conversation.start_turn(f"question {number}", prompt=prompt)
+        conversation.record_turn(f"question {number}", AIMessage("so"), turn_id=turn.turn_id)
+        turns.append(turn.turn_id)
+    for turn_id in turns[:2]:
+        assert conversation.erase([turn_id], reason="request 7").turns == (turn_id,)
+
+
+@pytest.mark.parametrize("given", ["range", "version", "words", None])
+def test_a_model_that_was_given_the_words_is_waited_for(conversation: Any, given: Any) -> None:
+    """Its answer may repeat them."""
+    erased, later = said(conversation), conversation.record_turn("tea?", AIMessage("Yes."))
+    version = events(conversation).filter(turn_id=erased, type="MessageAppended").last().version
+    previous = {
+        "range": {"tools": False, "since": version, "until": later[-1].version},
+        "version": {"messages": [version]},
+        "words": {"messages": [{"_type": "SystemMessage", "_value": {"content": WORD}}]},
+        None: None,  # Nobody knows.
+    }[given]
+    turn = conversation.start_turn("now", prompt=Prompt(previous=previous))
+    with pytest.raises(TurnInProgress):
+        conversation.erase([erased], reason="request 7")
+    conversation.fail_turn(turn.turn_id, "failed")
+    assert conversation.erase([erased], reason="request 7")
 
 
 # Legal holds

@@ -77,6 +77,20 @@ def test_with_everything_go_the_copies_and_the_title(user: Any) -> None:
     require_sound(parent, fork, renamed)
 
 
+def test_a_title_that_a_fork_began_with_goes_though_its_parent_has_another(user: Any) -> None:
+    parent = Conversation.objects.create(user=user)
+    parent.record_turn("a latte", AIMessage("ok"), user=user)
+    parent.title = f"The {WORD}"
+    parent.save()
+    forks = [parent.fork(), parent.fork()]
+    Conversation.objects.filter(pk=forks[1].pk).update(title="Another")
+    parent.title = "Better"
+    parent.save()
+    parent.erase(reason="request 7")
+    assert places_of(WORD) == []
+    assert [Conversation.objects.get(pk=fork.pk).title for fork in forks] == ["", "Another"]
+
+
 def test_a_copy_is_erased_alone(conversation: Any, secret: Event) -> None:
     fork = conversation.fork()
     receipt = fork.erase([secret.turn_id], reason="request 7")

@@ -18,8 +18,12 @@ from tests.events.test_erasing import WORD, require_sound
 from tests.everywhere import places_of
 from turnlog.events import forks, log
 from turnlog.events.dialects import PostgreSQL
-from turnlog.events.models import Conversation
+from turnlog.events.erasure.users import forget_user
+from turnlog.events.models import Content, Conversation, Event
+from turnlog.events.prompt import Prompt
+from turnlog.events.proof.verification import Verifier
 from turnlog.events.sequence import sequence
+from turnlog.projections.models import ConversationMessage
 from turnlog.projections.registry import named
 from turnlog.projections.worker import Worker
 
@@ -125,6 +129,77 @@ def test_two_erasures_wait_for_each_other(room: Conversation) -> None:
     acting.join()
     assert first
     assert room.erase(reason="request 8").records == ()
+    require_sound(room)
+
+
+def prompted(room: Conversation, user: Any = None) -> None:
+    prompt = Prompt("model", {}, f"Answer {WORD} lovers.", previous={"messages": []})
+    turn = room.start_turn("hello", user=user, prompt=prompt)
+    room.record_turn("hello", AIMessage("ok"), user=user, turn_id=turn.turn_id)
+
+
+def test_of_two_erasures_one_takes_the_prompt_that_they_share() -> None:
+    rooms = [Conversation.objects.create() for _ in range(2)]
+    for room in rooms:
+        prompted(room)
+    with transaction.atomic():
+        rooms[0].erase(reason="request 7")
+        acting = erase_meanwhile(rooms[1])()
+    acting.join()
+    assert places_of(WORD) == []
+
+
+@pytest.mark.parametrize("first", ["the turn", "the erasure"])
+def test_a_turn_keeps_its_prompt_though_an_erasure_is_at_it(first: str) -> None:
+    rooms = [Conversation.objects.create() for _ in range(2)]
+    prompted(rooms[0])
+
+    def start() -> None:
+        prompted(rooms[1])
+        connection.close()
+
+    with transaction.atomic():
+        if first == "the turn":
+            prompted(rooms[1])
+            acting = erase_meanwhile(rooms[0])()
+        else:
+            rooms[0].erase(reason="request 7")
+            acting = threading.Thread(target=start)
+            acting.start()
+            while acting.is_alive() and not somebody_waits():
+                acting.join(0.01)
+    acting.join()
+    [started] = Event.objects.filter(type="TurnStarted", payload__isnull=False)
+    assert Content.objects.get().pk == started.data.system_prompt
+    assert list(Verifier().whole()) == []
+
+
+@pytest.mark.parametrize("how", ["forgotten", "deleted"])
+def test_who_is_forgotten_while_they_speak_is_named_nowhere(
+    how: str, django_user_model: Any
+) -> None:
+    user = django_user_model.objects.create_user("ada")
+    room = Conversation.objects.create()
+    room.record_turn("first", AIMessage("ok"), user=user)
+    failed: list[Exception] = []
+
+    def act() -> None:
+        other = django_user_model.objects.get(pk=user.pk)
+        try:
+            forget_user(other) if how == "forgotten" else other.delete()
+        except Exception as error:  # noqa: BLE001 - looked at below
+            failed.append(error)
+        connection.close()
+
+    acting = threading.Thread(target=act)
+    with transaction.atomic():
+        room.record_turn("second", AIMessage("ok"), user=user)
+        acting.start()
+        while acting.is_alive() and not somebody_waits():
+            acting.join(0.01)
+    acting.join()
+    assert failed == []
+    assert not ConversationMessage.objects.exclude(user_id=None).exists()
     require_sound(room)
 
 

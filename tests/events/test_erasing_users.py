@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import ProtectedError
 from django.utils.functional import SimpleLazyObject
 from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, catch_up, events, require_sound, said
 from tests.everywhere import places_of
-from turnlog.core.errors import ErasureFailed, ErasureIncomplete, LegalHold, ReasonRefused
+from turnlog.core.errors import (
+    ErasureFailed,
+    ErasureIncomplete,
+    LegalHold,
+    ReasonRefused,
+    UnknownUser,
+)
 from turnlog.events.erasure.users import erase_user, forget_user
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.projections.moments import as_of
@@ -168,7 +175,7 @@ def test_a_projection_that_cannot_forget_keeps_all_as_it_was(
         raise ValueError("a name is needed")
 
     monkeypatch.setattr(type(usage), "forget_user", forget_user_)
-    with pytest.raises(ErasureFailed, match=r"'usage' could not erase .*: a name is needed"):
+    with pytest.raises(ErasureFailed, match=r"'usage' could not forget who .*: a name is needed"):
         forget_user(person)
     assert len(named_anywhere(person)) == 5
 
@@ -182,3 +189,42 @@ def test_what_is_recorded_afterwards_names_nobody(person: Any, rooms: list[Any])
     rooms[2].record_turn("late", AIMessage("ok"), user=person)
     catch_up()
     assert named_anywhere(person) == []
+
+
+@pytest.mark.parametrize("who", ["a guest", "deleted", "never saved"])
+def test_nobody_in_particular_has_nothing_that_could_be_erased(
+    who: str, rooms: list[Any], django_user_model: Any
+) -> None:
+    """Without a key, what is everybody's and what is nobody's any more would look like theirs."""
+    somebody = django_user_model.objects.create_user("third")
+    Actor.objects.id_of(somebody)
+    if who == "deleted":
+        somebody.delete()
+    nobody = {"a guest": AnonymousUser(), "never saved": django_user_model()}.get(who, somebody)
+    before = Event.objects.count()
+    with pytest.raises(UnknownUser, match="without a primary key"):
+        erase_user(nobody, reason="request 7")
+    with pytest.raises(UnknownUser):
+        forget_user(nobody)
+    assert Event.objects.count() == before
+    assert Conversation.objects.get(pk=rooms[2].pk).owner_actor_id is None
+
+
+@pytest.mark.parametrize("which", [0, 2], ids=["their own", "where they spoke"])
+def test_who_it_was_in_a_held_conversation_is_evidence(
+    person: Any, rooms: list[Any], which: int
+) -> None:
+    rooms[which].erase(reason="request 6")
+    rooms[which].hold(reason="case 12")
+    with pytest.raises(LegalHold, match="case 12"):
+        forget_user(person)
+    with pytest.raises(ErasureIncomplete, match="case 12"):
+        list(erase_user(person, reason="request 7", forget=True))
+    # As the admin understands it.
+    with pytest.raises(ProtectedError, match="protected"):
+        person.delete()
+    assert Actor.objects.filter(user=person).exists()
+    rooms[which].lift_hold(reason="case 12 is settled")
+    actor = Actor.objects.get(user=person)
+    person.delete()
+    assert not Actor.objects.filter(pk=actor.pk).exists()

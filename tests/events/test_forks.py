@@ -22,6 +22,7 @@ from turnlog.events.dialects import PostgreSQL, SQLite
 from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation, Event
+from turnlog.events.prompt import Prompt
 from turnlog.events.proof.verification import Verifier
 from turnlog.events.types import ConversationForked, MessageAppended
 from turnlog.projections.models import ConversationMessage
@@ -84,7 +85,7 @@ def act(room: Any, action: str, user: Any, text: str) -> None:
         if first := messages.order_by("version").first():
             room.erase([first.turn_id], reason="request 7")
     elif not open_turns(room):
-        turn = room.start_turn(text, user=user)
+        turn = room.start_turn(text, user=user, prompt=Prompt(previous={"messages": []}))
         if action == "fail":
             room.fail_turn(turn.turn_id, "failed")
 

@@ -69,7 +69,7 @@ def test_erasing_and_forgetting_somebody() -> None:
         for room in rooms:
             room.record_turn("hello", AIMessage("hi"), user=user)
         rooms[0].erase(by=user, reason="request 7")
-        rooms[1].hold(reason="case 12")
+        Conversation.objects.create().hold(reason="case 12")
         forget_user(user)
 
     by_eight(act)

@@ -19,6 +19,7 @@ from turnlog.core.errors import ConfigurationError
 from turnlog.events import log
 from turnlog.events.erasure import retention
 from turnlog.events.models import Conversation, Event
+from turnlog.events.prompt import Prompt
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +70,24 @@ def test_old_turns_are_erased_and_others_not(conversation: Any, clock: Any, sett
     assert applied()["turns"] == {}
     assert Event.objects.count() == before
     require_sound(conversation)
+
+
+def test_a_policy_takes_nothing_that_is_not_old_enough(
+    conversation: Any, clock: Any, settings: Any
+) -> None:
+    """A younger turn may quote an old one, and has its own time."""
+    turns = []
+    for number in range(4):
+        summary = {"_type": "SystemMessage", "_value": {"content": f"Summary {number}"}}
+        prompt = Prompt("model", previous={"messages": [summary]})
+        turn = conversation.start_turn("and?", prompt=prompt)
+        conversation.record_turn("and?", AIMessage("so"), turn_id=turn.turn_id)
+        turns.append(turn.turn_id)
+        clock.now += 20 * DAY
+    policy(settings, turns=70)
+    assert applied("--dry-run")["turns"] == applied()["turns"] == {"turns": 2}
+    erased = events(conversation).filter(payload=None)
+    assert set(erased.values_list("turn_id", flat=True)) == set(turns[:2])
 
 
 def test_of_failed_turns_only_those_without_an_answer(

@@ -25,6 +25,7 @@ from turnlog.events import log
 from turnlog.events.listed import fold
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Conversation, Event
+from turnlog.events.prompt import Prompt
 from turnlog.projections import moments
 from turnlog.projections.models import ConversationMessage
 from turnlog.projections.moments import as_of, diff, replay
@@ -113,8 +114,9 @@ def lived(actions: list[tuple[str, int, int]]) -> tuple[Conversation, list[Any]]
 
 def act(room: Any, action: str, user: Any, text: str, started: list[Any]) -> None:
     if action == "start":
+        prompt = Prompt(previous={"messages": []})
         try:
-            started.append((room.start_turn(text, user=user).turn_id, user))
+            started.append((room.start_turn(text, user=user, prompt=prompt).turn_id, user))
         except TurnInProgress:
             return
     elif action == "record":

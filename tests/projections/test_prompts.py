@@ -204,7 +204,8 @@ def test_an_erased_message_is_left_out_of_ones_own_list(conversation: Any) -> No
     conversation.fail_turn(early.turn_id)
     [secret, _] = conversation.record_turn("secret", AIMessage("quiet"))
     [_, answer] = conversation.record_turn("a", AIMessage("b"))
-    start(conversation, previous={"messages": [secret.version, note, answer.version]})
+    given = {"messages": [secret.version, note, answer.version]}
+    conversation.fail_turn(start(conversation, previous=given).turn_id)
     conversation.erase([secret.turn_id], reason="request 7")
     texts = [message.content for message in as_of(conversation).prompt().messages]
     assert texts == ["kept", "b", "now"]

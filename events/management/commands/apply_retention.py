@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import DatabaseError
 
 from ....core.commands import TurnlogCommand
-from ....core.errors import LegalHold, TurnlogError
-from ...erasure.retention import due, try_apply
+from ....core.errors import LegalHold, ReceiptNotKept, TurnlogError
+from ...erasure.retention import apply, due
 from .erase_payload import ON_DISK
 
 
@@ -29,14 +30,25 @@ class Command(TurnlogCommand):
         held: set[int] = set()
         errors: list[str] = []
         for found in due():
-            result = try_apply(found, dry_run=dry_run)
-            if isinstance(result, LegalHold):
+            try:
+                receipt = apply(found, dry_run=dry_run)
+            except LegalHold:
                 held.add(found.conversation)
-            elif isinstance(result, TurnlogError):
-                errors.append(str(result))
-            elif result or dry_run:
+                continue
+            except ReceiptNotKept as error:
+                # It is erased.
+                errors.append(str(error))
+                receipt = error.receipt
+            except TurnlogError as error:
+                errors.append(str(error))
+                continue
+            except DatabaseError as error:
+                # What was erased is to be told all the same.
+                errors.append(f"the database refused: {error}")
+                break
+            if receipt:
                 conversations[found.kind] += 1
-                turns[found.kind] += len(found.turns if result is None else result.turns)
+                turns[found.kind] += len(receipt.turns)
         facts = {
             "dry_run": dry_run,
             "conversations": dict(conversations),

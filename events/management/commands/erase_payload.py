@@ -3,12 +3,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
@@ -53,6 +54,9 @@ class Command(TurnlogCommand):
         parser.add_argument(
             "--forget", action="store_true", help="of the user also whom the pseudonym stands for"
         )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would be erased, and erase nothing"
+        )
         parser.add_argument("--reason", metavar="TEXT", help="the request's reference; needed")
         parser.add_argument("--by", metavar="NAME", help="the user who does it, for the log")
 
@@ -63,27 +67,43 @@ class Command(TurnlogCommand):
             self.again(options)
         elif options["user"] is not None:
             user = user_named(options["user"], "--user")
-            erased = erase_user(user, by=by, reason=options["reason"], forget=options["forget"])
+            erased = erase_user(
+                user,
+                by=by,
+                reason=options["reason"],
+                forget=options["forget"],
+                dry_run=options["dry_run"],
+            )
             self.tell(erased, options)
         else:
             turns = options["turn"]
             wanted = Wanted(everything=turns is None, turns=frozenset(turns or ()))
-            self.tell(_one(options["conversation"], wanted, by, options["reason"]), options)
+            self.tell(_one(wanted, by, options), options)
 
     def tell(self, erased: Iterable[Receipt], options: dict[str, Any]) -> None:
         """Do it, and say what was done."""
         done: list[dict[str, Any]] = []
         lines: list[str] = []
-        errors: list[TurnlogError] = []
+        errors: Sequence[Exception] = ()
         try:
             for receipt in erased:
                 done.append(receipt.as_dict())
-                lines += map(sentence, receipt.whole())
+                lines += [sentence(each, options["dry_run"]) for each in receipt.whole()]
         except ErasureIncomplete as incomplete:
             errors = incomplete.errors
         except ReceiptNotKept as error:
+            done.append(error.receipt.as_dict())
             errors = [error]
-        if options["forget"] and not errors:
+        except (TurnlogError, DatabaseError) as error:
+            if not done:
+                raise
+            # It was cut off after something was erased: that is to be told.
+            errors = [error]
+        if (
+            options["forget"]
+            and not options["dry_run"]
+            and all(isinstance(error, ReceiptNotKept) for error in errors)
+        ):
             lines.append("nobody can tell any more whom the user's pseudonym stands for")
         self.conclude(options, {"receipts": done}, lines or ["nothing was left to erase"], errors)
 
@@ -98,18 +118,22 @@ class Command(TurnlogCommand):
             total.erased += again.erased
             total.already += again.already
             total.absent += again.absent
+            total.forgotten += again.forgotten
             total.receipts += again.receipts
             total.errors += again.errors
         facts = {
             "erased": total.erased,
             "already": total.already,
             "absent": total.absent,
+            "forgotten": total.forgotten,
             "receipts": [receipt.as_dict() for receipt in total.receipts],
         }
         line = (
             f"{total.erased} event(s) erased again, {total.already} were erased already,"
             f" {total.absent} are not in this log"
         )
+        if total.forgotten:
+            line += f"; {total.forgotten} user(s) forgotten again"
         self.conclude(options, facts, [line], total.errors)
 
     def conclude(
@@ -117,32 +141,35 @@ class Command(TurnlogCommand):
         options: dict[str, Any],
         facts: dict[str, Any],
         lines: list[str],
-        errors: list[TurnlogError],
+        errors: Sequence[Exception],
     ) -> None:
+        facts["dry_run"] = options["dry_run"]
         facts["errors"] = [str(error) for error in errors]
         told = [*lines, *facts["errors"]]
-        if facts["receipts"]:
+        if facts["receipts"] and not options["dry_run"]:
             told.append(ON_DISK)
         self.report(options["json"], facts, "\n".join(told))
         if errors:
             self.found_something()
 
 
-def _one(pk: int, wanted: Wanted, by: Any, reason: str) -> Iterator[Receipt]:
-    receipt = erase_wanted(pk, wanted, by=by, reason=reason)
+def _one(wanted: Wanted, by: Any, options: dict[str, Any]) -> Iterator[Receipt]:
+    pk, reason, dry_run = options["conversation"], options["reason"], options["dry_run"]
+    receipt = erase_wanted(pk, wanted, by=by, reason=reason, dry_run=dry_run)
     if receipt:
         yield receipt
 
 
-def sentence(receipt: Receipt) -> str:
+def sentence(receipt: Receipt, dry_run: bool = False) -> str:
     """What a receipt says, for people."""
     what = f"{len(receipt.events)} event(s) of {len(receipt.turns)} turn(s)"
     if receipt.title:
         what += " and the title"
-    told = f"conversation {receipt.conversation}: {what} erased for {receipt.reason!r}"
+    erased = "would be erased" if dry_run else "erased"
+    told = f"conversation {receipt.conversation}: {what} {erased} for {receipt.reason!r}"
     if receipt.quoting:
         told += (
-            f"; {len(receipt.quoting)} of these turns had not been named, but their model was given"
+            f"; {len(receipt.quoting)} of these turns were not named, but their model was given"
             f" words that may quote the others: {', '.join(map(str, receipt.quoting))}"
         )
     return told
@@ -181,6 +208,8 @@ def _require_fitting(options: dict[str, Any]) -> None:
         if options[option] and options[of] is None:
             raise CommandError(f"--{option} goes with --{of} only", returncode=2)
     if options["again"] is not None:
+        if options["dry_run"]:
+            raise CommandError("--dry-run is not for --again", returncode=2)
         for option in ("reason", "by"):
             if options[option] is not None:
                 raise CommandError(
