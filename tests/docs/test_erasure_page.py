@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage
 from tests.docs.pages import codes, rows, section, text_of
 from tests.everywhere import places_of
 from turnlog.core import conf, errors
-from turnlog.events.models import Conversation
+from turnlog.events.erasure.users import erase_user
+from turnlog.events.models import Actor, Conversation
 from turnlog.events.prompt import Prompt
 from turnlog.projections.models import Checkpoint, Parked
 from turnlog.projections.registry import named
@@ -143,3 +144,20 @@ def test_errors_are_those_of_the_code() -> None:
 def test_kinds_of_retention_are_those_of_the_settings() -> None:
     listed = [codes(row[0])[0] for row in rows(section(PAGE, "## Retention"))]
     assert tuple(listed) == conf.RETENTION_KINDS
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_after_the_clean_up_no_file_tells_who_it_was(user: Any) -> None:
+    room = Conversation.objects.create(user=user)
+    room.record_turn("a latte", AIMessage("ok"), user=user)
+    actor_id = Actor.objects.get(user=user).pk
+    execute("ANALYZE")
+    list(erase_user(user, reason="request 7", forget=True))
+    execute(*clean_up())
+    [[path, samples]] = execute(
+        "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('turnlog_actor'),"
+        " (SELECT count(*) FROM pg_stats WHERE tablename = 'turnlog_actor')"
+    )
+    assert actor_id.bytes not in Path(path).read_bytes()
+    assert samples == 0
