@@ -3,9 +3,9 @@
     python -m turnlog.events.verify FILE [--key PUBLIC_KEY] [--json]
 
 Needs nothing but Python's standard library and, for the signature, `cryptography`. Reads the file
-once, line by line; memory grows with the number of conversations in it (some 200 bytes each), not
-with their length. The rules are those of turnlog's documentation, "The bundle's format"; whoever
-writes another verifier goes by that page.
+once, line by line; memory grows with the number of conversations in it and of the texts that turns
+refer to (some 200 bytes each), not with their length. The rules are those of turnlog's
+documentation, "The bundle's format"; whoever writes another verifier goes by that page.
 
 Exit code 0: intact. 1: not what it claims to be. 2: could not run.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,12 +18,10 @@ from json.encoder import encode_basestring
 from typing import IO, Any
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..dialects import log_database
-from ..models import Content, SignedCheckpoint
-from . import rows
+from . import rows, tables
 from .lines import MAX_LINE
 from .merkle import skipped
-from .notes import Checkpoint, NoteError, PublicKey, open_checkpoint
+from .notes import Checkpoint, NoteError, PublicKey, UnknownKey, open_checkpoint
 from .rows import EPOCH, Row
 from .stored import snapshot
 from .streams import named_versions
@@ -76,16 +75,19 @@ def write_bundle(
 
 
 def _checkpoint(known: Sequence[PublicKey]) -> tuple[str, Checkpoint, PublicKey]:
-    stored = SignedCheckpoint.objects.using(log_database()).order_by("-size", "-pk").first()
+    stored = tables.last_checkpoint()
     if stored is None:
         raise ConfigurationError(
             "expected a signed checkpoint, which a bundle's proof needs, found none; run"
             " `manage.py checkpoint_log` first"
         )
+    pk, _, note = stored
     try:
-        return stored.note, *open_checkpoint(stored.note, known)
+        return note, *open_checkpoint(note, known)
+    except UnknownKey as error:
+        raise ConfigurationError(f"signed checkpoint {pk}: {error}") from None
     except NoteError as error:
-        raise ConfigurationError(f"signed checkpoint {stored.pk}: {error}") from None
+        raise LogDamaged(f"signed checkpoint {pk}: {error}") from None
 
 
 class _Writer:
@@ -225,24 +227,34 @@ class _Writer:
         try:
             started = json.loads(row.payload or b"")
             keys = {started[name] for name in ("system_prompt", "tools") if started.get(name)}
+            keys -= self.contents
+            if not all(map(_DIGEST.fullmatch, keys)):
+                raise ValueError
         except (ValueError, AttributeError, TypeError, RecursionError):
             raise _unreadable(row, "its payload") from None
-        if keys <= self.contents:
+        if not keys:
             return
-        stored = Content.objects.using(log_database()).filter(pk__in=keys - self.contents)
-        for content in stored.order_by("pk"):
-            if sha256(content.text.encode()).hexdigest() != content.pk:
+        for digest, text in tables.texts(keys):
+            key = digest.decode()
+            try:
+                said = text.decode()
+            except UnicodeDecodeError:
+                said = ""
+            if sha256(said.encode()).hexdigest() != key:
                 raise LogDamaged(
-                    f"expected the text of digest {content.pk} in turnlog_content, found another;"
+                    f"expected the text of digest {key} in turnlog_content, found another;"
                     " verify_log says more"
                 )
-            self.contents.add(content.pk)
-            self.line({"content": content.text, "sha256": content.pk})
+            self.contents.add(key)
+            self.line({"content": said, "sha256": key})
 
     def line(self, value: dict[str, Any]) -> None:
         self.out.write(
             json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         )
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def _place(row: tuple[Row, bool]) -> tuple[int | None, bool]:

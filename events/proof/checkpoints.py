@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Max
-
 from ...core.errors import ConfigurationError, LogDamaged
 from ..dialects import log_database
-from ..models import Position, SignedCheckpoint
+from ..models import SignedCheckpoint
 from ..sequence import sequence
-from . import keys, outside
+from . import keys, outside, tables
 from .notes import Checkpoint, NoteError, PublicKey, SigningKey, UnknownKey, open_checkpoint
 from .tiles import StoredTree, sample_tiles, store_tiles
 
@@ -36,7 +34,7 @@ def checkpoint_log() -> Signed | None:
     """
     key = keys.signing_key()
     sequence()
-    size = last_position()
+    size = tables.last_position()
     store_tiles(size)
     signed = _sign(key, size)
     if signed is not None and signed.new:
@@ -47,24 +45,19 @@ def checkpoint_log() -> Signed | None:
     return signed
 
 
-def last_position() -> int:
-    """The last position that was given."""
-    positions: Any = Position._default_manager.using(log_database())
-    return positions.aggregate(last=Max("position"))["last"] or 0
-
-
 def _sign(key: SigningKey, size: int) -> Signed | None:
     known = keys.known_keys()
     tree = StoredTree(size)
-    row = _last_row()
-    if row is not None:
-        last = _opened(row.note, f"signed checkpoint {row.pk}", known)
+    stored = tables.last_checkpoint()
+    if stored is not None:
+        pk, _, last_note = stored
+        last = _opened(last_note, f"signed checkpoint {pk}", known)
         if last.size > size:
             # Cut off; or somebody else has signed more since we looked.
-            size = last_position()
+            size = tables.last_position()
             store_tiles(size)
             tree = StoredTree(size)
-        _require(tree, last, f"signed checkpoint {row.pk}")
+        _require(tree, last, f"signed checkpoint {pk}")
         if key.name != last.origin:
             raise ConfigurationError(
                 f"expected a signing key named {last.origin!r}, as the log's checkpoints are, found"
@@ -78,7 +71,7 @@ def _sign(key: SigningKey, size: int) -> Signed | None:
     checkpoint = Checkpoint(key.name, size, tree.root())
     note = key.sign(str(checkpoint))
     # Ed25519 signs the same to the same bytes.
-    return Signed(checkpoint, note, new=row is None or row.note != note)
+    return Signed(checkpoint, note, new=stored is None or last_note != note)
 
 
 def _require(tree: StoredTree, checkpoint: Checkpoint, where: str) -> None:
@@ -102,12 +95,6 @@ def _opened(note: str, where: str, known: Sequence[PublicKey]) -> Checkpoint:
         raise ConfigurationError(f"{where}: {error}") from None
     except NoteError as error:
         raise LogDamaged(f"{where}: {error}") from None
-
-
-def _last_row() -> SignedCheckpoint | None:
-    # By size: of two that signed at once, either may have been stored first.
-    row: SignedCheckpoint | None = _rows().order_by("-size", "-pk").first()
-    return row
 
 
 def _rows() -> Any:

@@ -134,6 +134,8 @@ class Checkpoint:
         origin, size, root = lines[:3]
         if not re.fullmatch(r"0|[1-9][0-9]{0,18}", size):
             raise NoteError(f"expected a checkpoint's size in decimal, found {size[:40]!r}")
+        if int(size) >= 1 << 63:
+            raise NoteError(f"expected a checkpoint's size of 63 bits, found {size}")
         found = cls(origin, int(size), _from_base64(root, "a checkpoint's root"))
         if len(found.root) != 32:
             raise NoteError(f"expected a root of 32 bytes, found {len(found.root)}")

@@ -74,9 +74,10 @@ def events(where: str = "", *, by_position: bool = False) -> Iterator[Any]:
 
 
 def first(where: str) -> Row | None:
-    """The first of some events."""
-    found = next(events(where), None)
-    return None if found is None else Row._make(found)
+    """The first of some events, which are few."""
+    # To the end, so that its cursor is closed.
+    found = list(events(where))
+    return Row._make(found[0]) if found else None
 
 
 def new_events(after: int) -> Iterator[Any]:

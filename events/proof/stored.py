@@ -14,6 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..dialects import log_database
 
+# Rows in memory at a time: an event may have some megabytes.
+_AT_ONCE = 200
 # Of each connection, the server's cursors that are open within its snapshot.
 _OPEN: WeakKeyDictionary[BaseDatabaseWrapper, set[Any]] = WeakKeyDictionary()
 _NAMES = itertools.count()  # Two may be open at once, and their names must differ.
@@ -72,7 +74,7 @@ def read(sql: str) -> Iterator[Any]:
     """Few rows, as Django gives them."""
     with connections[log_database()].cursor() as cursor:
         cursor.execute(sql)
-        while rows := cursor.fetchmany(2000):
+        while rows := cursor.fetchmany(_AT_ONCE):
             yield from rows
 
 
@@ -86,30 +88,31 @@ def read_many(sql: str) -> Iterator[Any]:
 
 
 def _read_binary(connection: BaseDatabaseWrapper, sql: str) -> Iterator[Any]:
-    name = f"turnlog_proof_{next(_NAMES)}"
     still_open = _OPEN[connection]
-    with (
-        connection.wrap_database_errors,
-        connection.connection.cursor(name=name, binary=True) as cursor,
-    ):
+    with connection.wrap_database_errors:
+        cursor = connection.connection.cursor(name=f"turnlog_proof_{next(_NAMES)}", binary=True)
         still_open.add(cursor)
         _as_stored(cursor.adapters)
         cursor.execute(sql)
-        while rows := cursor.fetchmany(2000):
+        while rows := cursor.fetchmany(_AT_ONCE):
             yield from rows
-    still_open.discard(cursor)
+        # Not where a reading is given up. That may be seen by the collector only, in the middle of
+        # another statement, and closing would wait for that one's lock: the snapshot closes it.
+        cursor.close()
+        still_open.discard(cursor)
 
 
 def _as_stored(adapters: Any) -> None:
     """Have text and UUIDs come as their bytes, and times as the number they are stored as."""
-    as_bytes, as_number = _loaders(adapters)
+    as_bytes, as_number = _loaders()
     for name in ("text", "varchar", "uuid"):
         adapters.register_loader(name, as_bytes)
     adapters.register_loader("timestamptz", as_number)
 
 
 @cache
-def _loaders(adapters: Any) -> Any:
+def _loaders() -> Any:
+    from psycopg import adapters
     from psycopg.pq import Format
 
     of = adapters.types

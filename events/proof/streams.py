@@ -71,7 +71,8 @@ class Stream:
             )
             # fmt: on
         except struct.error:
-            found.append(("schema", "a number of 16 bits", schema))
+            numbers = f"schema {schema}, recorded_at {recorded_at}"
+            found.append(("hash", "numbers that have one", numbers))
         else:
             if hash_ != expected or len(digest) != 32:
                 found.append(("hash", expected.hex(), hash_.hex()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.db import connections
 
+from ...core.errors import LogDamaged
 from ..dialects import log_database
 from .stored import read, read_many, stored
 
@@ -20,7 +21,7 @@ _COUNTS = """
     SELECT (SELECT count(*) FROM turnlog_event), (SELECT count(*) FROM turnlog_position),
         (SELECT {n} FROM (SELECT min(position) AS n FROM turnlog_position) one),
         (SELECT {n} FROM (SELECT max(position) AS n FROM turnlog_position) one),
-        (SELECT coalesce(sum(last - first + 1), 0) FROM turnlog_pending)
+        (SELECT coalesce(sum(CAST(last AS bigint) - first + 1), 0) FROM turnlog_pending)
 """
 # On PostgreSQL any quoted digest in the payload, for its JSON functions refuse what other payloads
 # may hold.
@@ -87,10 +88,32 @@ def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
     )
 
 
+def last_position() -> int:
+    """The greatest position; 0 for none. Raises LogDamaged for what is no number."""
+    greatest = "SELECT max(position) AS n FROM turnlog_position"
+    [(last,)] = read(f"SELECT {stored('n', 'integer')} FROM ({greatest}) one")
+    if last is not None and type(last) is not int:
+        raise LogDamaged(
+            "expected whole numbers in turnlog_position, found something else; `manage.py"
+            " verify_log` says more"
+        )
+    return last or 0
+
+
 def checkpoints() -> Iterator[tuple[Any, Any, str]]:
     """(id, size, note) of all signed checkpoints, in the order in which they were signed."""
+    return _checkpoints("ORDER BY id")
+
+
+def last_checkpoint() -> tuple[Any, Any, str] | None:
+    """The one of the greatest size: of two that signed at once, either may be stored first."""
+    order = "ORDER BY turnlog_signed_checkpoint.size DESC, id DESC LIMIT 1"
+    return next(_checkpoints(order), None)
+
+
+def _checkpoints(order: str) -> Iterator[tuple[Any, Any, str]]:
     columns = f"id, {stored('size', 'integer')}, {stored('note', 'text')}"
-    for pk, size, note in read(f"SELECT {columns} FROM turnlog_signed_checkpoint ORDER BY id"):
+    for pk, size, note in list(read(f"SELECT {columns} FROM turnlog_signed_checkpoint {order}")):
         # What is no text is no checkpoint either.
         yield pk, size, note.decode(errors="replace") if type(note) is bytes else note
 
@@ -109,6 +132,13 @@ def tiles(
         yield number, *(b"" if isinstance(value, str) else bytes(value) for value in values)
 
 
+def last_tile(level: int) -> Any:
+    """The greatest number of a level's stored tiles; None for none."""
+    last = f"SELECT max(number) AS n FROM turnlog_tile WHERE level = {int(level)}"
+    [(number,)] = read(f"SELECT {stored('n', 'integer')} FROM ({last}) one")
+    return number
+
+
 def tile_levels() -> Iterator[tuple[Any, Any]]:
     """(level, the greatest number of a tile of it)."""
     return read(
@@ -118,10 +148,16 @@ def tile_levels() -> Iterator[tuple[Any, Any]]:
     )
 
 
-def texts() -> Iterator[tuple[bytes, bytes]]:
-    """(SHA-256 in hex, text) of what turns refer to by digest; empty for what is no text."""
+def texts(digests: Collection[str] | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """(SHA-256 in hex, text) of what turns refer to by digest, all of it or those of some digests;
+    empty for what is no text."""
     columns = f"{stored('sha256', 'text')}, {stored('text', 'text')}"
-    for row in read_many(f"SELECT {columns} FROM turnlog_content ORDER BY turnlog_content.sha256"):
+    where = ""
+    if digests is not None:
+        # Nothing but hex digits, which the caller has made sure of.
+        where = f"WHERE turnlog_content.sha256 IN ({', '.join(map(repr, sorted(digests)))})"
+    sql = f"SELECT {columns} FROM turnlog_content {where} ORDER BY turnlog_content.sha256"
+    for row in read_many(sql):
         digest, text = (value if type(value) is bytes else b"" for value in row)
         yield digest, text
 

@@ -106,8 +106,15 @@ def sample_tiles(size: int, count: int) -> None:
 
 def _stored(size: int) -> int:
     """How many tiles of level 0 there are. Raises LogDamaged for more than can be full."""
-    last = _tiles().filter(level=0).order_by("-number").first()
-    number = last.number + 1 if last else 0
+    last = tables.last_tile(0)
+    if last is None:
+        return 0
+    if type(last) is not int:
+        raise LogDamaged(
+            "expected whole numbers in turnlog_tile, found something else; `manage.py verify_log`"
+            " says more"
+        )
+    number = last + 1
     if number > size // WIDTH:
         raise LogDamaged(
             f"expected at most {size // WIDTH} stored tiles for {size} positions, found number"
@@ -129,9 +136,8 @@ def _store(level: int, number: int, hashes: list[bytes]) -> None:
         )
     _tiles().create(level=level, number=number, hashes=b"".join(hashes), root=root_of(hashes))
     if number % WIDTH == WIDTH - 1:
-        parts = _tiles().filter(level=level, number__gt=number - WIDTH, number__lte=number)
-        roots = parts.order_by("number").values_list("root", flat=True)
-        _store(level + 1, number // WIDTH, [bytes(root) for root in roots])
+        roots = [root for _, _, root in tables.tiles(level, number - WIDTH + 1, number)]
+        _store(level + 1, number // WIDTH, roots)
 
 
 def _tile(level: int, number: int) -> list[bytes]:

@@ -239,13 +239,16 @@ class _Waiting:
 
     def __init__(self, pending: Iterator[tuple[Any, Any, Any]]) -> None:
         self._unreadable = 0
-        self._pending = (row for row in pending if self._is_readable(row))
-        self._next = next(self._pending, None)
+        self._pending = pending
+        self._advance()
 
-    def _is_readable(self, row: tuple[Any, Any, Any]) -> bool:
-        readable = all(type(value) is int for value in row)
-        self._unreadable += not readable
-        return readable
+    def _advance(self) -> None:
+        for row in self._pending:
+            if all(type(value) is int for value in row):
+                self._next: tuple[Any, Any, Any] | None = row
+                return
+            self._unreadable += 1
+        self._next = None
 
     def of(self, stream: Stream) -> Iterator[Problem]:
         """What is wrong with which events of a stream wait for a position."""
@@ -260,7 +263,7 @@ class _Waiting:
                     *(f"version {last + 1}", f"version {first}"),
                 )
             last = until
-            self._next = next(self._pending, None)
+            self._advance()
         if last > stream.version:
             yield Problem(None, stream.id, last, "event", "what turnlog_pending names", "none")
         elif last < stream.version:
@@ -276,6 +279,6 @@ class _Waiting:
             yield Problem(None, None, None, "turnlog_pending", "whole numbers", "something else")
 
     def _unknown(self, row: tuple[Any, Any, Any]) -> Problem:
-        self._next = next(self._pending, None)
+        self._advance()
         stream_id, _, last = row
         return Problem(None, stream_id, last, "event", "what turnlog_pending names", "none")

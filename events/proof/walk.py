@@ -293,7 +293,8 @@ class _Verification:
             named = PAYLOAD_DECODER.decode(line["payload"])["versions"]
         if type(named) is not list or not all(type(version) is int for version in named):
             _wrong_event(number, line, "expected a PayloadErased with versions")
-        found = self.erased & {(line["stream_id"], version) for version in named}
+        places = ((line["stream_id"], version) for version in named)
+        found = {place for place in places if place in self.erased}
         self.erased -= found
         if line["position"] is None:
             self.result.erased_unsigned += len(found)

@@ -6,14 +6,17 @@ PostgreSQL, where that takes longer, of texts and bytes one bit of each byte, ea
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
+from turnlog.core.errors import TurnlogError
 from turnlog.events.append_only import triggers_suspended
 from turnlog.events.log import NewEvent, append, hash_of
 from turnlog.events.models import (
@@ -27,9 +30,11 @@ from turnlog.events.models import (
     Tile,
 )
 from turnlog.events.proof import keys, promises, tiles
+from turnlog.events.proof.bundle import write_bundle
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
+from turnlog.events.proof.selecting import select
 from turnlog.events.proof.verification import Verifier
 from turnlog.events.types import ConversationCleared, PayloadErased, TurnStarted
 
@@ -135,6 +140,17 @@ def rows_of(model: Any) -> list[dict[str, Any]]:
         listed = ", ".join(f"{plain}{name}" for name in names)
         cursor.execute(f"SELECT {listed} FROM {model._meta.db_table} ORDER BY 1")
         return [dict(zip(["pk", *names[1:]], row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("bit", range(32))
+@pytest.mark.parametrize("name", ["first", "last"])
+def test_parts_find_what_waits_for_another_place(log: list[int], name: str, bit: int) -> None:
+    [row] = rows_of(Pending)
+    changed = row[name] ^ 1 << bit if bit < 31 else row[name] - (1 << 31)
+    with undone():
+        if try_to(f"UPDATE turnlog_pending SET {name} = %s", changed):
+            for way in (Verifier.since_checkpoint, lambda verifier: verifier.sample(0, 1)):
+                assert list(way(Verifier(known_keys()))), changed
 
 
 @pytest.mark.parametrize("model", COLUMNS, ids=lambda model: model.__name__)
@@ -319,7 +335,7 @@ def test_a_byte_cannot_move_between_salt_and_payload(log: list[int]) -> None:
 
 @pytest.mark.sqlite
 def test_values_of_another_kind_are_found_and_named(log: list[int]) -> None:
-    """SQLite puts anything into any column; nothing of it ends in a traceback."""
+    """SQLite puts anything into any column; nothing of it ends in a traceback, whatever is done."""
     strange = ("'text'", "x'0011'", "1.5", "-1", "4611686018427387904", "CAST(x'ff' AS TEXT)")
     ways = (
         Verifier.whole,
@@ -327,7 +343,7 @@ def test_values_of_another_kind_are_found_and_named(log: list[int]) -> None:
         lambda verifier: verifier.conversation(log[0]),
         lambda verifier: verifier.sample(0, 1),
     )
-    unseen = []
+    unseen, keys_ = [], known_keys()
     for model, columns in COLUMNS.items():
         key, table = model._meta.pk.column, model._meta.db_table
         for row, name, value in itertools.product(rows_of(model), columns, strange):
@@ -338,4 +354,9 @@ def test_values_of_another_kind_are_found_and_named(log: list[int]) -> None:
                     unseen.append((table, row["pk"], name, value))
                 for way in ways:
                     list(way(Verifier(known_keys())))
+                for command in (checkpoint_log, lambda: write_bundle(BytesIO(), select(), keys_)):
+                    # What the database refuses is one sentence, too (see `TurnlogCommand`).
+                    refused = contextlib.suppress(TurnlogError, DatabaseError)
+                    with refused, transaction.atomic():
+                        command()
     assert unseen == []

@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from langchain_core.messages import AIMessage
 
+from turnlog.core.errors import LogDamaged
 from turnlog.events.log import NewEvent, append, hash_of
 from turnlog.events.models import Conversation, Event
 from turnlog.events.proof import keys, rows
@@ -25,7 +26,7 @@ from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.selecting import select
 from turnlog.events.proof.stored import snapshot
-from turnlog.events.proof.verification import Verifier
+from turnlog.events.proof.verification import Verifier, require_intact
 from turnlog.events.proof.walk import verify
 from turnlog.events.sequence import sequence
 from turnlog.events.types import ConversationCleared
@@ -258,6 +259,34 @@ def test_a_reading_that_was_given_up_disturbs_nobody() -> None:
     with transaction.atomic():
         given_up.close()
         assert Event.objects.count() == 3000
+
+
+@pytest.mark.django_db
+def test_what_is_found_first_is_told_again_and_again() -> None:
+    """A verification that ends at the first problem leaves nothing behind: no lock, no cursor."""
+    streams(2, 20)
+    execute("UPDATE turnlog_event SET metadata = '[]' WHERE version = 3")
+    for _ in range(100):
+        with pytest.raises(LogDamaged):
+            require_intact()
+
+
+@pytest.mark.django_db
+def test_a_look_at_one_event_leaves_nothing_in_memory() -> None:
+    [pk] = streams(1, 3)
+
+    def look(times: int) -> int:
+        gc.collect()
+        tracemalloc.start()
+        with snapshot():
+            for _ in range(times):
+                assert rows.first(f"WHERE e.stream_id = {pk} AND e.version = 2")
+            found = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return found
+
+    look(10)
+    assert look(400) < look(200) + 200 * 500
 
 
 @pytest.mark.django_db
