@@ -73,8 +73,9 @@ def erase(
     then the receipt is empty and nothing is appended.
 
     Raises ReasonRefused, UnknownConversation, UnknownTurn; TurnInProgress while one of the turns is
-    being answered; LegalHold; ErasureFailed where a projection could not. Then nothing is erased.
-    Raises ReceiptNotKept if the receipt could not be written outside; then it is erased.
+    being answered, or one whose model may have been given them; LegalHold; ErasureFailed where a
+    projection could not. Then nothing is erased. Raises ReceiptNotKept if the receipt could not be
+    written outside; then it is erased.
     """
     if turns is None:
         wanted = Wanted(everything=True)

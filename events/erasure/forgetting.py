@@ -85,7 +85,7 @@ def after_actor(*, instance: Actor, using: str, **kwargs: Any) -> None:
     receipt = Forgotten(
         actor=instance.pk,
         at=timezone.now(),
-        by=getattr(instance, "forgotten_by", None),
-        reason=getattr(instance, "forgotten_for", ""),
+        by=instance.forgotten_by,
+        reason=instance.forgotten_for,
     )
     transaction.on_commit(lambda: receipt_files.keep(receipt), using=using)

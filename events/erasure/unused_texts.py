@@ -6,14 +6,13 @@ stays, for it is theirs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from django.db import connections
 
 from ..dialects import log_database
 from ..models import Content, Event
+from ..models.content import texts_of
 
 _PAGE = 20
 _KEYS = 1000
@@ -32,7 +31,7 @@ _MENTIONS = {
 
 def keys_of(payloads: Iterable[str | None]) -> set[str]:
     """The texts that some payloads of TurnStarted refer to."""
-    return {key for payload in payloads if payload for key in _keys(payload)}
+    return {key for payload in payloads if payload for key in texts_of(payload).values()}
 
 
 def delete_unused(keys: Collection[str]) -> None:
@@ -78,11 +77,3 @@ def _mentioning(keys: Collection[str], stream_id: int, version: int) -> Iterator
             [stream_id, version, *(list(keys) * times)],
         )
     )
-
-
-def _keys(payload: str) -> Iterator[str]:
-    started: Any = json.loads(payload)
-    if isinstance(started, dict):
-        for name in ("system_prompt", "tools"):
-            if isinstance(started.get(name), str):
-                yield started[name]

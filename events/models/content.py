@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -40,6 +41,18 @@ class Content(models.Model):
 
     def __str__(self) -> str:
         return self.sha256
+
+
+def texts_of(payload: str | bytes) -> dict[str, str]:
+    """The digests by which a TurnStarted's stored payload refers to texts, by field.
+
+    Raises ValueError or RecursionError for what is no JSON.
+    """
+    started = json.loads(payload)
+    if not isinstance(started, dict):
+        return {}
+    named = {name: started.get(name) for name in ("system_prompt", "tools")}
+    return {name: key for name, key in named.items() if isinstance(key, str)}
 
 
 def _locked(contents: models.QuerySet[Content], keys: Iterable[str]) -> set[str]:

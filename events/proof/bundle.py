@@ -18,6 +18,7 @@ from json.encoder import encode_basestring
 from typing import IO, Any
 
 from ...core.errors import ConfigurationError, LogDamaged
+from ..models.content import texts_of
 from . import rows, tables
 from .lines import MAX_LINE
 from .merkle import skipped
@@ -225,12 +226,10 @@ class _Writer:
     def content(self, row: Row) -> None:
         """The long texts that a turn's beginning refers to, once each."""
         try:
-            started = json.loads(row.payload or b"")
-            keys = {started[name] for name in ("system_prompt", "tools") if started.get(name)}
-            keys -= self.contents
+            keys = {*texts_of(row.payload or b"").values()} - self.contents
             if not all(map(_DIGEST.fullmatch, keys)):
                 raise ValueError
-        except (ValueError, AttributeError, TypeError, RecursionError):
+        except (ValueError, RecursionError):
             raise _unreadable(row, "its payload") from None
         if not keys:
             return

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
+from ..models.content import texts_of
 from . import tables
 from .problems import Problem
 
@@ -26,8 +25,7 @@ def check_texts() -> Iterator[Problem]:
 
 def _referring(payload: bytes, digest: str) -> Iterator[str]:
     try:
-        started: Any = json.loads(payload)
+        named = texts_of(payload)
     except (ValueError, RecursionError):
         return  # The event's own digest tells of that.
-    if isinstance(started, dict):
-        yield from (name for name in ("system_prompt", "tools") if started.get(name) == digest)
+    yield from (name for name, key in named.items() if key == digest)
