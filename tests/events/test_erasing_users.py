@@ -228,3 +228,13 @@ def test_who_it_was_in_a_held_conversation_is_evidence(
     actor = Actor.objects.get(user=person)
     person.delete()
     assert not Actor.objects.filter(pk=actor.pk).exists()
+
+
+def test_the_admin_says_that_it_cannot_delete_them(
+    person: Any, rooms: list[Any], admin_client: Any
+) -> None:
+    rooms[0].hold(reason="case 12")
+    page = f"/admin/auth/user/{person.pk}/delete/"
+    assert b"Cannot delete user" in admin_client.get(page).content
+    assert admin_client.post(page, {"post": "yes"}).status_code == 200
+    assert Actor.objects.filter(user=person).exists()
