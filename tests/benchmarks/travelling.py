@@ -43,7 +43,7 @@ def middle(user: Any) -> float:
         return as_of(pk, version=version).messages
 
     assert ours() == raw()
-    return ratio(ours, raw, 5)
+    return ratio(ours, raw, 15)
 
 
 def after_a_clearing(user: Any) -> float:
