@@ -1,4 +1,4 @@
-"""Words of others, shown in a terminal."""
+"""What is shown in a terminal: words of others, and counts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ _UNSAFE = re.compile(
 def safe(text: str) -> str:
     """Text that cannot drive a terminal: what could is shown by its number, as `\\x1b`."""
     return _UNSAFE.sub(_shown, text.replace("\r\n", "\n")).expandtabs(4)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(match: re.Match[str]) -> str:

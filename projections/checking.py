@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models.functions import Cast
 
 from ..core.errors import ConfigurationError
+from ..core.terminal import counted
 from ..events.dialects import log_database
 from .documents import DocumentField
 from .projection import Projection
@@ -120,6 +121,6 @@ def _without_key(wanted: list[Row], found: list[Row]) -> Iterator[str]:
     expected = Counter(repr(sorted(row.items())) for row in wanted)
     there = Counter(repr(sorted(row.items())) for row in found)
     for row, count in (expected - there).items():
-        yield f"{count} row(s) missing: {row[:_SHOWN]}"
+        yield f"{counted(count, 'row')} missing: {row[:_SHOWN]}"
     for row, count in (there - expected).items():
-        yield f"{count} row(s) too many: {row[:_SHOWN]}"
+        yield f"{counted(count, 'row')} too many: {row[:_SHOWN]}"

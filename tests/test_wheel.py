@@ -190,7 +190,7 @@ def test_a_bundle_is_verified_by_it_alone(wheel: Path, tmp_path: Path) -> None:
     assert "django" not in _importable(python)
     bundle = ROOT / "docs" / "examples" / "bundle.jsonl"
     said = run(python, "-I", "-m", "turnlog.events.verify", str(bundle), cwd=tmp_path)
-    assert said.startswith("intact: 5 event(s) in 1 conversation(s)")
+    assert said.startswith("intact: 5 events in 1 conversation")
 
 
 def _importable(python: str) -> set[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, BinaryIO, NoReturn
 
+from ...core.terminal import counted
 from ..hashing import GENESIS, raw_event_hash
 from .lines import (
     PAYLOAD_DECODER,
@@ -87,13 +88,15 @@ class Result:
     def sentence(self) -> str:
         """The result in one line."""
         newer = self.events - self.proven
-        said = f"intact: {self.events} event(s) in {self.conversations} conversation(s)"
+        said = f"intact: {counted(self.events, 'event')}"
+        said += f" in {counted(self.conversations, 'conversation')}"
         said += f", {COMPLETE[self.complete]}"
         if self.erased:
             said += f", {self.erased} of the events erased"
         if self.erased_unsigned:
             said += f" ({self.erased_unsigned} as events say that are not signed yet)"
-        said += f"; {self.proven} in the log of {self.origin} as signed at {self.size} event(s)"
+        said += f"; {self.proven} in the log of {self.origin}"
+        said += f" as signed at {counted(self.size, 'event')}"
         if newer:
             said += f", {newer} after that, not signed yet"
         if self.trusted:

@@ -67,7 +67,7 @@ def test_a_turn_and_a_conversation(conversation: Any, user: Any) -> None:
         *("--reason", "request 7", "--by", "ada"),
     )
     assert told.startswith(
-        f"conversation {conversation.pk}: 4 event(s) of 1 turn(s) erased for 'request 7'\n"
+        f"conversation {conversation.pk}: 4 events of 1 turn erased for 'request 7'\n"
     )
     assert "VACUUM" in told
     assert places_of(WORD) == []

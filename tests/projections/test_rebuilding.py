@@ -175,7 +175,7 @@ def test_many_hands_make_the_same_rows(rooms: list[int]) -> None:
         "rebuild_projections", "messages", "tally", "--workers=2", TURNLOG_TEST_STREAMS="2"
     )
     assert (code, err) == (0, "")
-    assert out == f"messages, tally: {ROOMS} conversation(s), {3 * ROOMS} event(s) rebuilt\n"
+    assert out == f"messages, tally: {ROOMS} conversations, {3 * ROOMS} events rebuilt\n"
     after = contents(), list(Tally.objects.order_by("conversation").values("letters", "messages"))
     assert after == before
 

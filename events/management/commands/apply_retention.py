@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import LegalHold, ReceiptNotKept, TurnlogError
+from ....core.terminal import counted
 from ...erasure.retention import apply, due
 from .erase_payload import ON_DISK
 
@@ -65,14 +66,15 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     erased = "would be erased" if facts["dry_run"] else "erased"
     lines = []
     for kind, count in facts["conversations"].items():
-        what = f"{count} conversation(s)"
+        what = counted(count, "conversation")
         if kind != "conversations":
-            what = f"{facts['turns'][kind]} turn(s) in {what}"
+            what = f"{counted(facts['turns'][kind], 'turn')} in {what}"
         lines.append(f"{kind}: {what} {erased}")
     if not lines:
         lines.append(f"nothing {erased}: nothing is old enough")
     if facts["held"]:
-        lines.append(f"{facts['held']} conversation(s) left as they are, under a legal hold")
+        left = counted(facts["held"], "conversation")
+        lines.append(f"{left} left alone, under a legal hold")
     lines += facts["errors"]
     if facts["conversations"] and not facts["dry_run"]:
         lines.append(ON_DISK)

@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import LogDamaged
+from ....core.terminal import counted
 from ...proof.checkpoints import checkpoint_log
 from ...proof.verification import require_intact
 
@@ -46,5 +47,5 @@ class Command(TurnlogCommand):
         self.report(
             options["json"],
             facts,
-            f"{checkpoint.origin}: {checkpoint.size} event(s), root {root}: {said}",
+            f"{checkpoint.origin}: {counted(checkpoint.size, 'event')}, root {root}: {said}",
         )

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from ....core.commands import TurnlogCommand
 from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
+from ....core.terminal import counted
 from ...erasure import receipt_files
 from ...erasure.again import Again, erase_again
 from ...erasure.erasing import Wanted, erase_wanted
@@ -129,11 +130,11 @@ class Command(TurnlogCommand):
             "receipts": [receipt.as_dict() for receipt in total.receipts],
         }
         line = (
-            f"{total.erased} event(s) erased again, {total.already} were erased already,"
+            f"{counted(total.erased, 'event')} erased again, {total.already} were erased already,"
             f" {total.absent} are not in this log"
         )
         if total.forgotten:
-            line += f"; {total.forgotten} user(s) forgotten again"
+            line += f"; {counted(total.forgotten, 'user')} forgotten again"
         self.conclude(options, facts, [line], total.errors)
 
     def conclude(
@@ -162,7 +163,8 @@ def _one(wanted: Wanted, by: Any, options: dict[str, Any]) -> Iterator[Receipt]:
 
 def sentence(receipt: Receipt, dry_run: bool = False) -> str:
     """What a receipt says, for people."""
-    what = f"{len(receipt.events)} event(s) of {len(receipt.turns)} turn(s)"
+    what = counted(len(receipt.events), "event")
+    what += f" of {counted(len(receipt.turns), 'turn')}"
     if receipt.title:
         what += " and the title"
     erased = "would be erased" if dry_run else "erased"

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ...erasure import receipt_files
 from ...erasure.erasures import receipts
 
@@ -22,4 +23,4 @@ class Command(TurnlogCommand):
     def run(self, *, output: str, **options: Any) -> None:
         count = receipt_files.write(output, receipts())
         facts = {"receipts": count, "output": output}
-        self.report(options["json"], facts, f"{count} receipt(s) written to {output}")
+        self.report(options["json"], facts, f"{counted(count, 'receipt')} written to {output}")

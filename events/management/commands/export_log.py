@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ....core.commands import TurnlogCommand
 from ....core.errors import LogDamaged
 from ....core.files import whole_file
+from ....core.terminal import counted
 from ...proof.bundle import ErasureNotSeen, Written, write_bundle
 from ...proof.keys import known_keys
 from ...proof.selecting import actor_of, moment, select
@@ -88,8 +89,9 @@ class Command(TurnlogCommand):
         self.report(
             options["json"],
             facts,
-            f"{output}: {written.events} event(s) of {written.conversations} conversation(s), with"
-            f" the checkpoint of {written.size} event(s)",
+            f"{output}: {counted(written.events, 'event')} of"
+            f" {counted(written.conversations, 'conversation')}, with the checkpoint of"
+            f" {counted(written.size, 'event')}",
         )
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ...bulk import write
 from ...generated.plan import Plan
 from ...generated.stage import set_up
@@ -53,8 +54,8 @@ class Command(TurnlogCommand):
             "events_per_second": round(events / seconds),
         }
         sentence = (
-            f"{events} events in {len(plan.sizes)} conversations generated: {seconds:.1f} s,"
-            f" {events / seconds:.0f} events a second"
+            f"{counted(events, 'event')} in {counted(len(plan.sizes), 'conversation')} generated:"
+            f" {seconds:.1f} s, {events / seconds:.0f} events a second"
         )
         self.report(options["json"], facts, sentence)
 

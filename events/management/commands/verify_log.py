@@ -13,6 +13,7 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ...dialects import log_database
 from ...models import Event
 from ...models.conversation import require_conversation
@@ -99,14 +100,15 @@ class Command(TurnlogCommand):
             "first": found.first and found.first.as_dict(),
             "problems": [problem.as_dict() for problem in found.shown],
         }
-        counted = f"{verifier.events} events in {verifier.streams} conversations"
+        what = counted(verifier.events, "event")
+        what += f" in {counted(verifier.streams, 'conversation')}"
         if verifier.checkpoints:
-            counted += f", {verifier.checkpoints} signed checkpoints"
+            what += f", {counted(verifier.checkpoints, 'signed checkpoint')}"
         if not found.count:
-            what = "the log is" if whole else "these are"
-            self.report(as_json, facts, f"{counted}: {what} intact")
+            intact = "the log is intact" if whole else "these are intact"
+            self.report(as_json, facts, f"{what}: {intact}")
             return
-        lines = [f"{counted}: {found.count} problem(s)", f"first {found.first}"]
+        lines = [f"{what}: {counted(found.count, 'problem')}", f"first {found.first}"]
         lines += [str(problem) for problem in found.shown if problem is not found.first]
         if found.count > len(found.shown):
             kinds = ", ".join(f"{count} of {what}" for what, count in found.kinds.most_common())

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ...checking import differences
 from ...rebuild import chunk_of, chunks
 from ...registry import named
@@ -34,7 +35,8 @@ class Command(TurnlogCommand):
             "conversations": checked,
             "differing": differing,
         }
-        lines = [f"{checked} conversation(s) checked, {len(differing)} differ from the log"]
+        what = counted(checked, "conversation")
+        lines = [f"{what} checked, {len(differing)} unlike the log"]
         lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in differing.items()]
         self.report(options["json"], facts, "\n".join(lines))
         if differing:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ...registry import named
 from ...status import Status, parked, status
 
@@ -52,11 +53,11 @@ def _line(found: Status) -> str:
         parts.append("inline")
     elif found.position is not None:
         parts.append(f"at position {found.position} of {found.head}")
-        parts.append(f"{found.lag_events} event(s), {_seconds(found.lag_seconds)} behind")
+        parts.append(f"{counted(found.lag_events, 'event')}, {_seconds(found.lag_seconds)} behind")
         parts.append(f"worker {found.worker or 'unknown'}")
         parts.append(f"heard of {_seconds(found.heartbeat_age)} ago")
     if found.parked:
-        parts.append(f"{found.parked} event(s) set aside")
+        parts.append(f"{counted(found.parked, 'event')} set aside")
     return ", ".join(parts) + (f"\n  {found.advice}" if found.advice else "")
 
 

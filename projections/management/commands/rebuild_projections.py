@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
+from ....core.terminal import counted
 from ....events.sequence import sequence
 from ...checking import differences
 from ...checkpoints import ensure
@@ -57,7 +58,8 @@ class Command(TurnlogCommand):
         conversations, events = max(done)
         names = [projection.name for projection in projections]
         facts = {"projections": names, "conversations": conversations, "events": events}
-        sentence = f"{', '.join(names)}: {conversations} conversation(s), {events} event(s) rebuilt"
+        what = f"{counted(conversations, 'conversation')}, {counted(events, 'event')}"
+        sentence = f"{', '.join(names)}: {what} rebuilt"
         self.report(options["json"], facts, sentence)
 
     def rebuild(self, projection: Projection, options: dict[str, Any]) -> tuple[int, int]:
@@ -96,7 +98,8 @@ class Command(TurnlogCommand):
             "conversations": conversations,
             "would_change": would_change,
         }
-        lines = [f"{len(would_change)} of {conversations} conversation(s) would change"]
+        what = counted(conversations, "conversation")
+        lines = [f"{len(would_change)} of {what} would change"]
         lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in would_change.items()]
         self.report(options["json"], facts, "\n".join(lines))
 

@@ -72,8 +72,8 @@ def test_it_says_so_in_one_line(path: Path) -> None:
     path.write_bytes(example_bundle())
     assert run(path) == Said(
         0,
-        "intact: 5 event(s) in 1 conversation(s), each from its beginning on, 1 of the events"
-        " erased; 4 in the log of example.com/chat as signed at 8 event(s), 1 after that, not"
+        "intact: 5 events in 1 conversation, each from its beginning on, 1 of the events"
+        " erased; 4 in the log of example.com/chat as signed at 8 events, 1 after that, not"
         f" signed yet; the signature is by the key {KEY.public}, which you must know to be theirs",
     )
     assert run(path, "--key", str(KEY.public)).line.endswith(f"is by your key {KEY.public}")

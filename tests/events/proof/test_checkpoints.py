@@ -85,7 +85,7 @@ def test_the_root_is_signed_and_stored(key: SigningKey) -> None:
     grow(5)
     code, said = run("checkpoint_log")
     root = root_over(leaves())
-    assert (code, said) == (0, f"example.com/chat: 5 event(s), root {root.hex()}: signed\n")
+    assert (code, said) == (0, f"example.com/chat: 5 events, root {root.hex()}: signed\n")
     stored = SignedCheckpoint.objects.get()
     checkpoint, by = open_checkpoint(stored.note, [key.public])
     assert (checkpoint.size, checkpoint.root, by) == (5, root, key.public)

@@ -119,7 +119,7 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_the_command(log: Any) -> None:
-    assert run() == (0, "7 events in 1 conversations: the log is intact\n")
+    assert run() == (0, "7 events in 1 conversation: the log is intact\n")
     as_administrator("UPDATE turnlog_event SET schema = 2 WHERE version IN (4, 6)")
     code, output = run()
     assert code == 1

@@ -207,7 +207,7 @@ def test_the_first_bad_position_comes_first_and_the_rest_is_counted() -> None:
     with pytest.raises(SystemExit):
         call_command("verify_log", stdout=out)
     lines = out.getvalue().splitlines()
-    assert lines[0].endswith(": 111 problem(s)")
+    assert lines[0].endswith(": 111 problems")
     assert lines[1].startswith(f"first position 11, conversation {early}, version 11: hash:")
     assert lines[-1] == "in all: 111 of hash"
 
