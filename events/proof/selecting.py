@@ -64,10 +64,10 @@ def actor_of(name: str) -> uuid.UUID:
 
     Raises ConfigurationError for whom the log has never seen.
     """
-    try:
-        return uuid.UUID(name)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        actor = uuid.UUID(name)
+        if Event.objects.using(log_database()).filter(actor_id=actor).exists():
+            return actor
     from django.contrib.auth import get_user_model
 
     users: Any = get_user_model()
@@ -77,7 +77,7 @@ def actor_of(name: str) -> uuid.UUID:
         found = Actor.objects.using(log_database()).filter(user__in=named).first()
     if found is None:
         raise ConfigurationError(
-            f"expected a user who has said something, or an actor's id, found {name!r}"
+            f"expected who has said something, by user name or by actor id, found {name!r}"
         )
     return found.id
 

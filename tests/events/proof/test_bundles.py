@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.events.proof.make_bundles import BUNDLES, keep
 from tests.events.proof.second import Second, second_verifier, verdict
 from turnlog.events.append_only import triggers_suspended
 from turnlog.events.management.commands import export_log
-from turnlog.events.models import Conversation, Event
+from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof.notes import PublicKey, SigningKey
 
@@ -121,6 +122,9 @@ def test_every_scope_verifies(second: Second, user: Any, tmp_path: Path, name: s
             stream_id__in=[rooms[0].pk, rooms[2].pk]
         ).count(),
         ("--user", user.username): Event.objects.filter(actor_id__isnull=False).count(),
+        ("--user", str(Actor.objects.id_of(user))): Event.objects.filter(
+            actor_id__isnull=False
+        ).count(),
         ("--since", "2020-01-01T00:00:00+09:00"): Event.objects.count(),
         ("--until", "2020-01-01T00:00:00+09:00"): 0,
         ("--user", user.username, "--conversation", last): Event.objects.filter(
@@ -221,7 +225,8 @@ def test_what_is_missing_is_said(user: Any, target: Path, monkeypatch: pytest.Mo
     say(room, "hi", user)
     call_command("checkpoint_log")
     assert "no conversation 999" in refused(*output, "--conversation", "999")
-    assert "found 'nobody'" in refused(*output, "--user", "nobody")
+    for unknown in ("nobody", str(uuid.uuid4())):
+        assert f"found {unknown!r}" in refused(*output, "--user", unknown)
     assert "found 'yesterday'" in refused(*output, "--since", "yesterday")
     assert "found '2026-11-22T10:00:00'" in refused(*output, "--until", "2026-11-22T10:00:00")
     assert "--key: expected a public key" in refused(*output, "--key", "x")
