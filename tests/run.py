@@ -1,6 +1,8 @@
 """Runs the whole suite on SQLite, then on PostgreSQL; ends with one line for each.
 
 python -m tests.run [pytest's arguments]
+
+In as many processes as there are cores; `-n 0` or `--pdb` among the arguments means one.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import sys
 import time
 
 DATABASES = ("sqlite", "postgresql")
+# No more than four: tests of ours start servers, browsers and clusters of their own.
+PARALLEL = ("-n", "auto", "--maxprocesses", "4")
 
 
 def run(database: str, arguments: list[str]) -> tuple[int, str]:
@@ -19,7 +23,7 @@ def run(database: str, arguments: list[str]) -> tuple[int, str]:
     print(f"\n== {database}", flush=True)
     begun = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", *arguments],
+        [sys.executable, "-m", "pytest", "-q", *PARALLEL, *arguments],
         env={**os.environ, "TURNLOG_TEST_DATABASE": database},
         stdout=subprocess.PIPE,
         text=True,
