@@ -4,13 +4,13 @@
     >>> dumps({"when": date(2026, 11, 22), "what": ("a", 1)})
     '{"when":{"_type":"date","_value":"2026-11-22"},"what":{"_type":"tuple","_value":["a",1]}}'
 
-Plain JSON values stand for themselves; everything else is `{"_type": T, "_value": V}`, and a dict
-that has a key `_type` of its own is tagged too, so that data can never pose as a tag. What comes
-back is of the same type with the same value. What cannot be kept exactly is refused: `CodecError`
-with the type (`type_name`) and the place (`path`, like `$.steps[0].observation`).
+Plain JSON values stand for themselves. Everything else is `{"_type": T, "_value": V}`. A dict with
+a key `_type` of its own is tagged too, so that data can never pose as a tag. A decoded value has
+the type and the value of the original. If a value cannot be kept exactly, the codec raises
+`CodecError` with the type (`type_name`) and the place (`path`, such as `$.steps[0].observation`).
 
 No pickle, no import by a name found in data, no `str(obj)`. NumPy, pandas, Pillow and LangChain are
-imported only once one of their values turns up.
+imported only when the codec meets one of their values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import CodecError
-from . import containers, legacy, messages, scalars, times  # noqa: F401 - they fill the tables
+from . import containers, messages, optional, scalars, times  # noqa: F401 - they fill the tables
 from .dispatch import MAX_DEPTH, dec, enc, too_deep
 from .fault import Fault
 from .json_text import parse, to_json
@@ -28,10 +28,10 @@ __all__ = ["MAX_DEPTH", "CodecError", "decode", "dumps", "encode", "loads", "reg
 
 
 def encode(value: Any) -> Any:
-    """The document of `value`: dict, list, str, int, float, bool and None only, strictly JSON.
+    """The document of `value`: only dict, list, str, int, float, bool and None, strictly JSON.
 
-    Nothing in it is shared with `value`. Raises `CodecError` for a type it does not know and for
-    values that nest deeper than `MAX_DEPTH`.
+    The document shares no object with `value`. Raises `CodecError` if the codec does not store a
+    type in it, or if it nests deeper than `MAX_DEPTH`.
     """
     try:
         return enc(value, 0)
@@ -42,7 +42,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(document: Any) -> Any:
-    """The value of a document that `encode` made; of any other, `CodecError`."""
+    """The value of a document that `encode` made. Raises `CodecError` for any other document."""
     try:
         return dec(document, 0)
     except Fault as fault:

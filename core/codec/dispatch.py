@@ -1,44 +1,29 @@
-"""The two tables every value goes through: by exact class on the way in, by `_type` on the way out.
+"""The two tables that every value goes through: by exact class to encode, by `_type` to decode.
 
-Nothing is found by walking class hierarchies, and nothing is imported by a name that stands in
-data: modules for optional libraries come from the fixed table `_HOMES`.
+The codec never walks class hierarchies and never imports by a name found in data. The modules for
+optional libraries come from the fixed table `LIBRARIES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from typing import Any
 
 from .fault import Fault
+from .libraries import Decoder, Encoder, library_of
 from .strings import encode_text
 from .unknown import unknown_class
-
-Encoder = Callable[[Any, int], Any]
-Decoder = Callable[[Any, int], Any]
 
 ENCODERS: dict[type, Encoder] = {}
 DECODERS: dict[str, Decoder] = {}
 
-# How deep values may nest. The limit is ours and the same both ways, instead of whatever is left
-# of Python's stack: what could be written in a shallow stack must be readable in a deep one.
+# How deep values may nest. The limit is fixed and the same in both directions, so that it does not
+# depend on the free stack: a caller deep in the stack can read what a caller near its top wrote.
 MAX_DEPTH = 200
-
-# Where the first part of a class's module, or of a tag, leads. The modules on the right import
-# the library at their top, so they are imported only when one of its values turns up.
-_HOMES = {
-    "numpy": "numpy_arrays",
-    "pandas": "pandas_frames",
-    "PIL": "images",
-    "langchain_core": "messages",
-    "langchain": "messages",
-    "langchain_classic": "messages",
-}
 
 
 def enc(value: Any, depth: int) -> Any:
-    """The document of `value`, which lies `depth` levels below the root. Raises Fault."""
+    """The document of `value`, `depth` levels below the root. Raises Fault."""
     cls = type(value)
     if cls is str:
         return value if value.isascii() else encode_text(value)
@@ -51,7 +36,7 @@ def enc(value: Any, depth: int) -> Any:
 
 
 def dec(document: Any, depth: int) -> Any:
-    """The value of `document`, which lies `depth` levels below the root. Raises Fault."""
+    """The value of `document`, `depth` levels below the root. Raises Fault."""
     cls = type(document)
     if cls is str or cls is int or cls is bool or document is None:
         return document
@@ -65,7 +50,7 @@ def dec(document: Any, depth: int) -> Any:
         if document - document == 0.0:
             return document
         raise Fault('a number must be finite; NaN is {"_type": "float", "_value": "nan"}', "float")
-    raise Fault("a document holds dict, list, str, int, float, bool and None only", cls.__name__)
+    raise Fault("a document holds only dict, list, str, int, float, bool and None", cls.__name__)
 
 
 def decode_items(documents: list[Any], depth: int) -> list[Any]:
@@ -82,7 +67,7 @@ def decode_items(documents: list[Any], depth: int) -> list[Any]:
 
 def too_deep() -> Fault:
     return Fault(
-        f"values may nest {MAX_DEPTH} levels deep, and this goes deeper (or contains itself);"
+        f"values may nest {MAX_DEPTH} levels deep, but this one nests deeper, or contains itself;"
         " flatten it, or store the inner part as text"
     )
 
@@ -103,7 +88,7 @@ def _object(document: dict[str, Any], depth: int) -> dict[str, Any]:
 def _tagged(document: dict[str, Any], depth: int) -> Any:
     tag = document["_type"]
     if type(tag) is not str or len(document) != 2 or "_value" not in document:
-        raise Fault('a tagged value is {"_type": <name>, "_value": ...} and nothing more')
+        raise Fault('a tagged value must be {"_type": <name>, "_value": ...}, without other keys')
     decoder = DECODERS.get(tag)
     if decoder is None:
         decoder = _find_decoder(tag)
@@ -115,21 +100,21 @@ def _tagged(document: dict[str, Any], depth: int) -> Any:
     except RecursionError:
         raise too_deep() from None
     except ImportError as exc:
-        # Such as pyarrow, behind one of pandas' storages.
-        raise Fault(f"reading this {tag} needs a library that is not here: {exc}", tag) from exc
+        # For example pyarrow, which one of pandas' string storages needs.
+        raise Fault(f"reading this {tag} needs a library that is missing: {exc}", tag) from exc
     except Exception as exc:
-        # Whatever a constructor, NumPy, pandas or Pillow raises over a stored value, it is the
-        # document that is wrong; callers must not have to know each library's exceptions.
+        # If a constructor or a library fails on a stored value, the document is wrong. Callers
+        # must not need to know each library's exceptions.
         raise Fault(f"malformed {tag}: {type(exc).__name__}: {str(exc)[:200]}", tag) from exc
 
 
 def _find_encoder(cls: type) -> Encoder:
-    home = _HOMES.get(cls.__module__.partition(".")[0])
+    library = library_of(cls.__module__)
     encoder = None
-    if home is not None:
-        # Without the library, the class is of something else that bears its name.
+    if library is not None:
+        # If the library is missing, the class belongs to another package of the same name.
         with suppress(ImportError):
-            encoder = import_module(f".{home}", __package__).encoder_for(cls)
+            encoder = library.load()(cls)
     if encoder is None:
         raise unknown_class(cls)
     ENCODERS[cls] = encoder
@@ -137,14 +122,13 @@ def _find_encoder(cls: type) -> Encoder:
 
 
 def _find_decoder(tag: str) -> Decoder:
-    library = tag.partition(".")[0]
-    home = _HOMES.get(library)
-    if home is not None:
+    library = library_of(tag)
+    if library is not None:
         try:
-            import_module(f".{home}", __package__)
+            library.load()
         except ImportError as exc:
             raise Fault(
-                f"reading a {tag} needs {library}, which cannot be imported here;"
+                f"reading a {tag} needs {library.name}, which cannot be imported here;"
                 " install django-turnlog[analyst]",
                 tag,
             ) from exc
@@ -152,8 +136,8 @@ def _find_decoder(tag: str) -> Decoder:
     if decoder is None:
         shown = tag if len(tag) <= 80 else tag[:80] + "..."
         raise Fault(
-            f"unknown _type {shown!r}; it was written by a newer turnlog, or was not written"
-            " by turnlog",
+            f"unknown _type {shown!r}; either a newer turnlog wrote it, or something other than"
+            " turnlog did",
             shown,
         )
     return decoder

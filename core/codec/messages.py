@@ -1,11 +1,11 @@
 """LangChain's messages, agent steps and documents.
 
 `{"_type": "HumanMessage", "_value": {"content": ..., "type": "human", ...}}`: every field in the
-model's order, each a document. Extra attributes stand after the fields that all messages have,
-which is where `example`, once a field, stands in what the tutorial's library stored.
+model's order, each a document. Extra attributes follow the fields that all messages share. There
+the tutorial's library stored `example`, which was a field at that time.
 
 LangChain takes long to import, so a class is imported when a document first names it. The names
-and their modules are fixed here.
+and their modules are fixed in this file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
-from . import legacy
 from .containers import encode_dict
-from .dispatch import DECODERS, Encoder, dec, enc
+from .dispatch import DECODERS, dec, enc
 from .fault import Fault, expect
+from .legacy import upgrade, without_call_id
+from .libraries import Encoder
 from .models import Model
 
 _KINDS = ("Human", "AI", "System", "Tool", "Function", "Chat")
@@ -46,18 +47,20 @@ _SOURCES = {
 
 @cache
 def load(name: str) -> Any:
-    """One of LangChain's classes. Raises Fault where it is not installed."""
+    """One of LangChain's classes. Raises Fault if it cannot be imported."""
     try:
         return getattr(import_module(_SOURCES[name]), name)
     except (ImportError, AttributeError) as exc:
         package = _SOURCES[name].partition(".")[0].replace("_", "-")
-        raise Fault(f"reading a {name} needs {package}, which has none here", name) from exc
+        raise Fault(
+            f"reading a {name} needs the class from {package}; install or update {package}", name
+        ) from exc
 
 
 def encoder_for(cls: type) -> Encoder | None:
-    """The encoder for one of LangChain's own classes; None for anything else."""
+    """The encoder for one of LangChain's own classes; None for any other class."""
     name = cls.__name__
-    # Whoever has an instance has imported its module; a class that only bears the name is refused.
+    # An instance exists, so its module is imported. A class that only has the same name is refused.
     module = sys.modules.get(_SOURCES.get(name, ""))
     if getattr(module, name, None) is not cls:
         return None
@@ -72,21 +75,21 @@ def _model(name: str) -> Model:
 
 
 def _decode_model(name: str, body: Any, depth: int) -> Any:
-    """The first time; from then on the table leads to the model itself."""
+    """Decode the first document of a class; from then on the table calls the model directly."""
     decoder = _model(name).decode
     DECODERS[name] = decoder
     return decoder(body, depth)
 
 
 def _decode_agent(name: str, body: Any, depth: int) -> Any:
-    body = legacy.upgrade(name, body)
+    body = upgrade(name, body)
     if name == "ToolAgentAction":
         try:
             load(name)
         except Fault:
-            # A subclass in a package that few have, which only adds an id that its message_log
-            # holds too.
-            name, body = "AgentActionMessageLog", legacy.without_call_id(body)
+            # Few projects install the subclass's package. The subclass only adds an id, which
+            # message_log holds as well.
+            name, body = "AgentActionMessageLog", without_call_id(body)
     return _model(name).decode(body, depth)
 
 
@@ -99,7 +102,7 @@ def _decode_addable(body: Any, depth: int) -> Any:
 
 
 def _encode_text(value: Any, depth: int) -> Any:
-    # What message.text gives since LangChain 1.0: a str that may also be called.
+    # The type of message.text since LangChain 1.0: a str that you can also call.
     return {"_type": "TextAccessor", "_value": enc(str.__str__(value), depth)}
 
 
@@ -125,7 +128,7 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-# What code that receives a message relies on without asking. The rest may hold anything.
+# The types that code relies on without a check. Other fields may hold any value.
 _SHAPES: dict[str, Callable[[Any], bool]] = {
     "content": _is_content,
     "additional_kwargs": _is_dict,

@@ -1,4 +1,4 @@
-"""What to tell someone whose value the codec does not know."""
+"""The error for a class that the codec does not store, with advice on what to give instead."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from collections.abc import Iterator
 from enum import Enum
 
 from .fault import Fault, type_name
+from .libraries import library_of
 
 _BUILT_IN = (int, float, dict, list, tuple, set, frozenset, bytes, bytearray)
 
 
-def unknown_class(cls: type) -> Fault:
-    """The Fault for a value of a class that has no exact document."""
+def unknown_class(cls: type, advice: str = "") -> Fault:
+    """The Fault for a value of class `cls`; `advice` replaces the advice derived from `cls`."""
     name = type_name(cls)
-    return Fault(f"cannot store a value of type {name} exactly; {_advice(cls)}", name)
+    return Fault(f"cannot store a value of type {name} exactly; {advice or _advice(cls)}", name)
 
 
 def _advice(cls: type) -> str:
     if issubclass(cls, Enum) or dataclasses.is_dataclass(cls):
         return "allow the class with turnlog.core.codec.register"
     if issubclass(cls, str):
-        return "give a plain one: str.__str__(value)"  # str(value) may give the same object back
+        # Not str(value), which may return the same object.
+        return "give a plain str: str.__str__(value)"
     for plain in _BUILT_IN:
         if issubclass(cls, plain):
-            return f"give a plain one: {plain.__name__}(value)"
-    libraries = {base.__module__.partition(".")[0] for base in cls.__mro__}
+            return f"give a plain {plain.__name__}: {plain.__name__}(value)"
     if hasattr(cls, "model_dump"):
         return "give its fields: value.model_dump()"
     if issubclass(cls, Iterator):
         return "give its items: list(value)"
-    if libraries & {"numpy", "pandas"}:
-        return "give a plain ndarray, Series or DataFrame: numpy.asarray(value)"
-    if libraries & {"dateutil", "pytz"}:
+    modules = [base.__module__ for base in cls.__mro__]
+    for library in map(library_of, modules):
+        if library is not None and library.advice:
+            return library.advice
+    if any(module.partition(".")[0] in ("dateutil", "pytz") for module in modules):
         return "use zoneinfo.ZoneInfo or datetime.timezone"
-    return "turn it into plain data (numbers, text, lists, dicts) before it is recorded"
+    return "convert it to plain data (numbers, text, lists, dicts) before you record it"

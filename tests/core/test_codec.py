@@ -16,15 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.test_codec_same import assert_same
-from turnlog.core.codec import (
-    MAX_DEPTH,
-    CodecError,
-    decode,
-    dumps,
-    encode,
-    loads,
-    to_json,
-)
+from turnlog.core.codec import MAX_DEPTH, CodecError, decode, dumps, encode, loads, to_json
 
 pytestmark = pytest.mark.slow_once
 

@@ -18,15 +18,8 @@ from turnlog.core.codec import CodecError, dumps, encode, loads
 
 pytestmark = pytest.mark.slow_once
 
-PADDED = np.dtype([("a", "i1"), ("b", "f8")], align=True)
+RECORD = np.dtype([("a", "i1"), ("b", "f8")])
 Text = np.dtypes.StringDType
-
-
-def filled(value: Any, dtype: Any) -> Any:
-    array = np.empty(len(value), dtype)
-    array[:] = value
-    return array
-
 
 ARRAYS = [
     np.arange(6).reshape(2, 3),
@@ -38,22 +31,15 @@ ARRAYS = [
     np.array([True, False]),
     np.array([1, 2], ">i4"),
     np.array([0.0, -0.0, np.nan, np.inf], "f2"),
-    np.array([1.5], "g"),
     np.array([1 + 2j, np.nan], "c8"),
     np.array(["a", "한글\0b", "😀", ""]),
     np.array(["", ""], "U0"),
     np.array([b"x\0y"]),
-    np.zeros(2, "V3"),
     np.array(["2026-11-22", "NaT"], "M8[ns]"),
     np.array([1, 2], "m8[25s]"),
-    np.array([(1, [[1, 2]])], [("한", "i1"), (("title", "y"), "<f8", (1, 2))]),
-    np.zeros((2, 2), []),
     np.array(None, object),
     np.empty((0,), object),
     np.array([[1, None], ["x", (2, [3])]], object, order="F"),
-    filled(["x", "한글", ""], Text()),
-    filled(["x", None], Text(na_object=None)),
-    filled(["x", np.nan], Text(na_object=np.nan, coerce=False)),
 ]
 SCALARS = [
     *(np.dtype(char).type(1) for char in "?bBhHiIlLefd"),
@@ -62,7 +48,6 @@ SCALARS = [
     np.float64(-0.0),
     np.float64("nan"),
     np.float16("-inf"),
-    np.longdouble(1) / 3,
     np.complex64(1 - 0j),
     np.str_("a\0"),
     np.str_("\ud83d\ude00"),
@@ -70,11 +55,8 @@ SCALARS = [
     np.datetime64("2026-11-22T10:42", "us"),
     np.datetime64("NaT", "s"),
     np.timedelta64(3, "h"),
-    np.void(b"abc"),
-    np.array([(1, 2.0)], [("a", "i1"), ("b", "f8")])[0],
     np.dtype("<f8"),
     np.dtype(object),
-    Text(na_object=None),
 ]
 
 
@@ -83,21 +65,11 @@ def test_what_comes_back_is_the_same(value: Any) -> None:
     again = loads(dumps(value))
     assert_same(again, value)
     assert dumps(again) == dumps(value)
-    if (
-        isinstance(value, np.ndarray)
-        and value.dtype.names is None
-        and value.dtype.kind not in "OTfc"
-    ):
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         assert again.tobytes() == value.tobytes()
 
 
-dtypes = st.one_of(
-    npst.scalar_dtypes(),
-    npst.array_dtypes(
-        npst.integer_dtypes() | npst.unicode_string_dtypes() | npst.datetime64_dtypes(),
-        allow_subarrays=True,
-    ),
-)
+dtypes = st.one_of(npst.scalar_dtypes(), npst.unicode_string_dtypes(), npst.byte_string_dtypes())
 
 
 @given(st.data())
@@ -108,7 +80,7 @@ def test_any_array_comes_back(data: st.DataObject) -> None:
     assert (again.dtype, again.shape) == (array.dtype, array.shape)
     assert again.tobytes() == array.tobytes()
     assert again.flags.writeable
-    if array.ndim == 0 and dtype.names is None:
+    if array.ndim == 0:
         scalar = loads(dumps(array[()]))
         assert type(scalar) is np.dtype(dtype.str).type
         assert np.asarray(scalar).tobytes() == np.asarray(array[()]).tobytes()
@@ -121,7 +93,7 @@ def test_nan_payloads_are_kept(array: Any) -> None:
     assert np.asarray(loads(dumps(array[0]))).tobytes() == array[:1].tobytes()
 
 
-@pytest.mark.parametrize("array", [ARRAYS[0], ARRAYS[1], ARRAYS[15]])
+@pytest.mark.parametrize("array", [ARRAYS[0], ARRAYS[1], ARRAYS[13]])
 def test_the_data_is_that_of_a_npy_file(array: Any) -> None:
     """As documented: NEP 1's header as JSON, and its body."""
     file = io.BytesIO()
@@ -130,18 +102,6 @@ def test_the_data_is_that_of_a_npy_file(array: Any) -> None:
     assert file.getvalue().endswith(base64.b64decode(body["data"]))
     read = np.frombuffer(base64.b64decode(body["data"]), body["dtype"])
     np.testing.assert_array_equal(read.reshape(body["shape"], order=body["order"]), array)
-
-
-def test_the_bytes_between_fields_are_not_stored() -> None:
-    """They hold whatever was in that memory before."""
-    array = np.frombuffer(b"\xaa" * 32, np.uint8).copy().view(PADDED)
-    array["a"], array["b"] = 1, 2.0
-    data = base64.b64decode(encode(array)["_value"]["data"])
-    assert b"\xaa" not in data
-    again = loads(dumps(array))
-    assert again.dtype == PADDED
-    assert again.tolist() == [(1, 2.0), (1, 2.0)]
-    assert loads(dumps(PADDED)) == PADDED
 
 
 def test_documents_look_like_this() -> None:
@@ -160,7 +120,6 @@ def test_documents_look_like_this() -> None:
     }
     assert encode(np.int64(5)) == {"_type": "numpy.scalar", "_value": {"dtype": "<i8", "value": 5}}
     assert encode(np.str_("a")) == {"_type": "numpy.str_", "_value": "a"}
-    assert encode(PADDED)["_value"] == [["a", "|i1"], ["", "|V7"], ["b", "<f8"]]
 
 
 class Mine(np.ndarray):
@@ -173,8 +132,6 @@ class Mine(np.ndarray):
         np.ma.array([1], mask=[True]),
         np.rec.array([(1,)], dtype=[("a", "i4")]),
         np.zeros(1).view(Mine),
-        np.zeros(1, {"names": ["x", "y"], "formats": ["i4", "i4"], "offsets": [0, 2]}),
-        np.array([(1, None)], [("a", "i4"), ("b", "O")]),
         np.dtype(("i4", (2,))),
         np.add,
     ],
@@ -189,3 +146,42 @@ def test_an_unknown_item_is_refused_with_its_place() -> None:
     with pytest.raises(CodecError) as caught:
         encode({"result": np.array([1, object()], object)})
     assert caught.value.path == "$.result[1]"
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (np.zeros(1, RECORD), "numpy.dtype"),
+        (np.zeros(1, []), "numpy.dtype"),
+        (np.array([(1, None)], [("a", "i4"), ("b", "O")]), "numpy.dtype"),
+        (RECORD, "numpy.dtype"),
+        (np.zeros(2, "V3"), "numpy.dtype"),
+        (np.array(["x"], Text()), "numpy.dtype"),
+        (Text(na_object=None), "numpy.dtype"),
+        (np.zeros(1, RECORD)[0], "numpy.void"),
+        (np.void(b"abc"), "numpy.void"),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value!s:.20}",
+)
+def test_what_no_tool_gives_is_refused_by_name(value: Any, name: str) -> None:
+    with pytest.raises(CodecError, match="exactly") as caught:
+        encode({"result": [value]})
+    assert caught.value.path == "$.result[0]"
+    assert caught.value.type_name == name
+    shown = str(value.dtype) if isinstance(value, np.ndarray) else str(value)
+    assert (shown if name == "numpy.dtype" else name) in str(caught.value)
+
+
+@pytest.mark.skipif(np.dtype("g").itemsize == 8, reason="no floats of extended precision here")
+@pytest.mark.parametrize("char", "gG")
+def test_floats_of_extended_precision_are_refused(char: str) -> None:
+    """Another machine could not read them."""
+    scalar = np.dtype(char).type(1)
+    for value, name in (
+        (np.ones(1, char), "numpy.dtype"),
+        (scalar.dtype, "numpy.dtype"),
+        (scalar, f"numpy.{type(scalar).__name__}"),
+    ):
+        with pytest.raises(CodecError) as caught:
+            encode([value])
+        assert (caught.value.path, caught.value.type_name) == ("$[0]", name)

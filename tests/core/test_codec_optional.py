@@ -58,6 +58,19 @@ print([name for name in ("pandas", "PIL", "langchain_openai") if name in sys.mod
     assert run(code).splitlines() == ["hi", "[]"]
 
 
+@pytest.mark.parametrize("block", ["", "sys.modules['pandas'] = None"], ids=["with", "without"])
+def test_arrays_import_numpy_but_no_pandas(block: str) -> None:
+    code = f"""
+import sys
+{block}
+from turnlog.core.codec import dumps, loads
+assert "numpy" not in sys.modules
+array = loads({dumps(np.arange(3))!r})
+print(array.tolist(), dumps(array) == {dumps(np.arange(3))!r}, bool(sys.modules.get("pandas")))
+"""
+    assert run(code) == "[0, 1, 2] True False"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -49,7 +49,7 @@ def _content(value: Any) -> Any:
         return repr(value)
     if isinstance(value, pd.Timestamp):
         return value.isoformat(), value.unit, value.fold, _zone(value.tz)
-    if isinstance(value, pd.Timedelta | pd.Period | pd.Interval | pd.offsets.BaseOffset):
+    if isinstance(value, pd.Timedelta):
         return repr(value), getattr(value, "unit", None)
     if isinstance(value, np.ndarray):
         order = value.flags.f_contiguous and not value.flags.c_contiguous

@@ -4,10 +4,11 @@
 |---|---|---|
 | RangeIndex | `pandas.RangeIndex` | `start`, `stop`, `step`, `name` |
 | MultiIndex | `pandas.MultiIndex` | `levels` ([Index]), `codes` ([ndarray]), `names`, `sortorder` |
-| any other | `pandas.Index` | `values` (ndarray or pandas.array), `name`, `freq` |
+| Index and its other kinds | `pandas.Index` | `values` (ndarray or pandas.array), `name`, `freq` |
 
-The class of the last (DatetimeIndex, CategoricalIndex, ...) follows from the dtype of its values.
-`freq` is there for dates and times that have one. Levels keep what no code uses.
+The dtype of the values decides the class of the last (DatetimeIndex, CategoricalIndex, ...). An
+index of dates or times that has a `freq` has it as its frequency string, such as `"W-MON"`. The
+levels keep entries that no code uses.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.frequencies import to_offset
 
-from .containers import encode_items
-from .dispatch import DECODERS, dec, decode_items, enc
-from .fault import Fault, expect, expect_keys
+from ..containers import encode_items
+from ..dispatch import DECODERS, dec, decode_items, enc
+from ..fault import Fault, expect, expect_keys, type_name
 from .numpy_arrays import encode_array as encode_ndarray
-from .pandas_arrays import decode_column, encode_column, expect_index
-from .pandas_scalars import offset_text, read_offset
+from .pandas_arrays import decode_column, encode_column
 
 _RANGE = ("start", "stop", "step")
 
-# A RangeIndex claims any length for nothing; as a level, pandas spends a byte on each entry.
+# A RangeIndex claims any length for free, but as a level it costs pandas a byte for each entry.
 _LONGEST_RANGE_LEVEL = 10_000_000
 
 
@@ -42,29 +43,39 @@ def _decode_range(body: Any, depth: int) -> Any:
 
 
 def encode_index(value: Any, depth: int) -> Any:
-    try:
-        body = {"values": encode_column(value, depth + 1), "name": enc(value.name, depth + 1)}
-    except Fault as fault:
-        fault.at_key("index")
-        raise
+    body = {"values": encode_column(value, depth + 1), "name": enc(value.name, depth + 1)}
     freq = value.freq if isinstance(value, pd.DatetimeIndex | pd.TimedeltaIndex) else None
     if freq is not None:
-        body["freq"] = offset_text(freq)
+        body["freq"] = _frequency_string(freq)
     return {"_type": "pandas.Index", "_value": body}
 
 
 def _decode_index(body: Any, depth: int) -> Any:
     expect_keys(body, ("values", "name"), ("freq",))
     values, name = decode_column(body["values"], depth + 1), dec(body["name"], depth + 1)
-    # The dtype is given, and tuples left alone: nothing is to be inferred from the values.
+    # With the dtype, and tuples as they are, so that pandas infers nothing from the values.
     index = pd.Index(values, dtype=values.dtype, name=name, tupleize_cols=False)
     if index.dtype != values.dtype:
         raise Fault(f"pandas has no index of dtype {values.dtype!s:.80}")
     if "freq" in body:
         if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
             raise Fault("only an index of dates or times has a freq")
-        index.freq = read_offset(body["freq"])
+        index.freq = to_offset(expect(body["freq"], str, "freq"))
     return index
+
+
+def _frequency_string(freq: Any) -> str:
+    text: str = freq.freqstr
+    try:
+        if to_offset(text) == freq:
+            return text
+    except ValueError:
+        pass  # the Fault below covers this case as well
+    raise Fault(
+        f"cannot store the frequency {text!r:.80} exactly: pandas does not read it back from its"
+        " text; set the index's freq to None",
+        type_name(type(freq)),
+    )
 
 
 def encode_multi(value: Any, depth: int) -> Any:
@@ -72,7 +83,7 @@ def encode_multi(value: Any, depth: int) -> Any:
     for level in value.levels:
         _check_level(level)
     body = {
-        # Their names are the index's own.
+        # Without the levels' own names: they are the index's names.
         "levels": encode_items([level.rename(None) for level in value.levels], depth),
         "codes": [encode_ndarray(np.asarray(codes), depth) for codes in value.codes],
         "names": encode_items(value.names, depth),
@@ -98,7 +109,17 @@ def _decode_multi(body: Any, depth: int) -> Any:
 
 def _check_level(level: Any) -> None:
     if isinstance(level, pd.RangeIndex) and len(level) > _LONGEST_RANGE_LEVEL:
-        raise Fault(f"a RangeIndex as a level may have {_LONGEST_RANGE_LEVEL:,} entries")
+        raise Fault(
+            f"a RangeIndex of {len(level):,} entries is too long for a level of a MultiIndex; the"
+            f" limit is {_LONGEST_RANGE_LEVEL:,}"
+        )
+
+
+def expect_index(value: Any) -> Any:
+    """`value` if it is an Index, else a Fault."""
+    if not isinstance(value, pd.Index):
+        raise Fault(f"an Index must stand here, not {type_name(type(value))}")
+    return value
 
 
 DECODERS["pandas.RangeIndex"] = _decode_range

@@ -1,25 +1,22 @@
 """pandas' extension dtypes: `{"_type": "pandas.dtype", "_value": {"name": ..., ...}}`.
 
-| dtype | `name` | beside it |
+| dtype | `name` | other keys |
 |---|---|---|
 | nullable numbers | `Int8` ... `UInt64`, `Float32`, `Float64`, `boolean` | |
 | strings | `string` | `storage` ("python", "pyarrow"), `na_value` (nan or NA) |
 | categories | `category` | `categories` (an Index, or null), `ordered` |
-| datetimes with a zone | `datetime` | `unit`, `tz` |
-| periods | `period` | `freq` |
-| intervals | `interval` | `subtype` (a dtype, or null), `closed` |
+| datetimes with a zone | `datetime` | `unit`, `tz` (as in pandas_zones) |
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .dispatch import DECODERS, dec, enc
-from .fault import Fault, expect, expect_keys, type_name
-from .pandas_scalars import decode_zone, encode_zone, offset_text, read_offset
+from ..dispatch import DECODERS, dec, enc
+from ..fault import Fault, expect, expect_keys, type_name
+from .pandas_zones import decode_zone, encode_zone
 
 MASKED: dict[str, Any] = {
     **{f"Int{bits}": pd.arrays.IntegerArray for bits in (8, 16, 32, 64)},
@@ -34,7 +31,7 @@ def encode_dtype(value: Any, depth: int) -> Any:
 
 
 def dtype_body(value: Any, depth: int) -> dict[str, Any]:
-    """What tells an extension dtype. Raises Fault for one that is not in the table."""
+    """The `_value` of an extension dtype. Raises Fault if the table above does not have it."""
     depth += 1
     if isinstance(value, pd.StringDtype):
         na_value = enc(value.na_value, depth)
@@ -44,22 +41,18 @@ def dtype_body(value: Any, depth: int) -> dict[str, Any]:
         return {"name": "category", "categories": categories, "ordered": value.ordered}
     if isinstance(value, pd.DatetimeTZDtype):
         return {"name": "datetime", "unit": value.unit, "tz": encode_zone(value.tz, depth)}
-    if isinstance(value, pd.PeriodDtype):
-        return {"name": "period", "freq": offset_text(value.freq)}
-    if isinstance(value, pd.IntervalDtype):
-        subtype = enc(value.subtype, depth)
-        return {"name": "interval", "subtype": subtype, "closed": value.closed}
     if value.name in MASKED:
         return {"name": value.name}
+    name = type_name(type(value))
     raise Fault(
-        f"cannot store the dtype {value.name!r:.80} exactly; convert it with astype() to a dtype"
-        " of NumPy's, or to a nullable, string, category, period or interval one",
-        type_name(type(value)),
+        f"cannot store the dtype {value.name!r:.80} ({name}) exactly; convert it with astype() to"
+        " a dtype of NumPy's, or to a nullable, string or category dtype",
+        name,
     )
 
 
 def decode_dtype(body: Any, depth: int) -> Any:
-    """The dtype that `dtype_body` told."""
+    """The dtype of a `_value` that `dtype_body` made."""
     name = expect(body, dict, "a pandas dtype").get("name")
     depth += 1
     if name == "string":
@@ -79,22 +72,10 @@ def decode_dtype(body: Any, depth: int) -> Any:
         expect_keys(body, ("name", "unit", "tz"))
         unit = expect(body["unit"], str, "unit")
         return pd.DatetimeTZDtype(unit, decode_zone(body["tz"], depth))
-    if name == "period":
-        expect_keys(body, ("name", "freq"))
-        return pd.PeriodDtype(read_offset(body["freq"]))
-    if name == "interval":
-        expect_keys(body, ("name", "subtype", "closed"))
-        return pd.IntervalDtype(_subtype(dec(body["subtype"], depth)), body["closed"])
-    expect_keys(body, ("name",))
     if type(name) is not str or name not in MASKED:
         raise Fault(f"unknown pandas dtype {name!r:.80}")
+    expect_keys(body, ("name",))
     return pd.api.types.pandas_dtype(name)
-
-
-def _subtype(value: Any) -> Any:
-    if value is not None and not isinstance(value, np.dtype | pd.DatetimeTZDtype):
-        raise Fault("subtype must be a dtype or null")
-    return value
 
 
 DECODERS["pandas.dtype"] = decode_dtype

@@ -1,14 +1,12 @@
 """pandas' extension arrays: `{"_type": "pandas.array", "_value": {"dtype": {...}, ...}}`.
 
-| `dtype` (as in pandas_dtypes) | beside it |
+| `dtype` (as in pandas_dtypes) | other keys |
 |---|---|
 | nullable numbers | `values` (ndarray, 0 where missing), `mask` (ndarray of bool, or null) |
 | string | `items` (strings, null where missing) |
 | category | `codes` (ndarray, -1 where missing) |
 | datetime | `values` (ndarray of datetime64, in UTC) |
-| period | `ordinals` (ndarray of int64) |
-| interval | `left`, `right` (ndarray or pandas.array) |
-| `{"name": "numpy"}`: `Series.array` of a column with a dtype of NumPy's | `values` |
+| `{"name": "numpy"}`: `Series.array` of a column with a NumPy dtype | `values` |
 """
 
 from __future__ import annotations
@@ -18,37 +16,50 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .containers import encode_items
-from .dispatch import DECODERS, dec, decode_items
-from .fault import Fault, expect, expect_keys
+from ..containers import encode_items
+from ..dispatch import DECODERS, dec, decode_items
+from ..fault import Fault, expect, expect_keys
 from .numpy_arrays import encode_array as encode_ndarray
 from .pandas_dtypes import MASKED, decode_dtype, dtype_body
+from .pandas_zones import check_clock
+
+_PARTS = {
+    "numpy": ("values",),
+    "category": ("codes",),
+    "string": ("items",),
+    "datetime": ("values",),
+    **dict.fromkeys(MASKED, ("values", "mask")),
+}
 
 
 def encode_column(values: Any, depth: int) -> Any:
-    """The values of a Series or an Index: an ndarray where NumPy has the dtype, else an array."""
+    """The values of a Series or an Index: an ndarray if NumPy has the dtype, else an array."""
     if isinstance(values.dtype, np.dtype):
         return encode_ndarray(values.to_numpy(), depth)
     return encode_array(values.array, depth)
 
 
 def decode_column(document: Any, depth: int) -> Any:
-    """One-dimensional values: a single one would be spread over an index of any length."""
+    """One-dimensional values. Raises Fault for anything that pandas would stretch or convert."""
     values = dec(document, depth)
     if not isinstance(values, np.ndarray | pd.api.extensions.ExtensionArray) or values.ndim != 1:
+        # pandas would repeat a single value along an index of any length.
         raise Fault("values must be a one-dimensional array")
     if isinstance(values.dtype, np.dtype) and values.dtype.kind not in "biufcmMO":
-        # pandas would make objects of them, and text of no width may claim any length.
+        # pandas would make objects of them; text of width 0 may claim any length.
         raise Fault(f"pandas has no values of dtype {values.dtype!s:.80}")
     return values
 
 
 def encode_array(value: Any, depth: int) -> Any:
-    dtype = value.dtype
+    """The document of an extension array of one dimension."""
     if value.ndim != 1:
         raise Fault("cannot store an array of several dimensions; give a DataFrame", "pandas.array")
-    # datetime64 and timedelta64 without a zone, or an ndarray in pandas' clothes (from which
-    # arrays of strings happen to derive).
+    if isinstance(value.dtype, pd.DatetimeTZDtype):
+        check_clock(value)
+    dtype = value.dtype
+    # datetime64 and timedelta64 without a zone, and the wrapper around an ndarray. (The arrays of
+    # strings derive from that wrapper.)
     is_numpy = isinstance(dtype, np.dtype) or (
         isinstance(value, pd.arrays.NumpyExtensionArray) and not isinstance(dtype, pd.StringDtype)
     )
@@ -62,11 +73,6 @@ def encode_array(value: Any, depth: int) -> Any:
         body["items"] = encode_items(items, depth + 1)
     elif isinstance(dtype, pd.DatetimeTZDtype):
         body["values"] = encode_ndarray(value.to_numpy(dtype=f"M8[{dtype.unit}]"), depth + 1)
-    elif isinstance(dtype, pd.PeriodDtype):
-        body["ordinals"] = encode_ndarray(pd.PeriodIndex(value).asi8, depth + 1)
-    elif isinstance(dtype, pd.IntervalDtype):
-        body["left"] = encode_column(value.left, depth + 1)
-        body["right"] = encode_column(value.right, depth + 1)
     else:
         body |= _encode_masked(value, depth + 1)
     return {"_type": "pandas.array", "_value": body}
@@ -74,7 +80,7 @@ def encode_array(value: Any, depth: int) -> Any:
 
 def _encode_masked(value: Any, depth: int) -> dict[str, Any]:
     mask = value.isna()
-    # What lies under the mask is leftovers: zeros, so that equal arrays give equal bytes.
+    # Zeros under the mask instead of leftovers, so that equal arrays give equal bytes.
     values = value.to_numpy(dtype=value.dtype.numpy_dtype, na_value=0)
     return {
         "values": encode_ndarray(values, depth),
@@ -83,29 +89,18 @@ def _encode_masked(value: Any, depth: int) -> dict[str, Any]:
 
 
 def decode_array(body: Any, depth: int) -> Any:
-    dtype_body = expect(body, dict, "the value of a pandas.array").get("dtype")
-    parts = _PARTS.get(_name(dtype_body), ("values", "mask"))
+    """The extension array of a document's `_value`."""
+    dtype_document = expect(body, dict, "the value of a pandas.array").get("dtype")
+    name = expect(dtype_document, dict, "a pandas dtype").get("name")
+    if type(name) is not str or name not in _PARTS:
+        raise Fault(f"unknown pandas dtype {name!r:.80}")
+    parts = _PARTS[name]
     expect_keys(body, ("dtype", *parts))
-    dtype = None if _name(dtype_body) == "numpy" else decode_dtype(dtype_body, depth)
+    dtype = None if name == "numpy" else decode_dtype(dtype_document, depth)
     array = _build(dtype, [_decode_part(body, part, depth + 1) for part in parts])
     if dtype is not None and array.dtype != dtype:
         raise Fault(f"the values are of dtype {array.dtype!s:.80}, not {dtype!s:.80}")
     return array
-
-
-_PARTS = {
-    "numpy": ("values",),
-    "category": ("codes",),
-    "string": ("items",),
-    "datetime": ("values",),
-    "period": ("ordinals",),
-    "interval": ("left", "right"),
-}
-
-
-def _name(dtype_body: Any) -> Any:
-    name = dtype_body.get("name") if type(dtype_body) is dict else None
-    return name if type(name) is str else None
 
 
 def _decode_part(body: dict[str, Any], part: str, depth: int) -> Any:
@@ -113,16 +108,7 @@ def _decode_part(body: dict[str, Any], part: str, depth: int) -> Any:
         return decode_items(expect(body[part], list, part), depth)
     if part == "mask" and body[part] is None:
         return None
-    values = decode_column(body[part], depth)
-    if part in ("left", "right"):
-        return pd.Index(values, dtype=values.dtype)
-    return expect(values, np.ndarray, part)
-
-
-def expect_index(value: Any) -> Any:
-    if not isinstance(value, pd.Index):
-        raise Fault("an Index belongs here")
-    return value
+    return expect(decode_column(body[part], depth), np.ndarray, part)
 
 
 def _build(dtype: Any, parts: list[Any]) -> Any:
@@ -139,12 +125,8 @@ def _build(dtype: Any, parts: list[Any]) -> Any:
         return pd.array(values, dtype=dtype)
     if isinstance(dtype, pd.DatetimeTZDtype):
         if values.dtype != np.dtype(f"M8[{dtype.unit}]"):
-            raise Fault("the values are not of the dtype's unit")
+            raise Fault(f"the values must be of the dtype's unit, {dtype.unit}")
         return pd.array(values, dtype=values.dtype).tz_localize("UTC").tz_convert(dtype.tz)
-    if isinstance(dtype, pd.PeriodDtype):
-        return pd.PeriodIndex.from_ordinals(_of_kind(values, "i"), freq=dtype.freq).array
-    if isinstance(dtype, pd.IntervalDtype):
-        return pd.arrays.IntervalArray.from_arrays(*parts, closed=dtype.closed, dtype=dtype)
     mask = parts[1] if parts[1] is not None else np.zeros(len(values), dtype=bool)
     return MASKED[dtype.name](_of_kind(values, "biuf"), _of_kind(mask, "b"))
 

@@ -1,13 +1,13 @@
-"""DataFrame and Series; and where all of pandas is found.
+"""DataFrame and Series, and the table of pandas' encoders.
 
 | value | `_type` | `_value` |
 |---|---|---|
 | DataFrame | `pandas.DataFrame` | `index`, `columns` (Index), `data` ([ndarray or pandas.array]) |
 | Series | `pandas.Series` | `index`, `name`, `data` (ndarray or pandas.array) |
 
-A frame's `data` holds its columns by place, so labels may repeat. `attrs` (a dict) and
-`unique_labels` (true where `flags.allows_duplicate_labels` is off) are there only where they say
-something.
+A frame's `data` holds its columns by position, so labels may repeat. Two keys are there only if
+they differ from the default: `attrs` (a dict), and `unique_labels` (true if
+`flags.allows_duplicate_labels` is off).
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from typing import Any
 
 import pandas as pd
 
-from . import pandas_dtypes, pandas_indexes, pandas_scalars
-from .dispatch import DECODERS, Encoder, dec, enc
-from .fault import Fault, expect, expect_keys
-from .pandas_arrays import decode_column, encode_array, encode_column, expect_index
+from ..dispatch import DECODERS, dec, enc
+from ..fault import Fault, expect, expect_keys
+from ..libraries import Encoder
+from ..unknown import unknown_class
+from .legacy_frames import decode_legacy_frame, decode_legacy_series
+from .pandas_arrays import decode_column, encode_array, encode_column
+from .pandas_dtypes import encode_dtype
+from .pandas_indexes import encode_index, encode_multi, encode_range, expect_index
+from .pandas_scalars import encode_missing, encode_timedelta, encode_timestamp
 
 _OPTIONAL = ("attrs", "unique_labels")
 
 
 def _encode_frame(value: Any, depth: int) -> Any:
-    body = {"index": enc(value.index, depth + 1), "columns": enc(value.columns, depth + 1)}
+    body = {part: _encode_part(value, part, depth + 1) for part in ("index", "columns")}
     body["data"] = [
         _encode_values(value.iloc[:, place], label, depth + 1)
         for place, label in enumerate(value.columns)
@@ -34,12 +39,17 @@ def _encode_frame(value: Any, depth: int) -> Any:
 
 
 def _encode_series(value: Any, depth: int) -> Any:
-    body = {
-        "index": enc(value.index, depth + 1),
-        "name": enc(value.name, depth + 1),
-        "data": encode_column(value, depth + 1),
-    }
+    body = {part: _encode_part(value, part, depth + 1) for part in ("index", "name")}
+    body["data"] = encode_column(value, depth + 1)
     return {"_type": "pandas.Series", "_value": body | _extras(value, depth)}
+
+
+def _encode_part(value: Any, part: str, depth: int) -> Any:
+    try:
+        return enc(getattr(value, part), depth)
+    except Fault as fault:
+        fault.at_key(part)
+        raise
 
 
 def _encode_values(series: Any, label: Any, depth: int) -> Any:
@@ -53,11 +63,7 @@ def _encode_values(series: Any, label: Any, depth: int) -> Any:
 def _extras(value: Any, depth: int) -> dict[str, Any]:
     extras: dict[str, Any] = {}
     if value.attrs:
-        try:
-            extras["attrs"] = enc(value.attrs, depth + 1)
-        except Fault as fault:
-            fault.at_key("attrs")
-            raise
+        extras["attrs"] = _encode_part(value, "attrs", depth + 1)
     if not value.flags.allows_duplicate_labels:
         extras["unique_labels"] = True
     return extras
@@ -69,7 +75,7 @@ def _decode_frame(body: Any, depth: int) -> Any:
     columns = expect_index(dec(body["columns"], depth + 1))
     data = expect(body["data"], list, "data")
     if len(data) != len(columns):
-        raise Fault(f"{len(columns)} columns are named, but {len(data)} are there")
+        raise Fault(f"columns names {len(columns)} columns, but data holds {len(data)}")
     by_place = {}
     for place, label in enumerate(columns):
         try:
@@ -93,7 +99,7 @@ def _series(document: Any, index: Any, depth: int) -> Any:
     values = decode_column(document, depth)
     if len(values) != len(index):
         raise Fault(f"the index has {len(index)} entries, but there are {len(values)} values")
-    # With its dtype: pandas would otherwise look into objects and make strings of them.
+    # With the dtype: without it, pandas looks into objects and makes strings of them.
     series = pd.Series(values, index=index, dtype=values.dtype, copy=False)
     if series.dtype != values.dtype:
         raise Fault(f"pandas has no column of dtype {values.dtype!s:.80}")
@@ -105,7 +111,7 @@ def _restore(value: Any, body: dict[str, Any], depth: int) -> Any:
         value.attrs = expect(dec(body["attrs"], depth + 1), dict, "attrs")
     if "unique_labels" in body:
         if body["unique_labels"] is not True:
-            raise Fault("unique_labels is true or absent")
+            raise Fault("unique_labels must be true or absent")
         value.flags.allows_duplicate_labels = False
     return value
 
@@ -113,38 +119,43 @@ def _restore(value: Any, body: dict[str, Any], depth: int) -> Any:
 _ENCODERS: dict[type, Encoder] = {
     pd.DataFrame: _encode_frame,
     pd.Series: _encode_series,
-    pd.RangeIndex: pandas_indexes.encode_range,
-    pd.MultiIndex: pandas_indexes.encode_multi,
-    **dict.fromkeys(
-        (
-            pd.Index,
-            pd.DatetimeIndex,
-            pd.TimedeltaIndex,
-            pd.PeriodIndex,
-            pd.IntervalIndex,
-            pd.CategoricalIndex,
-        ),
-        pandas_indexes.encode_index,
-    ),
-    pd.Timestamp: pandas_scalars.encode_timestamp,
-    pd.Timedelta: pandas_scalars.encode_timedelta,
-    pd.Period: pandas_scalars.encode_period,
-    pd.Interval: pandas_scalars.encode_interval,
-    type(pd.NaT): pandas_scalars.encode_missing,
-    type(pd.NA): pandas_scalars.encode_missing,
+    pd.RangeIndex: encode_range,
+    pd.MultiIndex: encode_multi,
+    pd.Index: encode_index,
+    pd.DatetimeIndex: encode_index,
+    pd.TimedeltaIndex: encode_index,
+    pd.CategoricalIndex: encode_index,
+    pd.Timestamp: encode_timestamp,
+    pd.Timedelta: encode_timedelta,
+    type(pd.NaT): encode_missing,
+    type(pd.NA): encode_missing,
+}
+
+_ADVICE: dict[type, str] = {
+    pd.Period: "give its ends: (value.start_time, value.end_time), or its text: str(value)",
+    pd.PeriodIndex: "give timestamps: value.to_timestamp(), or text: value.astype(str)",
+    pd.Interval: "give its ends: (value.left, value.right), or its text: str(value)",
+    pd.IntervalIndex: "give its ends: value.left and value.right, or text: value.astype(str)",
 }
 
 
 def encoder_for(cls: type) -> Encoder | None:
-    """The encoder for pandas' own classes; None for subclasses of them."""
+    """The encoder for pandas' own classes; None for others, and for subclasses of them.
+
+    Raises Fault, with advice, for the classes of pandas' that the codec does not store but knows.
+    """
     if issubclass(cls, pd.api.extensions.ExtensionArray):
         return encode_array
     if issubclass(cls, pd.api.extensions.ExtensionDtype):
-        return pandas_dtypes.encode_dtype
+        return encode_dtype
     if issubclass(cls, pd.tseries.offsets.BaseOffset):
-        return pandas_scalars.encode_offset
+        raise unknown_class(cls, "give its frequency string: value.freqstr")
+    if cls in _ADVICE:
+        raise unknown_class(cls, _ADVICE[cls])
     return _ENCODERS.get(cls)
 
 
 DECODERS["pandas.DataFrame"] = _decode_frame
 DECODERS["pandas.Series"] = _decode_series
+DECODERS["DataFrame"] = decode_legacy_frame
+DECODERS["Series"] = decode_legacy_series
