@@ -20,7 +20,7 @@ from .strings import survives_json
 
 
 def encode_items(values: Any, depth: int) -> list[Any]:
-    """The documents of an iterable's items, each `depth` levels below the root."""
+    """The documents of an iterable's items, each `depth` levels below the root. Raises Fault."""
     documents: list[Any] = []
     try:
         for value in values:
@@ -37,8 +37,8 @@ def encode_list(value: list[Any], depth: int) -> list[Any]:
 
 def encode_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     depth += 1
-    # All keys first: finding the odd one after encoding its neighbours, and starting again,
-    # would double the work at each level.
+    # Look at all keys first. If an odd key were found after its neighbours were encoded, starting
+    # again would double the work at each level.
     for key in value:
         if type(key) is not str or key == "_type" or not survives_json(key):
             return {"_type": "dict", "_value": _encode_pairs(value, depth)}
@@ -92,7 +92,7 @@ def _decode_tuple(body: Any, depth: int) -> tuple[Any, ...]:
 
 
 def _encode_set(value: Any, depth: int) -> dict[str, Any]:
-    # Iteration order depends on the process's hash seed: equal sets must give equal bytes.
+    # Equal sets must give equal bytes, but iteration order depends on the process's hash seed.
     members = sorted(encode_items(value, depth + 1), key=to_json)
     return {"_type": type(value).__name__, "_value": members}
 

@@ -1,4 +1,4 @@
-"""What goes wrong inside the codec, on its way up to the `CodecError` that people see."""
+"""The codec's internal exception, which becomes a `CodecError`, and the checks that raise it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _ENDS = 10  # steps shown of either end of a long path
 class Fault(Exception):
     """A `CodecError` that does not know its path yet.
 
-    The containers on the way up add their step, so that a path costs nothing while all is well.
+    Each container adds its step while the exception passes, so that a path costs nothing as long as
+    nothing fails.
     """
 
     def __init__(self, message: str, type_name: str = "") -> None:
@@ -24,17 +25,17 @@ class Fault(Exception):
         self.steps: list[str] = []
 
     def at_index(self, index: int) -> Fault:
-        """Add the step `[3]`; returns itself, to be raised on."""
+        """Add the step `[3]`, and return this Fault so that you can raise it."""
         self.steps.append(f"[{index}]")
         return self
 
     def at_key(self, key: Any) -> Fault:
-        """Add the step `.key`, or `["a key"]` where the key is no identifier."""
+        """Add the step `.key`, or `["a key"]` if the key is not an identifier."""
         self.steps.append(_key_step(key))
         return self
 
     def error(self) -> CodecError:
-        """The public exception, with the path from the root, which is `$`."""
+        """The public exception, with the path from the root (`$`)."""
         steps = self.steps[::-1]
         path = "$" + "".join(steps)
         if len(steps) > 2 * _ENDS:
@@ -52,13 +53,13 @@ def _key_step(key: Any) -> str:
     elif isinstance(key, int | float | bool) or key is None:
         text = str(key)[:_SHOWN]
     else:
-        # No repr() of what is not ours: it may run anything, fail, or be a page long.
+        # Not repr(): it may run any code, fail, or return a page of text.
         text = f"<{type_name(type(key))}>"
     return f"[{text}]"
 
 
 def type_name(cls: type) -> str:
-    """`int`, `decimal.Decimal`, `shop.models.Colour`: a class as a person would look for it."""
+    """The name of a class with its module: `int`, `decimal.Decimal`, `shop.models.Colour`."""
     name = cls.__qualname__
     if cls.__module__ != "builtins":
         name = f"{cls.__module__}.{name}"
@@ -66,7 +67,7 @@ def type_name(cls: type) -> str:
 
 
 def expect(value: Any, cls: type | tuple[type, ...], what: str) -> Any:
-    """`value` if its type is exactly one of `cls` (no bool where an int belongs), else a Fault."""
+    """`value`, if its type is exactly one of `cls`: a bool is not an int. Raises Fault if not."""
     classes = cls if isinstance(cls, tuple) else (cls,)
     if type(value) not in classes:
         wanted = " or ".join(type_name(one) for one in classes)
@@ -77,7 +78,7 @@ def expect(value: Any, cls: type | tuple[type, ...], what: str) -> Any:
 def expect_keys(
     body: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """`body` if it is an object with these keys and no others, else a Fault naming them."""
+    """`body`, if it is an object with these keys and no others. Raises Fault if not."""
     expect(body, dict, "the value")
     missing = [key for key in required if key not in body]
     if missing:
@@ -85,5 +86,6 @@ def expect_keys(
     if len(body) > len(required):
         surplus = [key for key in body if key not in required and key not in optional]
         if surplus:
-            raise Fault(f"the value has unknown keys; known are: {', '.join(required + optional)}")
+            known = ", ".join(required + optional)
+            raise Fault(f"the value has unknown keys; the known ones are {known}")
     return body

@@ -1,4 +1,4 @@
-"""Documents as text: strict JSON (RFC 8259) that any database and any reader takes."""
+"""Documents as text: strict JSON (RFC 8259) that every database and every reader accepts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from ..errors import CodecError
 from .strings import PAIR, SURROGATE
 
-# Text stays readable and searchable in the database (ensure_ascii=False). check_circular is off:
-# a document is made by encode(), which bounds its depth, and the check costs a fifth of the time.
+# ensure_ascii=False keeps text readable and searchable in the database. check_circular is off
+# because it costs a fifth of the time, and encode() already bounds the depth.
 _WRITE = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
@@ -19,26 +19,26 @@ _WRITE = json.JSONEncoder(
 def to_json(document: Any) -> str:
     """The JSON text of a document that `encode` made.
 
-    Without spaces, without NaN or Infinity, all characters as they are except control characters
-    and lone surrogates, which are escaped: the text encodes as UTF-8 and holds no NUL.
+    The text has no spaces, no NaN and no Infinity. Characters are written as they are, except that
+    control characters and lone surrogates are escaped. So the text encodes as UTF-8 and has no NUL.
 
-    Raises `CodecError` if it is no document of `encode`'s.
+    Raises `CodecError` if `encode` cannot have made the document.
     """
     try:
         text = _WRITE(document)
     except RecursionError:
-        raise CodecError("the document nests too deep for JSON") from None
+        raise CodecError("the document nests too deeply for JSON") from None
     except (TypeError, ValueError) as exc:
-        raise CodecError(f"not a document: {exc}; call encode() first, or dumps()") from exc
+        raise CodecError(f"not a document: {exc}; call encode() first, or use dumps()") from exc
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:
         if PAIR.search(text):
-            raise CodecError("not a document: text in it must be encoded first") from None
-        # A surrogate stands inside a string, and backslashes there are doubled, so the escape
-        # can be put in its place without parsing.
+            raise CodecError("not a document: text in it is not encoded; use dumps()") from None
+        # A surrogate is always inside a string, where backslashes are doubled. So it can be
+        # replaced by its escape without parsing.
         return SURROGATE.sub(_escape, text)
     return text
 
@@ -50,7 +50,7 @@ def parse(text: str) -> Any:
     try:
         return _READ(text)
     except RecursionError:
-        raise CodecError("the JSON text nests too deep") from None
+        raise CodecError("the JSON text nests too deeply") from None
     except ValueError as exc:
         raise CodecError(f"not strict JSON: {exc}") from exc
 

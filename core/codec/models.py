@@ -1,4 +1,4 @@
-"""Taking one of LangChain's pydantic models apart, field by field, and putting it together."""
+"""Encodes and decodes instances of LangChain's pydantic models, field by field."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .strings import survives_json
 
 
 class Model:
-    """One class: its fields in the order of its documents, and what they must look like."""
+    """One class: its fields in the order of its documents, and the shapes they must have."""
 
     def __init__(
         self, cls: Any, shared: tuple[str, ...], shapes: dict[str, Callable[[Any], bool]]
     ) -> None:
-        """`shared` names the fields that extra attributes follow; `shapes` tells whether a
-        field's value is fit for it."""
+        """Extra attributes follow the fields in `shared`; `shapes` checks the values of fields."""
         self.cls = cls
         self.tag: str = cls.__name__
         self.fields = cls.model_fields
@@ -31,8 +30,11 @@ class Model:
         self.type: str | None = default if isinstance(default, str) else None
 
     def encode(self, value: Any, depth: int) -> Any:
-        """From the instance's own fields. A dump would turn nested objects into dicts, and
-        refuses or flattens what its serialisers do not know (a DataFrame as `artifact`)."""
+        """The document of an instance. Raises Fault if a field does not have its shape.
+
+        Not from `model_dump()`, which turns nested objects into dicts, and refuses or flattens
+        types that its serialisers do not know (a DataFrame as `artifact`).
+        """
         fields, extra = value.__dict__, value.__pydantic_extra__
         self._check(fields)
         body: dict[str, Any] = {}
@@ -40,15 +42,18 @@ class Model:
         _encode_into(body, fields, self.head, depth)
         if extra:
             if not all(map(survives_json, extra)):
-                raise Fault("the name of an extra attribute is no valid text", self.tag)
+                raise Fault("the name of an extra attribute is not valid text", self.tag)
             _encode_into(body, extra, tuple(extra), depth)
         _encode_into(body, fields, self.tail, depth)
         return {"_type": self.tag, "_value": body}
 
     def decode(self, body: Any, depth: int) -> Any:
-        """By the state that pydantic's own pickling restores, not by validation: validators
-        change values (tool calls are rebuilt from `additional_kwargs`, numbers become text), and
-        their time would come on top. Every field named in the document counts as set."""
+        """The instance of a document's `_value`. Raises Fault if a field does not have its shape.
+
+        Restores the state as pydantic's pickling does, without validation. Validators take time and
+        change values: they rebuild tool calls from `additional_kwargs`, and turn numbers into text.
+        Every field in the document counts as set.
+        """
         if type(body) is not dict:
             raise Fault(f"the value of a {self.tag} must be an object", self.tag)
         depth += 1
@@ -61,7 +66,7 @@ class Model:
             elif self.fields[name].is_required():
                 raise Fault(f"a {self.tag} needs the field {name}", self.tag)
             else:
-                # A field that the writer's version of LangChain did not have.
+                # The writer's version of LangChain did not have this field.
                 fields[name] = self.fields[name].get_default(call_default_factory=True)
         extra: dict[str, Any] | None = {} if self.takes_extra else None
         for name in body:
@@ -82,13 +87,13 @@ class Model:
         return value
 
     def _check(self, fields: dict[str, Any]) -> None:
-        """Refuse what is no message, in both directions: what is written can be read."""
-        # A HumanMessage whose type says "ai" would change sides in every prompt built from it.
+        """Refuse a wrong field, in both directions, so that what is written is readable."""
+        # In a prompt, a HumanMessage with the type "ai" would become the model's own words.
         if self.type is not None and fields.get("type") != self.type:
-            raise Fault(f"the type of a {self.tag} is {self.type!r}", self.tag).at_key("type")
+            raise Fault(f"the type of a {self.tag} must be {self.type!r}", self.tag).at_key("type")
         for name, fits in self.shapes:
             if name in fields and not fits(fields[name]):
-                raise Fault(f"this is no {name} of a {self.tag}", self.tag).at_key(name)
+                raise Fault(f"the {name} of a {self.tag} has a wrong type", self.tag).at_key(name)
 
 
 def _encode_into(

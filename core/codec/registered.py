@@ -1,4 +1,4 @@
-"""Enum and dataclass classes of the user's: only those allowed by `register`.
+"""Enum and dataclass classes of your own: only those that you allow with `register`.
 
 | value | `_type` | `_value` |
 |---|---|---|
@@ -31,17 +31,18 @@ def register(cls: None = None, *, name: str | None = None) -> Callable[[_Class],
 
 
 def register(cls: Any = None, *, name: str | None = None) -> Any:
-    """Allow an Enum or dataclass class to be stored and read; as a decorator or as a function.
+    """Allow an Enum or dataclass class to be stored and read. Also a decorator.
 
-    `name` (default `module.qualname`) stands in the documents. It is a key into the list of what
-    is registered and never imported, so give one that outlives moving the class. A class may have
-    several names: the first is written, all are read.
+    Documents hold `name` (default `module.qualname`). The codec looks it up among the registered
+    names and never imports it, so choose a name that stays valid when you move the class. A class
+    may have several names: the codec writes the first and reads all of them.
 
     An Enum member is stored by its name, a combination of flags by its number. A dataclass is
-    stored field by field and restored so, without `__init__` and `__post_init__`; a field that a
-    document lacks takes its default. Attributes that are no fields are not stored.
+    stored and restored field by field, without `__init__` and `__post_init__`. If a document lacks
+    a field, the field takes its default. Attributes that are not fields are not stored.
 
-    Raises `CodecError` if the name belongs to another class, or the class is neither.
+    Raises `CodecError` if the name belongs to another class, or if the class is neither an Enum nor
+    a dataclass that its fields restore.
     """
     if cls is None:
         return lambda decorated: register(decorated, name=name)
@@ -53,8 +54,8 @@ def register(cls: Any = None, *, name: str | None = None) -> Any:
     holder = _BY_NAME.get(name, cls)
     if holder is not cls:
         raise CodecError(
-            f"the name {name!r} is already registered for another class; give this one a name of"
-            " its own: register(name=...)",
+            f"the name {name!r} is already registered for another class; give this class another"
+            " name: register(name=...)",
             type_name=type_name(cls),
         )
     encoder = _encoder(cls, name)
@@ -74,7 +75,7 @@ def _encoder(cls: type, name: str) -> Callable[[Any, int], Any]:
     try:
         object.__new__(cls)
     except TypeError as exc:
-        # Derived from a built-in (an exception, a str) with state beside the fields, or abstract.
+        # An abstract class, or one derived from a built-in (an exception, a str) with more state.
         raise CodecError(
             f"cannot register {type_name(cls)}: it cannot be restored from its fields alone"
             f" ({exc})",
@@ -88,7 +89,7 @@ def _encode_enum(value: Enum, name: str) -> Any:
     member = value._name_
     if member is not None and type(value).__members__.get(member) is value:
         return {"_type": "enum", "_value": {"class": name, "member": member}}
-    # Only a combination of flags is no member.
+    # Only a combination of flags is not a member.
     return {"_type": "enum", "_value": {"class": name, "flags": enc(value._value_, 0)}}
 
 
@@ -102,7 +103,7 @@ def _decode_enum(body: Any, depth: int) -> Enum:
         number = expect(dec(body["flags"], depth), int, "flags")
         member = cls(number) if issubclass(cls, Flag) else None
     if not isinstance(member, cls):
-        raise Fault(f"{body['class']} has no such member any more", body["class"])
+        raise Fault(f"{body['class']} does not have this member, or no longer", body["class"])
     return member
 
 
@@ -112,7 +113,7 @@ def _encode_dataclass(value: Any, name: str, fields: tuple[str, ...], depth: int
         try:
             documents[field] = enc(getattr(value, field), depth)
         except AttributeError:
-            raise Fault(f"the field has no value in this {name}", name).at_key(field) from None
+            raise Fault(f"this {name} has no value for the field", name).at_key(field) from None
         except Fault as fault:
             fault.at_key(field)
             raise
@@ -126,7 +127,7 @@ def _decode_dataclass(body: Any, depth: int) -> Any:
     documents = dict(expect(body["fields"], dict, "fields"))
     if issubclass(cls, Enum):
         raise Fault(f"{name} is an Enum, not a dataclass", name)
-    # No cls.__new__, no __init__: neither may run over stored data, nor change it.
+    # Neither cls.__new__ nor __init__ runs: stored data must not run code, nor be changed by it.
     value = object.__new__(cls)
     for field in dataclasses.fields(cls):
         if field.name in documents:
@@ -150,9 +151,10 @@ def _decode_dataclass(body: Any, depth: int) -> Any:
 def _registered(name: Any, kind: type) -> Any:
     cls = _BY_NAME.get(expect(name, str, "class"))
     if cls is None or not issubclass(cls, kind):
+        kinds = "Enum" if kind is Enum else "class"
         raise Fault(
-            f"no such class is registered as {name!r:.80}; call turnlog.core.codec.register on it"
-            " when the app starts",
+            f"no {kinds} is registered as {name!r:.80}; call turnlog.core.codec.register on the"
+            " class when the app starts",
             name,
         )
     return cls

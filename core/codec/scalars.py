@@ -10,7 +10,7 @@
 | Decimal | `Decimal` | `"1.50"` (to-scientific-string of General Decimal Arithmetic) |
 | UUID | `UUID` | hexadecimal with dashes (RFC 9562, section 4) |
 
-The payload of a nan is not kept, nor a UUID's `is_safe`.
+The payload of a nan and the `is_safe` of a UUID are not kept.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .dispatch import DECODERS, ENCODERS, dec, enc
 from .fault import Fault, expect
 from .strings import decode_text
 
-# CPython refuses int <-> decimal text beyond a limit that each process may set, but not below 640
-# digits (sys.int_info.str_digits_check_threshold): 2,000 bits are 603 digits. Hexadecimal has no
-# limit and takes linear time.
+# CPython limits the digits of an int in decimal text. Each process may set the limit, but not below
+# 640 digits (sys.int_info.str_digits_check_threshold); 2,000 bits are 603 digits. Hexadecimal text
+# has no limit and takes linear time.
 _PLAIN_BITS = 2000
 _HEX = re.compile(r"-?0x[0-9a-f]+", re.ASCII)
 
@@ -66,7 +66,7 @@ def _encode_float(value: float, depth: int) -> Any:
 def _decode_float(body: Any, depth: int) -> float:
     if body not in ("nan", "inf", "-inf"):
         raise Fault("a tagged float must be nan, inf or -inf")
-    # A new object each time: two nan keys of one dict must stay two keys.
+    # A new object for each nan, because two nan keys of one dict must stay two keys.
     return float(body)
 
 

@@ -1,8 +1,8 @@
-"""Text whose JSON would read back as other text.
+"""Text that JSON would change.
 
-RFC 8259, section 7: a character beyond the basic plane may be written as a surrogate pair, so a
-reader joins an escaped high surrogate and the low one after it. A Python str can hold the two as
-separate code points; it is stored in pieces, cut between them.
+JSON may write a character beyond the basic plane as a surrogate pair (RFC 8259, section 7), so a
+reader joins an escaped high surrogate and the low surrogate after it. A Python str can hold the two
+as separate code points. The codec cuts such a str between them and stores the pieces.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _BETWEEN = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 
 
 def survives_json(text: str) -> bool:
-    """Whether `text` reads back from JSON as it is."""
+    """Whether JSON returns `text` unchanged."""
     if text.isascii():
         return True
     try:
-        # Five times faster than the pattern, and nearly always the answer.
+        # Five times faster than the pattern, and nearly always enough.
         text.encode()
     except UnicodeEncodeError:
         return PAIR.search(text) is None
@@ -30,7 +30,7 @@ def survives_json(text: str) -> bool:
 
 
 def encode_text(text: str) -> Any:
-    """`text` itself, or its pieces as a tagged str."""
+    """The document of `text`: the text itself, or a tagged str of its pieces."""
     if survives_json(text):
         return text
     return {"_type": "str", "_value": _BETWEEN.split(text)}

@@ -9,8 +9,8 @@
 | datetime.timezone | `timezone` | its offset's three, and its name where it has one |
 | ZoneInfo | `ZoneInfo` | `"Asia/Seoul"`, a key of the IANA time zone database |
 
-Text is ISO 8601 as Python's `isoformat` writes it. A zone is kept by its name, not by its rules:
-the wall clock is exact for ever, the instant moves with the database's corrections.
+Text is ISO 8601, as Python's `isoformat` writes it. The codec keeps a zone's name, not its rules:
+the wall clock stays exact permanently, and the instant follows corrections of the database.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _encode_clock(value: Any, depth: int) -> Any:
     except Fault as fault:
         fault.at_key("tzinfo")
         raise
-    # isoformat would ask the zone for its offset, and write it: the wall clock alone is wanted.
+    # Without the zone, because isoformat would write the zone's offset after the wall clock.
     wall = value.replace(tzinfo=None, fold=0).isoformat()
     return {"_type": tag, "_value": {"wall": wall, "tz": tz, "fold": value.fold}}
 
@@ -51,7 +51,7 @@ def _decode_clock(cls: Any, body: Any, depth: int) -> Any:
     expect_keys(body, ("wall", "tz", "fold"))
     value = cls.fromisoformat(expect(body["wall"], str, "wall"))
     if value.tzinfo is not None or expect(body["fold"], int, "fold") not in (0, 1):
-        raise Fault("wall must have no offset, fold must be 0 or 1")
+        raise Fault("wall must have no offset, and fold must be 0 or 1")
     zone = dec(body["tz"], depth + 1)
     if zone is not None and not isinstance(zone, tzinfo):
         raise Fault("tz must be a time zone or null")
@@ -82,14 +82,15 @@ def _parts(value: timedelta) -> list[int]:
 
 
 def _arguments(value: timezone) -> tuple[Any, ...]:
-    # What pickle keeps of it: (offset,) or (offset, name). tzname() invents a name for the former.
+    # The state for pickle, (offset,) or (offset, name). tzname() would invent a name for (offset,).
     return value.__getinitargs__()  # type: ignore[attr-defined]
 
 
 def _is_plain_offset(zone: tzinfo) -> bool:
-    """Whether ISO 8601 tells all of the zone. CPython 3.11 reads +00:00:00.000001 as UTC."""
+    """Whether the zone is an offset that ISO 8601 text keeps exactly."""
     if type(zone) is not timezone:
         return False
+    # No microseconds: CPython 3.11 reads +00:00:00.000001 as UTC.
     arguments = _arguments(zone)
     return len(arguments) == 1 and arguments[0].microseconds == 0
 
@@ -101,7 +102,7 @@ def _encode_timezone(value: timezone, depth: int) -> Any:
 
 def _decode_timezone(body: Any, depth: int) -> timezone:
     if type(body) is not list or len(body) not in (3, 4):
-        raise Fault("a timezone must be [days, seconds, microseconds] or those and a name")
+        raise Fault("a timezone must be [days, seconds, microseconds], with an optional name")
     offset = _decode_timedelta(body[:3], depth)
     if len(body) == 3:
         return timezone(offset)
@@ -110,7 +111,7 @@ def _decode_timezone(body: Any, depth: int) -> timezone:
 
 def _encode_zoneinfo(value: ZoneInfo, depth: int) -> Any:
     if value.key is None:
-        raise Fault("a ZoneInfo without a key has no name to store; use ZoneInfo(key)", "ZoneInfo")
+        raise Fault("cannot store a ZoneInfo without a key; use ZoneInfo(key)", "ZoneInfo")
     return {"_type": "ZoneInfo", "_value": value.key}
 
 
