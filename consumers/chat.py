@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .mixins import DataAnalysisMixin
-from .websocket import ChatSocket
+from .socket.websocket import ChatSocket
 
 
 class ChatConsumer(ChatSocket):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import conf
-from . import running
+from .answering import running
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:

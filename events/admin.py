@@ -10,9 +10,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
-from .erasure.erasures import erasures_in, erasures_of
-from .erasure.holds import hold_of
+from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
+from .tables.held import hold_of
 
 
 @admin.register(Conversation)

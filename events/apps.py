@@ -14,9 +14,9 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import statistics
-        from .append_only import check_triggers, install_after_migrate
-        from .dialects import wait_for_writers
+        from .store import no_samples as statistics
+        from .store.append_only import check_triggers, install_after_migrate
+        from .store.sqlite import wait_for_writers
         from .upcasters import check_upcasters
 
         connect_receivers(apps.get_models())
@@ -35,8 +35,8 @@ def connect_receivers(models: Iterable[Any]) -> None:
     from django.contrib.auth import get_user_model
 
     from .erasure.forgetting import after_actor, before_user
-    from .models import Actor, Conversation
-    from .models.conversation import refuse_deletion
+    from .models import Conversation, refuse_deletion
+    from .tables.actor import Actor
 
     post_delete.connect(after_actor, sender=Actor)
 

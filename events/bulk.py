@@ -19,10 +19,13 @@ from django.db import connections, transaction
 from django.db.models import OuterRef, Subquery
 
 from . import hooks
-from .dialects import EVENT_COLUMNS, dialect_of, log_database
-from .hashing import GENESIS
 from .log import Head, NewEvent, stored
-from .models import Conversation, Event, Pending
+from .models import Conversation
+from .store.dialect import dialect_of
+from .store.hashing import GENESIS
+from .tables.columns import EVENT_COLUMNS
+from .tables.database import log_database
+from .tables.event import Event, Pending
 
 if TYPE_CHECKING:
     import datetime as dt

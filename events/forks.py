@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from ..core.errors import NotPermitted
-from .dialects import dialect_of, log_database
 from .listed import read_listed
 from .log import NewEvent, append
-from .models import Actor, Conversation, Event
-from .models.conversation import require_conversation
 from .moments import moment_of
+from .store.dialect import dialect_of
+from .tables.actor import Actor
+from .tables.conversation import ConversationRow, require_conversation, rows
+from .tables.database import log_database
+from .tables.event import Event
 from .types import ConversationForked, EventData
 
 if TYPE_CHECKING:
@@ -33,12 +35,12 @@ _BATCH = 200
 
 
 def fork(
-    conversation: Conversation,
+    stream_id: int,
     version: int | None = None,
     at: dt.datetime | None = None,
     *,
     user: Any = None,
-) -> Conversation:
+) -> ConversationRow:
     """A new conversation with what was visible in this one at a version, at a time, or now.
 
     With `user`, it is theirs and holds their own turns; it must be open to them. Without, it has
@@ -50,12 +52,12 @@ def fork(
         # Before anything is read, and until the commit: an erasure in the parent comes either
         # before, and what it erased is not copied, or after, and finds the copies.
         with connections[using].cursor() as cursor:
-            dialect_of(connections[using]).lock_streams(cursor, [conversation.pk])
-        parent = _parent(conversation.pk, using)
+            dialect_of(connections[using]).lock_streams(cursor, [stream_id])
+        parent = _parent(stream_id)
         if user is not None and not parent.is_open_to(user):
             raise NotPermitted(parent.pk, "fork", user)
         moment = moment_of(parent.pk, version, at)
-        forked = Conversation.objects.using(using).create(
+        forked = rows().create(
             title=parent.title,
             user=parent.user if user is None else user,
             # Not from the user alone: when that one is gone, the fork is nobody else's either.
@@ -67,14 +69,14 @@ def fork(
     return forked
 
 
-def _parent(pk: int, using: str) -> Conversation:
+def _parent(pk: int) -> ConversationRow:
     # Read again: whose it is may have changed since the caller looked.
     require_conversation(pk)
-    return Conversation.objects.using(using).select_related("user").get(pk=pk)
+    return rows().select_related("user").get(pk=pk)
 
 
 def _copy(
-    moment: Event, forked: Conversation, actor_id: uuid.UUID | None, *, everything: bool
+    moment: Event, forked: ConversationRow, actor_id: uuid.UUID | None, *, everything: bool
 ) -> None:
     """Append what the fork begins with, batch by batch."""
     data = ConversationForked(moment.stream_id, moment.version, bytes(moment.hash).hex())

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from .dialects import log_database
-from .models import Event
+from .tables.database import log_database
+from .tables.event import Event
 
 LISTED = ("MessageAppended", "ToolOutputRecorded")
 

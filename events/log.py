@@ -19,14 +19,16 @@ from django.utils import timezone
 from ..core import codec
 from ..core.errors import ConcurrencyError
 from . import hooks
-from .dialects import EVENT_COLUMNS, dialect_of, log_database
-from .hashing import GENESIS, event_hash, payload_digest
-from .models import Conversation, Event
-from .sequence import sequence
+from .store.dialect import dialect_of
+from .store.hashing import GENESIS, event_hash, payload_digest
+from .store.sequence import sequence
+from .tables.columns import LOADED
+from .tables.conversation import rows
+from .tables.database import log_database
+from .tables.event import Event
 from .types import ConversationOpened, EventData
 
 MAX_TRIES = 10
-_COLUMNS = ("id", *EVENT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def stored(
         row: list[Any] = [None, stream_id, version, type_, schema]
         row += [event.turn_id, event.actor_id, now, payload, metadata, salt, digest, previous]
         # By position, as rows are loaded: half the time of naming each field.
-        rows.append(Event.from_db(None, _COLUMNS, row))
+        rows.append(Event.from_db(None, LOADED, row))
     return rows
 
 
@@ -189,7 +191,7 @@ def hash_of(event: Event, previous: bytes) -> bytes:
 
 
 def _opening(stream_id: int, using: str) -> NewEvent:
-    conversation = Conversation.objects.using(using).filter(pk=stream_id).first()
+    conversation = rows().filter(pk=stream_id).first()
     owner = conversation.owner_actor_id if conversation else None
     data = ConversationOpened(
         str(owner) if owner else None, conversation.title if conversation else ""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.utils import timezone
 
 from ..core.errors import MomentError
-from .dialects import EVENT_COLUMNS, log_database
-from .models import Event
-from .models.conversation import require_conversation
+from .tables.columns import LOADED, adapters, quoted
+from .tables.conversation import require_conversation
+from .tables.database import log_database
+from .tables.event import Event
 
 if TYPE_CHECKING:
-    from django.db.models import Field
+    pass
 
 # Time never goes back within a stream, so the last version up to a time is found bit by bit,
 # highest first: each step adds its bit where the event of that version was recorded by then. 31
 # probes of the unique index whatever the length, for versions are integers of 31 bits. A scalar
 # subquery and not EXISTS or a join, which PostgreSQL may answer by reading the whole stream.
-_COLUMNS = ", ".join(f'e."{name}"' for name in ("id", *EVENT_COLUMNS))
+_COLUMNS = quoted(LOADED, "e")
 _AT = f"""
     WITH RECURSIVE search (version, bit) AS (
         SELECT 0, {1 << 30}
@@ -93,10 +94,9 @@ def _recorded_by(stream_id: int, at: dt.datetime) -> Event:
 
 def _search(stream_id: int, at: dt.datetime) -> Event | None:
     using = log_database()
-    field = cast("Field[Any, Any]", Event._meta.get_field("recorded_at"))
+    [adapt] = adapters(Event, ["recorded_at"], connections[using])
     try:
-        # The field knows how SQLite stores a datetime; a raw statement does not.
-        value = field.get_db_prep_value(at, connections[using])
+        value = adapt(at)
     except OverflowError:  # In UTC it would be before the year 1.
         return None
     events = Event.objects.using(using).raw(_AT, [stream_id, value, stream_id])

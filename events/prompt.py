@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import TurnlogError
-from .models import Content
+from .tables.content import Content
 
 
 class StalePrompt(TurnlogError):

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 from django_lifecycle import BEFORE_CREATE, LifecycleModel, hook
 
-from .dialects import begin_writing
 from .models import Conversation
+from .store.sqlite import begin_writing
 
 
 class ConversationRoom(LifecycleModel):

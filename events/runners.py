@@ -18,8 +18,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..core import conf
-from .dialects import log_database
-from .models import Runner
+from .tables.database import log_database
+from .tables.runner import Runner
 
 HEARTBEAT_SECONDS = 5.0
 _FORGOTTEN_AFTER = dt.timedelta(days=7)

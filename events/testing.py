@@ -21,8 +21,8 @@ def allow_flush() -> None:
     from django.db import connections
     from django.test import TransactionTestCase
 
-    from .append_only import triggers_suspended
-    from .models import Event
+    from .store.append_only import triggers_suspended
+    from .tables.event import Event
 
     case: Any = TransactionTestCase  # Django's stubs leave out what is not public.
     original = case._fixture_teardown

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..core import codec
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from . import runners
-from .dialects import log_database
 from .log import Head, NewEvent, append, append_decided
-from .models import Actor, Event
 from .prompt import Prompt
+from .tables.actor import Actor
+from .tables.database import log_database
+from .tables.event import Event
 from .tool_outputs import tool_outputs
 from .types import (
     ConversationCleared,
@@ -26,9 +27,6 @@ from .types import (
     TurnFailed,
     TurnStarted,
 )
-
-if TYPE_CHECKING:
-    from .models import Conversation
 
 COMPLETION_TYPES = (MessageAppended.__name__, "ToolOutputRecorded")
 
@@ -42,7 +40,7 @@ class Turn(NamedTuple):
 
 
 def start(
-    conversation: Conversation,
+    stream_id: int,
     human_message: Any,
     *,
     user: Any = None,
@@ -64,25 +62,25 @@ def start(
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state is not None:
             return ()
-        closing = _close_before(conversation.pk)
+        closing = _close_before(stream_id)
         if prompt is not None:
             # What is closed here was no message: it comes with this batch, after the head.
-            prompt.require_fresh(conversation.pk, head.version)
+            prompt.require_fresh(stream_id, head.version)
         # Its texts now, with the event that refers to them: of a turn that is refused there are
         # none, and those of one that starts are kept from an erasure that sees them used by nobody.
         data = TurnStarted(message, **(prompt.keep() if prompt else {}))
         return [*closing, NewEvent(data, turn_id, actor_id, meta)]
 
-    if events := append_decided(conversation.pk, decide, turn_id=turn_id):
+    if events := append_decided(stream_id, decide, turn_id=turn_id):
         return Turn(turn_id, events[-1], created=True)
-    first = _of_turn(conversation.pk, turn_id)[0]
+    first = _of_turn(stream_id, turn_id)[0]
     if first.type == "TurnStarted" and not _same_message(first, message):
-        raise TurnConflict(conversation.pk, turn_id)
+        raise TurnConflict(stream_id, turn_id)
     return Turn(turn_id, first, created=False)
 
 
 def record(
-    conversation: Conversation,
+    stream_id: int,
     human_message: Any,
     ai_message: Any,
     tools_output_list: Sequence[Any] | None = None,
@@ -109,27 +107,27 @@ def record(
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state in COMPLETION_TYPES:
             return ()
-        if head.turn_state == "TurnFailed" and _is_erased(conversation.pk, turn_id):
+        if head.turn_state == "TurnFailed" and _is_erased(stream_id, turn_id):
             # What is open is not erased: it was closed before, for its runner seemed to be gone.
-            raise TurnErased(conversation.pk, turn_id)
+            raise TurnErased(stream_id, turn_id)
         actor = actor_id
         if actor is None and head.turn_state is not None:
-            actor = _of_turn(conversation.pk, turn_id)[0].actor_id
+            actor = _of_turn(stream_id, turn_id)[0].actor_id
         return [NewEvent(data, turn_id, actor, metadata or {}) for data in batch]
 
-    if events := append_decided(conversation.pk, decide, turn_id=asked):
+    if events := append_decided(stream_id, decide, turn_id=asked):
         return events
-    stored = [e for e in _of_turn(conversation.pk, turn_id) if e.type in COMPLETION_TYPES]
+    stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
     kept = [event.payload for event in stored]
     erased = None in kept  # Then nobody can say any more whether it was the same.
     if not erased and kept != offered:
-        raise TurnConflict(conversation.pk, turn_id)
+        raise TurnConflict(stream_id, turn_id)
     return stored
 
 
 def fail(
-    conversation: Conversation,
+    stream_id: int,
     turn_id: uuid.UUID,
     outcome: Outcome = "failed",
     *,
@@ -150,19 +148,19 @@ def fail(
 
     def decide(head: Head) -> Sequence[NewEvent]:
         if head.turn_state is None:
-            raise UnknownTurn(conversation.pk, turn_id)
+            raise UnknownTurn(stream_id, turn_id)
         if head.turn_state != "TurnStarted":
             return ()
-        started = _of_turn(conversation.pk, turn_id)[0]
+        started = _of_turn(stream_id, turn_id)[0]
         return [NewEvent(data, turn_id, started.actor_id)]
 
-    return append_decided(conversation.pk, decide, turn_id=turn_id)
+    return append_decided(stream_id, decide, turn_id=turn_id)
 
 
-def clear(conversation: Conversation, *, by: Any = None, reason: str = "") -> Event:
+def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """Hide everything up to here, a running turn too, from the message list; delete nothing."""
     event = NewEvent(ConversationCleared(reason), actor_id=Actor.objects.id_of(by))
-    return append(conversation.pk, [event])[-1]
+    return append(stream_id, [event])[-1]
 
 
 def close_abandoned(stream_id: int) -> list[Event]:

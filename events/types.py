@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
-from ..core.errors import UnknownEventType
-
 Document = Any
 Outcome = Literal["failed", "cancelled", "interrupted", "unrecorded"]
 
@@ -157,24 +155,3 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         HoldLifted,
     )
 }
-
-
-def event_data(type_name: str, schema: int, payload: Any) -> EventData:
-    """The typed event of a stored row, whatever schema it is of.
-
-    Raises UnknownEventType, and UpcastFailed.
-    """
-    cls = EVENT_TYPES.get(type_name)
-    if cls is None or cls.schema != schema:
-        return _upcast(type_name, schema, payload)
-    try:
-        return cls.from_payload(payload)
-    except TypeError as error:
-        raise UnknownEventType(type_name, schema, f" with other fields: {error}") from error
-
-
-def _upcast(type_name: str, schema: int, payload: Any) -> EventData:
-    from .upcasters import upcast  # It has to know the types.
-
-    name, _, payload = upcast(type_name, schema, payload)
-    return EVENT_TYPES[name].from_payload(payload)

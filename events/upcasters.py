@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from django.core import checks
 
 from ..core.errors import ConfigurationError, UnknownEventType, UpcastFailed
-from .types import EVENT_TYPES
+from .types import EVENT_TYPES, EventData
 
 F = TypeVar("F", bound=Callable[[Any], Any])
 
@@ -168,6 +168,21 @@ def _named(place: tuple[str, int]) -> str:
 
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}()"
+
+
+def event_data(type_name: str, schema: int, payload: Any) -> EventData:
+    """The typed event of a stored row, whatever schema it is of.
+
+    Raises UnknownEventType, and UpcastFailed.
+    """
+    cls = EVENT_TYPES.get(type_name)
+    if cls is None or cls.schema != schema:
+        name, _, payload = upcast(type_name, schema, payload)
+        return EVENT_TYPES[name].from_payload(payload)
+    try:
+        return cls.from_payload(payload)
+    except TypeError as error:
+        raise UnknownEventType(type_name, schema, f" with other fields: {error}") from error
 
 
 def problems() -> list[str]:

@@ -1,6 +1,8 @@
 """The read side: read models derived from the log, which can be thrown away and rebuilt.
 
-`Projection` and `register` to write one; `as_of`, `replay` and `diff` to travel in time.
+`Projection` and `register` to write one; `as_of`, `replay` and `diff` to travel in time;
+`HistoryRule` for what a model is given of what was said; `SearchError` for a search that cannot be
+run.
 """
 
 from __future__ import annotations
@@ -9,23 +11,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .moments import as_of, diff, replay
-    from .projection import Projection
-    from .registry import register
+    from .engine.projection import Projection
+    from .engine.registry import register
+    from .messages.previous import HistoryRule
+    from .search.query import SearchError
+    from .travel.moments import as_of, diff, replay
+    from .travel.prompts import ModelInput, PromptLost
+    from .travel.states import ConversationState, Difference
 
-__all__ = ["Projection", "as_of", "diff", "register", "replay"]
+__all__ = [
+    "ConversationState",
+    "Difference",
+    "HistoryRule",
+    "ModelInput",
+    "Projection",
+    "PromptLost",
+    "SearchError",
+    "as_of",
+    "diff",
+    "register",
+    "replay",
+]
 
 _HOMES = {
-    "Projection": ".projection",
-    "as_of": ".moments",
-    "diff": ".moments",
-    "register": ".registry",
-    "replay": ".moments",
+    "ConversationState": ".travel.states",
+    "Difference": ".travel.states",
+    "HistoryRule": ".messages.previous",
+    "ModelInput": ".travel.prompts",
+    "Projection": ".engine.projection",
+    "PromptLost": ".travel.prompts",
+    "SearchError": ".search.query",
+    "as_of": ".travel.moments",
+    "diff": ".travel.moments",
+    "register": ".engine.registry",
+    "replay": ".travel.moments",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # Django imports this package before its models may be.
+    # Lazy: Django imports this package before its models may be imported.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)

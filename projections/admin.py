@@ -11,9 +11,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
-from ..events.erasure.erasures import erasures_in
+from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
-from .searching import SearchError
+from .search.query import SearchError
 
 _EXCERPT = 120
 _DIGITS = 19

@@ -14,25 +14,30 @@ class ProjectionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # In ready() and not above: Django imports this module before models may be imported.
         from ..events import hooks
-        from . import erasing, messages, search, usage, wake  # noqa: F401 - they register themselves
-        from .checkpoints import check_versions
-        from .registry import check_projections
+        from .engine import erasers, wake
+        from .engine.registry import check_projections
+        from .engine.versions import check_versions
+        from .messages import projection as _messages  # noqa: F401 - registers itself
+        from .search import projection as _search  # noqa: F401
+        from .usage import projection as _usage  # noqa: F401
 
         autodiscover_modules("projections")
         hooks.after_commit.append(wake.tell_workers)
-        hooks.erasers.append(erasing.erase)
-        hooks.forgetters.append(erasing.forget)
+        hooks.erasers.append(erasers.erase)
+        hooks.forgetters.append(erasers.forget)
         checks.register(check_projections)
         checks.register(check_versions)
         post_migrate.connect(_after_migrate, sender=self)
 
 
 def _after_migrate(*, using: str, **kwargs: Any) -> None:
-    from .checkpoints import note_versions
-    from .models import SearchEntry
-    from .search_index import install
-    from .statistics import keep_no_samples
+    # Imported here for the same reason.
+    from .engine.no_samples import keep_no_samples
+    from .engine.versions import note_versions
+    from .search.index import install
+    from .search.model import SearchEntry
 
     note_versions(using)
     connection = connections[using]

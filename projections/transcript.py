@@ -17,10 +17,10 @@ from typing import Any, Literal
 from django.db.models import Max, Min, Q
 
 from ..core.errors import UnreadableEvent
-from ..events.dialects import log_database
-from ..events.erasure.erasures import Erasure, erasures_of
+from ..events.erasure.past import Erasure, erasures_of
 from ..events.listed import LISTED
 from ..events.models import Actor, Event
+from ..events.tables.database import log_database
 
 logger = logging.getLogger("turnlog")
 

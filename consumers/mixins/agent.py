@@ -12,9 +12,9 @@ from django.utils.safestring import mark_safe
 
 from ...core.asynchronous import in_database_thread
 from ...events.prompt import Prompt
+from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
-from ...projections.previous import HistoryRule
-from ..agent import as_tools
+from ..answering.agent import as_tools
 from .chat import ChatMixin
 from .llm import LLMMixin, parameters_of
 

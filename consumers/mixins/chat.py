@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.asynchronous import in_database_thread
-from ...events.dialects import log_database
 from ...events.models import Conversation
+from ...events.tables.database import log_database
 
 _KEYS = ("conversation_pk", "conversation_id", "pk", "id")
 

@@ -10,12 +10,12 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from ...core.asynchronous import in_database_thread
-from ...events.dialects import log_database
 from ...events.listed import Listed
 from ...events.models import Conversation, Event
+from ...events.tables.database import log_database
+from ...projections.messages.previous import Previous
 from ...projections.models import ConversationMessage
-from ...projections.previous import Previous
-from ...projections.prompts import described
+from ...projections.travel.prompts import described
 
 if TYPE_CHECKING:
     from .agent import AgentMixin

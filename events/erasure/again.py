@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...core.errors import ReceiptRefused, TurnlogError
-from ..dialects import log_database
-from ..models import Conversation, Event
-from .erasing import Wanted, erase_wanted
-from .erasures import opening_hash
+from ..tables.conversation import rows
+from ..tables.database import log_database
+from ..tables.event import Event
+from .erase import Wanted, erase_wanted
 from .forgetting import forget_again
+from .past import opening_hash
 from .receipts import Forgotten, Receipt
 
 _IN_ONE_QUERY = 500
@@ -48,8 +49,8 @@ def erase_again(receipt: Receipt | Forgotten) -> Again:
 
 
 def _erase_again(receipt: Receipt, again: Again) -> None:
-    using, pk = log_database(), receipt.conversation
-    if not Conversation.objects.using(using).filter(pk=pk).exists():
+    pk = receipt.conversation
+    if not rows().filter(pk=pk).exists():
         again.absent += len(receipt.events)
         return
     if opening_hash(pk) not in ("", receipt.opening):

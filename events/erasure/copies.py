@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from ..dialects import log_database
-from ..models import Event
+from ..tables.database import log_database
+from ..tables.event import Event
 
 
 def copies_of(stream_id: int, versions: Collection[int], fork_id: int) -> set[int]:

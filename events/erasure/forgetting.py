@@ -10,10 +10,12 @@ from django.utils import timezone
 
 from ...core.errors import UnknownUser
 from .. import hooks
-from ..dialects import begin_writing, log_database
-from ..models import Actor, Conversation
+from ..store.sqlite import begin_writing
+from ..tables.actor import Actor
+from ..tables.conversation import rows
+from ..tables.database import log_database
+from ..tables.held import require_no_hold_of
 from . import receipt_files
-from .holds import require_no_hold_of
 from .reasons import require_reason
 from .receipts import Forgotten
 
@@ -34,12 +36,12 @@ def forget_user(user: Any, by: Any = None, reason: str = "") -> None:
     using = log_database()
     with transaction.atomic(using=using):
         begin_writing()
-        require_no_hold_of(user)
+        require_no_hold_of(user.pk, _actor_id_of(user.pk))
         actor = _last_of(user.pk, using)
         if actor is not None:
             actor.forgotten_by, actor.forgotten_for = Actor.objects.id_of(by), reason
             actor.delete()
-        Conversation.objects.using(using).filter(user_id=user.pk).update(user=None)
+        rows().filter(user_id=user.pk).update(user=None)
         for forgetter in hooks.forgetters:
             forgetter(user)
     # A user who speaks again is somebody new.
@@ -68,6 +70,11 @@ def before_user(*, instance: Any, using: str, **kwargs: Any) -> None:
     _last_of(instance.pk, using)
 
 
+def _actor_id_of(user_id: Any) -> uuid.UUID | None:
+    actors = Actor.objects.using(log_database()).filter(user_id=user_id)
+    return actors.values_list("pk", flat=True).first()
+
+
 def _last_of(user_id: Any, using: str) -> Actor | None:
     """The row of somebody who is about to be forgotten; None for who never had one.
 
@@ -75,7 +82,7 @@ def _last_of(user_id: Any, using: str) -> Actor | None:
     """
     actor = Actor.objects.using(using).select_for_update().filter(user_id=user_id).first()
     # Of rows that went past the hooks: whose it was must not look like nobody's.
-    nameless = Conversation.objects.using(using).filter(user_id=user_id, owner_actor_id=None)
+    nameless = rows().filter(user_id=user_id, owner_actor_id=None)
     nameless.update(owner_actor_id=uuid.uuid4() if actor is None else actor.pk)
     return actor
 

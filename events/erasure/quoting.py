@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ...core import codec
-from ..dialects import log_database
-from ..models import Event
+from ..tables.database import log_database
+from ..tables.event import Event
 
 
 def quoting_turns(stream_id: int, after: int) -> set[uuid.UUID]:

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from ...core import conf
 from ...core.errors import ConfigurationError
-from ..dialects import log_database
-from ..models import Conversation, Event
-from .erasing import KEPT, Wanted, erase_wanted
+from ..tables.conversation import rows
+from ..tables.database import log_database
+from ..tables.event import Event
+from .erase import KEPT, Wanted, erase_wanted
 from .receipts import Receipt
 
 _PAGE = 500
@@ -86,7 +87,7 @@ def _conversations(kind: str, before: dt.datetime) -> Found:
     facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=KEPT)
     last = Subquery(facts.order_by("-version").values("recorded_at")[:1])
     conversations = (
-        Conversation.objects.using(log_database())
+        rows()
         .annotate(last=Coalesce(last, "created_at"))
         .filter(~Q(title="") | Exists(facts.filter(payload__isnull=False)), last__lt=before)
         .order_by("pk")
@@ -101,7 +102,7 @@ def _conversations(kind: str, before: dt.datetime) -> Found:
 def _turns(kind: str, before: dt.datetime) -> Found:
     """Turns of which nothing was recorded since, with something left to erase."""
     using = log_database()
-    conversations = Conversation.objects.using(using).order_by("pk").values_list("pk", flat=True)
+    conversations = rows().order_by("pk").values_list("pk", flat=True)
     after = 0
     while page := list(conversations.filter(pk__gt=after)[:_PAGE]):
         after = page[-1]

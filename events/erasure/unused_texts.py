@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from django.db import connections
 
-from ..dialects import log_database
-from ..models import Content, Event
-from ..models.content import texts_of
+from ..tables.content import Content, texts_of
+from ..tables.database import log_database
+from ..tables.event import Event
 
 _PAGE = 20
 _KEYS = 1000

@@ -9,9 +9,11 @@ from typing import Any
 from django.db.models import Q
 
 from ...core.errors import ErasureIncomplete, ReceiptNotKept, TurnlogError
-from ..dialects import log_database
-from ..models import Actor, Conversation, Event
-from .erasing import KEPT, Wanted, erase_wanted
+from ..tables.actor import Actor
+from ..tables.conversation import rows
+from ..tables.database import log_database
+from ..tables.event import Event
+from .erase import KEPT, Wanted, erase_wanted
 from .forgetting import forget_user, require_user
 from .reasons import require_reason
 from .receipts import Receipt
@@ -73,7 +75,7 @@ def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wante
     owned = Q(user_id=user.pk)
     if actor_id is not None:
         owned |= Q(user_id=None, owner_actor_id=actor_id)
-    conversations = Conversation.objects.using(using).filter(owned).order_by("pk")
+    conversations = rows().filter(owned).order_by("pk")
     last = 0
     while page := list(conversations.filter(pk__gt=last).values_list("pk", flat=True)[:_PAGE]):
         for pk in page:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from ..models import Actor
 from ..prompt import Prompt
+from ..tables.actor import Actor
 from .texts import MODELS, SUBJECTS
 
 MAX_TOKENS = 4096

@@ -6,9 +6,9 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
-from ..append_only import install_triggers
-from ..models.actor import unless_held
-from ..statistics import keep_no_samples
+from ..store.append_only import install_triggers
+from ..tables.actor import unless_held
+from ..store.no_samples import keep_no_samples
 
 
 def refuse_changes(apps, schema_editor):

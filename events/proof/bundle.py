@@ -18,13 +18,13 @@ from json.encoder import encode_basestring
 from typing import IO, Any
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..models.content import texts_of
+from ..tables.content import texts_of
 from . import rows, tables
 from .lines import MAX_LINE
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, UnknownKey, open_checkpoint
+from .raw import snapshot
 from .rows import EPOCH, Row
-from .stored import snapshot
 from .streams import named_versions
 from .tiles import StoredTree
 from .walk import FORMAT

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..dialects import log_database
-from ..models import SignedCheckpoint
-from ..sequence import sequence
+from ..store.sequence import sequence
+from ..tables.database import log_database
+from ..tables.proof import SignedCheckpoint
 from . import keys, outside, tables
 from .notes import Checkpoint, NoteError, PublicKey, SigningKey, UnknownKey, open_checkpoint
 from .tiles import StoredTree, sample_tiles, store_tiles

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
-from ..dialects import log_database
-from ..hashing import microseconds
-from .stored import read_many, stored
+from ..store.hashing import microseconds
+from ..tables.database import log_database
+from .raw import read_many, stored
 
 
 class Row(NamedTuple):

@@ -12,9 +12,10 @@ from django.db import connections
 from django.utils import timezone
 
 from ...core.errors import ConfigurationError
-from ..dialects import log_database
-from ..models import Actor, Event
-from ..models.conversation import require_conversation
+from ..tables.actor import Actor
+from ..tables.conversation import require_conversation
+from ..tables.database import log_database
+from ..tables.event import Event
 from .bundle import Selection
 
 

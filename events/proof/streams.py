@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ..hashing import GENESIS, raw_event_hash
+from ..store.hashing import GENESIS, raw_event_hash
 from .problems import Problem
 from .rows import EPOCH, Row
 from .walk import NEVER_ERASED

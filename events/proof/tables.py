@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connections
 
 from ...core.errors import LogDamaged
-from ..dialects import log_database
-from .stored import read, read_many, stored
+from ..tables.database import log_database
+from .raw import read, read_many, stored
 
 _HASHES = """
     SELECT {position}, {stream_id}, {version}, {hash} FROM turnlog_position p

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from ..models.content import texts_of
+from ..tables.content import texts_of
 from . import tables
 from .problems import Problem
 

@@ -15,8 +15,9 @@ from typing import Any
 from django.db import connections, transaction
 
 from ...core.errors import LogDamaged
-from ..dialects import dialect_of, log_database
-from ..models import Tile
+from ..store.dialect import dialect_of
+from ..tables.database import log_database
+from ..tables.proof import Tile
 from . import tables
 from .merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, tree_root
 

@@ -11,16 +11,16 @@ from typing import Any
 from django.db import connections
 
 from ...core.errors import ConfigurationError, LogDamaged
-from ..append_only import unguarded
-from ..dialects import log_database
+from ..store.append_only import unguarded
+from ..tables.database import log_database
 from . import outside, rows, tables
 from .keys import known_keys
 from .merkle import is_included, leaf_hash
 from .notes import Checkpoint, PublicKey
 from .problems import Problem
 from .promises import Promises, check_whole
+from .raw import snapshot
 from .rows import Row
-from .stored import snapshot
 from .streams import Anchor, Stream
 from .texts import check_texts
 from .tiles import StoredTree

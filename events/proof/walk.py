@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, BinaryIO, NoReturn
 
 from ...core.terminal import counted
-from ..hashing import GENESIS, raw_event_hash
+from ..store.hashing import GENESIS, raw_event_hash
 from .lines import (
     PAYLOAD_DECODER,
     fits,

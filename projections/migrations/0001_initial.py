@@ -4,12 +4,13 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from .. import search_index, statistics
+from ..engine import no_samples
+from ..search import index
 
 
 def install_search_index(apps, schema_editor):
-    search_index.install(schema_editor.connection)
-    statistics.keep_no_samples(schema_editor.connection)
+    index.install(schema_editor.connection)
+    no_samples.keep_no_samples(schema_editor.connection)
 
 
 class Migration(migrations.Migration):
@@ -65,16 +66,17 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('actor_id', models.UUIDField(null=True)),
-                ('content', models.TextField(verbose_name='content')),
                 ('version', models.IntegerField(verbose_name='version')),
                 ('turn_id', models.UUIDField(null=True)),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
                 ('user', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('event', models.ForeignObject(from_fields=('conversation_id', 'version'), on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='turnlog_events.event', to_fields=('stream_id', 'version'))),
             ],
             options={
                 'verbose_name': 'message',
                 'verbose_name_plural': 'messages',
+                'base_manager_name': 'objects',
                 'db_table': 'turnlog_message',
                 'ordering': ('conversation', 'version'),
                 'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_message_version')],

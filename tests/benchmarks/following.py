@@ -14,9 +14,9 @@ from typing import Any
 from django.db import connection
 
 from turnlog.events.models import Conversation, Position
-from turnlog.projections.checkpoints import find
-from turnlog.projections.projection import Projection
-from turnlog.projections.registry import named
+from turnlog.projections.engine.checkpoints import find
+from turnlog.projections.engine.projection import Projection
+from turnlog.projections.engine.registry import named
 
 from .setting import answer, human
 
@@ -78,7 +78,7 @@ class Watch:
         connection.close()
 
     def wait_for_the_end(self) -> None:
-        from turnlog.projections.status import status
+        from turnlog.projections.engine.status import status
 
         while status(self._projection, max_lag=60).lag_events != 0:
             time.sleep(0.05)

@@ -18,14 +18,14 @@ from django.core.management import call_command
 from django.db import connection
 
 from turnlog.events import log
-from turnlog.events.append_only import triggers_suspended
-from turnlog.events.dialects import EVENT_COLUMNS
 from turnlog.events.models import Conversation
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import ENVIRONMENT, known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.verification import Verifier
 from turnlog.events.proof.walk import verify
+from turnlog.events.store.append_only import triggers_suspended
+from turnlog.events.tables.columns import EVENT_COLUMNS
 
 from .setting import answer, connect, human, timed
 

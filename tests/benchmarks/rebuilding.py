@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.db import connection
 
 from turnlog.events.models import Conversation
-from turnlog.events.sequence import sequence
-from turnlog.projections.messages import MessagesProjection
-from turnlog.projections.rebuilding import rebuild
-from turnlog.projections.registry import named
+from turnlog.events.store.sequence import sequence
+from turnlog.projections.engine.rebuild import rebuild
+from turnlog.projections.engine.registry import named
+from turnlog.projections.messages.projection import MessagesProjection
 
 from .setting import answer, connect, human, timed
 

@@ -20,8 +20,8 @@ import psycopg
 from django.db import connection
 from langchain_core.messages import AIMessage, HumanMessage
 
-from turnlog.events.dialects import EVENT_COLUMNS
 from turnlog.events.models import Event
+from turnlog.events.tables.columns import EVENT_COLUMNS
 
 TEXT = "카페라떼 한 잔을 따뜻하게 주문하고 싶어요. " * 12
 USAGE = {"input_tokens": 139, "output_tokens": 214, "total_tokens": 353}

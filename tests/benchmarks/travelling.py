@@ -8,7 +8,7 @@ from django.db import connection
 
 from turnlog.core import codec
 from turnlog.events.models import Conversation
-from turnlog.projections.moments import as_of
+from turnlog.projections.travel.moments import as_of
 
 from .setting import answer, human, ratio
 

@@ -11,9 +11,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
-from turnlog.consumers import tasks
-from turnlog.consumers.access import session_is_alive
+from turnlog.consumers.answering import tasks
 from turnlog.consumers.lifespan import lifespan
+from turnlog.consumers.socket.access import session_is_alive
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
-from turnlog.consumers import agent
-from turnlog.consumers.agent import Answer, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.answering import agent
+from turnlog.consumers.answering.agent import Answer, TextDelta, ToolFinished, ToolStarted
 
 
 def double(number: int) -> int:

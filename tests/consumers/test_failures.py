@@ -7,7 +7,7 @@ from django.db import OperationalError
 from django.utils import translation
 
 from turnlog.consumers import failures
-from turnlog.consumers.agent import TruncatedAnswer
+from turnlog.consumers.answering.agent import TruncatedAnswer
 from turnlog.core.errors import CodecError, ConfigurationError
 
 REQUEST = httpx.Request("POST", "http://localhost/v1/chat/completions")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnlog.consumers import markdown
-from turnlog.consumers.markdown import MarkdownStream, blocks, render
+from turnlog.consumers.page import markdown
+from turnlog.consumers.page.markdown import MarkdownStream, blocks, render
 
 LINES = [
     *("- a\n", "* b\n", "+ c\n", "1. x\n", "2. y\n", "1) z\n", "  - n\n", "\n", "    code\n"),

@@ -12,13 +12,13 @@ from langchain_core.tools import tool
 
 from tests.consumers.test_socket import Client, chat, get_stored, said, url
 from tests.project.models_for_tests import tool_call
-from turnlog.consumers import turn_task
+from turnlog.consumers.answering import turn_task
 from turnlog.core import codec
 from turnlog.events import prompt
 from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Event
 from turnlog.events.types import TurnStarted
-from turnlog.projections.moments import as_of
+from turnlog.projections.travel.moments import as_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from turnlog.consumers import live, relay
-from turnlog.consumers.agent import TextDelta, ToolStarted
-from turnlog.consumers.follower import Follower
-from turnlog.consumers.frames import HtmlEncoder, JsonEncoder, Progress
-from turnlog.consumers.running import RunningTurn
-from turnlog.consumers.transcripts import Page
-from turnlog.consumers.turn_view import TurnView
+from turnlog.consumers import live
+from turnlog.consumers.answering import relay
+from turnlog.consumers.answering.agent import TextDelta, ToolStarted
+from turnlog.consumers.answering.running import RunningTurn
+from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder, Progress
+from turnlog.consumers.page.turn_view import TurnView
+from turnlog.consumers.socket.follower import Follower
+from turnlog.consumers.socket.transcripts import Page
 
 TURN = uuid.uuid4()
 

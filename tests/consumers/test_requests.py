@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnlog.consumers.requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
+from turnlog.consumers.socket.requests import (
+    BadRequest,
+    Earlier,
+    Ping,
+    Say,
+    Stop,
+    parse_request,
+)
 
 ID = "9a3f0f3e-6d1c-4d57-9b6e-0d2f7b1c8a11"
 

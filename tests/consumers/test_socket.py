@@ -20,13 +20,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables.utils import AddableDict
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
-from turnlog.consumers import (
-    AgentChatConsumer,
-    ChatConsumer,
-    DataAnalystChatConsumer,
-    running,
-    tasks,
-)
+from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer
+from turnlog.consumers.answering import running, tasks
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import turns
 from turnlog.events.models import Event

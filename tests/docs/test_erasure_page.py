@@ -18,9 +18,9 @@ from turnlog.core import conf, errors
 from turnlog.events.erasure.users import erase_user
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.prompt import Prompt
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Checkpoint, Parked
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker
 
 PAGE = text_of("docs/erasure.md")
 DATABASES = {"sqlite": "### SQLite", "postgresql": "### PostgreSQL"}

@@ -18,9 +18,9 @@ from django.apps import apps
 from django.db import connection
 
 from tests.docs.pages import DOCS, codes, rows, section, text_of
-from turnlog.events import hashing
-from turnlog.events.append_only import TRIGGERS
 from turnlog.events.models import Conversation, Event
+from turnlog.events.store import hashing
+from turnlog.events.store.append_only import TRIGGERS
 from turnlog.events.types import EVENT_TYPES
 
 

@@ -10,10 +10,11 @@ import pytest
 from django.core.management import load_command_class
 
 from tests.docs.pages import codes, rows, section, text_of
-from turnlog.projections import reading, rebuild, status, worker
+from turnlog.projections.engine import chunks as rebuild
+from turnlog.projections.engine import reading, status, worker
+from turnlog.projections.engine.projection import Projection
+from turnlog.projections.engine.registry import named
 from turnlog.projections.models import Checkpoint, Parked
-from turnlog.projections.projection import Projection
-from turnlog.projections.registry import named
 
 PAGE = text_of("docs/projections.md")
 

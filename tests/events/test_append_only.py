@@ -9,9 +9,9 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from turnlog.core.errors import AppendOnlyError
-from turnlog.events.append_only import check_triggers, triggers_suspended, unguarded
 from turnlog.events.log import NewEvent, append, read_all
 from turnlog.events.models import Event
+from turnlog.events.store.append_only import check_triggers, triggers_suspended, unguarded
 from turnlog.events.types import ConversationCleared, PayloadErased
 
 pytestmark = pytest.mark.django_db

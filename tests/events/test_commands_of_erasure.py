@@ -20,7 +20,8 @@ from langchain_core.messages import AIMessage
 from tests.events.test_erasing import WORD, events, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ReceiptNotKept, ReceiptRefused
-from turnlog.events.erasure import erasures, receipt_files, users
+from turnlog.events.erasure import past as erasures
+from turnlog.events.erasure import receipt_files, users
 from turnlog.events.erasure.forgetting import forget_user
 from turnlog.events.erasure.receipts import Forgotten, Receipt
 from turnlog.events.models import Actor, Conversation, Event
@@ -303,8 +304,8 @@ def restored(room: Any) -> Any:
     """A conversation as a backup had it: rows of the log are put back, byte for byte."""
     from django.db import connection
 
-    from turnlog.events.append_only import triggers_suspended
     from turnlog.events.models import Pending
+    from turnlog.events.store.append_only import triggers_suspended
 
     rows = list(Event.objects.filter(stream_id=room.pk).order_by("version").values())
 

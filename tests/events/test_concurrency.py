@@ -15,8 +15,8 @@ from django.db import connection
 from turnlog.events.log import read, read_all
 from turnlog.events.models import Conversation, Event
 from turnlog.events.proof.verification import Verifier
-from turnlog.projections.checking import differences
-from turnlog.projections.registry import named
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.registry import named
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

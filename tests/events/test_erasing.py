@@ -21,16 +21,16 @@ from turnlog.core.errors import (
     UnknownConversation,
     UnknownTurn,
 )
-from turnlog.events.erasure import erasures
+from turnlog.events.erasure import past as erasures
 from turnlog.events.models import Content, Conversation, Event, Runner
 from turnlog.events.prompt import Prompt
-from turnlog.events.sequence import sequence
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import PayloadErased
-from turnlog.projections.checking import differences
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.projection import Projection
+from turnlog.projections.engine.registry import named, registered
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Checkpoint, ConversationMessage, Parked, SearchEntry
-from turnlog.projections.projection import Projection
-from turnlog.projections.registry import named, registered
-from turnlog.projections.worker import Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -141,7 +141,7 @@ def test_what_is_erased_already_is_left_as_it_is(conversation: Any) -> None:
 
 
 def test_a_long_conversation_is_erased_in_many_records(conversation: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("turnlog.events.erasure.erasing._BATCH", 2)
+    monkeypatch.setattr("turnlog.events.erasure.erase._BATCH", 2)
     said(conversation)
     catch_up()
     receipt = conversation.erase(reason="request 7")

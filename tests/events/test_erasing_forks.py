@@ -12,8 +12,8 @@ from tests.everywhere import places_of
 from turnlog.core.errors import ErasureFailed, LegalHold, TurnInProgress
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
-from turnlog.projections.moments import as_of
-from turnlog.projections.registry import named
+from turnlog.projections.engine.registry import named
+from turnlog.projections.travel.moments import as_of
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from tests.events.test_erasing import catch_up, require_sound
 from tests.everywhere import places_of
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
-from turnlog.projections.moments import as_of
+from turnlog.projections.travel.moments import as_of
 
 ACTIONS = st.lists(
     st.tuples(

@@ -17,15 +17,15 @@ from langchain_core.messages import AIMessage
 from tests.events.test_erasing import WORD, require_sound
 from tests.everywhere import places_of
 from turnlog.events import forks, log
-from turnlog.events.dialects import PostgreSQL
 from turnlog.events.erasure.users import forget_user
 from turnlog.events.models import Content, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof.verification import Verifier
-from turnlog.events.sequence import sequence
+from turnlog.events.store.dialect import PostgreSQL
+from turnlog.events.store.sequence import sequence
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

@@ -21,8 +21,8 @@ from turnlog.core.errors import (
 )
 from turnlog.events.erasure.users import erase_user, forget_user
 from turnlog.events.models import Actor, Conversation, Event
-from turnlog.projections.moments import as_of
-from turnlog.projections.registry import named
+from turnlog.projections.engine.registry import named
+from turnlog.projections.travel.moments import as_of
 
 pytestmark = pytest.mark.django_db
 

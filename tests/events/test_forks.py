@@ -18,15 +18,15 @@ from langchain_core.messages import AIMessage, HumanMessage
 from turnlog.core import codec
 from turnlog.core.errors import MomentError, NotPermitted, UnknownConversation
 from turnlog.events import forks
-from turnlog.events.dialects import PostgreSQL, SQLite
 from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.store.dialect import PostgreSQL, SQLite
 from turnlog.events.types import ConversationForked, MessageAppended
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.moments import as_of
+from turnlog.projections.travel.moments import as_of
 
 ACTIONS = st.lists(
     st.tuples(

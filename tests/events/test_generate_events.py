@@ -18,7 +18,6 @@ from turnlog.core import codec
 from turnlog.core.errors import TurnlogError
 from turnlog.events import bulk, hooks
 from turnlog.events.bulk import write
-from turnlog.events.dialects import EVENT_COLUMNS
 from turnlog.events.generated.plan import DAYS, Plan
 from turnlog.events.generated.stage import set_up
 from turnlog.events.generated.turns import ai_document, human_document
@@ -26,7 +25,8 @@ from turnlog.events.listed import MessageList
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Content, Conversation, Event, Pending, Position
 from turnlog.events.prompt import Prompt
-from turnlog.events.sequence import sequence
+from turnlog.events.store.sequence import sequence
+from turnlog.events.tables.columns import EVENT_COLUMNS
 from turnlog.events.tool_outputs import tool_outputs
 from turnlog.events.types import (
     ConversationOpened,
@@ -35,8 +35,8 @@ from turnlog.events.types import (
     TurnFailed,
     TurnStarted,
 )
+from turnlog.projections.messages.previous import HistoryRule
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.previous import HistoryRule
 
 pytestmark = pytest.mark.django_db
 

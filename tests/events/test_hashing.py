@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnlog.events.hashing import GENESIS, event_hash, microseconds, payload_digest
+from turnlog.events.store.hashing import GENESIS, event_hash, microseconds, payload_digest
 
 EVENT: dict[str, Any] = {
     "stream_id": 3,

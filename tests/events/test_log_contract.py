@@ -16,10 +16,10 @@ from hypothesis.extra.django import TestCase
 
 from turnlog.core.errors import ConcurrencyError
 from turnlog.events import hooks, log
-from turnlog.events.hashing import GENESIS
 from turnlog.events.log import NewEvent, append, read, read_all
 from turnlog.events.models import Conversation, Event, Pending, Position
-from turnlog.events.sequence import sequence
+from turnlog.events.store.hashing import GENESIS
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import ConversationCleared, MessageAppended
 
 pytestmark = pytest.mark.django_db

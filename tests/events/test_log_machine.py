@@ -32,12 +32,12 @@ from turnlog.core.errors import (
     TurnInProgress,
     UnknownTurn,
 )
-from turnlog.events import sequence as sequencing
-from turnlog.events.hashing import GENESIS
 from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, hash_of, read, read_all
 from turnlog.events.models import Conversation, Event, Pending, Position
-from turnlog.events.sequence import sequence
+from turnlog.events.store import sequence as sequencing
+from turnlog.events.store.hashing import GENESIS
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import MessageAppended
 from turnlog.projections.models import ConversationMessage
 

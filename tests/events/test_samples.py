@@ -16,9 +16,9 @@ from tests.events.samples.older import Commented, Rated, evolving
 from tests.events.samples.stored import COMMAND, HERE, missing, read, samples, write
 from turnlog.core import codec
 from turnlog.events import upcasters
-from turnlog.events.hashing import GENESIS, payload_digest
 from turnlog.events.log import hash_of
 from turnlog.events.models import Conversation, Event, Pending
+from turnlog.events.store.hashing import GENESIS, payload_digest
 from turnlog.events.types import EVENT_TYPES
 
 FILES = sorted(HERE.glob("*.jsonl"))

@@ -21,11 +21,11 @@ from turnlog.core.errors import (
     UpcastFailed,
 )
 from turnlog.events import upcasters
-from turnlog.events.append_only import TRIGGERS
 from turnlog.events.models import Event
-from turnlog.events.types import EVENT_TYPES, ConversationCleared, EventData, event_data
-from turnlog.events.upcasters import FIXED_NAMES, problems, stored_as, upcast, upcaster
-from turnlog.projections.messages import MessagesProjection
+from turnlog.events.store.append_only import TRIGGERS
+from turnlog.events.types import EVENT_TYPES, ConversationCleared, EventData
+from turnlog.events.upcasters import FIXED_NAMES, event_data, problems, stored_as, upcast, upcaster
+from turnlog.projections.messages.projection import MessagesProjection
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -18,15 +18,15 @@ from langchain_core.messages import AIMessage
 
 from turnlog.core.errors import TurnInProgress
 from turnlog.events.models import Conversation
-from turnlog.events.sequence import sequence
-from turnlog.projections import worker
-from turnlog.projections.applying import apply_or_park
-from turnlog.projections.checking import differences, rows
-from turnlog.projections.projection import Projection
-from turnlog.projections.reading import events_between, last_position
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.registry import registered
-from turnlog.projections.worker import Worker
+from turnlog.events.store.sequence import sequence
+from turnlog.projections.engine import worker
+from turnlog.projections.engine.applying import apply_or_park
+from turnlog.projections.engine.checking import differences, rows
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.projection import Projection
+from turnlog.projections.engine.reading import events_between, last_position
+from turnlog.projections.engine.registry import registered
+from turnlog.projections.engine.worker import Worker
 
 SECRET = "pomegranate"
 ACTIONS = st.lists(

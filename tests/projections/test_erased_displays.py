@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage
 from tests.everywhere import places_of
 from turnlog.events import log
 from turnlog.events.models import Conversation
-from turnlog.projections.moments import as_of, replay
 from turnlog.projections.transcript import read_transcript
+from turnlog.projections.travel.moments import as_of, replay
 
 pytestmark = pytest.mark.django_db
 
@@ -71,8 +71,8 @@ def test_what_was_cleared_before_stood_nowhere(erased: Any) -> None:
 def test_a_page_says_it(erased: Any, user: Any) -> None:
     import json
 
-    from turnlog.consumers.frames import HtmlEncoder, JsonEncoder
-    from turnlog.consumers.turn_view import view_of
+    from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder
+    from turnlog.consumers.page.turn_view import view_of
 
     turn = read_transcript(erased.pk, user, limit=50).turns[0]
     view = view_of(turn, show_initial_prompt=True)
@@ -87,8 +87,8 @@ def test_a_page_says_it(erased: Any, user: Any) -> None:
 
 
 def test_a_reason_is_no_markup(conversation: Any, user: Any) -> None:
-    from turnlog.consumers.frames import HtmlEncoder
-    from turnlog.consumers.turn_view import view_of
+    from turnlog.consumers.page.frames import HtmlEncoder
+    from turnlog.consumers.page.turn_view import view_of
 
     conversation.record_turn("a", AIMessage("b"), user=user)
     conversation.erase(reason="<script>alert(1)</script>")

@@ -24,20 +24,20 @@ from tests.events.samples.older import (
 )
 from turnlog.core.errors import ProjectionFailed
 from turnlog.events import upcasters
-from turnlog.events.append_only import triggers_suspended
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Event
-from turnlog.events.sequence import sequence
+from turnlog.events.store.append_only import triggers_suspended
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import EventData, TurnFailed
 from turnlog.events.upcasters import upcaster
-from turnlog.projections import applying
+from turnlog.projections.engine import applying
+from turnlog.projections.engine.projection import Projection
+from turnlog.projections.engine.reading import events_between, events_of, last_position
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Checkpoint, SearchEntry, Usage
-from turnlog.projections.projection import Projection
-from turnlog.projections.reading import events_between, events_of, last_position
-from turnlog.projections.registry import named
-from turnlog.projections.replaying import Teller
 from turnlog.projections.transcript import read_transcript
-from turnlog.projections.worker import Worker
+from turnlog.projections.travel.replaying import Teller
 
 pytestmark = pytest.mark.django_db
 
@@ -159,7 +159,7 @@ def unreadable(request: Any, unknown: Any) -> Iterator[str]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be applied is tried again without a pause."""
-    monkeypatch.setattr("turnlog.projections.worker.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("turnlog.projections.engine.worker.RETRY_SECONDS", 0.0)
 
 
 def turn_of(conversation: Any) -> Any:

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tests.project.tally.models import Line, Tally
-from turnlog.projections.inserting import insert, insert_values
+from turnlog.projections.engine.bulk_insert import insert, insert_values
 from turnlog.projections.models import Checkpoint, Parked
 
 pytestmark = pytest.mark.django_db

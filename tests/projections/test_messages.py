@@ -20,15 +20,15 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import TurnInProgress
-from turnlog.events.dialects import PostgreSQL
 from turnlog.events.listed import fold
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Actor, Conversation
+from turnlog.events.store.dialect import PostgreSQL
 from turnlog.events.types import MessageAppended
-from turnlog.projections.checking import differences
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.registry import named
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.registry import named
 
 [MESSAGES] = named(["messages"])
 COLUMNS = ("conversation_id", "version", "user_id", "actor_id", "turn_id", "created_at")

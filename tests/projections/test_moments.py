@@ -26,9 +26,9 @@ from turnlog.events.listed import fold
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.prompt import Prompt
-from turnlog.projections import moments
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.moments import as_of, diff, replay
+from turnlog.projections.travel import moments
+from turnlog.projections.travel.moments import as_of, diff, replay
 
 SECOND = dt.timedelta(seconds=1)
 
@@ -253,7 +253,7 @@ def test_a_moment_takes_three_queries(
 
 def test_a_prompt_is_left_to_its_own_module(coffee: Any, monkeypatch: Any) -> None:
     monkeypatch.setitem(
-        sys.modules, "turnlog.projections.prompts", SimpleNamespace(prompt_of=lambda s: s.version)
+        sys.modules, "turnlog.projections.travel.prompts", SimpleNamespace(prompt_of=lambda s: s.version)
     )
     assert as_of(coffee, 3).prompt() == 3
 

@@ -26,8 +26,8 @@ from langchain_core.runnables.utils import AddableDict
 from turnlog.core import codec
 from turnlog.events.listed import Listed
 from turnlog.events.tool_outputs import tool_outputs
-from turnlog.projections.documents import stored_message
-from turnlog.projections.previous import NO_RESULT, HistoryRule
+from turnlog.projections.messages.documents import stored_message
+from turnlog.projections.messages.previous import NO_RESULT, HistoryRule
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 

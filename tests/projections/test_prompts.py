@@ -16,9 +16,9 @@ from turnlog.core.errors import MomentError
 from turnlog.events.models import Content, Conversation, Event
 from turnlog.events.prompt import Prompt, StalePrompt
 from turnlog.events.types import TurnStarted
-from turnlog.projections.moments import as_of
-from turnlog.projections.previous import HistoryRule
-from turnlog.projections.prompts import PromptLost, described
+from turnlog.projections.messages.previous import HistoryRule
+from turnlog.projections.travel.moments import as_of
+from turnlog.projections.travel.prompts import PromptLost, described
 
 pytestmark = pytest.mark.django_db
 

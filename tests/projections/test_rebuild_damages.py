@@ -16,12 +16,12 @@ from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
 from turnlog.events import hooks
-from turnlog.events.dialects import PostgreSQL
 from turnlog.events.models import Conversation
-from turnlog.projections.checking import differences
+from turnlog.events.store.dialect import PostgreSQL
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.registry import named
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.registry import named
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

@@ -15,13 +15,14 @@ from langchain_core.messages import AIMessage
 from tests.project.tally.models import Tally
 from turnlog.core.errors import ProjectionFailed, RebuildCutOff, RebuildInProgress
 from turnlog.events.models import Conversation
-from turnlog.projections import rebuild as by_chunks
-from turnlog.projections.checking import differences
-from turnlog.projections.checkpoints import NEVER_BUILT, note_versions, outdated
+from turnlog.projections.engine import chunks as by_chunks
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.checkpoints import NEVER_BUILT
+from turnlog.projections.engine.rebuild import rebuild
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.versions import note_versions, outdated
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Checkpoint, ConversationMessage
-from turnlog.projections.rebuilding import rebuild
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker
 
 from .processes import run, start, wait_until
 

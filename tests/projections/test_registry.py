@@ -10,8 +10,9 @@ from django.core import checks
 from tests.project.tally.models import Tally
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import hooks
-from turnlog.projections import Projection, register, registry
-from turnlog.projections.registry import check_projections, named, problems
+from turnlog.projections import Projection, register
+from turnlog.projections.engine import registry
+from turnlog.projections.engine.registry import check_projections, named, problems
 
 
 @pytest.fixture(autouse=True)

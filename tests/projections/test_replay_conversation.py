@@ -25,8 +25,8 @@ from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Event
 from turnlog.events.types import MessageAppended
 from turnlog.projections.management.commands.replay_conversation import Command
-from turnlog.projections.moments import as_of
-from turnlog.projections.replaying import Teller
+from turnlog.projections.travel.moments import as_of
+from turnlog.projections.travel.replaying import Teller
 
 pytestmark = pytest.mark.django_db
 

@@ -24,14 +24,15 @@ from turnlog.core.errors import TurnInProgress, TurnlogError
 from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event
 from turnlog.events.types import MessageAppended
-from turnlog.projections import search_index
-from turnlog.projections.checking import differences, rows
+from turnlog.projections.engine.checking import differences, rows
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.storable import storable
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import SearchEntry
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.registry import named
-from turnlog.projections.searching import MAX_QUERY, SearchError, terms_of
-from turnlog.projections.texts import normalised, storable, text_of
-from turnlog.projections.worker import Worker
+from turnlog.projections.search import index as search_index
+from turnlog.projections.search.query import MAX_QUERY, SearchError, terms_of
+from turnlog.projections.search.texts import normalised, text_of
 
 [SEARCH] = named(["search"])
 
@@ -122,7 +123,7 @@ class TheLaw(TestCase):
         self.rooms = list(self.first)
         self.open: list[list[tuple[uuid.UUID, str]]] = [[], []]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("turnlog.projections.worker.BATCH", batch)
+            patch.setattr("turnlog.projections.engine.worker.BATCH", batch)
             for action in actions:
                 self.act(*action)
             catch_up()
@@ -130,7 +131,7 @@ class TheLaw(TestCase):
         assert differences(SEARCH, streams) == {}
         incremental = rows(SEARCH, streams)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("turnlog.projections.reading.PAGE", batch)
+            patch.setattr("turnlog.projections.engine.reading.PAGE", batch)
             rebuild_chunk(SEARCH, streams)
         assert differences(SEARCH, streams) == {}
         for stream in streams:

@@ -18,12 +18,12 @@ from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.types import MessageAppended
-from turnlog.projections.checking import differences, rows
+from turnlog.projections.engine.checking import differences, rows
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Usage
-from turnlog.projections.models.usage import NOBODY
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker
+from turnlog.projections.usage.model import NOBODY
 
 [USAGE] = named(["usage"])
 NOTHING = {
@@ -102,7 +102,7 @@ class TheLaw(TestCase):
         self.open: list[list[uuid.UUID]] = [[], []]
         self.ended = {"turns": 0, "failures": 0}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("turnlog.projections.worker.BATCH", batch)
+            patch.setattr("turnlog.projections.engine.worker.BATCH", batch)
             for action in actions:
                 self.act(*action)
             catch_up()
@@ -111,7 +111,7 @@ class TheLaw(TestCase):
         incremental = _sorted(streams)
         for size in (batch, 1000):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("turnlog.projections.reading.PAGE", size)
+                patch.setattr("turnlog.projections.engine.reading.PAGE", size)
                 rebuild_chunk(USAGE, streams)
             assert _sorted(streams) == incremental
         # An erased turn is a turn, and a fork takes none.

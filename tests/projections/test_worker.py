@@ -20,14 +20,14 @@ from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation, Position
-from turnlog.events.sequence import sequence
-from turnlog.projections import reading, worker
-from turnlog.projections.checking import differences
+from turnlog.events.store.sequence import sequence
+from turnlog.projections.engine import reading, worker
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.rebuild import rebuild
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker, advance
 from turnlog.projections.models import Checkpoint, Parked
-from turnlog.projections.rebuild import rebuild_chunk
-from turnlog.projections.rebuilding import rebuild
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker, advance
 
 [TALLY] = named(["tally"])
 

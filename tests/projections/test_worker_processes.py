@@ -17,11 +17,11 @@ from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation
-from turnlog.projections.checking import differences
+from turnlog.projections.engine.checking import differences
+from turnlog.projections.engine.chunks import giving_way, locked
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Checkpoint
-from turnlog.projections.rebuild import giving_way, locked
-from turnlog.projections.registry import named
-from turnlog.projections.worker import Worker
 
 from .processes import start, wait_until
 

@@ -16,7 +16,7 @@ from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, T
 from ....core.terminal import counted
 from ...erasure import receipt_files
 from ...erasure.again import Again, erase_again
-from ...erasure.erasing import Wanted, erase_wanted
+from ...erasure.erase import Wanted, erase_wanted
 from ...erasure.receipts import Receipt
 from ...erasure.users import erase_user
 

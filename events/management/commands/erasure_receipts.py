@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from ....core.commands import TurnlogCommand
 from ....core.terminal import counted
 from ...erasure import receipt_files
-from ...erasure.erasures import receipts
+from ...erasure.past import receipts
 
 
 class Command(TurnlogCommand):

@@ -17,7 +17,7 @@ from ....core.terminal import counted
 from ...proof.bundle import ErasureNotSeen, Written, write_bundle
 from ...proof.keys import known_keys
 from ...proof.selecting import actor_of, moment, select
-from ...sequence import sequence
+from ...store.sequence import sequence
 
 
 class Command(TurnlogCommand):

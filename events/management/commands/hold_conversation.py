@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from ....core.commands import TurnlogCommand
 from ...erasure import holds
 from ...models import Conversation
-from ...models.conversation import require_conversation
+from ...tables.conversation import require_conversation
 from .erase_payload import user_named
 
 

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
 from ....core.terminal import counted
-from ...dialects import log_database
-from ...models import Event
-from ...models.conversation import require_conversation
 from ...proof.keys import known_keys
 from ...proof.outside import read_note
 from ...proof.problems import Problem
 from ...proof.verification import Verifier
+from ...tables.conversation import require_conversation
+from ...tables.database import log_database
+from ...tables.event import Event
 
 SHOWN = 100
 

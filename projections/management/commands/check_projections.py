@@ -6,9 +6,9 @@ from django.core.management.base import CommandParser
 
 from ....core.commands import TurnlogCommand
 from ....core.terminal import counted
-from ...checking import differences
-from ...rebuild import chunk_of, chunks
-from ...registry import named
+from ...engine.checking import differences
+from ...engine.chunks import chunk_of, chunks
+from ...engine.registry import named
 
 
 class Command(TurnlogCommand):

@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
 from ....core.terminal import counted
-from ...registry import named
-from ...status import Status, parked, status
+from ...engine.registry import named
+from ...engine.status import Status, parked, status
 
 
 class Command(TurnlogCommand):

@@ -9,15 +9,15 @@ from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand
 from ....core.terminal import counted
-from ....events.sequence import sequence
-from ...checking import differences
-from ...checkpoints import ensure
-from ...projection import Projection
-from ...reading import last_position
-from ...rebuild import Chunk, chunk_of, chunks, rebuild_chunk
-from ...rebuilding import planned_position, rebuild, was_cut_off
-from ...registry import named
-from ...worker import Worker, is_stopped
+from ....events.store.sequence import sequence
+from ...engine.checking import differences
+from ...engine.checkpoints import ensure
+from ...engine.chunks import Chunk, chunk_of, chunks, rebuild_chunk
+from ...engine.projection import Projection
+from ...engine.reading import last_position
+from ...engine.rebuild import planned_position, rebuild, was_cut_off
+from ...engine.registry import named
+from ...engine.worker import Worker, is_stopped
 
 
 class Command(TurnlogCommand):

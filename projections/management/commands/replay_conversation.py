@@ -14,12 +14,12 @@ from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
 from ....core.commands import TurnlogCommand
-from ....events.erasure.erasures import Erasure, erasures_of
+from ....events.erasure.past import Erasure, erasures_of
 from ....events.models import Event
 from ....events.moments import moment_of
-from ...moments import replay
-from ...replaying import Line, Teller
-from ...states import ConversationState
+from ...travel.moments import replay
+from ...travel.replaying import Line, Teller
+from ...travel.states import ConversationState
 
 _STYLES = {
     "human": "MIGRATE_HEADING",

@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from ....core.commands import TurnlogCommand
-from ...registry import named
-from ...status import status
-from ...worker import Worker
+from ...engine.registry import named
+from ...engine.status import status
+from ...engine.worker import Worker
 
 
 class Command(TurnlogCommand):

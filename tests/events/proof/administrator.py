@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 
-from turnlog.events.append_only import triggers_suspended
 from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.problems import Problem
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.store.append_only import triggers_suspended
 
 
 def execute(sql: str, *parameters: Any) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from turnlog.events.hashing import GENESIS, payload_digest, raw_event_hash
 from turnlog.events.proof.merkle import leaf_hash, node_hash
 from turnlog.events.proof.notes import Checkpoint, SigningKey
 from turnlog.events.proof.walk import FORMAT
+from turnlog.events.store.hashing import GENESIS, payload_digest, raw_event_hash
 
 KEY = SigningKey("example.com/chat", bytes(range(32)))
 OTHER_KEY = SigningKey("example.com/chat", bytes(range(1, 33)))

@@ -23,11 +23,11 @@ from tests.docs.pages import DOCS
 from tests.events.proof.made import KEY, OTHER_KEY, example_bundle
 from tests.events.proof.make_bundles import BUNDLES, keep
 from tests.events.proof.second import Second, second_verifier, verdict
-from turnlog.events.append_only import triggers_suspended
 from turnlog.events.management.commands import export_log
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof.notes import PublicKey, SigningKey
+from turnlog.events.store.append_only import triggers_suspended
 
 PROMPT = Prompt(model="gpt-4o", system_prompt="You are a language tutor. 請說中文。")
 

@@ -27,7 +27,7 @@ from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.merkle import Growing, is_consistent, is_included, leaf_hash
 from turnlog.events.proof.notes import SigningKey, open_checkpoint
 from turnlog.events.proof.tiles import StoredTree
-from turnlog.events.sequence import sequence
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import ConversationCleared
 
 from .administrator import execute, undone

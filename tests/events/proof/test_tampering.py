@@ -17,7 +17,6 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from turnlog.core.errors import TurnlogError
-from turnlog.events.append_only import triggers_suspended
 from turnlog.events.log import NewEvent, append, hash_of
 from turnlog.events.models import (
     Actor,
@@ -36,6 +35,7 @@ from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.selecting import select
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.store.append_only import triggers_suspended
 from turnlog.events.types import ConversationCleared, PayloadErased, TurnStarted
 
 from .administrator import problems, try_to, undone

@@ -10,10 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from langchain_core.messages import AIMessage
 
-from turnlog.events.append_only import triggers_suspended
 from turnlog.events.models import Event
 from turnlog.events.proof.verification import Verifier
-from turnlog.events.sequence import sequence
+from turnlog.events.store.append_only import triggers_suspended
+from turnlog.events.store.sequence import sequence
 
 pytestmark = pytest.mark.django_db
 

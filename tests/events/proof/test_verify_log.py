@@ -24,11 +24,11 @@ from turnlog.events.proof.bundle import write_bundle
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
+from turnlog.events.proof.raw import snapshot
 from turnlog.events.proof.selecting import select
-from turnlog.events.proof.stored import snapshot
 from turnlog.events.proof.verification import Verifier, require_intact
 from turnlog.events.proof.walk import verify
-from turnlog.events.sequence import sequence
+from turnlog.events.store.sequence import sequence
 from turnlog.events.types import ConversationCleared
 
 from .administrator import execute, undone

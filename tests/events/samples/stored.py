@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from turnlog.events import hashing
 from turnlog.events.log import Head, NewEvent, stored
 from turnlog.events.models import Event
+from turnlog.events.store import hashing
 from turnlog.events.types import EVENT_TYPES, EventData
 
 HERE = Path(__file__).parent

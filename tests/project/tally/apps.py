@@ -9,10 +9,10 @@ class TallyConfig(AppConfig):
     def ready(self) -> None:
         """Smaller chunks for the processes of a test that asks for them."""
         if streams := os.environ.get("TURNLOG_TEST_STREAMS"):
-            from turnlog.projections import rebuild
+            from turnlog.projections.engine import chunks as rebuild
 
             rebuild.STREAMS = int(streams)
         if batch := os.environ.get("TURNLOG_TEST_BATCH"):
-            from turnlog.projections import worker
+            from turnlog.projections.engine import worker
 
             worker.BATCH = int(batch)

@@ -1,0 +1,86 @@
+"""Tells other processes how far a turn is, over the channel layer, and hears when to stop.
+
+Each message says everything: whoever missed one needs no other. Twice a second at most, for the
+transport may drop what comes too fast, and the log has the truth in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any, cast
+
+from ..live import group_of, shared_layer, warn_of_layer
+from ..page.markdown import displayable
+
+if TYPE_CHECKING:
+    from .running import RunningTurn
+
+INTERVAL_SECONDS = 0.5
+REPEAT_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+
+
+async def relay(turn: RunningTurn) -> None:
+    """Run beside a turn that is recorded in a conversation, until cancelled."""
+    while True:
+        try:
+            await _tell_and_hear(turn)
+        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+            warn_of_layer(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _tell_and_hear(turn: RunningTurn) -> None:
+    layer = shared_layer()
+    group = group_of(cast(int, turn.key))
+    channel = await layer.new_channel()
+    await layer.group_add(group, channel)
+    hearing = asyncio.create_task(layer.receive(channel))
+    clock = asyncio.get_running_loop().time
+    told: tuple[int, str] | None = None
+    told_at = 0.0
+    try:
+        while True:
+            view = turn.view()
+            now = (len(view.pieces), view.text)
+            # Unchanged too, now and then: for who has come since, or has missed the last one.
+            if now != told or clock() >= told_at + REPEAT_SECONDS:
+                told, told_at = now, clock()
+                await layer.group_send(group, _progress(view))
+            await asyncio.wait({hearing}, timeout=INTERVAL_SECONDS)
+            if hearing.done():
+                if _asks_to_stop(hearing.result(), turn):
+                    turn.stop()
+                hearing = asyncio.create_task(layer.receive(channel))
+    finally:
+        hearing.cancel()
+        with contextlib.suppress(Exception):
+            await layer.group_discard(group, channel)
+
+
+async def ask_to_stop(key: Any, turn_id: uuid.UUID, actor_id: uuid.UUID | None) -> None:
+    """Ask whichever process answers a turn to stop it."""
+    if layer := shared_layer():
+        message = {"type": "turnlog.stop", "turn_id": str(turn_id), "actor_id": str(actor_id)}
+        await layer.group_send(group_of(key), message)
+
+
+def _progress(view: Any) -> dict[str, Any]:
+    return {
+        "type": "turnlog.progress",
+        "turn_id": view.id,
+        # Plain text: a transport need not know what a SafeString is.
+        "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
+        "tail": str(view.tail),
+        "text": displayable(view.text),
+    }
+
+
+def _asks_to_stop(message: dict[str, Any], turn: RunningTurn) -> bool:
+    return (
+        message.get("type") == "turnlog.stop"
+        and message["turn_id"] == str(turn.turn_id)
+        and message["actor_id"] == str(turn.actor_id)
+    )

@@ -1,0 +1,277 @@
+"""One turn from the person's words to the log: started, answered, recorded or closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import uuid
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from ...core import conf
+from ...core.asynchronous import in_database_thread
+from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
+from ...events.models import Actor
+from ...events.prompt import Prompt, StalePrompt
+from ...events.turns import Turn, open_turn
+from .. import failures
+from ..mixins.agent import AgentMixin, CurrentTurn, Setup
+from ..mixins.given import read_given
+from . import agent, running, tasks
+from .tasks import to_the_end
+
+if TYPE_CHECKING:
+    from langchain_core.messages import HumanMessage
+
+    from ...events.models import Conversation
+
+R = TypeVar("R")
+
+logger = logging.getLogger("turnlog")
+
+# For overridden methods that ask elsewhere for tools or prompts: until the turn has begun nobody
+# can stop it.
+SET_UP_SECONDS = 30.0
+
+# How often the previous messages are read before a turn is given up that others keep overtaking.
+READINGS = 5
+
+
+async def take_turn(
+    chat: AgentMixin,
+    key: Any,
+    text: str,
+    turn_id: uuid.UUID,
+    *,
+    initial: bool,
+) -> running.RunningTurn | None:
+    """Answer a person's words; None if this very turn had been started before.
+
+    The words are committed before the model is called. Raises what kept them from it:
+    TurnInProgress, TurnConflict, DatabaseError. After that nothing is raised: how the turn ended
+    is in the log, and in what is returned.
+    """
+    from langchain_core.messages import HumanMessage
+
+    human = HumanMessage(text)
+    conversation = await chat.aget_conversation()
+    setup, failure = await _set_up(chat)
+    version, actor_id, at = 0, None, timezone.now()
+    if conversation is None:
+        if running.find(key) is not None:
+            raise TurnInProgress(0, turn_id)
+    else:
+        metadata = {"initial": True} if initial else {}
+        if setup is not None:
+            started, setup, failure = await _start_with(
+                chat, conversation, human, turn_id, setup, metadata
+            )
+        else:
+            started = await _start(chat, conversation, human, turn_id, None, metadata)
+        if not started.created:
+            return None
+        event = started.event
+        version, actor_id, at = event.version, event.actor_id, event.recorded_at
+    turn = running.RunningTurn(
+        key,
+        turn_id,
+        actor_id=actor_id,
+        version=version,
+        human_text=text,
+        show_human=not initial or chat.get_show_initial_prompt(),
+        at=at,
+    )
+    running.enter(turn)
+    try:
+        await _answer(chat, turn, setup, failure, human)
+        if conversation is not None:
+            await to_the_end(lambda: _close_unrecorded(conversation, turn))
+    except Exception as error:  # noqa: BLE001 - the turn's task is the last to hear of it
+        # An overridden hook, or a database that refuses. The words are in the log; the turn
+        # itself is closed there if that is still possible.
+        logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
+        turn.outcome, turn.failure = "failed", failures.describe(error)
+        if conversation is not None:
+            await to_the_end(lambda: _close_failed(conversation, turn))
+    finally:
+        running.leave(turn)
+    return turn
+
+
+async def _start_with(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    setup: Setup,
+    metadata: dict[str, Any],
+) -> tuple[Turn, Setup | None, Exception | None]:
+    """Start a turn that says what its model is given; without that, where it cannot be said.
+
+    Read, then started only if nothing has been appended in between, or read again: what stands in
+    the log as given is what the log was when the turn began.
+    """
+    failure: Exception | None = None
+    for _ in range(READINGS):
+        given, failure = await _in_time(read_given(chat, conversation))
+        if given is None:
+            break
+        prompt = replace(setup.prompt, previous=given.previous, read_at=given.read_at)
+        try:
+            started = await _start(chat, conversation, human, turn_id, prompt, metadata)
+            return started, replace(setup, prompt=prompt, previous=given.messages), None
+        except StalePrompt as error:
+            failure = error
+        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a prompt that the database does not take
+            failure = error
+            break
+    # The words are not lost for it: the turn begins, and ends as failed.
+    return await _start(chat, conversation, human, turn_id, None, metadata), None, failure
+
+
+async def _start(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    prompt: Prompt | None,
+    metadata: dict[str, Any],
+) -> Turn:
+    try:
+        return await conversation.astart_turn(
+            human, user=chat.get_user(), turn_id=turn_id, prompt=prompt, metadata=metadata
+        )
+    except (OperationalError, InterfaceError) as error:
+        # It may be committed for all that, only the answer was lost; then nobody would end it.
+        tasks.spawn(_close_if_started(conversation, turn_id, error), tasks.beside)
+        raise
+
+
+async def _close_if_started(
+    conversation: Conversation, turn_id: uuid.UUID, error: Exception
+) -> None:
+    with contextlib.suppress(UnknownTurn):
+        await to_the_end(
+            lambda: conversation.afail_turn(turn_id, "failed", error=failures.describe(error))
+        )
+
+
+async def _set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
+    """What to call the model with; or why it cannot be called, to be told once the words are
+    committed."""
+
+    async def set_up() -> Setup:
+        if "langchain_openai" not in sys.modules:
+            await asyncio.to_thread(agent.import_langchain)
+        return await chat.aget_setup()
+
+    return await _in_time(set_up())
+
+
+async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
+    """What is prepared in time, or why it cannot be had."""
+    try:
+        async with asyncio.timeout(SET_UP_SECONDS):
+            return await preparing, None
+    except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
+        if isinstance(error, ConfigurationError):
+            logger.error("the chat is not set up: %s", error)
+        return None, error
+
+
+async def _answer(
+    chat: AgentMixin,
+    turn: running.RunningTurn,
+    setup: Setup | None,
+    failure: Exception | None,
+    human: HumanMessage,
+) -> None:
+    """Let the model answer and call the hook that fits how that went."""
+    outcome: str = "completed"
+    error = failure
+    if setup is not None:
+        try:
+            await _ask(chat, turn, setup, human)
+        except asyncio.CancelledError:
+            outcome = turn.stopped_as
+        except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
+            error = caught
+    turn.finish_text()
+    chat.current_turn = CurrentTurn(turn.turn_id, {"tools_at": turn.answer.tools_at})
+    message, outputs = turn.answer.message, _outputs(turn)
+    if message is not None and error is None and outcome == "completed":
+        await to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
+        turn.outcome = "completed"
+        return
+    if error is not None:
+        outcome, turn.failure = "failed", failures.describe(error)
+        if turn.failure["kind"] == "unreachable" and turn.answer.text:
+            turn.failure["kind"] = "truncated"  # It was there, and spoke.
+        logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
+    partial = turn.answer.partial_message()
+    await to_the_end(
+        lambda: chat.on_conversation_failed(human, outcome, turn.failure, partial, outputs)
+    )
+    turn.outcome = outcome
+
+
+async def _ask(
+    chat: AgentMixin, turn: running.RunningTurn, setup: Setup, human: HumanMessage
+) -> None:
+    from langchain_core.messages import SystemMessage
+
+    system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
+    previous = setup.previous
+    if previous is None:  # Without a conversation: of this connection alone.
+        previous = await chat.aget_prompt_messages()
+    steps = agent.run(
+        turn.answer,
+        setup.llm,
+        [*system, *previous, human],
+        setup.tools,
+        max_rounds=conf.get().max_tool_rounds,
+    )
+    async for step in steps:
+        turn.follow(step)
+
+
+def _outputs(turn: running.RunningTurn) -> Any:
+    from langchain_core.runnables.utils import AddableDict
+
+    return [AddableDict(output) for output in turn.answer.tools_output_list] or None
+
+
+async def _close_unrecorded(conversation: Conversation, turn: running.RunningTurn) -> None:
+    """A hook that was overridden and recorded nothing leaves the turn open: say so in the log."""
+    if await _is_open(conversation.pk, turn.turn_id):
+        turn.outcome = "unrecorded"
+        partial = turn.answer.partial_message()
+        await conversation.afail_turn(
+            turn.turn_id, "unrecorded", ai_message=partial, tools_output_list=_outputs(turn)
+        )
+
+
+async def _close_failed(conversation: Conversation, turn: running.RunningTurn) -> None:
+    # Without the tools' outputs: one of them may be what cannot be stored.
+    partial = turn.answer.partial_message()
+    await conversation.afail_turn(turn.turn_id, "failed", error=turn.failure, ai_message=partial)
+
+
+@in_database_thread
+def _is_open(stream_id: int, turn_id: uuid.UUID) -> bool:
+    opened = open_turn(stream_id)
+    return opened is not None and opened.turn_id == turn_id
+
+
+@in_database_thread
+def actor_id_of(user: Any) -> uuid.UUID | None:
+    """The pseudonym under which a person's turns are in the log."""
+    return Actor.objects.id_of(user)

@@ -1,0 +1,157 @@
+"""A turn as the page shows it: made from the log, or from a turn that is still running."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from ...core import codec
+from ...core.errors import CodecError
+from ...events.erasure.past import Erasure
+from ...projections.transcript import TranscriptTurn
+from .. import failures
+from . import markdown
+
+Piece = dict[str, Any]
+"""`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
+`{"kind": "tool_result", "id", "status", "output", "seconds"}`; appended, never changed."""
+
+_LONGEST_TOOL_TEXT = 20_000
+
+
+@dataclass(slots=True)
+class TurnView:
+    """What templates and JSON clients are given of a turn."""
+
+    id: str
+    version: int
+    outcome: str
+    human_text: str
+    show_human: bool
+    at: dt.datetime | None
+    pieces: Sequence[Piece] = field(default_factory=list)
+    tail: str = ""
+    text: str = ""
+    """The answer's Markdown, as far as it has come."""
+    failure: dict[str, str] | None = None
+    erasure: Erasure | None = None
+
+    @property
+    def human(self) -> SafeString:
+        """The person's words, escaped; line breaks are kept by the stylesheet."""
+        return mark_safe(html.escape(self.human_text))
+
+    @property
+    def error(self) -> str:
+        """One sentence to the person, in the language that is active now."""
+        if self.erasure is not None:
+            return self.erasure.sentence
+        return failures.sentence(self.failure)
+
+
+def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
+    """The view of a turn that is in the log."""
+    text = _text(turn.answer)
+    return TurnView(
+        id=str(turn.turn_id),
+        version=turn.last,
+        outcome=turn.standing,
+        human_text=_text(turn.human),
+        show_human=turn.human is not None
+        and (show_initial_prompt or not turn.metadata.get("initial", False)),
+        at=turn.at,
+        pieces=_pieces(text, turn.tools, turn.metadata.get("tools_at", [])),
+        text=text,
+        failure=turn.error,
+        erasure=turn.erasure,
+    )
+
+
+def merged(pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces with each tool's result put into its card."""
+    whole: list[Piece] = []
+    cards: dict[str, Piece] = {}
+    for piece in pieces:
+        if piece["kind"] == "tool_result":
+            cards[piece["id"]].update(
+                {name: piece[name] for name in ("status", "output", "seconds")}
+            )
+            continue
+        copy = dict(piece)
+        whole.append(copy)
+        if copy["kind"] == "tool":
+            cards[copy["id"]] = copy
+    return whole
+
+
+def tool_piece(number: int, name: str, tool_input: Any) -> Piece:
+    """The card of a tool call that starts."""
+    return {"kind": "tool", "id": str(number), "name": name, "input": as_text(tool_input)}
+
+
+def tool_result_piece(number: int, output: dict[str, Any]) -> Piece:
+    """What a tool call gave."""
+    return {
+        "kind": "tool_result",
+        "id": str(number),
+        "status": output.get("status", "ok"),
+        "output": as_text(output.get("output")),
+        "seconds": output.get("duration"),
+    }
+
+
+def block_pieces(closed: Iterable[markdown.Block]) -> list[Piece]:
+    return [{"kind": "block", "html": block.html} for block in closed]
+
+
+def as_text(value: Any) -> str:
+    """A tool's input or output for people."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = codec.dumps(value)
+        except CodecError as error:
+            text = str(error)
+    text = markdown.displayable(text)
+    return text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
+
+
+def _text(document: Any) -> str:
+    """A message's text; a sentence in its place if it cannot be read here."""
+    if document is None:
+        return ""
+    try:
+        return str(codec.decode(document).text)
+    except CodecError:
+        return _("This message cannot be shown here.")
+
+
+def _value(document: Any) -> Any:
+    try:
+        return codec.decode(document)
+    except CodecError as error:
+        return str(error)
+
+
+def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int]) -> list[Piece]:
+    """The answer's blocks with the tools' cards where they were called, else before the text."""
+    if len(tools_at) != len(tools):
+        tools_at = [0] * len(tools)
+    pieces: list[Piece] = []
+    said = 0
+    for number, (tool, place) in enumerate(zip(tools, tools_at, strict=True)):
+        pieces += block_pieces(markdown.blocks(text[said:place]))
+        said = max(said, place)
+        card = tool_piece(number, tool["tool"], _value(tool["input"]))
+        output = {**tool, "output": _value(tool["output"])}
+        pieces += merged([card, tool_result_piece(number, output)])
+    return pieces + block_pieces(markdown.blocks(text[said:]))

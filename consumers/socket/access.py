@@ -1,0 +1,59 @@
+"""Who may open a socket, and whether they still may: origin and session."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.http.request import validate_host
+from django.utils.crypto import constant_time_compare
+
+from ...core import conf
+
+
+def origin_allowed(scope: Any) -> bool:
+    """Whether the page that opens this socket is one of ours.
+
+    Browsers always send Origin, other clients need not. The host must be in ALLOWED_HOSTS, or
+    the whole origin in TURNLOG["ALLOWED_ORIGINS"].
+    """
+    origins = [value for name, value in scope.get("headers", ()) if name == b"origin"]
+    if not origins:
+        return True
+    origin = origins[0].decode("latin-1").lower()
+    if origin in map(str.lower, conf.get().allowed_origins):
+        return True
+    hosts = settings.ALLOWED_HOSTS
+    if settings.DEBUG and not hosts:
+        hosts = ["localhost", "127.0.0.1", "[::1]", ".localhost"]
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        return False
+    if host and ":" in host:
+        host = f"[{host}]"
+    return bool(host) and validate_host(host, hosts)
+
+
+def session_is_alive(scope: Any) -> bool:
+    """Whether the person who opened the socket is still logged in, by the database of now."""
+    user = scope.get("user")
+    if user is None or not user.is_authenticated:
+        return True
+    current = get_user_model()._default_manager.filter(pk=user.pk).first()
+    if current is None or not current.is_active:
+        return False
+    session = scope.get("session")
+    key = getattr(session, "session_key", None)
+    # As it was when the socket was opened: Channels loads it once.
+    if session is None or key is None or SESSION_KEY not in session:
+        return True  # Logged in by other means than a session.
+    store = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key)
+    if str(store.get(SESSION_KEY)) != str(user.pk):
+        return False
+    hashes = [current.get_session_auth_hash(), *current.get_session_auth_fallback_hash()]
+    stored = store.get(HASH_SESSION_KEY, "")
+    return any(constant_time_compare(stored, one) for one in hashes)

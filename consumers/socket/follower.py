@@ -1,0 +1,163 @@
+"""Keeps one client up to date: what the log has, and the turn that is being answered.
+
+It pulls: news only wakes it. Slow clients therefore coalesce by themselves, and nothing is sent
+twice or left out, however often they are woken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from django.utils.safestring import mark_safe
+
+from ..answering import running
+from ..live import Listener
+from ..page.frames import Encoder, Progress
+from ..page.turn_view import TurnView
+from .transcripts import Page, Transcripts
+
+# An open turn that no process has told us of is looked up again after so many seconds.
+LOOK_AGAIN_SECONDS = 1.0
+
+
+class _Answering(Protocol):
+    def view(self) -> TurnView: ...
+
+
+class _Elsewhere:
+    """A turn that another process is answering, as far as it has told."""
+
+    def __init__(self, view: TurnView) -> None:
+        self._view = view
+
+    def view(self) -> TurnView:
+        return self._view
+
+    def hear(self, event: dict[str, Any]) -> None:
+        # Rendered and sanitised by the process that answers; only the mark got lost on the way.
+        pieces = [
+            {**piece, "html": mark_safe(piece["html"])} if "html" in piece else piece
+            for piece in event["pieces"]
+        ]
+        self._view = replace(
+            self._view, pieces=pieces, tail=mark_safe(event["tail"]), text=event["text"]
+        )
+
+
+class Follower:
+    """One client's place in a conversation: `cursor` is the version up to which it has all."""
+
+    def __init__(
+        self,
+        *,
+        key: Any,
+        after: int,
+        transcripts: Transcripts,
+        encoder: Encoder,
+        listener: Listener,
+        send: Callable[[list[str]], Awaitable[None]],
+        when_empty: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.cursor = after
+        self._key = key
+        self._transcripts = transcripts
+        self._encoder = encoder
+        self._listener = listener
+        self._send = send
+        self._when_empty = when_empty
+        self._first = True
+        self._open: TurnView | None = None
+        self._answering: _Answering | None = None
+        self._sent = Progress()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            if self._listener.log_changed:
+                self._listener.log_changed = False
+                await self._catch_up()
+            await self._send_progress()
+            unheard = self._open is not None and not isinstance(
+                self._answering, running.RunningTurn
+            )
+            await self._listener.wait(LOOK_AGAIN_SECONDS if unheard else None)
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Another process has told how far it is with a turn, all of it."""
+        if self._open is None or self._open.id != event["turn_id"]:
+            return
+        if self._answering is None:
+            self._answering = _Elsewhere(self._open)
+        if isinstance(self._answering, _Elsewhere):
+            self._answering.hear(event)
+
+    async def earlier(self, before: int) -> None:
+        """Send the turns before a version."""
+        page = await self._transcripts.read(before=before)
+        await self._send(
+            self._encoder.earlier(page.turns, more=page.more, before=page.before or before)
+        )
+
+    async def _catch_up(self) -> None:
+        page = await self._transcripts.read(after=self.cursor)
+        if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
+            page = await self._transcripts.read(after=self.cursor)
+        if self.cursor and (page.more or page.erased > self.cursor):
+            # More was missed than is sent at once, or what was sent is erased since: begin anew
+            # rather than leave a gap, or the words.
+            page = await self._transcripts.read()
+            anew = True
+        else:
+            anew = page.cleared > self.cursor
+        if anew:
+            self._open = self._answering = None
+            running.stop_hidden(self._key, page.cleared)
+            await self._send(self._encoder.reset())
+        if page.more:
+            await self._send(self._encoder.earlier([], more=True, before=page.before))
+        new = self._first and self.cursor == 0
+        await self._send_turns(page)
+        self._first = False
+        self.cursor = max(self.cursor, page.head)
+        if new and not page.turns:
+            await self._when_empty()
+
+    def _is_unheard(self, turn: TurnView) -> bool:
+        """Open, but not answered in this process: the one that answers may be gone."""
+        return turn.outcome == "open" and self._found(turn) is None
+
+    async def _send_turns(self, page: Page) -> None:
+        for turn in page.turns:
+            # The cursor moves with the last frame: a client that is cut off before has a gap.
+            cursor = page.head if turn is page.turns[-1] else None
+            if turn.outcome == "open":
+                await self._begin(turn, cursor)
+            elif self._open is not None and self._open.id == turn.id:
+                await self._send_progress()
+                await self._send(self._encoder.ended(turn, cursor, self._sent))
+                self._open = self._answering = None
+            else:
+                await self._send(self._encoder.turn(turn, cursor))
+
+    async def _begin(self, turn: TurnView, cursor: int | None) -> None:
+        found = self._found(turn)
+        if self._open is not None and self._open.id == turn.id:
+            self._answering = found or self._answering
+            return
+        self._open, self._answering, self._sent = turn, found, Progress()
+        view = found.view() if found else turn
+        await self._send(self._encoder.turn(view, cursor))
+        self._sent.note(view)
+
+    def _found(self, turn: TurnView) -> running.RunningTurn | None:
+        found = running.find(self._key)
+        return found if found is not None and str(found.turn_id) == turn.id else None
+
+    async def _send_progress(self) -> None:
+        if self._answering is None:
+            return
+        view = self._answering.view()
+        await self._send(self._encoder.progress(view, self._sent))
+        self._sent.note(view)

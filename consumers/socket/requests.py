@@ -1,0 +1,132 @@
+"""What a client may ask for over the socket, read from text that may hold anything."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from ...core import conf
+from ..page.markdown import displayable
+
+# htmx's ws extension adds its request headers to every form that it sends.
+_IGNORED = {"HEADERS"}
+_FIELDS = {
+    None: {"user_text", "turn_id"},
+    "ping": {"type"},
+    "stop": {"type", "turn_id"},
+    "earlier": {"type", "before"},
+}
+
+
+# A character that JSON writes as two escapes; and the other fields with htmx's headers.
+_LONGEST_CHARACTER = 12
+_ROOM_FOR_THE_REST = 8_192
+
+
+class BadRequest(Exception):
+    """A request that cannot be understood; the message is one sentence for the person."""
+
+    def __init__(self, message: str, turn_id: str = "") -> None:
+        super().__init__(message)
+        self.turn_id = turn_id
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """The person says something. `turn_id` is the client's, so that a resend is harmless."""
+
+    text: str
+    turn_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The person wants the answer to end here."""
+
+    turn_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The page wants older turns, those that began before a version."""
+
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you there?"""
+
+
+Request = Say | Stop | Earlier | Ping
+
+
+def parse_request(text: str | None, data: bytes | None) -> Request:
+    """The request of one frame. Raises BadRequest."""
+    if text is None or data is not None:
+        raise BadRequest(_("Only text can be sent here, not binary data."))
+    if len(text) > _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST:
+        # Not even parsed: that would hold up everybody else.
+        raise BadRequest(_("This is far too long to be one message: send it in parts."))
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadRequest(_("This could not be read: send a JSON object.")) from None
+    if not isinstance(fields, dict):
+        raise BadRequest(_("This could not be read: send a JSON object."))
+    turn_id = fields.get("turn_id")
+    known = turn_id if isinstance(turn_id, str) and len(turn_id) <= 36 else ""
+    kind = fields.get("type")
+    allowed = _FIELDS.get(kind) if kind is None or isinstance(kind, str) else None
+    if allowed is None:
+        raise BadRequest(_("There is no such request: known are ping, stop and earlier."), known)
+    if unknown := sorted(fields.keys() - allowed - _IGNORED):
+        raise BadRequest(
+            _("The field {name} is unknown: known are {fields}.").format(
+                name=json.dumps(unknown[0][:40]), fields=", ".join(sorted(allowed))
+            ),
+            known,
+        )
+    match kind:
+        case "ping":
+            return Ping()
+        case "stop":
+            return Stop(_turn_id(turn_id))
+        case "earlier":
+            return Earlier(_version(fields.get("before")))
+    return Say(_text(fields.get("user_text"), known), _turn_id(turn_id or str(uuid.uuid4())))
+
+
+def _text(text: Any, turn_id: str) -> str:
+    if not isinstance(text, str):
+        raise BadRequest(_("The field user_text must be text."), turn_id)
+    if not text.strip():
+        raise BadRequest(_("The message is empty: write something first."), turn_id)
+    longest = conf.get().max_message_length
+    if len(text) > longest:
+        raise BadRequest(
+            _(
+                "The message has {length} characters; at most {longest} can be sent at once."
+                " Shorten it or send it in parts."
+            ).format(length=len(text), longest=longest),
+            turn_id,
+        )
+    # A browser may send half an emoji; no model and no socket takes it.
+    return displayable(text)
+
+
+def _turn_id(value: Any) -> uuid.UUID:
+    try:
+        return uuid.UUID(value)
+    except (ValueError, TypeError, AttributeError):
+        raise BadRequest(_("The field turn_id must be a UUID.")) from None
+
+
+def _version(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+        raise BadRequest(_("The field before must be a version, a whole number above 0."))
+    return value

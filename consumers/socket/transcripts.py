@@ -1,0 +1,117 @@
+"""Where a socket reads the turns it shows: from the log, or from its own memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ...core import conf
+from ...core.asynchronous import in_database_thread
+from ...events.turns import close_abandoned, is_abandoned
+from ...projections.transcript import is_shown, read_transcript
+from ..answering.running import RunningTurn, find
+from ..page.turn_view import TurnView, view_of
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Turns in order, the version they were read at, the last clearing's, what is left out, and the
+    version of the last erasure."""
+
+    turns: Sequence[TurnView]
+    head: int
+    cleared: int
+    more: bool
+    before: int
+    erased: int = 0
+
+
+class Transcripts(Protocol):
+    recorded: bool
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        """The turns that changed after a version, and the open one; or those before a version."""
+
+    async def close_abandoned(self) -> bool:
+        """Close an open turn whose process is gone; whether there was one."""
+
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        """Whether a turn that was started once is still among those that are shown."""
+
+    def keep(self, turn: RunningTurn) -> None:
+        """A turn has ended."""
+
+
+class RecordedTranscript:
+    """The turns of one person in a conversation, as the log has them."""
+
+    recorded = True
+
+    def __init__(self, stream_id: int, user: Any, *, show_initial_prompt: bool) -> None:
+        self._stream_id = stream_id
+        self._user = user
+        self._show_initial_prompt = show_initial_prompt
+        self._runner: str | None = None
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        return await in_database_thread(self._read)(after, before)
+
+    def _read(self, after: int, before: int | None) -> Page:
+        transcript = read_transcript(
+            self._stream_id,
+            self._user,
+            after=after,
+            before=before,
+            limit=conf.get().history_turns,
+        )
+        for turn in transcript.turns:
+            if turn.standing == "open":
+                self._runner = turn.metadata.get("runner")
+        # Rendering Markdown takes its time too, and belongs in this thread.
+        turns = [
+            view_of(turn, show_initial_prompt=self._show_initial_prompt)
+            for turn in transcript.turns
+        ]
+        first = transcript.turns[0].first if transcript.turns else 0
+        return Page(
+            turns, transcript.head, transcript.cleared, transcript.more, first, transcript.erased
+        )
+
+    async def close_abandoned(self) -> bool:
+        return await in_database_thread(self._close_abandoned)()
+
+    def _close_abandoned(self) -> bool:
+        return is_abandoned(self._runner) and bool(close_abandoned(self._stream_id))
+
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        return await in_database_thread(is_shown)(self._stream_id, turn_id)
+
+    def keep(self, turn: RunningTurn) -> None:
+        """It is in the log."""
+
+
+class MemoryTranscript:
+    """The turns of a chat without a conversation; gone with its socket."""
+
+    recorded = False
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self._turns: list[TurnView] = []
+
+    async def read(self, *, after: int = 0, before: int | None = None) -> Page:
+        turns = self._turns[after:]
+        if running := find(self._key):
+            turns.append(running.view())
+        return Page(turns, len(self._turns), 0, False, 0)
+
+    async def close_abandoned(self) -> bool:
+        return False
+
+    async def shows(self, turn_id: uuid.UUID) -> bool:
+        return any(turn.id == str(turn_id) for turn in self._turns)
+
+    def keep(self, turn: RunningTurn) -> None:
+        self._turns.append(replace(turn.view(), version=len(self._turns) + 1))

@@ -1,0 +1,299 @@
+"""The WebSocket of a chat: what comes in, what goes out, and following what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from typing import Any
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from ...core import conf
+from ...core.asynchronous import in_database_thread
+from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from .. import failures, live
+from ..answering import running, tasks
+from ..answering.agent import import_langchain
+from ..answering.relay import ask_to_stop
+from ..answering.turn_task import actor_id_of, take_turn
+from ..mixins.agent import AgentMixin
+from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
+from ..page.markdown import displayable
+from . import access
+from .follower import Follower
+from .layer_socket import LayerSocket
+from .requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
+from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
+
+logger = logging.getLogger("turnlog")
+
+SESSION_ENDED = 4401
+NOT_ALLOWED = 4403
+TRY_AGAIN_LATER = 1013
+
+
+class ChatSocket(AgentMixin, LayerSocket):
+    """Accepts a socket, takes in requests and keeps the page up to date with the conversation."""
+
+    encoder: Encoder
+    transcripts: Transcripts
+    follower: Follower
+    key: Any = None
+    """By which the running turn of this chat is found: the conversation's primary key, if any."""
+    listener: live.Listener | None = None
+    _pump: asyncio.Task[None] | None = None
+    _closed: bool = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # Not in disconnect(): an exception in a handler skips that.
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._clean_up()
+
+    async def connect(self) -> None:
+        query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+        self.language = _language(query.get("lang", [""])[0])
+        translation.activate(self.language)
+        self.encoder = JsonEncoder() if query.get("format") == ["json"] else HtmlEncoder()
+        accepted = False
+        try:
+            if not await self._may_enter():
+                await self.close()  # Before accept: a 403.
+                return
+            accepted = True
+            await self.accept()
+            await self._enter(_number(query.get("after", ["0"])[0]))
+        except DatabaseFailure as error:
+            logger.error("a chat could not be opened: %s", failures.where(error))
+            if not accepted:
+                # A page that is refused does not come back, and this one should.
+                await self.accept()
+            await self.close(TRY_AGAIN_LATER)
+
+    async def _may_enter(self) -> bool:
+        path = self.scope.get("path", "")
+        if not access.origin_allowed(self.scope):
+            logger.warning("refused a socket to %s: its origin is not one of ours", path)
+            return False
+        if not await self.can_accept():
+            logger.info("refused a socket to %s: can_accept() said no", path)
+            return False
+        if self.get_conversation_pk() is not None and await self.aget_conversation() is None:
+            logger.info("refused a socket to %s: there is no such conversation", path)
+            return False
+        return True
+
+    async def _enter(self, after: int) -> None:
+        conversation = await self.aget_conversation()
+        if conversation is None:
+            self.key = object()
+            self.transcripts = MemoryTranscript(self.key)
+        else:
+            self.key = conversation.pk
+            self.transcripts = RecordedTranscript(
+                conversation.pk,
+                self.get_user(),
+                show_initial_prompt=self.get_show_initial_prompt(),
+            )
+            await self.join(live.group_of(conversation.pk))
+        self.listener = live.Listener(self.key)
+        self.follower = Follower(
+            key=self.key,
+            after=after if self.transcripts.recorded else 0,
+            transcripts=self.transcripts,
+            encoder=self.encoder,
+            listener=self.listener,
+            send=self._send,
+            when_empty=self._begin,
+        )
+        await self._send(
+            self.encoder.hello(
+                max_length=conf.get().max_message_length,
+                banner=self.banner,
+                welcome=await self._welcome(),
+            )
+        )
+        if after and not self.transcripts.recorded:
+            await self._send(self.encoder.reset())  # It shows what another socket remembered.
+        self._pump = asyncio.create_task(self._keep_up_to_date())
+        asyncio.get_running_loop().run_in_executor(None, import_langchain)
+
+    async def _welcome(self) -> str:
+        try:
+            return await self.aget_welcome_message()
+        except ConfigurationError as error:
+            logger.error("the welcome message cannot be made: %s", error)
+            return ""
+
+    async def _keep_up_to_date(self) -> None:
+        translation.activate(self.language)
+        try:
+            await self.follower.run()
+        except DatabaseFailure as error:
+            logger.error("a chat lost its database: %s", failures.where(error))
+            await self.close(TRY_AGAIN_LATER)
+        except Exception as error:  # noqa: BLE001 - the page comes back and starts anew
+            logger.error("a chat's page could not be kept up to date: %s", failures.where(error))
+            await self.close(1011)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._closed:
+            return
+        # Whatever happens here, the socket stays usable.
+        try:
+            await self._handle(parse_request(text_data, bytes_data))
+        except BadRequest as error:
+            await self._refuse(str(error), error.turn_id)
+        except DatabaseFailure as error:
+            logger.error("a request could not be answered: %s", failures.where(error))
+            await self._refuse(_database_away())
+        except Exception as error:  # noqa: BLE001
+            logger.error("a request could not be answered: %s", failures.where(error))
+            await self._refuse(_("This could not be done. Try again in a moment."))
+
+    async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
+        if not await in_database_thread(access.session_is_alive)(self.scope):
+            await self.close(SESSION_ENDED)
+            return
+        if not isinstance(request, Ping) and not await self._may_still_be_here():
+            await self.close(NOT_ALLOWED)
+            return
+        match request:
+            case Ping():
+                await self.send('{"type":"pong"}')
+                if self.listener:
+                    self.listener.wake(log_changed=True)
+            case Say(text, turn_id):
+                tasks.spawn(self._take_turn(text, turn_id), tasks.turns)
+            case Stop(turn_id):
+                await self._stop(turn_id)
+            case Earlier(before):
+                await self.follower.earlier(before)
+
+    async def _may_still_be_here(self) -> bool:
+        # By the conversation of now: it may have changed hands since the socket was opened.
+        self._conversation = None
+        return await self.can_accept()
+
+    async def _stop(self, turn_id: uuid.UUID) -> None:
+        recorded = self.transcripts.recorded
+        mine = await actor_id_of(self.get_user()) if recorded else None
+        turn = running.find(self.key)
+        if turn is not None and turn.turn_id == turn_id:
+            if turn.actor_id == mine:
+                turn.stop()
+        elif recorded:
+            await ask_to_stop(self.key, turn_id, mine)
+
+    async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
+        translation.activate(self.language)
+        refused = str(turn_id)
+        try:
+            turn = await take_turn(self, self.key, text, turn_id, initial=initial)
+            if turn is not None:
+                self.transcripts.keep(turn)
+            elif not await self.transcripts.shows(turn_id):
+                # Sent again by a page that will not get it: it was cleared meanwhile.
+                await self._refuse(_("This message was sent before and then cleared."), refused)
+            if self.listener:
+                self.listener.wake(log_changed=True)
+        except TurnInProgress:
+            if not initial:
+                await self._refuse(
+                    _("Another answer is still being written: wait for it."), refused
+                )
+                if self.listener:
+                    # Perhaps in another process, of which this page knows nothing yet.
+                    self.listener.wake(log_changed=True)
+        except TurnConflict:
+            await self._refuse(_("This message was sent before with other words."), refused)
+        except DatabaseFailure as error:
+            logger.error("a turn could not be started: %s", failures.where(error))
+            await self._refuse(_database_away(), refused)
+        except Exception as error:  # noqa: BLE001 - the words go back to whoever wrote them
+            logger.error("a turn could not be started: %s", failures.where(error))
+            await self._refuse(_("This message could not be sent. Try again."), refused)
+
+    async def _begin(self) -> None:
+        """Send the first user message in the person's name, if there is one."""
+        try:
+            first = await self.aget_llm_first_user_message()
+        except ConfigurationError as error:
+            logger.error("the first message cannot be made: %s", error)
+            return
+        if first:
+            tasks.spawn(self._take_turn(first, uuid.uuid4(), initial=True), tasks.turns)
+
+    def joined_again(self) -> None:
+        if self.listener:
+            self.listener.wake(log_changed=True)
+
+    async def turnlog_news(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: another process appended to the log."""
+        if self.listener:
+            self.listener.wake(log_changed=True)
+
+    async def turnlog_progress(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: another process is answering here."""
+        self.follower.hear(event)
+        if self.listener:
+            self.listener.wake(log_changed=False)
+
+    async def turnlog_stop(self, event: dict[str, Any]) -> None:
+        """Handler of the channel layer: meant for the process that answers."""
+
+    async def send(self, text_data: str | None = None, *args: Any, **kwargs: Any) -> None:
+        # A client may leave at any moment; disconnect() is on its way then.
+        if self._closed:
+            return
+        with contextlib.suppress(OSError):
+            await super().send(text_data and displayable(text_data), *args, **kwargs)
+
+    async def close(self, *args: Any, **kwargs: Any) -> None:
+        # Requests that were under way may each find a reason, and a server takes one close only.
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            await super().close(*args, **kwargs)
+
+    async def _refuse(self, text: str, turn_id: str = "") -> None:
+        await self._send(self.encoder.notice(text, level="error", refused_turn_id=turn_id))
+
+    async def _send(self, frames: list[str]) -> None:
+        for frame in frames:
+            await self.send(frame)
+
+    async def _clean_up(self) -> None:
+        if self._pump:
+            self._pump.cancel()
+        if self.listener is None:
+            return
+        self.listener.close()
+        turn = running.find(self.key)
+        if turn is not None and not self.transcripts.recorded:
+            turn.stop()  # Nobody can ever see it.
+        await self.leave()
+
+
+def _database_away() -> str:
+    return _("The conversation cannot be reached right now. Your words are here: try again soon.")
+
+
+def _language(asked: str) -> str:
+    """The page's language, as far as the project has it."""
+    try:
+        return translation.get_supported_language_variant(asked)
+    except LookupError:
+        return settings.LANGUAGE_CODE
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

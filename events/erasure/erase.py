@@ -1,0 +1,328 @@
+"""Erasing words from the log, and from everything that was made of them.
+
+An erasure appends `PayloadErased`, nulls payload and salt of what that names, and lets whoever
+holds copies remove them: projections, and forks. All in one transaction, or nothing. Digests and
+hashes stay, so the chain verifies as before; what is erased is erased at every moment.
+
+Whole turns only: the answer echoes the question, and a turn's start holds the question once more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from django.db import connections, transaction
+from django.db.models import Q
+
+from ...core.errors import TurnInProgress, UnknownTurn
+from .. import hooks
+from ..log import NewEvent, append
+from ..store.dialect import dialect_of
+from ..tables.actor import Actor
+from ..tables.conversation import require_conversation, rows
+from ..tables.database import log_database
+from ..tables.event import Event
+from ..tables.held import HOLDS, require_no_hold
+from ..turns import close_abandoned, open_turn
+from ..types import ConversationForked, ConversationOpened, PayloadErased
+from . import receipt_files
+from .copies import copies_of
+from .past import opening_hash
+from .quoting import may_be_given, quoting_turns
+from .reasons import require_reason
+from .receipts import ErasedEvent, Receipt, Record
+from .unused_texts import delete_unused, keys_of
+
+KEPT = (PayloadErased.__name__, ConversationForked.__name__, *HOLDS)
+"""What is never erased: it says what became of a conversation, and holds no words but reasons."""
+
+# Versions in one PayloadErased. The trigger reads the list once for each row that is nulled.
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be erased of one conversation: everything; or turns, and the turns of versions.
+
+    Besides, its title, or where that is one of `titles`. With `unless_since`, not what something
+    was recorded of at that time or later: not the turn, or not everything, and nothing that has not
+    been named.
+    """
+
+    everything: bool = False
+    turns: frozenset[uuid.UUID] = frozenset()
+    versions: frozenset[int] = frozenset()
+    title: bool = False
+    titles: frozenset[str] = frozenset()
+    unless_since: dt.datetime | None = None
+
+
+def erase(
+    stream_id: int,
+    turns: Iterable[uuid.UUID | str] | None = None,
+    by: Any = None,
+    reason: str = "",
+) -> Receipt:
+    """Erase turns of a conversation, whole ones, or without `turns` all there is and the title.
+
+    `by` is a user, `reason` the request's reference; both stand in the log for ever. Turns that
+    began later with messages of a consumer's own making are erased as well, for these may quote the
+    others (see `Receipt.quoting`); copies in forks always. What is erased already is left as it is:
+    then the receipt is empty and nothing is appended.
+
+    Raises ReasonRefused, UnknownConversation, UnknownTurn; TurnInProgress while one of the turns is
+    being answered, or one whose model may have been given them; LegalHold; ErasureFailed where a
+    projection could not. Then nothing is erased. Raises ReceiptNotKept if the receipt could not be
+    written outside; then it is erased.
+    """
+    if turns is None:
+        wanted = Wanted(everything=True)
+    else:
+        wanted = Wanted(turns=frozenset(_turn_id(stream_id, turn) for turn in turns))
+    return erase_wanted(stream_id, wanted, by=by, reason=reason)
+
+
+def erase_wanted(
+    pk: int, wanted: Wanted, *, by: Any = None, reason: str, dry_run: bool = False
+) -> Receipt:
+    """The act, in one transaction. `by` is a user or an actor id.
+
+    With `dry_run` nothing is erased; the receipt, without records, says what would be.
+    """
+    reason = require_reason(reason)
+    require_conversation(pk)
+    actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.id_of(by)
+    using = log_database()
+    with transaction.atomic(using=using):
+        act = _Act(actor_id, reason, using)
+        if dry_run:
+            receipt = act.preview(pk, wanted)
+            transaction.set_rollback(True, using=using)
+            return receipt
+        receipt = act.erase(pk, wanted)
+        if receipt:
+            # Not within: a receipt of what was rolled back would be a lie.
+            transaction.on_commit(lambda: receipt_files.keep(receipt), using=using)
+    return receipt
+
+
+class _Target(NamedTuple):
+    version: int
+    type: str
+    turn_id: uuid.UUID | None
+    digest: bytes
+    gone: bool
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What of one conversation is asked for, and of that what is still there."""
+
+    pk: int
+    targets: list[_Target]
+    quoting: set[uuid.UUID] = field(default_factory=set)
+    title: bool = False
+
+    @property
+    def fresh(self) -> list[_Target]:
+        return [target for target in self.targets if not target.gone]
+
+
+class _Act:
+    def __init__(self, actor_id: uuid.UUID | None, reason: str, using: str) -> None:
+        self._actor_id = actor_id
+        self._reason = reason
+        self._using = using
+        self._texts: set[str] = set()
+
+    def erase(self, pk: int, wanted: Wanted) -> Receipt:
+        # All conversations are locked before any projection is: as everybody does who takes both.
+        plans = list(self._plans(pk, wanted))
+        done = [self._carry_out(plan) for plan in plans]
+        for plan in plans:
+            if fresh := plan.fresh:
+                events = self._events(plan.pk, [target.version for target in fresh])
+                for eraser in hooks.erasers:
+                    eraser(plan.pk, events)
+        delete_unused(self._texts)
+        return _with_forks(done)
+
+    def preview(self, pk: int, wanted: Wanted) -> Receipt:
+        """What would be erased."""
+        return _with_forks([self._receipt(plan, []) for plan in self._plans(pk, wanted)])
+
+    def _plans(self, pk: int, wanted: Wanted) -> Iterator[_Plan]:
+        """Of the conversation and then, level by level, of the forks that hold copies."""
+        waiting = [(pk, wanted)]
+        while waiting:
+            pk, wanted = waiting.pop(0)
+            plan = self._plan(pk, wanted)
+            yield plan
+            # Of what is not due any more, nothing is wanted, and no title of its forks.
+            titled = (wanted.everything or wanted.title) and (plan.targets or plan.title)
+            titles = self._titles(pk) if titled else wanted.titles
+            versions = {target.version for target in plan.targets}
+            forks = rows().filter(forked_from_id=pk)
+            for fork in forks.order_by("pk").values_list("pk", flat=True):
+                copies = frozenset(copies_of(pk, versions, fork))
+                # Also as it was called when it was forked: what a fork began with.
+                theirs = titles | self._opening_titles(fork) if titled else titles
+                if copies or theirs & self._titles(fork):
+                    waiting.append(
+                        (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
+                    )
+
+    def _plan(self, pk: int, wanted: Wanted) -> _Plan:
+        with connections[self._using].cursor() as cursor:
+            # Before anything is read, and until the commit: what is appended, rebuilt or forked
+            # meanwhile waits, and then finds it erased.
+            dialect_of(connections[self._using]).lock_streams(cursor, [pk])
+        if wanted.unless_since is not None:
+            wanted = self._still_due(pk, wanted, wanted.unless_since)
+        plan = self._chosen(pk, wanted)
+        if not (plan.fresh or plan.title):
+            return plan
+        require_no_hold(pk)
+        if close_abandoned(pk):
+            plan = self._chosen(pk, wanted)
+        if plan.fresh and not wanted.everything and wanted.unless_since is None:
+            first = min(target.version for target in plan.fresh)
+            plan.quoting = quoting_turns(pk, first) - {target.turn_id for target in plan.targets}
+            plan.targets += self._of(pk, "turn_id", plan.quoting)
+            plan.targets.sort()
+        opened = open_turn(pk)
+        if opened is not None and (
+            opened.turn_id in {target.turn_id for target in plan.fresh}
+            or may_be_given(opened, [target.version for target in plan.fresh])
+        ):
+            # Its hook would record the words once more, or what a model makes of them.
+            raise TurnInProgress(pk, opened.turn_id)
+        return plan
+
+    def _chosen(self, pk: int, wanted: Wanted) -> _Plan:
+        if wanted.everything:
+            return _Plan(pk, self._targets(pk, Q()), title=bool(self._title(pk)))
+        targets = self._of(pk, "turn_id", wanted.turns)
+        if unknown := wanted.turns - {target.turn_id for target in targets}:
+            raise UnknownTurn(
+                pk, min(unknown), "`manage.py replay_conversation --json` has the turns' ids"
+            )
+        named = self._of(pk, "version", wanted.versions)
+        whole = {target.turn_id for target in named if target.turn_id} - wanted.turns
+        alone = [target for target in named if target.turn_id is None]
+        targets += [*alone, *self._of(pk, "turn_id", whole)]
+        title = self._title(pk)
+        titled = title and (wanted.title or title in wanted.titles)
+        if wanted.titles & self._opening_titles(pk):
+            targets += self._targets(pk, Q(type=ConversationOpened.__name__))
+        return _Plan(pk, sorted(set(targets)), title=bool(titled))
+
+    def _still_due(self, pk: int, wanted: Wanted, since: dt.datetime) -> Wanted:
+        """What is wanted, without what somebody was faster to go on with."""
+        later = Event.objects.using(self._using).filter(stream_id=pk, recorded_at__gte=since)
+        later = later.exclude(type__in=KEPT)
+        if wanted.everything:
+            return Wanted() if later.exists() else wanted
+        return replace(wanted, turns=wanted.turns - set(later.values_list("turn_id", flat=True)))
+
+    def _of(self, pk: int, name: str, values: Iterable[Any]) -> list[_Target]:
+        ordered = sorted(values)
+        found = []
+        for start in range(0, len(ordered), _BATCH):
+            some = ordered[start : start + _BATCH]
+            found += self._targets(pk, Q((f"{name}__in", some)))
+        return found
+
+    def _targets(self, pk: int, which: Q) -> list[_Target]:
+        events = Event.objects.using(self._using).filter(which, stream_id=pk)
+        rows = (
+            events.exclude(type__in=KEPT)
+            .annotate(gone=Q(payload__isnull=True))
+            .order_by("version")
+            .values_list("version", "type", "turn_id", "digest", "gone")
+        )
+        return [
+            _Target(v, type_, turn, bytes(digest), gone) for v, type_, turn, digest, gone in rows
+        ]
+
+    def _titles(self, pk: int) -> frozenset[str]:
+        """What a conversation is called and was called when it began."""
+        return frozenset({self._title(pk), *self._opening_titles(pk)} - {""})
+
+    def _title(self, pk: int) -> str:
+        conversations = rows().filter(pk=pk)
+        return conversations.values_list("title", flat=True).get()
+
+    def _opening_titles(self, pk: int) -> set[str]:
+        opened = Event.objects.using(self._using).filter(
+            stream_id=pk, version=1, type=ConversationOpened.__name__, payload__isnull=False
+        )
+        return {getattr(event.data, "title", "") for event in opened} - {""}
+
+    def _carry_out(self, plan: _Plan) -> Receipt:
+        if plan.title:
+            rows().filter(pk=plan.pk).update(title="")
+        recorded: list[Event] = []
+        versions = [target.version for target in plan.fresh]
+        batches = [versions[start : start + _BATCH] for start in range(0, len(versions), _BATCH)]
+        # A title is erased by saying so as well, and if it is only that.
+        for batch in batches or [[]] * plan.title:
+            recorded += self._null(plan.pk, batch, title=plan.title and not recorded)
+        return self._receipt(plan, recorded)
+
+    def _receipt(self, plan: _Plan, recorded: Sequence[Event]) -> Receipt:
+        fresh = plan.fresh
+        turns = dict.fromkeys(target.turn_id for target in fresh if target.turn_id)
+        return Receipt(
+            conversation=plan.pk,
+            reason=self._reason,
+            by=self._actor_id,
+            at=recorded[0].recorded_at if recorded else None,
+            records=tuple(Record(event.version, bytes(event.hash).hex()) for event in recorded),
+            events=tuple(ErasedEvent(t.version, t.type, t.digest.hex()) for t in fresh),
+            turns=tuple(turns),
+            quoting=tuple(turn for turn in turns if turn in plan.quoting),
+            title=plan.title,
+            opening=opening_hash(plan.pk),
+        )
+
+    def _null(self, pk: int, versions: Sequence[int], title: bool) -> list[Event]:
+        events = Event.objects.using(self._using).filter(stream_id=pk, version__in=versions)
+        started = events.filter(type="TurnStarted").values_list("payload", flat=True)
+        self._texts |= keys_of(started)
+        data = PayloadErased(list(versions), self._reason, title)
+        recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
+        events.update(payload=None, salt=None)
+        # A conversation of which nothing was recorded opens with it.
+        return recorded[-1:]
+
+    def _events(self, pk: int, versions: Sequence[int]) -> list[Event]:
+        """As they are now, without payloads."""
+        found: list[Event] = []
+        stream = Event.objects.using(self._using).filter(stream_id=pk)
+        for start in range(0, len(versions), _BATCH):
+            some = stream.filter(version__in=versions[start : start + _BATCH])
+            found += some.order_by("version")
+        return found
+
+
+# What is wanted of forks is named anew.
+_NAMED: dict[str, Any] = {"everything": False, "turns": frozenset(), "title": False}
+
+
+def _with_forks(receipts: Sequence[Receipt]) -> Receipt:
+    own, *forks = receipts
+    return replace(own, forks=tuple(filter(None, forks)))
+
+
+def _turn_id(pk: int, turn: uuid.UUID | str) -> uuid.UUID:
+    if isinstance(turn, uuid.UUID):
+        return turn
+    try:
+        return uuid.UUID(turn)
+    except (AttributeError, TypeError, ValueError):
+        raise UnknownTurn(pk, repr(turn), "a turn's id is a UUID") from None

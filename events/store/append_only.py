@@ -1,0 +1,165 @@
+"""The triggers by which the database refuses to change the log; see sql/."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.core import checks
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..tables.event import Event
+
+# Tables that are only added to, and what tells a row of theirs from the others. The log's own has
+# one exception, erasure, and hence triggers of its own.
+_PLAIN_TABLES = {
+    "turnlog_position": "position = NEW.position"
+    " OR (stream_id = NEW.stream_id AND version = NEW.version)",
+    "turnlog_tile": "id = NEW.id OR (level = NEW.level AND number = NEW.number)",
+    "turnlog_signed_checkpoint": "id = NEW.id",
+}
+_TABLES = ("turnlog_event", *_PLAIN_TABLES)
+TRIGGERS = {
+    "postgresql": {f"{table}_{on}" for table in _TABLES for on in ("update", "delete", "truncate")},
+    "sqlite": {f"{table}_{on}" for table in _TABLES for on in ("insert", "update", "delete")},
+}
+
+
+def install_triggers(connection: BaseDatabaseWrapper) -> None:
+    """Create what is missing or another one. Does nothing on databases turnlog does not support."""
+    if connection.vendor not in TRIGGERS:
+        return  # A system check has said so.
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            wrong = unguarded(connection)
+            for name, definition in _definitions("sqlite").items():
+                if name in wrong:
+                    cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+                    cursor.execute(definition)
+        else:
+            # Not left to the search_path of whoever fires the trigger later.
+            cursor.execute("SELECT quote_ident(current_schema())")
+            cursor.execute(_script("postgresql").replace("{schema}", cursor.fetchone()[0]))
+
+
+def unguarded(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """Names of the triggers that should be there, enabled and as we made them; what is instead."""
+    if connection.vendor not in TRIGGERS:
+        return {}
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            # A trigger and the function that it calls.
+            cursor.execute(
+                "SELECT t.tgname, pg_get_triggerdef(t.oid) || p.prosrc FROM pg_trigger t"
+                " JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = ANY (%s::regclass[])"
+                " AND t.tgenabled IN ('O', 'A')",
+                [list(_TABLES)],
+            )
+        found = {name: _plain(definition) for name, definition in cursor.fetchall()}
+    expected = _definitions(connection.vendor)
+    return {
+        name: "another one" if name in found else "no such trigger"
+        for name in sorted(TRIGGERS[connection.vendor])
+        if found.get(name) != _plain(expected[name])
+    }
+
+
+def _script(vendor: str) -> str:
+    folder = Path(__file__).parent / "sql"
+    plain = (folder / f"{vendor}-table.sql").read_text()
+    scripts = [(folder / f"{vendor}.sql").read_text()]
+    for table, same in _PLAIN_TABLES.items():
+        scripts.append(plain.replace("{table}", table).replace("{same}", same))
+    return "".join(scripts)
+
+
+@cache
+def _definitions(vendor: str) -> dict[str, str]:
+    """Each trigger's definition by its name; PostgreSQL's with its function's source after it."""
+    script = _script(vendor)
+    if vendor == "sqlite":
+        named = {statement.split()[2]: statement.strip() for statement in _statements(script)}
+        return named
+    sources = dict(
+        re.findall(r"FUNCTION {schema}\.(\w+)\(\).*?AS \$\$(.*?)\$\$", script, re.DOTALL)
+    )
+    triggers = re.findall(r"(CREATE OR REPLACE TRIGGER (\w+) .*?(\w+)\(\));", script, re.DOTALL)
+    return {name: definition + sources[function] for definition, name, function in triggers}
+
+
+def _plain(definition: str) -> str:
+    """A definition without what does not matter: line ends, schemas, comments before it."""
+    definition = re.sub(r"\bOR REPLACE\b", "", definition)
+    definition = re.sub(r'(?:"[^"]+"|{?\w+}?)\.(?=turnlog_)', "", definition)
+    return " ".join(definition.replace("()", "() ").split()).removesuffix(";")
+
+
+@contextmanager
+def triggers_suspended(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let a *test* database be flushed. `turnlog.events.testing` guards the call."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for name in TRIGGERS["sqlite"]:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
+        else:
+            for table in _TABLES:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    try:
+        yield
+    finally:
+        if connection.vendor == "sqlite":
+            install_triggers(connection)
+        else:
+            with connection.cursor() as cursor:
+                for table in _TABLES:
+                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+def install_after_migrate(*, using: str, **kwargs: Any) -> None:
+    """Receiver of post_migrate of this app."""
+    connection = connections[using]
+    if Event._meta.db_table in connection.introspection.table_names():
+        install_triggers(connection)
+
+
+def check_triggers(
+    app_configs: Any, databases: Any = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """turnlog.E003: the database would let somebody change the log."""
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if not router.allow_migrate(alias, "turnlog_events"):
+            continue
+        if Event._meta.db_table not in connection.introspection.table_names():
+            continue  # Not migrated yet.
+        if wrong := unguarded(connection):
+            found.append(
+                checks.Error(
+                    f"database {alias!r} lacks triggers that keep the log append-only:"
+                    f" {', '.join(wrong)}",
+                    hint="Run `manage.py migrate turnlog_events`: it installs them again.",
+                    id="turnlog.E003",
+                )
+            )
+    return found
+
+
+def _statements(script: str) -> Iterator[str]:
+    """A SQLite script's statements; a trigger's own semicolons do not end it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        if not statement and not line.startswith("CREATE"):
+            continue  # A comment.
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

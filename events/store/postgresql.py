@@ -1,0 +1,123 @@
+"""The log's statements on PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..tables.columns import EVENT_COLUMNS
+from ..tables.event import Event
+from .statements import HEAD, TURN_STATE, insert_at_once
+
+# Keys of our advisory locks: this number, and a number of 32 bits that says which.
+_STREAM_LOCKS = 0x7475726E
+_SEQUENCER_LOCK = 0x7475726F
+_PROJECTION_LOCKS = 0x74757270
+
+
+class PostgreSQL:
+    def cursor(self, connection: BaseDatabaseWrapper) -> Any:
+        # Behind a transaction pooler, prepared statements are not safe; this is how a project
+        # tells Django that it has one.
+        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            return connection.cursor()
+        connection.ensure_connection()
+        raw = _prepared_cursor()(connection.connection)
+        # Django's own wrappers, so that errors are Django's and the SQL log shows everything.
+        if connection.queries_logged:
+            return connection.make_debug_cursor(raw)
+        return connection.make_cursor(raw)
+
+    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+        # The shared lock keeps a rebuild of this stream away until we commit; writers share it
+        # and never wait for each other. Volatile, hence evaluated before the rows beside it.
+        cursor.execute(
+            "SELECT head.version, head.hash, head.recorded_at,"
+            f" {TURN_STATE if turn_id else 'NULL'}, lock.taken"
+            " FROM (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s)) AS taken) lock"
+            f" LEFT JOIN LATERAL ({HEAD}) head ON true",
+            [*((stream_id, turn_id) if turn_id else ()), _STREAM_LOCKS, stream_id, stream_id],
+        )
+        return cursor.fetchone()[:4]
+
+    def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
+        first, last = events[0], events[-1]
+        parameters = [getattr(event, name) for event in events for name in EVENT_COLUMNS]
+        cursor.execute(
+            insert_at_once(len(events), tuple(follow)),
+            [*parameters, first.stream_id, first.version, last.version],
+        )
+
+    def projected(self, insert: str, events: str) -> str:
+        return insert.format(events=events)
+
+    def lock_streams(
+        self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
+    ) -> None:
+        if give_way:
+            # Shorter than deadlock_timeout (1 s unless set): where a writer holds one of these
+            # streams and waits for another, it is not the writer that is given up.
+            cursor.execute("SET LOCAL lock_timeout = '300ms'")
+        # In one order, so that two rebuilds of overlapping streams cannot deadlock.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, key) FROM"
+            " (SELECT DISTINCT hashint8(id) AS key FROM unnest(%s::bigint[]) id ORDER BY 1) keys",
+            [_STREAM_LOCKS, list(stream_ids)],
+        )
+
+    def use_indexes(self, cursor: Any) -> None:
+        # Statistics lag behind: those of a table that was small a minute ago make reading all of
+        # it, for each chunk anew, look cheap to the planner.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+
+    def take_room(self, cursor: Any) -> None:
+        # Commits reach the disk in their order: one that is lost in a crash takes those after it.
+        cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL work_mem = '64MB'")
+
+    def check_foreign_keys(self, cursor: Any) -> None:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+
+    def lock_sequencer(self, cursor: Any) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
+
+    def lock_signer(self, cursor: Any) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_SEQUENCER_LOCK])
+
+    def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
+        # Advisory, not the row's own lock: it is fair. Whoever queues for it alone comes before
+        # those who want to share it later.
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        cursor.execute(f"SELECT {function}(%s, hashtext(%s))", [_PROJECTION_LOCKS, name])
+
+    def try_lock_projection(self, cursor: Any, name: str) -> bool:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_PROJECTION_LOCKS, name]
+        )
+        return bool(cursor.fetchone()[0])
+
+    def queue_for_projection(self, cursor: Any, name: str) -> bool:
+        cursor.execute("SET LOCAL lock_timeout = '5s'")
+        self.lock_projection(cursor, name)
+        return True
+
+
+@cache
+def _prepared_cursor() -> Any:
+    from psycopg import Cursor
+
+    class PreparedCursor(Cursor):
+        """Binds and prepares on the server, where Django's cursor sends text to be planned anew."""
+
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            # Django switches preparing off for the whole connection; on for this statement.
+            before, self.connection.prepare_threshold = self.connection.prepare_threshold, 0
+            try:
+                return super().execute(query, params, **kwargs)
+            finally:
+                self.connection.prepare_threshold = before
+
+    return PreparedCursor

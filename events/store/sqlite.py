@@ -1,0 +1,117 @@
+"""The log's statements on SQLite."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..tables.columns import EVENT_COLUMNS, adapters
+from ..tables.database import log_database
+from ..tables.event import Event
+from .statements import BATCH, HEAD, TURN_STATE, insert_events
+
+
+class SQLite:
+    """One writer at a time: whoever has written first in a transaction holds all locks at once."""
+
+    def cursor(self, connection: BaseDatabaseWrapper) -> Any:
+        return connection.cursor()
+
+    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+        _become_writer(cursor)
+        turn = turn_id.hex if turn_id else None
+        cursor.execute(
+            f"SELECT head.version, head.hash, head.recorded_at, {TURN_STATE}"
+            f" FROM (SELECT 1) LEFT JOIN ({HEAD}) head ON true",
+            [stream_id, turn, stream_id],
+        )
+        version, hash_, recorded_at, state = cursor.fetchone()
+        if recorded_at is not None:
+            recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.
+        return version, hash_, recorded_at, state
+
+    def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
+        adapt = adapters(Event, EVENT_COLUMNS, cursor.db)
+        cursor.execute(
+            insert_events(len(events)),
+            [
+                prepare(getattr(event, name))
+                for event in events
+                for name, prepare in zip(EVENT_COLUMNS, adapt, strict=True)
+            ],
+        )
+        cursor.execute(
+            "INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)",
+            place := [events[0].stream_id, events[0].version, events[-1].version],
+        )
+        for statement in follow:
+            cursor.execute(self.projected(statement, BATCH), place)
+
+    def projected(self, insert: str, events: str) -> str:
+        # Whoever writes is alone.
+        return insert.format(events=events).replace(" FOR KEY SHARE", "")
+
+    def lock_streams(
+        self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
+    ) -> None:
+        _become_writer(cursor)
+
+    def use_indexes(self, cursor: Any) -> None:
+        pass  # It knows no other way without ANALYZE.
+
+    def take_room(self, cursor: Any) -> None:
+        pass  # It is for each connection to say, not for each transaction.
+
+    def check_foreign_keys(self, cursor: Any) -> None:
+        pass  # It could only check every row there is; the commit checks these.
+
+    def lock_sequencer(self, cursor: Any) -> None:
+        _become_writer(cursor)
+
+    def lock_signer(self, cursor: Any) -> None:
+        _become_writer(cursor)
+
+    def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
+        _become_writer(cursor)
+
+    def try_lock_projection(self, cursor: Any, name: str) -> bool:
+        _become_writer(cursor)
+        return True
+
+    queue_for_projection = try_lock_projection
+
+
+def begin_writing() -> None:
+    """In a transaction of somebody's, before anything is read in it: be the writer on SQLite."""
+    connection = connections[log_database()]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            _become_writer(cursor)
+
+
+def wait_for_writers(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Receiver of connection_created: on SQLite, wait longer than five seconds for one's turn.
+
+    SQLite's waiting is not fair: of eight busy writers one may be passed by for that long. A
+    project that says how long (`OPTIONS["timeout"]`) knows better.
+    """
+    if connection.vendor != "sqlite" or connection.alias != log_database():
+        return
+    if "timeout" not in (connection.settings_dict.get("OPTIONS") or {}):
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+
+
+_PATIENCE_MS = 60_000
+
+
+def _become_writer(cursor: Any) -> None:
+    # A transaction that reads first and writes later is refused ("database is locked") when
+    # another has written in between, and no timeout helps. A write that touches no row, first,
+    # waits its turn instead.
+    cursor.execute("DELETE FROM turnlog_pending WHERE 0")

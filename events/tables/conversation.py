@@ -1,0 +1,74 @@
+"""The conversation as a row. What one can do with it stands in `turnlog.events.models`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django_lifecycle import LifecycleModel
+
+from ...core.errors import UnknownConversation
+from .database import log_database
+
+
+class ConversationRow(LifecycleModel):
+    """The fields of a conversation, and what follows from them alone."""
+
+    user_id: Any
+    forked_from_id: int | None
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="turnlog_conversations",
+    )
+    # Never nulled: "unowned" means that it never had an owner, not that the owner is gone.
+    owner_actor_id = models.UUIDField(null=True, blank=True, editable=False)
+    title = models.CharField(_("title"), max_length=255, blank=True)
+    # What this one continues, and from which version of it on.
+    forked_from = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="forks",
+    )
+    forked_at = models.IntegerField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title or f"#{self.pk}"
+
+    def is_open_to(self, user: Any) -> bool:
+        """Whether a user may read and write here: logged in, and the owner, or there is no owner."""
+        if user is None or not user.is_authenticated:
+            return False
+        if self.user_id is None and self.owner_actor_id is None:
+            return True
+        return bool(self.user_id == user.pk)
+
+
+def rows() -> models.QuerySet[ConversationRow]:
+    """All conversations, in the log's database.
+
+    The one way up from here: the table belongs to the concrete model, which knows the operations.
+    """
+    model = apps.get_model("turnlog_events", "Conversation")
+    found: models.QuerySet[ConversationRow] = model._default_manager.using(log_database())
+    return found
+
+
+def require_conversation(pk: int) -> None:
+    """Raise UnknownConversation for a number that no conversation has."""
+    if not rows().filter(pk=pk).exists():
+        raise UnknownConversation(pk)

@@ -1,0 +1,133 @@
+"""Rebuilding a projection's rows from the log, while people chat.
+
+It goes by chunks of conversations, each in one short transaction: a reader sees the old rows or
+the new, never half.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import OperationalError, connections, transaction
+from django.db.models import Max
+
+from ...core.errors import RebuildCutOff
+from ...events.models import Event
+from ...events.store.dialect import dialect_of
+from ...events.store.faults import is_lock_timeout
+from ...events.tables.conversation import require_conversation
+from ...events.tables.database import log_database
+from .applying import unpark
+from .checkpoints import checkpoint_of
+from .making import rebuild_rows
+from .projection import Projection
+
+STREAMS = 500
+EVENTS = 10_000
+MAX_REFUSALS = 200  # Of 300 ms each: a minute.
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Conversations that are rebuilt in one transaction, and how many events they have."""
+
+    streams: Sequence[int]
+    events: int
+
+
+def chunks(*, after: int = 0) -> Iterator[Chunk]:
+    """All conversations above a number in order, some 500 and some 10,000 events at a time.
+
+    Read page by page: memory does not grow with their number, and those that are opened
+    meanwhile are met as well.
+    """
+    using = log_database()
+    while True:
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                "SELECT c.id, coalesce((SELECT e.version FROM turnlog_event e"
+                " WHERE e.stream_id = c.id ORDER BY e.version DESC LIMIT 1), 0)"
+                " FROM turnlog_conversation c WHERE c.id > %s ORDER BY c.id LIMIT %s",
+                [after, STREAMS],
+            )
+            page = cursor.fetchall()
+        if not page:
+            return
+        streams: list[int] = []
+        events = 0
+        for stream_id, head in page:
+            if streams and events + head > EVENTS:
+                break
+            streams.append(stream_id)
+            events += head
+        yield Chunk(streams, events)
+        after = streams[-1]
+
+
+def chunk_of(conversation: int) -> Chunk:
+    """One conversation alone. Raises UnknownConversation."""
+    require_conversation(conversation)
+    events = Event.objects.using(log_database()).filter(stream_id=conversation)
+    return Chunk([conversation], events.aggregate(head=Max("version"))["head"] or 0)
+
+
+def rebuild_chunk(projection: Projection, streams: Sequence[int]) -> None:
+    """Rebuild some conversations, all or none of a transaction's worth at a time.
+
+    Writers of these conversations wait for it, and it gives way to those that are at work. Raises
+    ProjectionFailed; then nothing of that transaction is changed.
+    """
+
+    def rebuild(part: Sequence[int]) -> None:
+        with locked(projection, part) as until:
+            unpark(projection, part)
+            rebuild_rows(projection, part, until)
+
+    giving_way(streams, rebuild)
+
+
+def giving_way(streams: Sequence[int], work: Callable[[Sequence[int]], object]) -> None:
+    """Do work that locks some conversations.
+
+    Where it would have to wait long for those who write there, it lets them go first and tries
+    again, with fewer conversations each time. Raises RebuildCutOff if somebody never ends.
+    """
+    waiting = deque([list(streams)])
+    refused = 0
+    while waiting:
+        part = waiting.popleft()
+        try:
+            work(part)
+        except OperationalError as error:
+            if not is_lock_timeout(error):
+                raise
+            refused += 1
+            if refused > MAX_REFUSALS:
+                raise RebuildCutOff(
+                    f"conversation {part[0]} is written to in a transaction that does not end; end"
+                    " that session and run the command again"
+                ) from error
+            half = (len(part) + 1) // 2
+            waiting.extend(smaller for smaller in (part[:half], part[half:]) if smaller)
+
+
+@contextmanager
+def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | None]:
+    """A transaction in which nothing is appended to these conversations and the projection's
+    checkpoint stays; gives the position up to which its rows stand (see `checkpoint_of`)."""
+    using = log_database()
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            dialect = dialect_of(connections[using])
+            # Before the first read: a batch committed in between would be lost or doubled. The
+            # streams before the checkpoint, always: an erasure takes them in this order, too.
+            dialect.lock_streams(cursor, streams, give_way=True)
+            if not projection.inline:
+                dialect.lock_projection(cursor, projection.name, shared=True)
+            dialect.use_indexes(cursor)
+            # What is noted as done is committed after it.
+            dialect.take_room(cursor)
+        yield checkpoint_of(projection)

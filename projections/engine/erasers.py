@@ -1,0 +1,75 @@
+"""Erasure in the read models: every projection removes its copies, or nothing is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+
+from ...core.errors import ErasureFailed
+from ...events.models import Position
+from ...events.store.dialect import dialect_of
+from ...events.tables.database import log_database
+from .model import Checkpoint, Parked
+from .projection import Projection
+from .registry import registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...events.models import Event
+
+_VERSIONS = 500
+
+
+def erase(stream_id: int, events: Sequence[Event]) -> None:
+    """Let every registered projection erase events whose payloads are gone.
+
+    Within the transaction of the erasure, which holds the conversation's lock: an inline
+    projection's rows are made under it. Raises ErasureFailed.
+    """
+    projections = sorted(registered(), key=lambda projection: projection.name)
+    _stop_workers(projections)
+    for projection in projections:
+        _require(projection, stream_id, lambda each: each.erase(events))
+    for start in range(0, len(events), _VERSIONS):
+        versions = [event.version for event in events[start : start + _VERSIONS]]
+        _blank_errors(stream_id, versions)
+
+
+def forget(user: Any) -> None:
+    """Let no projection's row name a user. Raises ErasureFailed."""
+    projections = sorted(registered(), key=lambda projection: projection.name)
+    for projection in projections:
+        _require(projection, None, lambda each: each.forget_user(user))
+
+
+def _stop_workers(projections: Sequence[Projection]) -> None:
+    """Let no worker apply what it has read before: its batch ends first, the next one waits."""
+    using = log_database()
+    with connections[using].cursor() as cursor:
+        for projection in projections:
+            if not projection.inline:
+                # Shared: erasures do not wait for each other. All in one order.
+                dialect_of(connections[using]).lock_projection(cursor, projection.name, shared=True)
+
+
+def _require(
+    projection: Projection, stream_id: int | None, work: Callable[[Projection], None]
+) -> None:
+    try:
+        with transaction.atomic(using=log_database()):
+            work(projection)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ErasureFailed(projection.name, stream_id, what) from error
+
+
+def _blank_errors(stream_id: int, versions: Sequence[int]) -> None:
+    """What an event could not be applied for may quote it."""
+    using = log_database()
+    there = {"stream_id": stream_id, "version__in": versions}
+    Parked.objects.using(using).filter(**there).update(error="")
+    positions = Position.objects.using(using).filter(**there).values("position")
+    Checkpoint.objects.using(using).filter(failed_at__in=positions).update(error="")

@@ -1,0 +1,130 @@
+"""What a projection is: a small class that turns events into rows of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from django.db import connections
+
+from ...events.store.dialect import dialect_of
+from ...events.tables.database import log_database
+from .bulk_insert import insert, insert_values
+from .checkpoints import checkpoint_of
+from .making import rebuild_rows
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+    from ...events.models import Event
+
+_VERSIONS = 500
+"""In one statement, at most: each is a parameter."""
+
+
+class Projection:
+    """Base of all projections, ours and yours.
+
+    Each row belongs to one conversation, and follows from that conversation's events alone. So
+    conversations can be thrown away and made again one by one, by many at a time, while people
+    chat. `apply` writes rows and nothing else: what it does outside the database would be done
+    again with every rebuild.
+    """
+
+    name: ClassVar[str] = ""
+    """What commands call it, in small letters."""
+    version: ClassVar[int] = 1
+    """Raise it when what the rows mean has changed; the system check then asks for a rebuild."""
+    handles: ClassVar[tuple[str, ...]] = ()
+    """Names of the event types that `apply` is given."""
+    inline: ClassVar[bool] = False
+    """True: within the append's own transaction. False: by `run_projections`, a moment later."""
+    on_error: ClassVar[Literal["stop", "park"]] = "stop"
+    """When an event cannot be applied: go no further, or set the event aside and go on."""
+    takes_erased: ClassVar[bool] = False
+    """Whether `apply` is given events whose payload is erased (`event.data` is None), too."""
+    model: ClassVar[type[Model] | None] = None
+    """The table of the rows; reset and checked through it."""
+    conversation_field: ClassVar[str] = "conversation_id"
+    """The field of `model` that holds the conversation's primary key."""
+    insert: ClassVar[str] = ""
+    """Instead of `apply`, where it can be said in SQL: `INSERT INTO ... SELECT ... FROM {events}
+    e ...`, with {events} for a relation that has the columns of turnlog_event."""
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Write what some events mean; each event is given exactly once.
+
+        Those of a conversation come in order and without a gap, of what this projection handles;
+        of several conversations they come in no order that could be relied on.
+        """
+        if not self.insert:
+            raise NotImplementedError
+        places = ", ".join(f"({event.stream_id}, {event.version})" for event in events)
+        batch = f"(SELECT * FROM turnlog_event WHERE (stream_id, version) IN (VALUES {places}))"
+        self.execute(dialect_of(connections[log_database()]).projected(self.insert, batch))
+
+    def reset(self, streams: Sequence[int]) -> None:
+        """Delete all rows of these conversations."""
+        if self.model is None:
+            raise NotImplementedError
+        self.of_streams(streams).delete()
+
+    def erase(self, events: Sequence[Event]) -> None:
+        """Remove what the rows hold of these events, whose payloads are gone from the log.
+
+        Every projection says how. One that keeps sums says `erase = Projection.apply_again`.
+        """
+        raise NotImplementedError
+
+    def erase_rows(self, events: Sequence[Event]) -> None:
+        """An `erase` for rows that belong to one event each: deletes those of these events.
+
+        The model has a field `version`.
+        """
+        by_stream: dict[int, list[int]] = {}
+        for event in events:
+            by_stream.setdefault(event.stream_id, []).append(event.version)
+        for stream, versions in by_stream.items():
+            for start in range(0, len(versions), _VERSIONS):
+                some = versions[start : start + _VERSIONS]
+                self.of_streams([stream]).filter(version__in=some).delete()
+
+    def apply_again(self, events: Sequence[Event]) -> None:
+        """An `erase` that makes the conversations' rows anew, without what is erased."""
+        rebuild_rows(self, sorted({event.stream_id for event in events}), checkpoint_of(self))
+
+    def forget_user(self, user: Any) -> None:
+        """Let no row name a user any more: their foreign keys to the user model become null.
+
+        Write your own where rows name people in another way, or cannot be without.
+        """
+        fields = self.model._meta.concrete_fields if self.model else ()
+        for field in fields:
+            related = field.related_model
+            if isinstance(related, type) and isinstance(user, related):
+                rows = field.model._default_manager.using(log_database())
+                rows.filter(**{field.name: user.pk}).update(**{field.name: None})
+
+    def of_streams(self, streams: Sequence[int]) -> Any:
+        """A query set of the rows of these conversations."""
+        if self.model is None:
+            raise NotImplementedError
+        rows = self.model._default_manager.using(log_database())
+        return rows.filter(**{f"{self.conversation_field}__in": streams})
+
+    def add(self, rows: Sequence[Model]) -> None:
+        """Insert new rows of one model, much faster than by bulk_create; see `inserting`."""
+        insert(rows)
+
+    def add_values(self, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert new rows of `model` from values of these fields, faster still."""
+        if self.model is None:
+            raise NotImplementedError
+        insert_values(self.model, names, rows)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run a statement on the log's database; the cursor."""
+        connection = connections[log_database()]
+        with dialect_of(connection).cursor(connection) as cursor:
+            cursor.execute(sql, parameters)
+            return cursor

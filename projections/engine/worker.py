@@ -1,0 +1,237 @@
+"""Following the log by position: what `run_projections` does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from ...core.errors import ProjectionFailed
+from ...events import runners
+from ...events.store.dialect import dialect_of
+from ...events.store.faults import is_lock_timeout, is_passing
+from ...events.store.sequence import sequence
+from ...events.tables.database import log_database
+from . import applying, wake
+from .checkpoints import NEVER_BUILT, ensure, find, is_outdated
+from .model import Checkpoint
+from .projection import Projection
+from .reading import BATCH, events_between, last_position
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from ...events.models import Event
+
+logger = logging.getLogger("turnlog")
+
+TRIES = 3
+RETRY_SECONDS = 1.0
+HEARTBEAT_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+class Worker:
+    """Applies what is new in the log to async projections.
+
+    Any number of workers may run: for each batch, whoever has the projection's lock applies it,
+    and its checkpoint moves in the same transaction as its rows. So each event is applied exactly
+    once, whichever worker is killed at whatever moment.
+    """
+
+    def __init__(self, projections: Sequence[Projection]) -> None:
+        self.projections = [projection for projection in projections if not projection.inline]
+        self.stopped = threading.Event()
+        self._beaten = -HEARTBEAT_SECONDS
+        self._try_stopped_ones_again()
+
+    def run(self) -> None:
+        """Follow the log until `stopped` is set."""
+        listening, worked = False, False
+        while not self.stopped.is_set():
+            try:
+                if not listening:
+                    wake.listen()
+                    listening = True
+                before, worked = worked, self.turn()
+                if not worked:
+                    wake.wait_for_news(self.stopped, soon=before)
+            except (OperationalError, InterfaceError) as error:
+                if not is_passing(error):
+                    raise
+                logger.warning("the database is away, trying again: %s", type(error).__name__)
+                connections[log_database()].close()
+                listening = False
+                self.stopped.wait(RETRY_SECONDS)
+
+    def catch_up(self) -> None:
+        """Follow the log to its end as it is now, with the retries that takes.
+
+        Not a worker that others may count on: it leaves no heartbeat.
+        """
+        sequence()
+        until = last_position()
+        while any(is_behind(projection, until) for projection in self.projections):
+            worked = [advance(projection) for projection in self.projections]
+            # Somebody else may be at it, or an event waits to be tried again.
+            if self.stopped.wait(0 if any(worked) else _LOOK_AGAIN_SECONDS):
+                return
+
+    def turn(self) -> bool:
+        """One batch of each projection; whether there was anything to do."""
+        sequence()
+        # All of them: one that has much to do must not keep the others waiting.
+        worked = [self._look_after(projection) for projection in self.projections]
+        return any(worked)
+
+    def _look_after(self, projection: Projection) -> bool:
+        self._beat()
+        return advance(projection)
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._beaten < HEARTBEAT_SECONDS:
+            return
+        runner = runners.beat()
+        for projection in self.projections:
+            ensure(projection)
+        self._checkpoints().update(heartbeat=Now(), worker=runner)
+        self._beaten = time.monotonic()
+
+    def _try_stopped_ones_again(self) -> None:
+        self._checkpoints().exclude(failures=0).update(failures=0, retry_at=None)
+
+    def _checkpoints(self) -> QuerySet[Checkpoint]:
+        names = [projection.name for projection in self.projections]
+        return Checkpoint.objects.using(log_database()).filter(name__in=names)
+
+
+def advance(projection: Projection, limit: int | None = None) -> bool:
+    """Apply the next events of a projection, if there are any and nobody else is at it."""
+    seen = find(projection)
+    last = last_position()
+    if seen is not None and seen.position > last:
+        # The log was restored from an older backup. Once it has grown, what is missing would not
+        # show any more: not before a rebuild.
+        Checkpoint.objects.using(log_database()).filter(name=seen.name).update(version=NEVER_BUILT)
+        return False
+    if seen is not None and not _has_work(projection, seen, last):
+        return False  # Without a lock: mostly there is nothing to do.
+    limit = limit or BATCH
+    try:
+        return _advance(projection, limit, seen)
+    except OperationalError as error:
+        if is_lock_timeout(error):
+            return False
+        raise
+    except IntegrityError as error:
+        # At the commit, where SQLite looks for what refers to nothing: find the event at fault.
+        if limit > 1:
+            return advance(projection, 1)
+        return _advance(projection, 1, seen, refused=error)
+
+
+def _advance(
+    projection: Projection,
+    limit: int,
+    seen: Checkpoint | None,
+    refused: Exception | None = None,
+) -> bool:
+    using = log_database()
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            dialect = dialect_of(connections[using])
+            # One of several workers is enough; but rebuilds share the lock one after another, and
+            # whoever only tried would find it taken until the last of them has ended.
+            rebuilding = seen is not None and seen.rebuilder is not None
+            take = dialect.queue_for_projection if rebuilding else dialect.try_lock_projection
+            if not take(cursor, projection.name):
+                return False
+            dialect.use_indexes(cursor)
+        checkpoint = ensure(projection)
+        last = last_position()
+        if not _has_work(projection, checkpoint, last):
+            return False
+        until = min(checkpoint.position + limit, last)
+        events = events_between(checkpoint.position, until, projection)
+        failed = _apply(projection, events, refused)
+        if failed is None:
+            _move(checkpoint, until)
+        else:
+            place = (failed.stream_id, failed.version)
+            [at] = [event.position for event in events if (event.stream_id, event.version) == place]
+            _note_failure(projection, checkpoint, failed, at)
+    return True
+
+
+def _apply(
+    projection: Projection, events: Sequence[Event], refused: Exception | None
+) -> ProjectionFailed | None:
+    if refused is not None and events:
+        return applying.failure(projection, events[0], refused)
+    return applying.apply(projection, events)
+
+
+def is_stopped(projection: Projection, checkpoint: Checkpoint) -> bool:
+    """Whether the projection has given up on an event."""
+    return checkpoint.failures >= TRIES and projection.on_error == "stop"
+
+
+def is_behind(projection: Projection, position: int) -> bool:
+    """Whether a projection has yet to come to a position, and will if it is let."""
+    checkpoint = ensure(projection)
+    if is_outdated(projection, checkpoint) or is_stopped(projection, checkpoint):
+        return False
+    return checkpoint.position < position
+
+
+def _has_work(projection: Projection, checkpoint: Checkpoint, last: int) -> bool:
+    if is_outdated(projection, checkpoint) or is_stopped(projection, checkpoint):
+        return False
+    if checkpoint.retry_at is not None and checkpoint.retry_at > timezone.now():
+        return False
+    return checkpoint.position < last
+
+
+def _move(checkpoint: Checkpoint, position: int) -> None:
+    checkpoint.position = position
+    checkpoint.failed_at = checkpoint.retry_at = None
+    checkpoint.failures, checkpoint.error = 0, ""
+    _save(checkpoint)
+
+
+def _note_failure(
+    projection: Projection, checkpoint: Checkpoint, failed: ProjectionFailed, at: int
+) -> None:
+    """Keep what came before the event; try the event again, and in the end park it or stop."""
+    again = checkpoint.failed_at == at
+    failures = checkpoint.failures + 1 if again else 1
+    # Without the error's words: they may quote what people said.
+    kind = type(failed.__cause__).__name__
+    logger.error(
+        "projection %r could not apply position %s: %s (try %s)",
+        projection.name,
+        at,
+        kind,
+        failures,
+    )
+    if failures >= TRIES and projection.on_error == "park":
+        applying.park(projection, failed)
+        _move(checkpoint, at)
+        return
+    checkpoint.position = at - 1
+    checkpoint.failed_at, checkpoint.failures = at, failures
+    checkpoint.error = failed.error
+    checkpoint.retry_at = timezone.now() + dt.timedelta(seconds=RETRY_SECONDS * 2 ** (failures - 1))
+    _save(checkpoint)
+
+
+def _save(checkpoint: Checkpoint) -> None:
+    # Not the columns of a rebuild, which somebody else may be writing.
+    checkpoint.save(update_fields=["position", "failed_at", "failures", "retry_at", "error"])

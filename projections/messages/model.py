@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import ExpressionWrapper, F
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from ...core.asynchronous import in_database_thread
+from ...events.models import Conversation, Event
+from ...events.tables.database import log_database
+from .documents import DocumentField, stored_message
+
+
+class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
+    def of(self, user: Any) -> ConversationMessageQuerySet:
+        """The messages of one person's turns; those of guests for None and for a guest.
+
+        A deleted user's messages keep their actor and never become a guest's.
+        """
+        if user is None or not user.is_authenticated:
+            return self.filter(actor_id=None)
+        return self.filter(user=user)
+
+    def get_histories(self, conversation: Conversation | None, user: Any = None) -> list[Any]:
+        """Messages and tool outputs of a person's turns in a conversation, in order of version.
+
+        `SystemMessage | HumanMessage | AIMessage | AddableDict`; empty without a conversation.
+        """
+        if conversation is None:
+            return []
+        # Not from a replica: the model must be given the turn that has just been recorded.
+        here = self.using(log_database())
+        messages = here.filter(conversation=conversation).of(user).order_by("version")
+        return list(messages.values_list("content", flat=True))
+
+    aget_histories = in_database_thread(get_histories)
+
+
+class ConversationMessageManager(
+    models.Manager["ConversationMessage"].from_queryset(ConversationMessageQuerySet)  # type: ignore[misc]
+):
+    def get_queryset(self) -> ConversationMessageQuerySet:
+        """The rows with `content`, which can be looked up and ordered by like a field."""
+        content = ExpressionWrapper(F("event__payload"), output_field=DocumentField())
+        found: ConversationMessageQuerySet = super().get_queryset().annotate(content=content)
+        return found
+
+
+class ConversationMessage(models.Model):
+    """The message list that people and models read: a projection of the log, never written to.
+
+    A row says that an event is listed, and for whom. `content` is that event's payload: in Python
+    a LangChain message, or an AddableDict for a tool's output.
+    """
+
+    # Nothing the database enforces: the rows are disposable, checking them is a third of the time
+    # of inserting them, and a turn must not be refused for a user who is deleted at that moment.
+    conversation_id: int
+    conversation = models.ForeignKey(
+        Conversation,
+        verbose_name=_("conversation"),
+        on_delete=models.CASCADE,
+        related_name="messages",
+        db_index=False,  # The unique constraint begins with it.
+        db_constraint=False,
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+    )
+    actor_id = models.UUIDField(null=True)
+    version = models.IntegerField(_("version"))
+    turn_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(_("created at"))
+    # No column: the event has the same conversation and version.
+    event = models.ForeignObject(
+        Event,
+        on_delete=models.DO_NOTHING,
+        from_fields=("conversation_id", "version"),
+        to_fields=("stream_id", "version"),
+        related_name="+",
+    )
+
+    objects = ConversationMessageManager()
+
+    class Meta:
+        db_table = "turnlog_message"
+        base_manager_name = "objects"
+        ordering = ("conversation", "version")
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("conversation", "version"), name="turnlog_message_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}/{self.version}"
+
+    @cached_property
+    def content(self) -> Any:
+        """The message; `objects` loads it with the row, any other way with a query of its own."""
+        return stored_message(self.event.payload)

@@ -1,0 +1,303 @@
+"""What a model is given of what was said before: messages, made from the listed entries by a rule.
+
+A pure function of the log. The same entries under the same rule give the same messages, whether
+they are read for a turn or, later, to see what that turn was given.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...core import codec
+from ...events.listed import Listed
+from .documents import stored_message
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, ToolMessage
+
+NO_RESULT = "No result of this call was recorded."
+
+# What a tool's name may be for the models' APIs, and the blocks by which some of them put calls
+# into a message's content a second time.
+_NOT_IN_NAMES = re.compile(r"[^\w-]")
+_CALL_BLOCKS = ("tool_use", "tool_call", "function_call", "invalid_tool_call")
+_CALL_KWARGS = ("tool_calls", "function_call")
+
+
+class Previous(NamedTuple):
+    """Messages, and the versions of the first and the last entry that they are made of (0: none).
+
+    `tools` is the rule's. By these three they can be made again from the log: the list as it was at
+    its last entry's version is the list that was read, and what trimming left begins at the first.
+    """
+
+    messages: list[Any]
+    since: int
+    until: int
+    tools: bool
+
+    def described(self) -> dict[str, Any]:
+        """The `previous` of a TurnStarted, and of its Prompt."""
+        return {"tools": self.tools, "since": self.since, "until": self.until}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRule:
+    """How the messages that a model is given follow from the message list.
+
+    By default what people and the model said. With `tools` also the calls of tools and their
+    outputs, in the form that the models' APIs demand: each call is followed by exactly one tool
+    message. With `max_tokens` the last turns that fit, whole ones only, counted by LangChain's
+    `count_tokens_approximately`.
+    """
+
+    tools: bool = False
+    max_tokens: int | None = None
+
+    def of_entries(self, entries: Iterable[Listed]) -> Previous:
+        """The messages that follow from entries of the message list, in order of version."""
+        entries = list(entries)
+        parts = [_part_of_entry(entry.content, self.tools) for entry in entries]
+        given = self._given(parts)
+        if not given:
+            return Previous([], 0, 0, self.tools)
+        places = [message.place for message in given]
+        return Previous(
+            [message.message for message in given],
+            entries[min(places)].version,
+            entries[max(places)].version,
+            self.tools,
+        )
+
+    def of_messages(self, said: Iterable[Any]) -> list[Any]:
+        """The same from `ConversationMessage.objects.get_histories`: messages and AddableDicts."""
+        return [message.message for message in self._given([_part_of(item) for item in said])]
+
+    def _given(self, parts: Sequence[_Part]) -> list[_Given]:
+        given = list(_spoken(parts, self.tools))
+        if self.max_tokens is None or not given:
+            return given
+        kept = _last_that_fit([message.message for message in given], self.max_tokens)
+        if not kept:
+            return []
+        first = given[-len(kept)].place
+        # Made again from there: calls are numbered from the first that is given.
+        shifted = _spoken(parts[first:], self.tools)
+        return [_Given(message.message, message.place + first) for message in shifted]
+
+
+class _Output(NamedTuple):
+    """What a tool gave, as a model reads it."""
+
+    tool: str
+    call_id: str
+    args: dict[str, Any]
+    text: str
+    failed: bool
+
+
+class _Given(NamedTuple):
+    """A message, and the place of the part that it is made of."""
+
+    message: Any
+    place: int
+
+
+class _Call(NamedTuple):
+    """A call in a model's message, its output, and that one's place; None without any."""
+
+    tool: str
+    args: dict[str, Any]
+    output: _Output | None
+    place: int
+
+
+_Part = Any
+"""A HumanMessage, an AIMessage, an _Output, or None for what no model is given."""
+
+
+def _part_of_entry(content: str, tools: bool) -> _Part:
+    # As the codec writes a message; the payload of a tool's output begins with the tool.
+    if not content.startswith('{"_type":') and "_type" not in (payload := json.loads(content)):
+        return _output_of(payload) if tools else None
+    return _part_of(stored_message(content))
+
+
+def _part_of(item: Any) -> _Part:
+    from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+    if isinstance(item, HumanMessage | AIMessage):
+        return item
+    if isinstance(item, ToolMessage):
+        failed = item.status == "error"
+        return _Output(item.name or "", item.tool_call_id, {}, str(item.text), failed)
+    if isinstance(item, Mapping):
+        if isinstance(stored := item.get("unreadable"), str):
+            # Of a class that is not registered here; what a model needs of it is in the text.
+            return _output_of(json.loads(stored))
+        if item.get("tool_call_id") is not None:
+            names = ("input", "output", "text")
+            documents = {name: codec.encode(item.get(name)) for name in names}
+            return _output_of({**item, **documents})
+    return None
+
+
+def _output_of(payload: Mapping[str, Any]) -> _Output | None:
+    """None for what answers no call: a chunk of an agent executor's, or a note without an id."""
+    call_id = payload.get("tool_call_id")
+    if call_id is None:
+        return None
+    tool, failed = payload.get("tool") or "", payload.get("status") == "error"
+    return _Output(tool, call_id, _args(payload.get("input")), _text(payload), failed)
+
+
+def _text(payload: Mapping[str, Any]) -> str:
+    """What the model read of an output: its text, else the output itself, as JSON if need be."""
+    document = payload.get("output") if payload.get("text") is None else payload["text"]
+    if isinstance(document, dict) and document.get("_type") == "str":
+        document = codec.decode(document)
+    return document if isinstance(document, str) else codec.to_json(document)
+
+
+def _args(document: Any) -> dict[str, Any]:
+    """The arguments of a call: a JSON object, whatever the tool was called with."""
+    if isinstance(document, dict):
+        return document
+    return {} if document is None else {"input": document}
+
+
+def _last_that_fit(messages: list[Any], max_tokens: int) -> list[Any]:
+    from langchain_core.messages import HumanMessage
+    from langchain_core.messages.utils import count_tokens_approximately, trim_messages
+
+    kept: list[Any] = trim_messages(
+        messages,
+        max_tokens=max_tokens,
+        token_counter=count_tokens_approximately,
+        strategy="last",
+        # So whole turns are left, and no output without its call. The class, for chunks too.
+        start_on=HumanMessage,
+    )
+    return kept
+
+
+def _spoken(parts: Sequence[_Part], tools: bool) -> Iterator[_Given]:
+    # Numbers of our own: those of the models repeat, are missing, or are refused by another
+    # provider. Nine letters and digits please all of them, and of one length they cost the same
+    # wherever the list begins.
+    ids = map("call{:05}".format, count(1))
+    for turn in _turns(parts):
+        yield from _with_calls(turn, ids) if tools else _words(turn)
+
+
+def _turns(parts: Sequence[_Part]) -> Iterator[list[tuple[int, _Part]]]:
+    """Places and parts, a new list with each human message."""
+    from langchain_core.messages import HumanMessage
+
+    turn: list[tuple[int, _Part]] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, HumanMessage):
+            yield turn
+            turn = []
+        if part is not None:
+            turn.append((place, part))
+    yield turn
+
+
+def _words(turn: list[tuple[int, _Part]]) -> Iterator[_Given]:
+    for place, part in turn:
+        if not isinstance(part, _Output):
+            yield _Given(_without_calls(part), place)
+
+
+def _with_calls(turn: list[tuple[int, _Part]], ids: Iterator[str]) -> Iterator[_Given]:
+    """A turn with each call before its output, and each output behind its call."""
+    from langchain_core.messages import AIMessage
+
+    outputs = {place: part for place, part in turn if isinstance(part, _Output)}
+    messages = [(place, part) for place, part in turn if not isinstance(part, _Output)]
+    own = {place: list(_claimed(part, outputs)) for place, part in messages}
+    for place, message in messages:
+        yield from _called(AIMessage(""), _unclaimed(outputs, until=place), ids)
+        if own[place]:
+            yield from _called(message, own[place], ids, place)
+        else:
+            yield _Given(_without_calls(message), place)
+    yield from _called(AIMessage(""), _unclaimed(outputs), ids)
+
+
+def _claimed(message: Any, outputs: dict[int, _Output]) -> Iterator[_Call]:
+    """A message's own calls, each with the first output of its id, which is taken out."""
+    calls = getattr(message, "tool_calls", ()), getattr(message, "invalid_tool_calls", ())
+    for call in (call for some in calls for call in some):
+        asked = call["id"] or ""
+        place = next((at for at, output in outputs.items() if output.call_id == asked), -1)
+        args = _args(codec.encode(call["args"]))
+        yield _Call(call["name"] or "", args, outputs.pop(place, None), place)
+
+
+def _unclaimed(outputs: dict[int, _Output], until: int | None = None) -> list[_Call]:
+    """The outputs before a place, which are taken out, as calls that nobody kept otherwise."""
+    places = [place for place in outputs if until is None or place < until]
+    found = [(place, outputs.pop(place)) for place in places]
+    return [_Call(output.tool, output.args, output, place) for place, output in found]
+
+
+def _called(
+    message: AIMessage, calls: Sequence[_Call], ids: Iterator[str], place: int | None = None
+) -> Iterator[_Given]:
+    """A message that makes these calls, and a tool message for each; nothing without calls."""
+    numbered = [(next(ids), call) for call in calls]
+    if not numbered:
+        return
+    asked = [
+        {"name": _name(call), "args": call.args, "id": id_, "type": "tool_call"}
+        for id_, call in numbered
+    ]
+    asking = _without_calls(message).model_copy(update={"tool_calls": asked})
+    at = calls[0].place if place is None else place
+    yield _Given(asking, at)
+    for id_, call in numbered:
+        yield _Given(_answer(id_, call), at if call.output is None else call.place)
+
+
+def _answer(id_: str, call: _Call) -> ToolMessage:
+    from langchain_core.messages import ToolMessage
+
+    text, failed = (NO_RESULT, True) if call.output is None else call.output[-2:]
+    status: Any = "error" if failed else "success"
+    return ToolMessage(text, tool_call_id=id_, name=_name(call), status=status)
+
+
+def _name(call: _Call) -> str:
+    return _NOT_IN_NAMES.sub("_", call.tool)[:64] or "tool"
+
+
+def _without_calls(message: Any) -> Any:
+    """A message that asks for tools is refused by models unless their outputs follow it."""
+    from langchain_core.messages import AIMessage
+
+    if not isinstance(message, AIMessage):
+        return message
+    kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _CALL_KWARGS}
+    content = message.content
+    if isinstance(content, list):
+        content = [block for block in content if not _is_call(block)] or ""
+    changes = {
+        "tool_calls": [],
+        "invalid_tool_calls": [],
+        "additional_kwargs": kwargs,
+        "content": content,
+    }
+    if all(getattr(message, name) == value for name, value in changes.items()):
+        return message
+    return message.model_copy(update=changes)
+
+
+def _is_call(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS

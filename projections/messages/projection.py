@@ -1,0 +1,123 @@
+"""The message list as a read model: SQL, held equal by tests to the fold that defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from django.db import connections
+
+from ...events.listed import LISTED, fold
+from ...events.log import read
+from ...events.models import Actor, Event
+from ...events.store.dialect import dialect_of
+from ...events.tables.database import log_database
+from ..engine.contract import Row
+from ..engine.projection import Projection
+from ..engine.registry import register
+from .model import ConversationMessage
+
+
+@register
+class MessagesProjection(Projection):
+    """`ConversationMessage`, kept inline: it is there when the append's transaction commits.
+
+    A row says that an event is listed, and for whom. The words stay in the event: they are stored
+    once, and a rebuild moves none of them.
+    """
+
+    name = "messages"
+    version = 2
+    handles = (*LISTED, "ConversationCleared")
+    inline = True
+    model = ConversationMessage
+    # An event is listed unless the conversation was cleared after its turn began. With "+ 0" the
+    # turn's own index is used: for a bare min(version) both databases may walk the stream instead.
+    # FOR KEY SHARE: a transaction that forgets this user waits for this one, or this one for it. No
+    # row may name them afterwards.
+    insert = """
+        INSERT INTO turnlog_message
+            (conversation_id, version, user_id, actor_id, turn_id, created_at)
+        SELECT e.stream_id, e.version,
+          (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
+          e.actor_id, e.turn_id, e.recorded_at
+        FROM {events} e
+        WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+          AND NOT EXISTS (
+            SELECT 1 FROM turnlog_event c
+            WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
+              AND c.version > coalesce(
+                (SELECT min(t.version + 0) FROM turnlog_event t
+                 WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+                e.version))
+    """
+    erase = Projection.erase_rows
+
+    def apply(self, events: Sequence[Event]) -> None:
+        self.follow(events)
+        super().apply(events)
+
+    def follow(self, events: Sequence[Event]) -> None:
+        """Drop what a clearing hides."""
+        for event in events:
+            if event.type == "ConversationCleared":
+                self.execute(
+                    "DELETE FROM turnlog_message WHERE conversation_id = %s AND version < %s",
+                    [event.stream_id, event.version],
+                )
+
+    def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
+        """Replace the rows of these conversations; always up to each stream's head."""
+        ids = ", ".join(str(int(stream)) for stream in streams)
+        connection = connections[log_database()]
+        events = f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
+        insert = dialect_of(connection).projected(self.insert, events)
+        if connection.vendor == "postgresql":
+            listed = insert[insert.index("SELECT") :]
+            self.execute(_REPLACE.format(ids=ids, listed=listed))
+        else:
+            self.execute(f"DELETE FROM turnlog_message WHERE conversation_id IN ({ids})")
+            self.execute(insert)
+
+    def expected(self, streams: Sequence[int]) -> dict[int, list[Row]]:
+        """By the fold, where the rows were made by SQL: neither vouches for itself."""
+        return {stream: _expected(stream) for stream in streams}
+
+
+# What is right already is left as it is: deleting and inserting all would take twice as long, and
+# leave as many dead rows behind as there are live ones.
+_REPLACE = """
+    WITH wanted AS MATERIALIZED ({listed}),
+    held AS MATERIALIZED (SELECT * FROM turnlog_message WHERE conversation_id IN ({ids})),
+    gone AS (
+        DELETE FROM turnlog_message WHERE id IN (
+            SELECT h.id FROM held h LEFT JOIN wanted w
+            ON w.stream_id = h.conversation_id AND w.version = h.version
+            WHERE w.version IS NULL)),
+    corrected AS (
+        UPDATE turnlog_message m
+        SET user_id = w.user_id, actor_id = w.actor_id, turn_id = w.turn_id,
+            created_at = w.recorded_at
+        FROM held h JOIN wanted w ON w.stream_id = h.conversation_id AND w.version = h.version
+        WHERE m.id = h.id
+          AND (h.user_id, h.actor_id, h.turn_id, h.created_at) IS DISTINCT FROM
+              (w.user_id, w.actor_id, w.turn_id, w.recorded_at))
+    INSERT INTO turnlog_message
+        (conversation_id, version, user_id, actor_id, turn_id, created_at)
+    SELECT w.* FROM wanted w LEFT JOIN held h
+    ON w.stream_id = h.conversation_id AND w.version = h.version
+    WHERE h.id IS NULL
+"""
+
+
+def _expected(stream_id: int) -> list[Row]:
+    listed = fold(read(stream_id))
+    spoke = {entry.actor_id for entry in listed} - {None}
+    actors = Actor.objects.using(log_database()).filter(id__in=spoke)
+    users = dict(actors.values_list("id", "user_id"))
+    found = []
+    for entry in listed:
+        row = {**asdict(entry), "user_id": users.get(entry.actor_id)}
+        del row["content"]  # It stands in the event.
+        found.append(row)
+    return found

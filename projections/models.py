@@ -1,0 +1,17 @@
+"""The read models, and where the projections stand."""
+
+from .engine.model import Checkpoint, Parked
+from .messages.model import ConversationMessage, ConversationMessageQuerySet
+from .search.model import SearchEntry, SearchEntryQuerySet
+from .usage.model import Usage, UsageQuerySet
+
+__all__ = [
+    "Checkpoint",
+    "ConversationMessage",
+    "ConversationMessageQuerySet",
+    "Parked",
+    "SearchEntry",
+    "SearchEntryQuerySet",
+    "Usage",
+    "UsageQuerySet",
+]

@@ -1,0 +1,84 @@
+"""Asking for words: what a query means, and as which SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import FullResultSet
+from django.db.models import BooleanField, F, Func, Value
+
+from ...core.errors import TurnlogError
+from .texts import normalised
+from .index import has_index
+
+MAX_QUERY = 1000
+
+_TERM = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
+
+
+class SearchError(TurnlogError, ValueError):
+    """A search that asks for nothing, or for too much."""
+
+
+def terms_of(query: str) -> list[str]:
+    """The words and, in double quotes, phrases that a text must all contain, normalised.
+
+    Any other character stands for itself. Raises SearchError.
+    """
+    words = normalised(query)
+    if len(words) > MAX_QUERY:
+        raise SearchError(
+            f"expected a search of at most {MAX_QUERY} characters, found {len(words)}; search for"
+            " a part of it"
+        )
+    terms = [(phrase or word).strip() for phrase, word in _TERM.findall(words)]
+    found = [term for term in dict.fromkeys(terms) if term]
+    if not found:
+        raise SearchError("expected a word to search for, found none; give at least one character")
+    return found
+
+
+class Holds(Func):
+    """Whether `normalised` has a term in it."""
+
+    function = "strpos"
+    template = "%(function)s(%(expressions)s) > 0"
+    output_field = BooleanField()
+
+    def __init__(self, term: str) -> None:
+        super().__init__(F("normalised"), Value(term))
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, function="instr", **context)
+
+
+class MayHold(Func):
+    """Whether the index says that a row may have all terms in it; it never misses one."""
+
+    output_field = BooleanField()
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        super().__init__(F("pk"), F("normalised"))
+        self.terms = tuple(terms)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        column, parameters = compiler.compile(self.source_expressions[1])
+        # As in the index's definition.
+        sql = f'turnlog_grams({column} COLLATE "C") @> %s::text[]'
+        return sql, (*parameters, sorted(set().union(*map(_grams, self.terms))))
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        # FTS5 knows trigrams only: what is shorter is looked for in every row.
+        long = [term.replace('"', '""') for term in self.terms if len(term) >= 3]
+        if not long or not has_index(connection):
+            raise FullResultSet
+        key, parameters = compiler.compile(self.source_expressions[0])
+        sql = f"{key} IN (SELECT rowid FROM turnlog_search_fts WHERE turnlog_search_fts MATCH %s)"
+        return sql, (*parameters, " AND ".join(f'"{term}"' for term in long))
+
+
+def _grams(term: str) -> set[str]:
+    """The pairs of neighbours in a term, or its only character."""
+    return {term[n : n + 2] for n in range(len(term) - 1)} or {term}

@@ -1,0 +1,195 @@
+"""What a turn's model was given, from the log alone: `as_of(conversation, version=12).prompt()`.
+
+Here stands both how a turn's start says which messages came before (`described`), and how they are
+had again from what it says (`prompt_of`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from ...core import codec
+from ...core.errors import MomentError, TurnlogError
+from ...events.listed import LISTED, Listed, read_listed
+from ...events.models import Content, Event
+from ...events.tables.database import log_database
+from ...events.types import TurnStarted
+from ..messages.previous import HistoryRule, Previous
+
+
+class PromptLost(TurnlogError):
+    """What a turn's model was given cannot be had from the log, or not any more."""
+
+    def __init__(self, stream_id: int, turn_id: Any, why: str) -> None:
+        super().__init__(
+            f"conversation {stream_id}: what the model was given in turn {turn_id} cannot be had"
+            f" from the log: {why}"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What the model was given when a turn's answer began: the first call of the turn.
+
+    Later calls of the same turn were this and, after it, the calls of tools and the outputs that
+    the log has next. `version` is that of the turn's start. `messages` are LangChain messages as
+    the model's client took them: the system prompt, if there was one, as a SystemMessage first,
+    then the previous messages, then the human's. `tools` are JSON schemas, `parameters` what is
+    known of how the model was called. What was erased since is left out.
+    """
+
+    conversation_id: int
+    turn_id: uuid.UUID
+    version: int
+    model: str | None
+    parameters: Mapping[str, Any]
+    system_prompt: str
+    messages: Sequence[Any]
+    tools: Sequence[Mapping[str, Any]]
+
+
+def prompt_of(stream_id: int, version: int) -> ModelInput:
+    """What the model was given in the last turn that had begun at a version of a conversation.
+
+    Whoever's turn that was, and whatever became of it. Raises MomentError where no turn had begun
+    yet, PromptLost where the turn is erased, where it was started without saying what the model is
+    given, and where a text of `turnlog_content` is missing.
+    """
+    event = _last_started(stream_id, version)
+    data = _data(event)
+    human = codec.decode(data.message)
+    system_prompt = _kept(event, data.system_prompt)
+    tools = _kept(event, data.tools)
+    return ModelInput(
+        event.stream_id,
+        _turn_id(event),
+        event.version,
+        data.model,
+        data.parameters,
+        system_prompt,
+        [*_system(system_prompt), *_previous(event, data.previous or {}), human],
+        json.loads(tools) if tools else [],
+    )
+
+
+def described(given: Sequence[Any], ruled: Previous, entries: Iterable[Listed]) -> dict[str, Any]:
+    """The `TurnStarted.previous` of the messages `given`, where a rule makes `ruled` of `entries`.
+
+    A few numbers if these are the same, however many they are. Else each message by the version of
+    the entry that it is, unchanged, or whole. Raises CodecError for what cannot be kept exactly.
+    """
+    texts = [codec.dumps(message) for message in given]
+    if texts == [codec.dumps(message) for message in ruled.messages]:
+        return ruled.described()
+    versions: dict[str, list[int]] = defaultdict(list)
+    for entry in entries:
+        versions[entry.content].append(entry.version)
+    return {"messages": _items(texts, versions)}
+
+
+def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]:
+    """From the last to the first: of words said twice, those that stand before what follows, or, if
+    none do, the last."""
+    items: list[Any] = []
+    following = sys.maxsize
+    for text in reversed(texts):
+        if text in versions:
+            known = versions[text]
+            following = known[bisect_left(known, following) - 1]
+            items.append(following)
+        else:
+            items.append(json.loads(text))
+    return items[::-1]
+
+
+def _last_started(stream_id: int, version: int) -> Event:
+    started = Event.objects.using(log_database()).filter(
+        stream_id=stream_id, type="TurnStarted", version__lte=version
+    )
+    last = started.order_by("-version").first()
+    if last is None:
+        raise MomentError(
+            stream_id,
+            "expected a moment at which a model had been asked, found none up to version"
+            f" {version}; turns that record_turn() alone appended do not say what was given",
+        )
+    return last
+
+
+def _data(event: Event) -> TurnStarted:
+    data = event.data
+    if data is None:
+        raise _lost(event, "it is erased")
+    if not isinstance(data, TurnStarted) or data.previous is None:
+        raise _lost(
+            event,
+            "it was started without the previous messages; start_turn() takes them with"
+            " prompt=Prompt(previous=...), and where setting up the model failed there are none",
+        )
+    return data
+
+
+def _kept(event: Event, digest: str | None) -> str:
+    """A text by its digest; empty for none."""
+    if digest is None:
+        return ""
+    text = Content.objects.filter(pk=digest).values_list("text", flat=True).first()
+    if text is None:
+        raise _lost(event, f"turnlog_content has no text {digest}; restore the table")
+    if sha256(text.encode()).hexdigest() != digest:
+        raise _lost(event, f"turnlog_content has another text under {digest}; restore the table")
+    return text
+
+
+def _system(prompt: str) -> list[Any]:
+    from langchain_core.messages import SystemMessage
+
+    return [SystemMessage(prompt)] if prompt else []
+
+
+def _previous(event: Event, previous: Mapping[str, Any]) -> list[Any]:
+    if "messages" in previous:
+        return _itemised(event.stream_id, previous["messages"])
+    listed = read_listed(event.stream_id, previous["until"])
+    entries = [
+        entry
+        for entry in listed
+        if entry.version >= previous["since"] and entry.actor_id == event.actor_id
+    ]
+    return HistoryRule(previous["tools"]).of_entries(entries).messages
+
+
+def _itemised(stream_id: int, items: Sequence[Any]) -> list[Any]:
+    versions = {item for item in items if type(item) is int}
+    events = Event.objects.using(log_database()).filter(stream_id=stream_id, type__in=LISTED)
+    if versions:
+        # A range: each of them would be a parameter, and these have a limit.
+        events = events.filter(version__gte=min(versions), version__lte=max(versions))
+    found = dict(events.values_list("version", "payload")) if versions else {}
+    messages = []
+    for item in items:
+        if type(item) is not int:
+            messages.append(codec.decode(item))
+        elif (payload := found.get(item)) is not None:
+            messages.append(codec.loads(payload))
+    return messages
+
+
+def _turn_id(event: Event) -> uuid.UUID:
+    if event.turn_id is None:
+        raise _lost(event, "its start has no turn_id")
+    return event.turn_id
+
+
+def _lost(event: Event, why: str) -> PromptLost:
+    return PromptLost(event.stream_id, event.turn_id, why)

@@ -1,0 +1,166 @@
+"""A conversation's events as lines for a terminal: who, when and what, in the order it happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from ...core import codec
+from ...core.errors import CodecError, UnreadableEvent
+from ...core.terminal import safe
+from ...events.erasure.past import Erasure
+from ...events.models import Event
+from ...events.types import (
+    ConversationCleared,
+    ConversationForked,
+    ConversationOpened,
+    EventData,
+    HoldLifted,
+    HoldPlaced,
+    MessageAppended,
+    PayloadErased,
+    ToolOutputRecorded,
+    TurnFailed,
+    TurnStarted,
+)
+
+_ROLES = {
+    "HumanMessage": "human",
+    "AIMessage": "ai",
+    "AIMessageChunk": "ai",
+    "SystemMessage": "system",
+}
+_ERASED = {"TurnStarted": "human", "MessageAppended": "message", "ToolOutputRecorded": "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is told of an event: `text` may have several lines, and is safe to print."""
+
+    version: int
+    at: dt.datetime
+    who: str
+    text: str
+    wrong: bool = False
+
+
+Told = tuple[str, str, bool]
+"""Who, what, and whether something went wrong."""
+
+
+class Teller:
+    """Tells a stream's events, given in order from the first."""
+
+    def __init__(self, erasures: Mapping[int, Erasure] | None = None) -> None:
+        self._erasures = erasures or {}
+        self.unreadable: list[UnreadableEvent] = []
+        """What could only be told as it is stored."""
+        self._asked: dict[uuid.UUID | None, Any] = {}
+
+    def lines(self, event: Event) -> list[Line]:
+        """None for words that were told already, several for a turn that failed half-way."""
+        return [
+            Line(event.version, event.recorded_at, safe(who), safe(text), wrong)
+            for who, text, wrong in self._told(event)
+        ]
+
+    def _told(self, event: Event) -> Iterator[Told]:
+        try:
+            data = event.data
+        except UnreadableEvent as error:
+            # As it stands, rather than not at all.
+            self.unreadable.append(error)
+            yield event.type, event.payload or "", False
+            return
+        match data:
+            case None:
+                yield _ERASED.get(event.type, event.type), self._erased(event), False
+            case TurnStarted(message=message):
+                self._asked[event.turn_id] = message
+                yield _message(message)
+            case MessageAppended(message=message):
+                # A finished turn repeats what the human said when it was started.
+                if self._asked.pop(event.turn_id, None) != message:
+                    yield _message(message)
+            case _:
+                yield from _fact(data)
+
+    def _erased(self, event: Event) -> str:
+        erasure = self._erasures.get(event.version)
+        if erasure is None:  # At this very moment.
+            return "(erased)"
+        day = timezone.localtime(erasure.at).strftime("%Y-%m-%d")
+        return f"(erased on {day} for {erasure.reason})"
+
+
+def _fact(data: EventData) -> Iterator[Told]:
+    match data:
+        case ConversationOpened():
+            yield "opened", data.title, False
+        case ToolOutputRecorded():
+            yield _tool(data)
+        case TurnFailed():
+            yield from _failure(data)
+        case ConversationCleared():
+            yield "cleared", data.reason, False
+        case ConversationForked():
+            yield "forked", f"from conversation {data.parent} at version {data.version}", False
+        case PayloadErased():
+            versions = ", ".join(map(str, data.versions))
+            yield "erased", f"versions {versions}: {data.reason}", False
+        case HoldPlaced():
+            yield "held", data.reason, False
+        case HoldLifted():
+            yield "hold lifted", data.reason, False
+        case _:
+            yield type(data).__name__, codec.to_json(data.payload()), False
+
+
+def _failure(data: TurnFailed) -> Iterator[Told]:
+    """What had been produced, and then how it ended."""
+    for tool in data.produced["tools"]:
+        yield _tool(ToolOutputRecorded.from_payload(tool))
+    if data.produced["message"] is not None:
+        yield _message(data.produced["message"])
+    why = f": {data.error.get('type')}: {data.error.get('text')}" if data.error else ""
+    yield "turn", data.outcome + why, True
+
+
+def _message(document: Any) -> Told:
+    try:
+        message = codec.decode(document)
+    except CodecError:  # Such as of a class that is not registered any more.
+        message = None
+    if not hasattr(message, "content"):
+        return "message", _compact(document), False
+    return _ROLES.get(document["_type"], document["_type"]), _words(message), False
+
+
+def _words(message: Any) -> str:
+    """A message's text, with the kinds of what is no text; where there is nothing, its calls."""
+    content = message.content
+    blocks = content if isinstance(content, list) else [content]
+    words = "".join(_block(block) for block in blocks)
+    calls = [f"calls {call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
+    return words or "\n".join(calls)
+
+
+def _block(block: Any) -> str:
+    if isinstance(block, dict):
+        text = block.get("text")
+        return text if isinstance(text, str) else f"[{block.get('type', 'content')}]"
+    return str(block)
+
+
+def _tool(data: ToolOutputRecorded) -> Told:
+    asked = "" if data.input is None else _compact(data.input)
+    return "tool", f"{data.tool}({asked}) -> {_compact(data.output)}", data.status == "error"
+
+
+def _compact(document: Any) -> str:
+    return document if isinstance(document, str) else codec.to_json(document)

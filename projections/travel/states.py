@@ -1,0 +1,122 @@
+"""What a conversation was at a moment, and what lies between two of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+from ...events.listed import Listed
+from ...events.models import Actor, Event
+from ..messages.documents import stored_message
+from .erased_entries import ErasedEntry, erased_entries
+from .prompts import ModelInput, prompt_of
+
+
+class Entries(Sequence[Listed]):
+    """The first `count` of a list that may grow and is never changed otherwise.
+
+    So that the states of a replay share one list, and each stays what it was.
+    """
+
+    __slots__ = ("_count", "_listed")
+
+    def __init__(self, listed: Sequence[Listed] = (), count: int | None = None) -> None:
+        self._listed = listed
+        self._count = len(listed) if count is None else count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Listed: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Listed]: ...
+
+    def __getitem__(self, index: int | slice) -> Listed | Sequence[Listed]:
+        if isinstance(index, slice):
+            return [self._listed[place] for place in range(*index.indices(self._count))]
+        return self._listed[range(self._count)[index]]
+
+    def __iter__(self) -> Iterator[Listed]:
+        return (self._listed[place] for place in range(self._count))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entries | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            ours == theirs for ours, theirs in zip(self, other, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationState:
+    """A conversation's message list at `version`, recorded at `at` (UTC).
+
+    `event` is the one that made it so; it plays no part in comparisons.
+    """
+
+    conversation_id: int
+    version: int
+    at: dt.datetime
+    entries: Sequence[Listed]
+    event: Event = field(compare=False, repr=False)
+    actors: frozenset[uuid.UUID | None] | None = field(default=None, compare=False, repr=False)
+    """Whose entries these are; None for everybody's."""
+
+    @property
+    def messages(self) -> list[Any]:
+        """`SystemMessage | HumanMessage | AIMessage | AddableDict`, decoded each time."""
+        return [stored_message(entry.content) for entry in self.entries]
+
+    def of(self, user: Any) -> ConversationState:
+        """The state as one person saw it: their own turns; those of guests for None and a guest."""
+        if user is None or not user.is_authenticated:
+            actors: frozenset[uuid.UUID | None] = frozenset({None})
+        else:
+            # Looked up, not made: who has said nothing yet has no actor.
+            found = Actor.objects.filter(user_id=user.pk).values_list("id", flat=True)
+            actors = frozenset(found)
+        mine = [entry for entry in self.entries if entry.actor_id in actors]
+        return replace(self, entries=Entries(mine), actors=actors)
+
+    @property
+    def erased(self) -> list[ErasedEntry]:
+        """What stood among the entries and is erased today, whenever that was. Looked up anew."""
+        entries = erased_entries(self.conversation_id, self.version)
+        if self.actors is None:
+            return entries
+        return [entry for entry in entries if entry.actor_id in self.actors]
+
+    def prompt(self) -> ModelInput:
+        """What the model was given at this moment; see `prompts.prompt_of`."""
+        return prompt_of(self.conversation_id, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """From the state `before` to the state `after`; entries are told apart by their versions."""
+
+    before: ConversationState
+    after: ConversationState
+    added: Sequence[Listed]
+    removed: Sequence[Listed]
+
+
+def difference(before: ConversationState, after: ConversationState) -> Difference:
+    """What came and what went between two states of one conversation, in order of version."""
+    return Difference(before, after, _missing(after, before), _missing(before, after))
+
+
+def _missing(here: ConversationState, there: ConversationState) -> Entries:
+    known = {entry.version for entry in there.entries}
+    return Entries([entry for entry in here.entries if entry.version not in known])
