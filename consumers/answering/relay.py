@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ..live import group_of, shared_layer, warn_of_layer
 from ..page.markdown import displayable
-
-if TYPE_CHECKING:
-    from .running import RunningTurn
+from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
 REPEAT_SECONDS = 1.0

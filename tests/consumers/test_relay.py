@@ -14,7 +14,7 @@ from channels.layers import InMemoryChannelLayer
 from turnlog.consumers import live
 from turnlog.consumers.answering import relay
 from turnlog.consumers.answering.agent import TextDelta, ToolStarted
-from turnlog.consumers.answering.running import RunningTurn
+from turnlog.consumers.answering.running_turn import RunningTurn
 from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder, Progress
 from turnlog.consumers.page.turn_view import TurnView
 from turnlog.consumers.socket.follower import Follower
