@@ -11,16 +11,20 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.management import CommandError, call_command
+from django.db import models
+from django.test.utils import isolate_apps
 from langchain_core.messages import AIMessage, HumanMessage
 
+from tests.generating import bulk
+from tests.generating.bulk import write
+from tests.generating.plan import DAYS, Plan
+from tests.generating.stage import set_up, user_fields
+from tests.generating.turns import ai_document, human_document
 from turnlog.core import codec
 from turnlog.core.errors import TurnlogError
-from turnlog.events import bulk, hooks
-from turnlog.events.bulk import write
-from turnlog.events.generated.plan import DAYS, Plan
-from turnlog.events.generated.stage import set_up
-from turnlog.events.generated.turns import ai_document, human_document
+from turnlog.events import hooks
 from turnlog.events.listed import MessageList
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Content, Conversation, Event, Pending, Position
@@ -310,6 +314,51 @@ def test_users_cannot_log_in_and_own_most_conversations() -> None:
         opened = Event.objects.get(stream_id=conversation.pk, version=1).data
         assert isinstance(opened, ConversationOpened)
         assert opened == ConversationOpened(str(conversation.owner_actor_id), conversation.title)
+
+
+@isolate_apps("tests.generating")
+def test_any_user_model_will_do() -> None:
+    class Team(models.Model):
+        class Meta:
+            app_label = "turnlog_generating"
+
+    class Member(AbstractBaseUser):
+        email = models.EmailField(unique=True)
+        nick = models.CharField(max_length=8)
+        born = models.DateField()
+        joined = models.DateTimeField()
+        staff = models.BooleanField()
+        number = models.IntegerField()
+        credit = models.DecimalField(max_digits=5, decimal_places=2)
+        card = models.UUIDField()
+        language = models.CharField(max_length=2, default="ko")
+        team = models.ForeignKey(Team, on_delete=models.CASCADE)
+
+        USERNAME_FIELD = "email"
+        REQUIRED_FIELDS = [
+            "nick",
+            "born",
+            "joined",
+            "staff",
+            "number",
+            "credit",
+            "card",
+            "language",
+        ]
+
+        class Meta:
+            app_label = "turnlog_generating"
+
+    given = user_fields(Member, "generated-012")
+    assert given["email"] == "generated-012@example.com"
+    assert given["nick"] == "ated-012"
+    assert given["language"] == "ko"
+    member = Member(**given, password="!")
+    member.full_clean(exclude=["team", "last_login"], validate_unique=False)
+
+    Member.REQUIRED_FIELDS = ["team"]
+    with pytest.raises(TurnlogError, match="found the relation 'team'"):
+        user_fields(Member, "generated-012")
 
 
 def test_what_happens_is_what_happens_in_a_chat() -> None:

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
-from ...core import codec
-from ..log import NewEvent
-from ..types import (
+from turnlog.core import codec
+from turnlog.events.log import NewEvent
+from turnlog.events.types import (
     ConversationCleared,
     MessageAppended,
     ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
 )
+
 from .texts import ERRORS, Subject
 
 _CONTEXT_TOKENS = 60_000

@@ -18,11 +18,12 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from random import Random
 
-from ...core.errors import TurnlogError
-from ..bulk import Batch, NewStream
-from ..log import NewEvent
-from ..models import Conversation
-from ..types import ConversationOpened
+from turnlog.core.errors import TurnlogError
+from turnlog.events.log import NewEvent
+from turnlog.events.models import Conversation
+from turnlog.events.types import ConversationOpened
+
+from .bulk import Batch, NewStream
 from .stage import Person, Stage
 from .texts import MODELS, SUBJECTS
 from .turns import Step, Talk, Turn

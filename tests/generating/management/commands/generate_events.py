@@ -9,11 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
-from ....core.commands import TurnlogCommand
-from ....core.terminal import counted
-from ...bulk import write
-from ...generated.plan import Plan
-from ...generated.stage import set_up
+from tests.generating.bulk import write
+from tests.generating.plan import Plan
+from tests.generating.stage import set_up
+from turnlog.core.commands import TurnlogCommand
+from turnlog.core.terminal import counted
 
 
 class Command(TurnlogCommand):

@@ -1,9 +1,9 @@
-"""Writing many new streams at once, at the speed of the database: for sample data and imports.
+"""Writes many new streams at once, at the speed of the database.
 
-An append reads a head that others may move. Here a stream and its conversation are new and are
-committed together, so nobody else can know of them: there is no head to read, no race to lose and
-nobody to tell. Rows are those of an append, made by the same function, and so is what the inline
-projections make of them.
+An append reads a head that other writers may move. Here a stream and its conversation are new and
+are committed together: there is no head to read, no race to lose and no follower to tell. The rows
+are those of an append, except that the caller chooses their times and salts. The inline projections
+make of them what they make of an append.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from django.db import connections, transaction
 from django.db.models import OuterRef, Subquery
 
-from . import hooks
-from .log import Head, NewEvent, stored
-from .models import Conversation
-from .store.dialect import dialect_of
-from .store.hashing import GENESIS
-from .tables.columns import EVENT_COLUMNS
-from .tables.database import log_database
-from .tables.event import Event, Pending
+from turnlog.core import codec
+from turnlog.events import hooks
+from turnlog.events.log import NewEvent
+from turnlog.events.models import Conversation
+from turnlog.events.store.dialect import dialect_of
+from turnlog.events.store.hashing import GENESIS, event_hash, payload_digest
+from turnlog.events.tables.columns import EVENT_COLUMNS, LOADED
+from turnlog.events.tables.database import log_database
+from turnlog.events.tables.event import Event, Pending
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -124,14 +125,41 @@ def _date(streams: Sequence[int], using: str) -> None:
 
 
 def _rows(stream: NewStream) -> Iterator[list[Event]]:
-    """A stream's batches as rows, each chained to the one before."""
-    head = Head(0, GENESIS, None, None)
+    version, hash_ = 0, GENESIS
     for at, offered in stream.batches:
         salts = stream.salts(32 * len(offered))
-        rows = stored(stream.conversation.pk, head, offered, at, salts)
+        rows = []
+        for number, event in enumerate(offered):
+            salt = salts[32 * number : 32 * number + 32]
+            version, row = version + 1, _row_of(stream, version + 1, event, at, salt, hash_)
+            hash_ = bytes(row.hash)
+            rows.append(row)
         yield rows
-        last = rows[-1]
-        head = Head(last.version, bytes(last.hash), last.recorded_at, None)
+
+
+def _row_of(
+    stream: NewStream, version: int, event: NewEvent, at: dt.datetime, salt: bytes, previous: bytes
+) -> Event:
+    """The row that an append at that moment would store, with that salt."""
+    stream_id = stream.conversation.pk
+    type_, schema = type(event.data).__name__, event.data.schema
+    payload, metadata = codec.to_json(event.data.payload()), codec.to_json({**event.metadata})
+    digest = payload_digest(salt, payload)
+    hash_ = event_hash(
+        previous,
+        stream_id=stream_id,
+        version=version,
+        type=type_,
+        schema=schema,
+        turn_id=event.turn_id,
+        actor_id=event.actor_id,
+        recorded_at=at,
+        metadata=metadata,
+        digest=digest,
+    )
+    row: list[Any] = [None, stream_id, version, type_, schema]
+    row += [event.turn_id, event.actor_id, at, payload, metadata, salt, digest, hash_]
+    return Event.from_db(None, LOADED, row)
 
 
 def _slice(batches: Iterable[list[Event]]) -> Iterator[list[Event]]:

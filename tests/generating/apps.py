@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class GeneratingConfig(AppConfig):
+    name = "tests.generating"
+    label = "turnlog_generating"
