@@ -12,11 +12,8 @@ from typing import Any
 _WHERE = {
     "AgentChatConsumer": ".chat",
     "ChatConsumer": ".chat",
-    "DataAnalysisChatConsumer": ".chat",
-    "DataAnalystChatConsumer": ".chat",
     "AgentMixin": ".mixins",
     "ChatMixin": ".mixins",
-    "DataAnalysisMixin": ".mixins",
     "LLMMixin": ".mixins",
     "reverse_ws": ".routing",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .mixins import DataAnalysisMixin
 from .socket.websocket import ChatSocket
 
 
@@ -18,10 +17,3 @@ class AgentChatConsumer(ChatSocket):
 
     Without a conversation in its URL it chats all the same and records nothing.
     """
-
-
-class DataAnalystChatConsumer(DataAnalysisMixin, AgentChatConsumer):
-    """Not available yet."""
-
-
-DataAnalysisChatConsumer = DataAnalystChatConsumer

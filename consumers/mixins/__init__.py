@@ -2,7 +2,6 @@
 
 from .agent import AgentMixin
 from .chat import ChatMixin
-from .data_analysis import DataAnalysisMixin
 from .llm import LLMMixin
 
-__all__ = ["AgentMixin", "ChatMixin", "DataAnalysisMixin", "LLMMixin"]
+__all__ = ["AgentMixin", "ChatMixin", "LLMMixin"]

@@ -1,5 +1,5 @@
 """Mixins under the name the tutorial imports them by."""
 
-from turnlog.consumers.mixins import AgentMixin, ChatMixin, DataAnalysisMixin, LLMMixin
+from turnlog.consumers.mixins import AgentMixin, ChatMixin, LLMMixin
 
-__all__ = ["AgentMixin", "ChatMixin", "DataAnalysisMixin", "LLMMixin"]
+__all__ = ["AgentMixin", "ChatMixin", "LLMMixin"]

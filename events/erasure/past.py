@@ -58,12 +58,6 @@ def erasures_in(stream_ids: Collection[int]) -> dict[int, dict[int, Erasure]]:
     return found
 
 
-def last_erasure(stream_id: int) -> int:
-    """The version of a stream's last PayloadErased; 0 for none."""
-    records = _records().filter(stream_id=stream_id).order_by("-version")
-    return records.values_list("version", flat=True).first() or 0
-
-
 def receipts() -> Iterator[Receipt]:
     """A receipt for each PayloadErased of the log, by conversation and version.
 

@@ -90,7 +90,7 @@ def skipped(begin: int, end: int) -> Iterator[int]:
 
 
 def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
-    """That leaf `index` (from 0) is in the tree of `size` leaves; RFC 9162, 2.1.3.1."""
+    """A proof that leaf `index` (from 0) is in the tree of `size` leaves; RFC 9162, 2.1.3.1."""
     path = []
     begin, end = 0, size
     while end - begin > 1:
@@ -101,25 +101,6 @@ def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
         else:
             path.append(_subtree(begin, middle, node))
             begin = middle
-    return path[::-1]
-
-
-def consistency_proof(first: int, second: int, node: Node) -> list[bytes]:
-    """That the tree of `second` leaves begins with that of `first`; RFC 9162, 2.1.4.1."""
-    if first in (0, second):
-        return []
-    path = []
-    begin, end, whole = 0, second, True
-    while first != end:
-        middle = begin + _split(end - begin)
-        if first <= middle:
-            path.append(_subtree(middle, end, node))
-            end = middle
-        else:
-            path.append(_subtree(begin, middle, node))
-            begin, whole = middle, False
-    if not whole:
-        path.append(_subtree(begin, end, node))
     return path[::-1]
 
 
@@ -141,36 +122,6 @@ def is_included(
             hash_ = node_hash(hash_, step)
         place, last = place >> 1, last >> 1
     return last == 0 and hash_ == root
-
-
-def is_consistent(
-    first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]
-) -> bool:
-    """Whether a proof shows that a tree begins with another one; RFC 9162, 2.1.4.2."""
-    if not 0 <= first <= second:
-        return False
-    if first == second:
-        return not proof and first_root == second_root
-    if first == 0:
-        return not proof and first_root == EMPTY_ROOT
-    steps = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
-    if not steps:
-        return False
-    place, last = first - 1, second - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    before = after = steps[0]
-    for step in steps[1:]:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            before, after = node_hash(step, before), node_hash(step, after)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            after = node_hash(after, step)
-        place, last = place >> 1, last >> 1
-    return last == 0 and before == first_root and after == second_root
 
 
 def _split(size: int) -> int:

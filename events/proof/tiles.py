@@ -19,7 +19,7 @@ from ..store.dialect import dialect_of
 from ..tables.database import log_database
 from ..tables.proof import Tile
 from . import tables
-from .merkle import consistency_proof, inclusion_proof, leaf_hash, root_of, tree_root
+from .merkle import inclusion_proof, leaf_hash, root_of, tree_root
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
@@ -40,10 +40,6 @@ class StoredTree:
     def inclusion(self, position: int, size: int | None = None) -> list[bytes]:
         """A proof that an event's position, from 1 on, is in the tree."""
         return inclusion_proof(position - 1, self.size if size is None else size, self.node)
-
-    def consistency(self, first: int, second: int | None = None) -> list[bytes]:
-        """A proof that the tree of one size begins with that of another, smaller one."""
-        return consistency_proof(first, self.size if second is None else second, self.node)
 
     def node(self, level: int, number: int) -> bytes:
         """The hash of a complete subtree (see `merkle.Node`)."""

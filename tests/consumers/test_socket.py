@@ -20,9 +20,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables.utils import AddableDict
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
-from turnlog.consumers import AgentChatConsumer, ChatConsumer, DataAnalystChatConsumer
+from turnlog.consumers import AgentChatConsumer, ChatConsumer
 from turnlog.consumers.answering import running, tasks
-from turnlog.core.errors import ConfigurationError
 from turnlog.events import turns
 from turnlog.events.models import Event
 from turnlog.projections.models import ConversationMessage
@@ -791,8 +790,3 @@ async def test_opening_a_page_takes_four_queries_at_most(conversation: Any, user
     finally:
         connection_created.disconnect(watch)
     assert 3 <= len(statements) <= 4, statements
-
-
-def test_the_data_analyst_says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(ConfigurationError, match="not available in this version"):
-        DataAnalystChatConsumer()

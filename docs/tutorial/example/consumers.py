@@ -1,6 +1,6 @@
 import os
 
-from turnlog.consumers import AgentChatConsumer, DataAnalystChatConsumer  # noqa: F401
+from turnlog.consumers import AgentChatConsumer
 from turnlog.specs import LLMModel
 
 from .offline_tutor import OfflineTutor

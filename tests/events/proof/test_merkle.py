@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from turnlog.events.proof.merkle import (
     EMPTY_ROOT,
     Growing,
-    consistency_proof,
     inclusion_proof,
-    is_consistent,
     is_included,
     leaf_hash,
     node_hash,
@@ -51,14 +49,12 @@ C = "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"
 D = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"
 E = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0"
 F = "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"
-G = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
 INCLUSIONS = {
     (0, 1): [],
     (0, 8): [A, B, C],
     (5, 8): [D, E, F],
     (1, 5): [leaf_hash(b"").hex(), B, D],
 }
-CONSISTENCIES = {(1, 1): [], (1, 8): [A, B, C], (6, 8): [G, E, F], (2, 5): [B, D]}
 
 
 def definition(leaves: list[bytes]) -> bytes:
@@ -96,8 +92,6 @@ def test_roots_and_proofs_are_those_that_were_published() -> None:
             growing.add(leaf_hash(LEAVES[size]))
     for (index, size), proof in INCLUSIONS.items():
         assert hexes(inclusion_proof(index, size, tree.node)) == proof
-    for (first, second), proof in CONSISTENCIES.items():
-        assert hexes(consistency_proof(first, second, tree.node)) == proof
 
 
 def test_the_proofs_of_all_small_trees_hold_and_none_of_them_for_anything_else() -> None:
@@ -120,20 +114,6 @@ def test_the_proofs_of_all_small_trees_hold_and_none_of_them_for_anything_else()
             )
             if proof:
                 assert not is_included(index, size, leaf, proof[:-1], roots[size])
-        for first in range(size + 1):
-            proof = consistency_proof(first, size, tree.node)
-            assert is_consistent(first, size, roots[first], roots[size], proof)
-            if first not in (0, size):
-                assert not is_consistent(first, size, roots[first - 1], roots[size], proof)
-                assert not is_consistent(first, size, roots[first], roots[size - 1], proof)
-                assert not is_consistent(first, size, roots[first], roots[size], proof[:-1])
-                assert not is_consistent(first, size, roots[first], roots[size], [*proof, A_BYTES])
-    assert not is_consistent(2, 1, roots[2], roots[1], [])
-    assert not is_consistent(0, 1, roots[1], roots[1], [])
-    assert not is_consistent(1, 1, roots[1], roots[2], [])
-
-
-A_BYTES = bytes.fromhex(A)
 
 
 @given(st.integers(0, 300), st.data())
