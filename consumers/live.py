@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
+
+from ..events.models import Event
 
 from . import failures
 
@@ -63,8 +65,9 @@ def wake(key: Hashable, *, log_changed: bool = False) -> None:
         listener.wake(log_changed=log_changed)
 
 
-def announce(stream_id: int, version: int) -> None:
+def announce(events: Sequence[Event]) -> None:
     """Receiver of the log's after_commit: tell this process and the others."""
+    stream_id, version = events[-1].stream_id, events[-1].version
     wake(stream_id, log_changed=True)
     if layer := shared_layer():
         news = {"type": "turnlog.news", "version": version}

@@ -13,6 +13,16 @@ class TurnlogError(Exception):
     """Anything turnlog refuses or cannot do."""
 
 
+class ArgumentError(TurnlogError, TypeError):
+    """An argument of another kind than the function takes; nothing was written."""
+
+    def __init__(self, name: str, expected: str, given: Any) -> None:
+        # Texts are shown, for they are short or a mistake; what else was given may be anything.
+        found = repr(given)[:80] if isinstance(given, str | int | float) else type(given).__name__
+        super().__init__(f"{name}: expected {expected}, found {found}; nothing was written")
+        self.name = name
+
+
 class CodecError(TurnlogError):
     """A value that cannot be stored exactly, or a document that cannot be read."""
 

@@ -1,4 +1,4 @@
-"""What rooms above this one want to be told: filled in their `AppConfig.ready()`.
+"""What the rooms above want to be told: lists that they fill in their `AppConfig.ready()`.
 
 Imports run downwards only; calls upwards go through here.
 """
@@ -6,10 +6,9 @@ Imports run downwards only; calls upwards go through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .tables.event import Event
+from .tables.event import Event
 
 
 class InlineProjection(Protocol):
@@ -20,19 +19,22 @@ class InlineProjection(Protocol):
     columns of turnlog_event; empty for none. PostgreSQL runs it within the statement that appends
     the batch, so it sees the log as it was before."""
 
+    def follows(self, events: Sequence[Event]) -> bool:
+        """Return whether `follow` has anything to do for a batch."""
+
     def follow(self, events: Sequence[Event]) -> None:
-        """What else a batch means, once it is inserted and `insert` has run."""
+        """Do what else a batch means, once it is inserted and `insert` has run."""
 
 
 inline_projections: list[InlineProjection] = []
 """All or nothing with the append."""
 
-after_commit: list[Callable[[int, int], None]] = []
-"""Called with (stream_id, version of the new head) once a batch is committed."""
+after_commit: list[Callable[[Sequence[Event]], None]] = []
+"""Called with the events of a batch of one stream, once it is committed."""
 
 erasers: list[Callable[[int, Sequence[Event]], None]] = []
 """Called with (stream_id, events) within an erasure's transaction, once these events' payloads are
-gone: everything above that holds copies of them removes these, or raises. The caller holds the
+gone. Every room above that holds copies of them removes these, or raises. The caller holds the
 stream's lock."""
 
 forgetters: list[Callable[[Any], None]] = []

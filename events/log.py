@@ -1,28 +1,31 @@
 """The append-only log: append to a stream, read a stream, read everything.
 
-An append reads the head, inserts the batch and commits; writers never wait for each other. The
-uniqueness of (stream_id, version) decides a race, and the loser reads the head again.
+An append reads how the stream stands, decides, inserts the batch and commits; writers never wait
+for each other. The uniqueness of (stream_id, version) decides a race, and the loser reads again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from ..core import codec
-from ..core.errors import ConcurrencyError
-from . import hooks
+from ..core.errors import ConcurrencyError, TurnlogError
+from . import hooks, runners
+from .standing import AskedTurn, OpenTurn, Standing, memory
 from .store.dialect import dialect_of
-from .store.hashing import GENESIS, event_hash, payload_digest
+from .store.hashing import event_hash, payload_digest
 from .store.sequence import sequence
 from .tables.columns import LOADED
+from .tables.content import Content
 from .tables.conversation import rows
 from .tables.database import log_database
 from .tables.event import Event
@@ -33,24 +36,23 @@ MAX_TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """A fact offered to the log; what was stored is an `Event`."""
+    """A fact offered to the log; what was stored is an `Event`.
+
+    `texts` are those that the fact refers to, by their SHA-256 digests in hex, and `runner` is the
+    process that it names: the log sees to it that they are there when the event is.
+    """
 
     data: EventData
     turn_id: uuid.UUID | None = None
     actor_id: uuid.UUID | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    runner: uuid.UUID | None = None
 
 
-class Head(NamedTuple):
-    """The last event of a stream, and the last event's type of the turn that was asked about."""
-
-    version: int
-    hash: bytes
-    recorded_at: dt.datetime | None
-    turn_state: str | None
-
-
-Decision = Callable[[Head], Sequence[NewEvent]]
+F = TypeVar("F")
+Decision = Callable[[Standing, F], Sequence[NewEvent]]
+"""A pure function of how the stream stands and of what else was gathered. It may raise."""
 
 
 def append(
@@ -65,78 +67,191 @@ def append(
     `expected_version`, or if the race for the head was lost ten times.
     """
 
-    def decide(head: Head) -> Sequence[NewEvent]:
-        if expected_version is not None and head.version != expected_version:
-            raise ConcurrencyError(stream_id, expected_version, head.version)
+    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+        if expected_version is not None and standing.version != expected_version:
+            raise ConcurrencyError(stream_id, expected_version, standing.version)
         return events
 
-    return append_decided(stream_id, decide)
+    return append_decided(stream_id, decide, lambda standing: None)
 
 
 def append_decided(
-    stream_id: int, decide: Decision, *, turn_id: uuid.UUID | None = None
+    stream_id: int,
+    decide: Decision[F],
+    gather: Callable[[Standing], F],
+    *,
+    turn_id: uuid.UUID | None = None,
 ) -> list[Event]:
-    """Append what `decide` answers to the head it is given, running it again on a lost race.
+    """Append what `decide` answers to how the stream stands and to what `gather` has read.
 
-    `decide` runs inside the transaction, so it may read, and write what is undone with a lost race.
-    Nothing is appended when it answers with no events.
+    `gather` reads what the decision needs besides the standing, and `decide` is pure. Both run
+    again after a lost race. What was read still holds when the batch is inserted: nothing has been
+    appended in between. Nothing is appended if the decision is empty, or raises.
+
+    `turn_id` is the turn that `standing.turn` is about.
     """
     using = log_database()
-    head = _Tried(-1, -1)
+    attempt = _Attempt(stream_id, using, lambda standing: decide(standing, gather(standing)))
+    connection = connections[using]
+    alone = not connection.in_atomic_block and connection.get_autocommit()
+    if alone and not memory.is_contended(stream_id):
+        stored = attempt.at_once(turn_id)
+        if stored is not None:
+            return stored
     for number in range(MAX_TRIES):
         try:
             # Nested in somebody's transaction this is a savepoint; outermost, the transaction
             # itself, so that a lost race begins with a fresh snapshot.
             with transaction.atomic(using=using):
-                if number:
-                    # Who has lost once waits for the others and keeps them out: it would go on
-                    # losing where many write. A statement of its own, for the head must be read
-                    # after the wait.
-                    with connections[using].cursor() as cursor:
-                        dialect_of(connections[using]).lock_streams(cursor, [stream_id])
-                return _try_append(stream_id, decide, turn_id, using, head)
+                # After a lost race, take the exclusive lock before reading: otherwise this writer
+                # may go on losing where many write.
+                stored = attempt.in_transaction(turn_id, exclusive=attempt.lost or number > 0)
+            if alone and stored:
+                attempt.remember(stored)
+            return stored
         except IntegrityError:
-            actual = _current_version(stream_id, using)
-            if actual == head.read:
-                raise  # Nobody was faster: the error is a real one.
-            head.actual = actual
-    raise ConcurrencyError(stream_id, head.read, head.actual)
+            if not attempt.was_overtaken():
+                raise  # The error is a real one.
+    raise ConcurrencyError(stream_id, attempt.standing.version, attempt.actual)
 
 
-@dataclass
-class _Tried:
-    read: int
-    actual: int
+class _Attempt:
+    """One append, for as many tries as it takes."""
 
+    def __init__(
+        self, stream_id: int, using: str, decide: Callable[[Standing], Sequence[NewEvent]]
+    ) -> None:
+        self.stream_id = stream_id
+        self.standing = Standing()
+        self.actual = 0
+        self.lost = memory.is_contended(stream_id)
+        self._decide = decide
+        self._using = using
+        self._connection = connections[using]
+        self._dialect = dialect_of(self._connection)
 
-def _try_append(
-    stream_id: int, decide: Decision, turn_id: uuid.UUID | None, using: str, tried: _Tried
-) -> list[Event]:
-    connection = connections[using]
-    dialect = dialect_of(connection)
-    with dialect.cursor(connection) as cursor:
-        version, hash_, recorded_at, state = dialect.read_head(cursor, stream_id, turn_id)
-        head = Head(version or 0, bytes(hash_ or GENESIS), recorded_at, state)
-        tried.read = head.version
-        offered = decide(head)
-        if not offered:
-            return []
-        if head.version == 0 and not isinstance(offered[0].data, ConversationOpened):
-            offered = [_opening(stream_id, using), *offered]
-        events = stored(stream_id, head, offered, timezone.now(), os.urandom(32 * len(offered)))
+    def at_once(self, turn_id: uuid.UUID | None) -> list[Event] | None:
+        """Append in a statement of its own that holds only if the head is still the one that was
+        decided by; None if it is not, or if this is not possible."""
+        remembered = memory.recall(self.stream_id, turn_id)
+        if remembered is not None:
+            try:
+                if offered := self._decide(remembered):
+                    return self._insert_after(remembered, offered)
+            except TurnlogError:
+                pass  # What is remembered may be outdated, and refuses nothing.
+        with self._dialect.cursor(self._connection) as cursor:
+            standing = self._read(cursor, turn_id, join=False)
+        if standing.version == 0:
+            return None  # An empty stream is opened first.
+        offered = self._decide(standing)
+        return self._insert_after(standing, offered) if offered else []
+
+    def _insert_after(self, standing: Standing, offered: Sequence[NewEvent]) -> list[Event] | None:
+        self.standing = standing
+        events = self._rows(offered)
         follow = [projection.insert for projection in hooks.inline_projections]
-        dialect.insert(cursor, events, list(filter(None, follow)))
-    for projection in hooks.inline_projections:
-        projection.follow(events)
-    if hooks.after_commit:
-        version = events[-1].version
-        # Robust: the batch is committed, whatever those who are told make of it.
-        transaction.on_commit(lambda: _announce(stream_id, version), using=using, robust=True)
-    return events
+        if any(projection.follows(events) for projection in hooks.inline_projections):
+            return None  # Takes more than one statement.
+        [runner] = {event.runner for event in offered} - {None} or {None}
+        texts = sorted({key for event in offered for key in event.texts})
+        try:
+            done = self._dialect.insert_after(
+                self._connection, standing.hash, events, list(filter(None, follow)), texts, runner
+            )
+        except IntegrityError:
+            if not self.was_overtaken():
+                raise
+            return None
+        if not done:
+            return None
+        self.remember(events)
+        _announce(events)
+        return events
+
+    def in_transaction(self, turn_id: uuid.UUID | None, *, exclusive: bool) -> list[Event]:
+        """Append in the transaction that is open. Raises IntegrityError if a writer was faster."""
+        with self._dialect.cursor(self._connection) as cursor:
+            if exclusive:
+                # A statement of its own, for the head must be read after the wait.
+                self._dialect.lock_streams(cursor, [self.stream_id])
+            self.standing = self._read(cursor, turn_id, join=True)
+            offered = self._decide(self.standing)
+            if not offered:
+                return []
+            if self.standing.version == 0 and not isinstance(offered[0].data, ConversationOpened):
+                offered = [_opening(self.stream_id), *offered]
+            _keep_what_they_need(offered)
+            events = self._rows(offered)
+            follow = [projection.insert for projection in hooks.inline_projections]
+            self._dialect.insert(cursor, events, list(filter(None, follow)))
+        for projection in hooks.inline_projections:
+            projection.follow(events)
+        # Robust: the batch is committed, whatever the receivers make of it.
+        transaction.on_commit(lambda: _announce(events), using=self._using, robust=True)
+        return events
+
+    def _rows(self, offered: Sequence[NewEvent]) -> list[Event]:
+        salts = os.urandom(32 * len(offered))
+        return chained(self.stream_id, self.standing, offered, timezone.now(), salts)
+
+    def _read(self, cursor: Any, turn_id: uuid.UUID | None, *, join: bool) -> Standing:
+        row = self._dialect.read_standing(cursor, self.stream_id, turn_id, join=join)
+        return _standing(row, turn_id)
+
+    def remember(self, events: Sequence[Event]) -> None:
+        """Let this process's next append to the stream begin from here."""
+        memory.keep(self.stream_id, self.standing.after(events))
+
+    def was_overtaken(self) -> bool:
+        """Whether an IntegrityError means that another writer was faster."""
+        last = Event.objects.using(self._using).filter(stream_id=self.stream_id)
+        versions = last.order_by("-version").values_list("version", flat=True)
+        self.actual = versions.first() or 0
+        self.lost = self.actual != self.standing.version
+        if self.lost:
+            memory.lost(self.stream_id)
+        return self.lost
 
 
-def stored(
-    stream_id: int, head: Head, offered: Sequence[NewEvent], now: dt.datetime, salts: bytes
+def _standing(row: Sequence[Any], turn_id: uuid.UUID | None) -> Standing:
+    version, hash_, recorded_at, state, actor, erased, *opened = row
+    if version is None:
+        return Standing()
+    turn = None
+    if turn_id is not None and state is not None:
+        turn = AskedTurn(state, _uuid(actor), bool(erased))
+    return Standing(version, bytes(hash_), recorded_at, turn, _open_turn(turn_id, *opened))
+
+
+def _open_turn(
+    asked: uuid.UUID | None, version: int | None, turn_id: Any, actor_id: Any, metadata: Any
+) -> OpenTurn | None:
+    if version is None:
+        return None
+    runner = json.loads(metadata).get("runner")
+    # Looked up where it makes a difference: whoever asks about the turn itself is answering it.
+    gone = _uuid(turn_id) != asked and runners.is_abandoned(runner)
+    return OpenTurn(_uuid(turn_id), _uuid(actor_id), runner, gone)
+
+
+def _uuid(stored: Any) -> uuid.UUID | None:
+    """A UUID as a raw cursor gives it: SQLite's driver knows it as text."""
+    return uuid.UUID(stored) if isinstance(stored, str) else stored
+
+
+def _keep_what_they_need(offered: Sequence[NewEvent]) -> None:
+    """Texts and runners, with the events that refer to them: a turn that is refused leaves none,
+    and an erasure that finds a text used by no other turn waits for this one."""
+    texts = {key: text for event in offered for key, text in event.texts.items()}
+    if texts:
+        Content.objects.keep(*texts.values())
+    if any(event.runner for event in offered):
+        runners.beat()
+
+
+def chained(
+    stream_id: int, head: Standing, offered: Sequence[NewEvent], now: dt.datetime, salts: bytes
 ) -> list[Event]:
     """The rows of a batch: numbered, dated, salted (32 bytes each) and chained to the head."""
     skew: dict[str, Any] = {}
@@ -144,7 +259,7 @@ def stored(
         # Time never goes back within a stream; a clock that did is noted.
         skew = {"clock_behind": (head.recorded_at - now).total_seconds()}
         now = head.recorded_at
-    rows = []
+    stored = []
     previous = head.hash
     for number, event in enumerate(offered):
         version = head.version + 1 + number
@@ -170,27 +285,11 @@ def stored(
         row: list[Any] = [None, stream_id, version, type_, schema]
         row += [event.turn_id, event.actor_id, now, payload, metadata, salt, digest, previous]
         # By position, as rows are loaded: half the time of naming each field.
-        rows.append(Event.from_db(None, LOADED, row))
-    return rows
+        stored.append(Event.from_db(None, LOADED, row))
+    return stored
 
 
-def hash_of(event: Event, previous: bytes) -> bytes:
-    """What an event's `hash` must be, after an event whose hash is `previous`."""
-    return event_hash(
-        previous,
-        stream_id=event.stream_id,
-        version=event.version,
-        type=event.type,
-        schema=event.schema,
-        turn_id=event.turn_id,
-        actor_id=event.actor_id,
-        recorded_at=event.recorded_at,
-        metadata=event.metadata,
-        digest=bytes(event.digest),
-    )
-
-
-def _opening(stream_id: int, using: str) -> NewEvent:
+def _opening(stream_id: int) -> NewEvent:
     conversation = rows().filter(pk=stream_id).first()
     owner = conversation.owner_actor_id if conversation else None
     data = ConversationOpened(
@@ -199,14 +298,9 @@ def _opening(stream_id: int, using: str) -> NewEvent:
     return NewEvent(data, actor_id=owner)
 
 
-def _announce(stream_id: int, version: int) -> None:
+def _announce(events: Sequence[Event]) -> None:
     for tell in hooks.after_commit:
-        tell(stream_id, version)
-
-
-def _current_version(stream_id: int, using: str) -> int:
-    last = Event.objects.using(using).filter(stream_id=stream_id).order_by("-version")
-    return last.values_list("version", flat=True).first() or 0
+        tell(events)
 
 
 def read(stream_id: int, *, after: int = 0, until: int | None = None) -> Iterator[Event]:

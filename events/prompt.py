@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from ..core.errors import TurnlogError
-from .tables.content import Content
+from .types import Document, TurnStarted
 
 
 class StalePrompt(TurnlogError):
@@ -17,7 +18,7 @@ class StalePrompt(TurnlogError):
     def __init__(self, stream_id: int, read_at: int, actual: int) -> None:
         super().__init__(
             f"conversation {stream_id}: the previous messages were read at version {read_at}, but"
-            f" the stream is at version {actual}; read them again and start the turn anew"
+            f" the stream is at version {actual}; read them again and start the turn again"
         )
         self.stream_id = stream_id
         self.read_at = read_at
@@ -40,18 +41,24 @@ class Prompt:
     previous: Mapping[str, Any] | None = None
     read_at: int | None = None
 
-    def keep(self) -> dict[str, Any]:
-        """Store the long texts by content; the fields of a `TurnStarted` that refer to them."""
-        texts = {}
+    def started(self, message: Document) -> tuple[TurnStarted, dict[str, str]]:
+        """The start of a turn with this prompt, and the long texts that it refers to by digest."""
+        named = {}
         if self.system_prompt:
-            texts["system_prompt"] = self.system_prompt
+            named["system_prompt"] = self.system_prompt
         if self.tools:
-            texts["tools"] = json.dumps(list(self.tools), ensure_ascii=False, sort_keys=True)
-        kept = dict(zip(texts, Content.objects.keep(*texts.values()), strict=True)) if texts else {}
-        said = {"model": self.model, "parameters": dict(self.parameters), "previous": self.previous}
-        return {**said, **kept}
+            named["tools"] = json.dumps(list(self.tools), ensure_ascii=False, sort_keys=True)
+        keys = {name: sha256(text.encode()).hexdigest() for name, text in named.items()}
+        data = TurnStarted(
+            message,
+            model=self.model,
+            parameters=dict(self.parameters),
+            previous=self.previous,
+            **keys,
+        )
+        return data, {keys[name]: text for name, text in named.items()}
 
     def require_fresh(self, stream_id: int, version: int) -> None:
-        """Raises StalePrompt if the previous messages were read at another version."""
+        """Raise StalePrompt if the previous messages were read at another version."""
         if self.read_at is not None and self.read_at != version:
             raise StalePrompt(stream_id, self.read_at, version)

@@ -10,10 +10,12 @@ import datetime as dt
 import functools
 import os
 import platform
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
+from django.db import connections
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -26,20 +28,48 @@ _FORGOTTEN_AFTER = dt.timedelta(days=7)
 
 
 def beat() -> uuid.UUID:
-    """Say that this process is alive; the id of its runner."""
-    runner_id = _runner_id(os.getpid())
-    runners = Runner.objects.using(log_database())
-    if not runners.filter(pk=runner_id).update(heartbeat=Now()):
+    """Say that this process is alive; returns the id of its runner.
+
+    Two threads that do so for the first time do not race: the row is written in one statement.
+    """
+    pid = os.getpid()
+    runner_id = _runner_id(pid)
+    using = log_database()
+    runners = Runner.objects.using(using)
+    if runner_id not in _beaten:
         runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
-        runners.create(
-            id=runner_id,
-            host=platform.node(),
-            boot=_boot(),
-            pid=os.getpid(),
-            started=_started(os.getpid()) or "",
-            heartbeat=Now(),
-        )
+    runner = Runner(
+        id=runner_id,
+        host=platform.node(),
+        boot=_boot(),
+        pid=pid,
+        started=_started(pid) or "",
+        heartbeat=Now(),
+    )
+    runners.bulk_create(
+        [runner], update_conflicts=True, unique_fields=["id"], update_fields=["heartbeat"]
+    )
+    if not connections[using].in_atomic_block:  # It may be rolled back.
+        _beaten[runner_id] = time.monotonic()
     return runner_id
+
+
+def beating() -> uuid.UUID:
+    """The id of this process's runner, with a heartbeat of a few seconds ago or of now."""
+    runner_id = _runner_id(os.getpid())
+    beaten = _beaten.get(runner_id)
+    if beaten is not None and time.monotonic() < beaten + HEARTBEAT_SECONDS:
+        return runner_id
+    return beat()
+
+
+_beaten: dict[uuid.UUID, float] = {}
+"""When this process last said that it is alive; a forked child has not."""
+
+
+def is_abandoned(runner: str | None) -> bool:
+    """Whether no process will finish a turn whose metadata name this runner."""
+    return runner is None or is_gone(uuid.UUID(runner))
 
 
 def is_gone(runner_id: uuid.UUID) -> bool:

@@ -1,20 +1,21 @@
 """A turn's life: started, then recorded or failed; and clearing.
 
-Each function decides over the stream's head and appends one batch. All of them may be called
-again with the same turn: what is already there is not appended twice.
+Each function checks what it was given, decides over how the stream stands, and appends one batch.
+All of them may be called again with the same turn: what is already there is not appended twice.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
-from . import runners
-from .log import Head, NewEvent, append, append_decided
+from . import arguments, runners
+from .log import NewEvent, append, append_decided
 from .prompt import Prompt
+from .standing import Standing
 from .tables.actor import Actor
 from .tables.database import log_database
 from .tables.event import Event
@@ -24,11 +25,17 @@ from .types import (
     EventData,
     MessageAppended,
     Outcome,
+    ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
 )
 
-COMPLETION_TYPES = (MessageAppended.__name__, "ToolOutputRecorded")
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, HumanMessage
+
+COMPLETION_TYPES = (MessageAppended.__name__, ToolOutputRecorded.__name__)
+
+MakePrompt = Callable[[], Prompt]
 
 
 class Turn(NamedTuple):
@@ -41,37 +48,48 @@ class Turn(NamedTuple):
 
 def start(
     stream_id: int,
-    human_message: Any,
+    human_message: str | HumanMessage,
     *,
     user: Any = None,
     turn_id: uuid.UUID | None = None,
-    prompt: Prompt | None = None,
+    prompt: Prompt | MakePrompt | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Turn:
-    """Commit the human's words (a HumanMessage, or text) before the model is called.
+    """Commit the human's words before the model is called.
 
-    An open turn whose runner is gone is closed as interrupted on the way. Raises TurnInProgress
-    while another turn is open, TurnConflict if `turn_id` was started with other words, StalePrompt
-    if the conversation went on since the prompt's messages were read.
+    If the stream's last turn is open and its runner is gone, that turn is closed as interrupted in
+    the same batch. `prompt` may be a function that reads the previous messages and makes the
+    prompt of them: it is called just before the append, and again if the conversation went on
+    meanwhile.
+
+    Raises ArgumentError; TurnInProgress while another turn is open; TurnConflict if `turn_id` was
+    started with other words; StalePrompt if the conversation went on since the prompt's messages
+    were read.
     """
-    turn_id = turn_id or uuid.uuid4()
-    message = codec.encode(_human(human_message))
+    arguments.require_turn_id(turn_id)
+    arguments.require_user(user)
+    arguments.require_metadata(metadata)
+    asked, turn_id = turn_id, turn_id or uuid.uuid4()
+    message = codec.encode(arguments.human_message(human_message))
     actor_id = Actor.objects.id_of(user)
-    meta = {"runner": str(runners.beat()), **(metadata or {})}
+    runner = runners.beating()
+    meta = {"runner": str(runner), **(metadata or {})}
 
-    def decide(head: Head) -> Sequence[NewEvent]:
-        if head.turn_state is not None:
+    def gather(standing: Standing) -> Prompt:
+        if standing.turn is not None or prompt is None:
+            return Prompt()
+        return prompt if isinstance(prompt, Prompt) else prompt()
+
+    def decide(standing: Standing, prompt: Prompt) -> Sequence[NewEvent]:
+        if standing.turn is not None:
             return ()
-        closing = _close_before(stream_id)
-        if prompt is not None:
-            # What is closed here was no message: it comes with this batch, after the head.
-            prompt.require_fresh(stream_id, head.version)
-        # Its texts now, with the event that refers to them: of a turn that is refused there are
-        # none, and those of one that starts are kept from an erasure that sees them used by nobody.
-        data = TurnStarted(message, **(prompt.keep() if prompt else {}))
-        return [*closing, NewEvent(data, turn_id, actor_id, meta)]
+        closing = _close_before(stream_id, standing)
+        # What is closed here was no message: it comes with this batch, after the head.
+        prompt.require_fresh(stream_id, standing.version)
+        data, texts = prompt.started(message)
+        return [*closing, NewEvent(data, turn_id, actor_id, meta, texts, runner)]
 
-    if events := append_decided(stream_id, decide, turn_id=turn_id):
+    if events := append_decided(stream_id, decide, gather, turn_id=asked):
         return Turn(turn_id, events[-1], created=True)
     first = _of_turn(stream_id, turn_id)[0]
     if first.type == "TurnStarted" and not _same_message(first, message):
@@ -81,8 +99,8 @@ def start(
 
 def record(
     stream_id: int,
-    human_message: Any,
-    ai_message: Any,
+    human_message: str | HumanMessage,
+    ai_message: str | AIMessage,
     tools_output_list: Sequence[Any] | None = None,
     *,
     user: Any = None,
@@ -92,35 +110,41 @@ def record(
     """Append a finished turn in one batch: the human's message, tool outputs, the answer.
 
     Returns the stored events; called again with the same turn and content, those of the first
-    time. Raises TurnConflict for the same turn with other content, CodecError for what cannot
-    be stored exactly, TurnErased for a turn whose words were erased while it was being answered.
-    A turn that was closed meanwhile is recorded all the same: nothing is lost.
+    time. A turn that was closed meanwhile is recorded all the same: nothing is lost.
+
+    Raises ArgumentError; TurnConflict for the same turn with other content; CodecError for what
+    cannot be stored exactly; TurnErased for a turn whose words were erased while it was being
+    answered.
     """
-    asked, turn_id = turn_id, turn_id or uuid.uuid4()  # One of our own making is not there yet.
+    arguments.require_turn_id(turn_id)
+    arguments.require_user(user)
+    arguments.require_metadata(metadata)
+    asked, turn_id = turn_id, turn_id or uuid.uuid4()
     batch: list[EventData] = [
-        MessageAppended(codec.encode(_human(human_message))),
+        MessageAppended(codec.encode(arguments.human_message(human_message))),
         *tool_outputs(tools_output_list),
-        MessageAppended(codec.encode(ai_message)),
+        MessageAppended(codec.encode(arguments.ai_message(ai_message))),
     ]
     actor_id = Actor.objects.id_of(user)
+    meta = metadata or {}
 
-    def decide(head: Head) -> Sequence[NewEvent]:
-        if head.turn_state in COMPLETION_TYPES:
+    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+        turn = standing.turn
+        if turn is None:
+            return [NewEvent(data, turn_id, actor_id, meta) for data in batch]
+        if turn.state in COMPLETION_TYPES:
             return ()
-        if head.turn_state == "TurnFailed" and _is_erased(stream_id, turn_id):
+        if turn.state == "TurnFailed" and turn.erased:
             # What is open is not erased: it was closed before, for its runner seemed to be gone.
             raise TurnErased(stream_id, turn_id)
-        actor = actor_id
-        if actor is None and head.turn_state is not None:
-            actor = _of_turn(stream_id, turn_id)[0].actor_id
-        return [NewEvent(data, turn_id, actor, metadata or {}) for data in batch]
+        return [NewEvent(data, turn_id, actor_id or turn.actor_id, meta) for data in batch]
 
-    if events := append_decided(stream_id, decide, turn_id=asked):
+    if events := append_decided(stream_id, decide, _no_more, turn_id=asked):
         return events
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
     kept = [event.payload for event in stored]
-    erased = None in kept  # Then nobody can say any more whether it was the same.
+    erased = None in kept  # Then it can no longer be said whether it was the same.
     if not erased and kept != offered:
         raise TurnConflict(stream_id, turn_id)
     return stored
@@ -132,33 +156,40 @@ def fail(
     outcome: Outcome = "failed",
     *,
     error: Mapping[str, str] | None = None,
-    ai_message: Any = None,
+    ai_message: str | AIMessage | None = None,
     tools_output_list: Sequence[Any] | None = None,
 ) -> list[Event]:
     """Close a started turn with what it had produced until then.
 
     `error` holds `type` and `text`. Nothing is appended if the turn has ended already. Raises
-    UnknownTurn if it was never started.
+    ArgumentError, CodecError, and UnknownTurn if the turn was never started.
     """
+    arguments.require_turn_id(turn_id, optional=False)
+    arguments.require_outcome(outcome)
+    arguments.require_error(error)
     produced = {
-        "message": None if ai_message is None else codec.encode(ai_message),
+        "message": None if ai_message is None else codec.encode(arguments.ai_message(ai_message)),
         "tools": [data.payload() for data in tool_outputs(tools_output_list)],
     }
     data = TurnFailed(outcome, produced, error)
 
-    def decide(head: Head) -> Sequence[NewEvent]:
-        if head.turn_state is None:
+    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+        if standing.turn is None:
             raise UnknownTurn(stream_id, turn_id)
-        if head.turn_state != "TurnStarted":
+        if standing.turn.state != "TurnStarted":
             return ()
-        started = _of_turn(stream_id, turn_id)[0]
-        return [NewEvent(data, turn_id, started.actor_id)]
+        return [NewEvent(data, turn_id, standing.turn.actor_id)]
 
-    return append_decided(stream_id, decide, turn_id=turn_id)
+    return append_decided(stream_id, decide, _no_more, turn_id=turn_id)
 
 
 def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
-    """Hide everything up to here, a running turn too, from the message list; delete nothing."""
+    """Hide everything up to here, a running turn too, from the message list; delete nothing.
+
+    Raises ArgumentError.
+    """
+    arguments.require_user(by, "by")
+    arguments.require_text(reason, "reason")
     event = NewEvent(ConversationCleared(reason), actor_id=Actor.objects.id_of(by))
     return append(stream_id, [event])[-1]
 
@@ -167,13 +198,15 @@ def close_abandoned(stream_id: int) -> list[Event]:
     """Close the stream's open turn as interrupted if its runner is gone; what was appended."""
     # Without a write lock first: on most visits there is nothing to close.
     opened = open_turn(stream_id)
-    if opened is None or not is_abandoned(opened.meta.get("runner")):
+    if opened is None or not runners.is_abandoned(opened.meta.get("runner")):
         return []
 
-    def decide(head: Head) -> Sequence[NewEvent]:
-        return [_interrupted(opened)] if head.turn_state == "TurnStarted" else ()
+    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+        if standing.turn is None or standing.turn.state != "TurnStarted":
+            return ()
+        return [_interrupted(opened.turn_id, opened.actor_id)]
 
-    return append_decided(stream_id, decide, turn_id=opened.turn_id)
+    return append_decided(stream_id, decide, _no_more, turn_id=opened.turn_id)
 
 
 def open_turn(stream_id: int) -> Event | None:
@@ -189,24 +222,22 @@ def open_turn(stream_id: int) -> Event | None:
     return None if ended else last
 
 
-def _close_before(stream_id: int) -> list[NewEvent]:
+def _no_more(standing: Standing) -> None:
+    """All that the decision goes by is how the stream stands."""
+
+
+def _close_before(stream_id: int, standing: Standing) -> list[NewEvent]:
     """What must be appended before a turn may start. Raises TurnInProgress."""
-    opened = open_turn(stream_id)
+    opened = standing.opened
     if opened is None:
         return []
-    if not is_abandoned(opened.meta.get("runner")):
+    if not opened.gone:
         raise TurnInProgress(stream_id, opened.turn_id)
-    return [_interrupted(opened)]
+    return [_interrupted(opened.turn_id, opened.actor_id)]
 
 
-def is_abandoned(runner: str | None) -> bool:
-    """Whether nobody will finish a turn whose metadata name this runner."""
-    return runner is None or runners.is_gone(uuid.UUID(runner))
-
-
-def _interrupted(started: Event) -> NewEvent:
-    data = TurnFailed("interrupted", {"message": None, "tools": []})
-    return NewEvent(data, started.turn_id, started.actor_id)
+def _interrupted(turn_id: uuid.UUID | None, actor_id: uuid.UUID | None) -> NewEvent:
+    return NewEvent(TurnFailed("interrupted", {"message": None, "tools": []}), turn_id, actor_id)
 
 
 def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
@@ -214,18 +245,6 @@ def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
     return list(events.filter(stream_id=stream_id, turn_id=turn_id).order_by("version"))
 
 
-def _is_erased(stream_id: int, turn_id: uuid.UUID) -> bool:
-    return any(event.payload is None for event in _of_turn(stream_id, turn_id))
-
-
 def _same_message(started: Event, message: Any) -> bool:
     data = started.data
     return data is None or (isinstance(data, TurnStarted) and data.message == message)
-
-
-def _human(message: Any) -> Any:
-    if not isinstance(message, str):
-        return message
-    from langchain_core.messages import HumanMessage
-
-    return HumanMessage(message)

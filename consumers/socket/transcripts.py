@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from ...core import conf
 from ...core.asynchronous import in_database_thread
-from ...events.turns import close_abandoned, is_abandoned
+from ...events.runners import is_abandoned
+from ...events.turns import close_abandoned
 from ...projections.transcript import is_shown, read_transcript
 from ..answering.running import RunningTurn, find
 from ..page.turn_view import TurnView, view_of

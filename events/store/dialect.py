@@ -1,4 +1,4 @@
-"""What PostgreSQL and SQLite do differently: the statements of the log, and which dialect is whose."""
+"""What PostgreSQL and SQLite do differently, as one interface."""
 
 from __future__ import annotations
 
@@ -20,12 +20,35 @@ class Dialect(Protocol):
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
         """A cursor for statements that run again and again."""
 
-    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
-        """Join the stream's writers; (version, hash, recorded_at, last type of the turn)."""
+    def read_standing(
+        self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None, *, join: bool
+    ) -> Any:
+        """How a stream stands, in one statement, and what became of a turn, if one is given.
+
+        A row of: version, hash and time of the head; last type and actor of the turn, and whether
+        it is erased; version, turn, actor and metadata of the TurnStarted that is open. With `join`
+        also join the stream's writers until the transaction ends: a rebuild is kept out.
+        """
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         """Insert a batch of one stream, the row that says it has no positions yet, and what the
         inline projections make of it (see `hooks.InlineProjection.insert`)."""
+
+    def insert_after(
+        self,
+        connection: BaseDatabaseWrapper,
+        head: bytes,
+        events: Sequence[Event],
+        follow: Sequence[str],
+        texts: Sequence[str],
+        runner: uuid.UUID | None,
+    ) -> bool:
+        """The same as a transaction of its own, if the stream's head has this hash; on PostgreSQL
+        in one round trip. Returns whether it has happened.
+
+        Nor does it happen if one of the `texts`, by their digests, or the `runner` is not there.
+        Raises IntegrityError if another writer was faster by a moment.
+        """
 
     def projected(self, insert: str, events: str) -> str:
         """The statement that such an `insert` is, of the events in a relation."""

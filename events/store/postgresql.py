@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..tables.columns import EVENT_COLUMNS
+from ..tables.columns import EVENT_COLUMNS, quoted
+from ..tables.database import log_database
 from ..tables.event import Event
-from .statements import HEAD, TURN_STATE, insert_at_once
+from .statements import PENDING, insert_events, standing, values
 
 # Keys of our advisory locks: this number, and a number of 32 bits that says which.
 _STREAM_LOCKS = 0x7475726E
@@ -32,25 +34,54 @@ class PostgreSQL:
             return connection.make_debug_cursor(raw)
         return connection.make_cursor(raw)
 
-    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
+    def read_standing(
+        self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None, *, join: bool
+    ) -> Any:
         # The shared lock keeps a rebuild of this stream away until we commit; writers share it
         # and never wait for each other. Volatile, hence evaluated before the rows beside it.
+        lock = "(SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock"
         cursor.execute(
-            "SELECT head.version, head.hash, head.recorded_at,"
-            f" {TURN_STATE if turn_id else 'NULL'}, lock.taken"
-            " FROM (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s)) AS taken) lock"
-            f" LEFT JOIN LATERAL ({HEAD}) head ON true",
-            [*((stream_id, turn_id) if turn_id else ()), _STREAM_LOCKS, stream_id, stream_id],
+            standing(turn_id is not None, lock if join else "(SELECT 1) one"),
+            [
+                *([stream_id, turn_id] * 3 if turn_id is not None else ()),
+                *([_STREAM_LOCKS, stream_id] if join else ()),
+                *[stream_id] * 3,
+            ],
         )
-        return cursor.fetchone()[:4]
+        return cursor.fetchone()
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         first, last = events[0], events[-1]
-        parameters = [getattr(event, name) for event in events for name in EVENT_COLUMNS]
         cursor.execute(
-            insert_at_once(len(events), tuple(follow)),
-            [*parameters, first.stream_id, first.version, last.version],
+            _insert(len(events), tuple(follow)),
+            [*_parameters(events), first.stream_id, first.version, last.version],
         )
+
+    def insert_after(
+        self,
+        connection: BaseDatabaseWrapper,
+        head: bytes,
+        events: Sequence[Event],
+        follow: Sequence[str],
+        texts: Sequence[str],
+        runner: uuid.UUID | None,
+    ) -> bool:
+        first, last = events[0], events[-1]
+        parameters: list[Any] = [_STREAM_LOCKS, first.stream_id, first.stream_id]
+        if texts:
+            parameters.append(list(texts))
+        parameters += [*_parameters(events), head]
+        if texts:
+            parameters.append(len(texts))
+        if runner is not None:
+            parameters.append(runner)
+        parameters += [first.stream_id, first.version, last.version]
+        with self.cursor(connection) as cursor:
+            cursor.execute(
+                _insert_after(len(events), tuple(follow), bool(texts), runner is not None),
+                parameters,
+            )
+            return bool(cursor.fetchone()[0])
 
     def projected(self, insert: str, events: str) -> str:
         return insert.format(events=events)
@@ -121,3 +152,61 @@ def _prepared_cursor() -> Any:
                 self.connection.prepare_threshold = before
 
     return PreparedCursor
+
+
+def _parameters(events: Sequence[Event]) -> list[Any]:
+    return [getattr(event, name) for event in events for name in EVENT_COLUMNS]
+
+
+def _steps(follow: tuple[str, ...]) -> list[str]:
+    return [f"follow{n} AS ({sql.format(events='batch')})" for n, sql in enumerate(follow)]
+
+
+@cache
+def _insert(count: int, follow: tuple[str, ...]) -> str:
+    # One statement, one round trip.
+    steps = [f"batch AS ({insert_events(count)} RETURNING *)", *_steps(follow)]
+    return f"WITH {', '.join(steps)} {PENDING} VALUES (%s, %s, %s)"
+
+
+# As `_insert`, a transaction of its own: only if the stream's head is the event with this hash, and
+# only if what the events refer to is there and stays until the commit. The lock is taken first. The
+# statement's snapshot is older than what it may have waited for; if a writer was faster meanwhile,
+# the version is taken and the insert fails.
+_HEAD = """
+    head AS MATERIALIZED (
+        SELECT last.hash
+        FROM (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock
+        LEFT JOIN LATERAL (
+            SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1
+        ) last ON true)"""
+_TEXTS = """
+    texts AS MATERIALIZED (
+        SELECT sha256 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE)"""
+
+
+@cache
+def _insert_after(count: int, follow: tuple[str, ...], texts: bool, runner: bool) -> str:
+    needed = ["(SELECT hash FROM head) = %s"]
+    if texts:
+        needed.append("(SELECT count(*) FROM texts) = %s")
+    if runner:
+        needed.append("EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)")
+    batch = (
+        f"batch AS (INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)})"
+        f" SELECT * FROM ({values(count, _casts())}) AS given WHERE {' AND '.join(needed)}"
+        " RETURNING *)"
+    )
+    pending = (
+        f"pending AS ({PENDING} SELECT %s::bigint, %s::integer, %s::integer"
+        " WHERE EXISTS (SELECT 1 FROM batch))"
+    )
+    steps = [_HEAD, *[_TEXTS] * texts, batch, *_steps(follow), pending]
+    return f"WITH {', '.join(steps)} SELECT count(*) FROM batch"
+
+
+@cache
+def _casts() -> tuple[str, ...]:
+    connection = connections[log_database()]
+    fields = {field.attname: field for field in Event._meta.concrete_fields}
+    return tuple(str(fields[name].db_type(connection)) for name in EVENT_COLUMNS)

@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..tables.columns import EVENT_COLUMNS, adapters
+from ..tables.columns import EVENT_COLUMNS, adapters, quoted
 from ..tables.database import log_database
 from ..tables.event import Event
-from .statements import BATCH, HEAD, TURN_STATE, insert_events
+from .statements import BATCH, PENDING, insert_events, standing, values
 
 
 class SQLite:
@@ -22,33 +22,55 @@ class SQLite:
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
         return connection.cursor()
 
-    def read_head(self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None) -> Any:
-        _become_writer(cursor)
-        turn = turn_id.hex if turn_id else None
-        cursor.execute(
-            f"SELECT head.version, head.hash, head.recorded_at, {TURN_STATE}"
-            f" FROM (SELECT 1) LEFT JOIN ({HEAD}) head ON true",
-            [stream_id, turn, stream_id],
-        )
-        version, hash_, recorded_at, state = cursor.fetchone()
+    def read_standing(
+        self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None, *, join: bool
+    ) -> Any:
+        if join:
+            _become_writer(cursor)
+        asked = [] if turn_id is None else [stream_id, turn_id.hex] * 3
+        cursor.execute(standing(turn_id is not None, "(SELECT 1) one"), [*asked, *[stream_id] * 3])
+        version, hash_, recorded_at, *rest = cursor.fetchone()
         if recorded_at is not None:
             recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.
-        return version, hash_, recorded_at, state
+        return version, hash_, recorded_at, *rest
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
-        adapt = adapters(Event, EVENT_COLUMNS, cursor.db)
-        cursor.execute(
-            insert_events(len(events)),
-            [
-                prepare(getattr(event, name))
-                for event in events
-                for name, prepare in zip(EVENT_COLUMNS, adapt, strict=True)
-            ],
-        )
-        cursor.execute(
-            "INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)",
-            place := [events[0].stream_id, events[0].version, events[-1].version],
-        )
+        cursor.execute(insert_events(len(events)), _parameters(events))
+        self._follow(cursor, events, follow)
+
+    def insert_after(
+        self,
+        connection: BaseDatabaseWrapper,
+        head: bytes,
+        events: Sequence[Event],
+        follow: Sequence[str],
+        texts: Sequence[str],
+        runner: uuid.UUID | None,
+    ) -> bool:
+        needed = [_HEAD_IS]
+        parameters = [*_parameters(events), events[0].stream_id, head]
+        if texts:
+            marks = ", ".join(["%s"] * len(texts))
+            needed.append(f"(SELECT count(*) FROM turnlog_content WHERE sha256 IN ({marks})) = %s")
+            parameters += [*texts, len(texts)]
+        if runner is not None:
+            needed.append("EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)")
+            parameters.append(runner.hex)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            # A write, first: see `_become_writer`.
+            cursor.execute(
+                f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)})"
+                f" SELECT * FROM ({values(len(events))}) WHERE {' AND '.join(needed)}",
+                parameters,
+            )
+            if cursor.rowcount == 0:
+                return False
+            self._follow(cursor, events, follow)
+        return True
+
+    def _follow(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
+        place = [events[0].stream_id, events[0].version, events[-1].version]
+        cursor.execute(f"{PENDING} VALUES (%s, %s, %s)", place)
         for statement in follow:
             cursor.execute(self.projected(statement, BATCH), place)
 
@@ -84,6 +106,19 @@ class SQLite:
         return True
 
     queue_for_projection = try_lock_projection
+
+
+_HEAD_IS = """
+    (SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1) = %s"""
+
+
+def _parameters(events: Sequence[Event]) -> list[Any]:
+    adapt = adapters(Event, EVENT_COLUMNS, connections[log_database()])
+    return [
+        prepare(getattr(event, name))
+        for event in events
+        for name, prepare in zip(EVENT_COLUMNS, adapt, strict=True)
+    ]
 
 
 def begin_writing() -> None:

@@ -6,29 +6,54 @@ from functools import cache
 
 from ..tables.columns import EVENT_COLUMNS, quoted
 
-TURN_STATE = """
-    (SELECT type FROM turnlog_event WHERE stream_id = %s AND turn_id = %s
-     ORDER BY version DESC LIMIT 1)"""
-HEAD = """
-    SELECT version, hash, recorded_at FROM turnlog_event
-    WHERE stream_id = %s ORDER BY version DESC LIMIT 1"""
+# "+ 0" keeps both databases from walking the stream by its versions: the turn's own index has the
+# few rows that are asked for.
+_OF_TURN = "FROM turnlog_event WHERE stream_id = %s AND turn_id = %s"
+_ASKED = f"""
+    (SELECT type {_OF_TURN} ORDER BY version + 0 DESC LIMIT 1),
+    (SELECT actor_id {_OF_TURN} ORDER BY version + 0 LIMIT 1),
+    EXISTS (SELECT 1 {_OF_TURN} AND payload IS NULL)"""
+_NOT_ASKED = "NULL, NULL, NULL"
+_STANDING = """
+    SELECT head.version, head.hash, head.recorded_at,{asked},
+        started.version, started.turn_id, started.actor_id, started.metadata
+    FROM {first}
+    LEFT JOIN (
+        SELECT version, hash, recorded_at FROM turnlog_event
+        WHERE stream_id = %s ORDER BY version DESC LIMIT 1) head ON true
+    LEFT JOIN (
+        SELECT version, turn_id, actor_id, metadata FROM turnlog_event
+        WHERE stream_id = %s AND type = 'TurnStarted' ORDER BY version DESC LIMIT 1) started
+    ON NOT EXISTS (
+        SELECT 1 FROM turnlog_event ended
+        WHERE ended.stream_id = %s AND ended.turn_id = started.turn_id
+          AND ended.version + 0 > started.version)
+"""
+
+BATCH = "(SELECT * FROM turnlog_event WHERE stream_id = %s AND version BETWEEN %s AND %s)"
+"""The events of one stream from one version to another."""
+
+PENDING = "INSERT INTO turnlog_pending (stream_id, first, last)"
+
+
+@cache
+def standing(asked: bool, first: str) -> str:
+    """How a stream stands; `first` is a relation of one row that is evaluated before the others.
+
+    Parameters: stream and turn, three times, if `asked`; those of `first`; the stream, three times.
+    """
+    return _STANDING.format(asked=_ASKED if asked else _NOT_ASKED, first=first)
+
+
+@cache
+def values(count: int, casts: tuple[str, ...] = ()) -> str:
+    """The rows of a batch, their first one with types where the database has to be told."""
+    marks = ", ".join(["%s"] * len(EVENT_COLUMNS))
+    typed = ", ".join(f"%s::{cast}" for cast in casts) or marks
+    return "VALUES " + ", ".join([f"({typed})", *[f"({marks})"] * (count - 1)])
 
 
 @cache
 def insert_events(count: int) -> str:
-    row = "(" + ", ".join(["%s"] * len(EVENT_COLUMNS)) + ")"
-    return f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)}) VALUES " + ", ".join([row] * count)
-
-
-BATCH = "(SELECT * FROM turnlog_event WHERE stream_id = %s AND version BETWEEN %s AND %s)"
-
-
-@cache
-def insert_at_once(count: int, follow: tuple[str, ...]) -> str:
-    # One statement, one round trip.
-    steps = [f"batch AS ({insert_events(count)} RETURNING *)"]
-    steps += [f"follow{n} AS ({sql.format(events='batch')})" for n, sql in enumerate(follow)]
-    return (
-        f"WITH {', '.join(steps)}"
-        " INSERT INTO turnlog_pending (stream_id, first, last) VALUES (%s, %s, %s)"
-    )
+    """The insert of a batch of events."""
+    return f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)}) {values(count)}"

@@ -50,7 +50,7 @@ class ConversationRow(LifecycleModel):
         return self.title or f"#{self.pk}"
 
     def is_open_to(self, user: Any) -> bool:
-        """Whether a user may read and write here: logged in, and the owner, or there is no owner."""
+        """Whether a user may read and write here: logged in, and owner, or there is no owner."""
         if user is None or not user.is_authenticated:
             return False
         if self.user_id is None and self.owner_actor_id is None:

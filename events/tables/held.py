@@ -1,4 +1,4 @@
-"""Whether a conversation is under a legal hold: the last of its HoldPlaced and HoldLifted decides."""
+"""Whether a conversation is under a legal hold: its last HoldPlaced or HoldLifted decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine must know of a projection; what an author writes is in `projection`."""
+"""What the engine must know about a projection; `projection` has what an author writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ...events.models import Event
 
 Row = dict[str, Any]
-"""A row's values by the names of its fields, without its id and its conversation."""
+"""A row's values by field name, without its id and its conversation."""
 
 
 class Contract(Protocol):
@@ -29,16 +29,19 @@ class Contract(Protocol):
 
 @runtime_checkable
 class SetBased(Protocol):
-    """A projection that makes whole conversations by SQL of its own, faster than event by event.
+    """A projection that makes whole conversations with its own SQL, faster than event by event.
 
-    The message list is one. A projection need not be: the engine makes its rows by `apply`.
+    The message list is one. For all other projections, the engine makes the rows with `apply`.
     """
 
+    def follows(self, events: Sequence[Event]) -> bool:
+        """Return whether `follow` has anything to do for a batch."""
+
     def follow(self, events: Sequence[Event]) -> None:
-        """Do what else a batch means, once it is inserted and `insert` has run with it."""
+        """Do what else a batch requires, after it is inserted and `insert` has run with it."""
 
     def rebuild(self, streams: Sequence[int], until: int | None) -> None:
         """Replace the rows of these conversations, up to position `until` if given."""
 
     def expected(self, streams: Sequence[int]) -> dict[int, list[Row]]:
-        """Return what the rows should be, from the log alone and by another way than `rebuild`."""
+        """Return what the rows should be, from the log alone and in another way than `rebuild`."""

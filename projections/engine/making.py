@@ -1,4 +1,4 @@
-"""Making a projection's rows: with each batch, and all over again."""
+"""Make a projection's rows: with each batch, and in a rebuild."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rebuild_rows(projection: Contract, streams: Sequence[int], until: int | None
 
 
 def wanted(projection: Contract, events: Sequence[Event]) -> list[Event]:
-    """Return those of some events that the projection's `apply` is given."""
+    """Return those of the events that the projection's `apply` is given."""
     return [
         event
         for event in given(events, projection)
@@ -43,8 +43,14 @@ class Inline:
         self.insert = insert
         self._projection = projection
 
+    def follows(self, events: Sequence[Event]) -> bool:
+        """Return whether `follow` has anything to do for a batch."""
+        if isinstance(self._projection, SetBased):
+            return self._projection.follows(events)
+        return not self.insert and any(event.type in self._projection.handles for event in events)
+
     def follow(self, events: Sequence[Event]) -> None:
-        """Apply a batch that is being appended; `insert` has run with it already."""
+        """Apply a batch that is being appended; `insert` has already run with it."""
         if isinstance(self._projection, SetBased):
             self._projection.follow(events)
         elif not self.insert and (mine := wanted(self._projection, events)):

@@ -1,4 +1,4 @@
-"""What a projection is: a small class that turns events into rows of its own."""
+"""The base class of projections: small classes that turn events into rows of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django.db import connections
+from django.db.models import QuerySet
 
 from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
@@ -19,43 +20,42 @@ if TYPE_CHECKING:
     from ...events.models import Event
 
 _VERSIONS = 500
-"""In one statement, at most: each is a parameter."""
+"""The most versions in one statement: each is a parameter."""
 
 
 class Projection:
-    """Base of all projections, ours and yours.
+    """The base class of all projections, turnlog's and yours.
 
-    Each row belongs to one conversation, and follows from that conversation's events alone. So
-    conversations can be thrown away and made again one by one, by many at a time, while people
-    chat. `apply` writes rows and nothing else: what it does outside the database would be done
-    again with every rebuild.
+    Each row belongs to one conversation and follows from that conversation's events alone. So
+    conversations can be deleted and rebuilt one by one, many at a time, while people chat. `apply`
+    writes rows and nothing else: every rebuild would repeat what it does outside the database.
     """
 
     name: ClassVar[str] = ""
-    """What commands call it, in small letters."""
+    """The name that commands use, in lower-case letters."""
     version: ClassVar[int] = 1
     """Raise it when what the rows mean has changed; the system check then asks for a rebuild."""
     handles: ClassVar[tuple[str, ...]] = ()
     """Names of the event types that `apply` is given."""
     inline: ClassVar[bool] = False
-    """True: within the append's own transaction. False: by `run_projections`, a moment later."""
+    """True: the append's transaction makes the rows. False: `run_projections`, a moment later."""
     on_error: ClassVar[Literal["stop", "park"]] = "stop"
-    """When an event cannot be applied: go no further, or set the event aside and go on."""
+    """If an event cannot be applied: "stop" at it, or "park" it and continue."""
     takes_erased: ClassVar[bool] = False
-    """Whether `apply` is given events whose payload is erased (`event.data` is None), too."""
+    """Whether `apply` is also given events whose payload is erased (`event.data` is None)."""
     model: ClassVar[type[Model] | None] = None
-    """The table of the rows; reset and checked through it."""
+    """The model of the rows; turnlog resets and checks them through it."""
     conversation_field: ClassVar[str] = "conversation_id"
     """The field of `model` that holds the conversation's primary key."""
     insert: ClassVar[str] = ""
-    """Instead of `apply`, where it can be said in SQL: `INSERT INTO ... SELECT ... FROM {events}
-    e ...`, with {events} for a relation that has the columns of turnlog_event."""
+    """SQL that replaces `apply`: `INSERT INTO ... SELECT ... FROM {events} e ...`, where {events}
+    stands for a relation that has the columns of turnlog_event."""
 
     def apply(self, events: Sequence[Event]) -> None:
-        """Write what some events mean; each event is given exactly once.
+        """Write the rows that follow from some events; each event is given exactly once.
 
-        Those of a conversation come in order and without a gap, of what this projection handles;
-        of several conversations they come in no order that could be relied on.
+        The events of one conversation come in order, and none of a handled type is missing. Do not
+        rely on an order between the events of different conversations.
         """
         if not self.insert:
             raise NotImplementedError
@@ -72,14 +72,15 @@ class Projection:
     def erase(self, events: Sequence[Event]) -> None:
         """Remove what the rows hold of these events, whose payloads are gone from the log.
 
-        Every projection says how. One that keeps sums says `erase = Projection.apply_again`.
+        Every projection defines this. A projection that keeps sums sets
+        `erase = Projection.apply_again`.
         """
         raise NotImplementedError
 
     def erase_rows(self, events: Sequence[Event]) -> None:
-        """An `erase` for rows that belong to one event each: deletes those of these events.
+        """An `erase` for rows that belong to one event each: deletes the rows of these events.
 
-        The model has a field `version`.
+        The model must have a field `version`.
         """
         by_stream: dict[int, list[int]] = {}
         for event in events:
@@ -90,13 +91,13 @@ class Projection:
                 self.of_streams([stream]).filter(version__in=some).delete()
 
     def apply_again(self, events: Sequence[Event]) -> None:
-        """An `erase` that makes the conversations' rows anew, without what is erased."""
+        """An `erase` that rebuilds the conversations' rows, without what is erased."""
         rebuild_rows(self, sorted({event.stream_id for event in events}), checkpoint_of(self))
 
     def forget_user(self, user: Any) -> None:
-        """Let no row name a user any more: their foreign keys to the user model become null.
+        """Remove a user from the rows: their foreign keys to the user model become null.
 
-        Write your own where rows name people in another way, or cannot be without.
+        Override this if rows name people in another way, or if the foreign key cannot be null.
         """
         fields = self.model._meta.concrete_fields if self.model else ()
         for field in fields:
@@ -106,14 +107,15 @@ class Projection:
                 rows.filter(**{field.name: user.pk}).update(**{field.name: None})
 
     def of_streams(self, streams: Sequence[int]) -> Any:
-        """A query set of the rows of these conversations."""
+        """Return a query set of the rows of these conversations."""
         if self.model is None:
             raise NotImplementedError
-        rows = self.model._default_manager.using(log_database())
+        # Not by the model's manager, which may hide rows.
+        rows = QuerySet(self.model, using=log_database())
         return rows.filter(**{f"{self.conversation_field}__in": streams})
 
     def add(self, rows: Sequence[Model]) -> None:
-        """Insert new rows of one model, much faster than by bulk_create; see `inserting`."""
+        """Insert new rows of one model, much faster than bulk_create; see `bulk_insert`."""
         insert(rows)
 
     def add_values(self, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -123,7 +125,7 @@ class Projection:
         insert_values(self.model, names, rows)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """Run a statement on the log's database; the cursor."""
+        """Run a statement on the log's database; return the cursor."""
         connection = connections[log_database()]
         with dialect_of(connection).cursor(connection) as cursor:
             cursor.execute(sql, parameters)

@@ -34,6 +34,7 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         # Not from a replica: the model must be given the turn that has just been recorded.
         here = self.using(log_database())
         messages = here.filter(conversation=conversation).of(user).order_by("version")
+        messages = messages.filter(event__payload__isnull=False)
         return list(messages.values_list("content", flat=True))
 
     aget_histories = in_database_thread(get_histories)
@@ -86,13 +87,13 @@ class ConversationMessage(models.Model):
         from_fields=("conversation_id", "version"),
         to_fields=("stream_id", "version"),
         related_name="+",
+        null=True,  # A row that is damaged may refer to no event.
     )
 
     objects = ConversationMessageManager()
 
     class Meta:
         db_table = "turnlog_message"
-        base_manager_name = "objects"
         ordering = ("conversation", "version")
         verbose_name = _("message")
         verbose_name_plural = _("messages")

@@ -27,7 +27,6 @@ class MessagesProjection(Projection):
     """
 
     name = "messages"
-    version = 2
     handles = (*LISTED, "ConversationCleared")
     inline = True
     model = ConversationMessage
@@ -56,6 +55,9 @@ class MessagesProjection(Projection):
     def apply(self, events: Sequence[Event]) -> None:
         self.follow(events)
         super().apply(events)
+
+    def follows(self, events: Sequence[Event]) -> bool:
+        return any(event.type == "ConversationCleared" for event in events)
 
     def follow(self, events: Sequence[Event]) -> None:
         """Drop what a clearing hides."""

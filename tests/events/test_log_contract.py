@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from tests.events.hashes import hash_of
 from turnlog.core.errors import ConcurrencyError
 from turnlog.events import hooks, log
 from turnlog.events.log import NewEvent, append, read, read_all
 from turnlog.events.models import Conversation, Event, Pending, Position
+from turnlog.events.standing import Standing
 from turnlog.events.store.hashing import GENESIS
 from turnlog.events.store.sequence import sequence
 from turnlog.events.types import ConversationCleared, MessageAppended
@@ -29,6 +31,9 @@ class Breaking:
     """An inline projection that fails."""
 
     insert = ""
+
+    def follows(self, events: Any) -> bool:
+        return True
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -70,7 +75,7 @@ def test_the_chain_begins_at_zeros_and_links_every_event(conversation: Any) -> N
     append(conversation.pk, [said("b"), said("c")])
     previous = GENESIS
     for event in read(conversation.pk):
-        assert bytes(event.hash) == log.hash_of(event, previous)
+        assert bytes(event.hash) == hash_of(event, previous)
         previous = bytes(event.hash)
 
 
@@ -99,13 +104,13 @@ def test_a_lost_race_is_run_again(conversation: Any) -> None:
     append(conversation.pk, [said("first")])
     seen = []
 
-    def decide(head: log.Head) -> list[NewEvent]:
-        seen.append(head.version)
+    def decide(standing: Standing, _: None) -> list[NewEvent]:
+        seen.append(standing.version)
         if len(seen) == 1:
             append_from_another_connection(conversation.pk, "faster")
         return [said("slower")]
 
-    [stored] = log.append_decided(conversation.pk, decide)
+    [stored] = log.append_decided(conversation.pk, decide, lambda standing: None)
     assert seen == [2, 3]
     assert stored.version == 4
     assert [e.version for e in read(conversation.pk)] == [1, 2, 3, 4]
@@ -116,16 +121,20 @@ def test_a_race_that_is_always_lost_ends_in_a_concurrency_error(
 ) -> None:
     tries = []
 
-    def lose(stream_id: int, decide: Any, turn_id: Any, using: str, tried: Any) -> None:
-        tries.append(stream_id)
-        tried.read = len(tries)
+    def lose(self: Any, turn_id: Any, *, exclusive: bool) -> None:
+        tries.append(exclusive)
+        self.standing = Standing(len(tries))
         raise IntegrityError
 
-    monkeypatch.setattr(log, "_try_append", lose)
-    monkeypatch.setattr(log, "_current_version", lambda *args: len(tries) + 1)
+    def overtaken(self: Any) -> bool:
+        self.actual = len(tries) + 1
+        return True
+
+    monkeypatch.setattr(log._Attempt, "in_transaction", lose)
+    monkeypatch.setattr(log._Attempt, "was_overtaken", overtaken)
     with pytest.raises(ConcurrencyError) as caught:
         append(conversation.pk, [said("a")])
-    assert len(tries) == log.MAX_TRIES
+    assert tries == [False] + [True] * (log.MAX_TRIES - 1)
     assert (caught.value.expected, caught.value.actual) == (log.MAX_TRIES, log.MAX_TRIES + 1)
 
 
@@ -172,11 +181,15 @@ def test_after_commit_is_told_once_the_batch_is_there(
     conversation: Any, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(hooks, "after_commit", [lambda *news: told.append(news)])
+    monkeypatch.setattr(hooks, "after_commit", [told.append])
     with django_capture_on_commit_callbacks(execute=True):
         append(conversation.pk, [said("a")])
         assert told == []
-    assert told == [(conversation.pk, 2)]
+    [events] = told
+    assert [(e.stream_id, e.version) for e in events] == [
+        (conversation.pk, 1),
+        (conversation.pk, 2),
+    ]
 
 
 def test_an_append_inside_somebodys_transaction_goes_with_it(conversation: Any) -> None:

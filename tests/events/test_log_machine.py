@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 from langchain_core.messages import AIMessage, HumanMessage
 
+from tests.events.hashes import hash_of
 from turnlog.core import codec
 from turnlog.core.errors import (
     ConcurrencyError,
@@ -33,7 +34,7 @@ from turnlog.core.errors import (
     UnknownTurn,
 )
 from turnlog.events.listed import fold
-from turnlog.events.log import NewEvent, append, hash_of, read, read_all
+from turnlog.events.log import NewEvent, append, read, read_all
 from turnlog.events.models import Conversation, Event, Pending, Position
 from turnlog.events.store import sequence as sequencing
 from turnlog.events.store.hashing import GENESIS

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from tests.events.hashes import hash_of
 from tests.events.samples.older import Commented, Rated, evolving
 from tests.events.samples.stored import COMMAND, HERE, missing, read, samples, write
 from turnlog.core import codec
 from turnlog.events import upcasters
-from turnlog.events.log import hash_of
 from turnlog.events.models import Conversation, Event, Pending
 from turnlog.events.store.hashing import GENESIS, payload_digest
 from turnlog.events.types import EVENT_TYPES

@@ -30,6 +30,7 @@ from turnlog.events.store.append_only import triggers_suspended
 from turnlog.events.store.sequence import sequence
 from turnlog.events.types import EventData, TurnFailed
 from turnlog.events.upcasters import upcaster
+from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine import applying
 from turnlog.projections.engine.projection import Projection
 from turnlog.projections.engine.reading import events_between, events_of, last_position
@@ -112,8 +113,8 @@ def test_events_that_the_worker_gives_keep_their_position(older: Any) -> None:
 @pytest.mark.usefixtures("evolved")
 def test_an_inline_projection_follows_with_events_of_today(older: Any) -> None:
     stored = list(read(older.pk))
-    assert [event.version for event in Seen("Commented").wanted(stored)] == [7]
-    assert [event.schema for event in Seen("Rated").wanted(stored)] == [3] * 5
+    assert [event.version for event in wanted(Seen("Commented"), stored)] == [7]
+    assert [event.schema for event in wanted(Seen("Rated"), stored)] == [3] * 5
 
 
 @pytest.mark.usefixtures("evolved")

@@ -38,7 +38,8 @@ def rows() -> list[Any]:
     """Everything but the ids, the content as its stored text."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT conversation_id, version, content FROM turnlog_message ORDER BY 1, 2"
+            "SELECT e.stream_id, e.version, e.payload FROM turnlog_message m JOIN turnlog_event e"
+            " ON e.stream_id = m.conversation_id AND e.version = m.version ORDER BY 1, 2"
         )
         texts = cursor.fetchall()
     columns = ConversationMessage.objects.order_by("conversation_id", "version")
@@ -182,6 +183,18 @@ def test_content_can_be_searched_as_text(conversation: Any, user: Any) -> None:
     [found] = ConversationMessage.objects.filter(content__icontains="녕하세")
     assert found.content == HumanMessage("안녕하세요")
     assert ConversationMessage.objects.filter(content=HumanMessage("안녕하세요")).count() == 1
+    assert ConversationMessage.objects.order_by("content").last() == found
+
+
+def test_content_is_there_however_a_row_was_loaded(conversation: Any, user: Any) -> None:
+    conversation.record_turn("a", AIMessage("b"), user=user)
+    human = ConversationMessage.objects.first()
+    assert human is not None
+    [raw, _] = ConversationMessage.objects.raw("SELECT * FROM turnlog_message ORDER BY version")
+    [related, _] = conversation.messages.all()
+    human.refresh_from_db()
+    assert raw.content == related.content == human.content == HumanMessage("a")
+    assert human.event.payload == next(iter(read(conversation.pk, after=1))).payload
 
 
 def test_a_document_that_cannot_be_read_here_does_not_hide_the_rest(
@@ -253,8 +266,8 @@ def command(name: str, *arguments: str) -> tuple[int, str]:
 DAMAGE = {
     "lost": ("DELETE FROM turnlog_message WHERE version = 2", "version 2 is missing"),
     "changed": (
-        "UPDATE turnlog_message SET content = replace(content, 'a', 'z') WHERE version = 2",
-        "version 2: content",
+        "UPDATE turnlog_message SET turn_id = NULL WHERE version = 2",
+        "version 2: turn_id",
     ),
     "of another": ("UPDATE turnlog_message SET user_id = NULL WHERE version = 2", "2: user"),
     "invented": (

@@ -27,7 +27,7 @@ from turnlog.events.log import read
 from turnlog.events.models import Actor, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.models import ConversationMessage
-from turnlog.projections.travel import moments
+from turnlog.projections.travel import moments, states
 from turnlog.projections.travel.moments import as_of, diff, replay
 
 SECOND = dt.timedelta(seconds=1)
@@ -252,10 +252,8 @@ def test_a_moment_takes_three_queries(
 
 
 def test_a_prompt_is_left_to_its_own_module(coffee: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(
-        sys.modules, "turnlog.projections.travel.prompts", SimpleNamespace(prompt_of=lambda s: s.version)
-    )
-    assert as_of(coffee, 3).prompt() == 3
+    monkeypatch.setattr(states, "prompt_of", lambda stream_id, version: (stream_id, version))
+    assert as_of(coffee, 3).prompt() == (coffee.pk, 3)
 
 
 UTC = dt.UTC
@@ -361,7 +359,7 @@ call_command("migrate", verbosity=0)
 from langchain_core.messages import AIMessage
 
 from turnlog.events.models import Conversation
-from turnlog.projections.moments import as_of, diff, replay
+from turnlog.projections import as_of, diff, replay
 
 conversation = Conversation.objects.create()
 conversation.record_turn("a", AIMessage("b"), [{"tool": "t", "output": 1}])

@@ -45,8 +45,8 @@ def test_a_whole_projection_is_known_by_its_name() -> None:
 
 
 def test_an_inline_one_goes_with_each_append() -> None:
-    register(made(inline=True))
-    assert type(hooks.inline_projections[-1]).__name__ == "Made"
+    register(made(inline=True, insert="INSERT ..."))
+    assert hooks.inline_projections[-1].insert == "INSERT ..."
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from langchain_core.messages import AIMessage
 from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation, Position
 from turnlog.events.store.sequence import sequence
+from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine import reading, worker
 from turnlog.projections.engine.checking import differences
 from turnlog.projections.engine.chunks import rebuild_chunk
@@ -211,8 +212,8 @@ def test_erased_events_are_not_given_to_a_projection_that_does_not_ask_for_them(
     from turnlog.events.models import Event
 
     events = [Event(type="MessageAppended", payload=text) for text in ("{}", None)]
-    assert TALLY.wanted(events) == events[:1]
-    assert TALLY.wanted([Event(type="ConversationCleared", payload="{}")]) == []
+    assert wanted(TALLY, events) == events[:1]
+    assert wanted(TALLY, [Event(type="ConversationCleared", payload="{}")]) == []
 
 
 def test_unknown_is_never_well(conversation: Any) -> None:

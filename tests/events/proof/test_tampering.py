@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from tests.events.hashes import hash_of
 from turnlog.core.errors import TurnlogError
-from turnlog.events.log import NewEvent, append, hash_of
+from turnlog.events.log import NewEvent, append
 from turnlog.events.models import (
     Actor,
     Content,

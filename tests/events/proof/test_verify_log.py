@@ -16,8 +16,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from langchain_core.messages import AIMessage
 
+from tests.events.hashes import hash_of
 from turnlog.core.errors import LogDamaged
-from turnlog.events.log import NewEvent, append, hash_of
+from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event
 from turnlog.events.proof import keys, rows
 from turnlog.events.proof.bundle import write_bundle

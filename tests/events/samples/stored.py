@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from turnlog.events.log import Head, NewEvent, stored
+from turnlog.events.log import NewEvent, chained
 from turnlog.events.models import Event
-from turnlog.events.store import hashing
+from turnlog.events.standing import Standing
 from turnlog.events.types import EVENT_TYPES, EventData
 
 HERE = Path(__file__).parent
@@ -35,11 +35,11 @@ def stream_of(offered: Sequence[NewEvent], erased: Sequence[int] = ()) -> list[E
     events: list[Event] = []
     for number, new in enumerate(offered):
         last = events[-1] if events else None
-        head = Head(number, last.hash if last else hashing.GENESIS, None, None)
+        head = Standing(number, last.hash) if last else Standing()
         salt = sha256(
             f"salt {number}".encode()
         ).digest()  # The same in every run; real ones are not.
-        events += stored(_STREAM, head, [new], START + dt.timedelta(seconds=number), salt)
+        events += chained(_STREAM, head, [new], START + dt.timedelta(seconds=number), salt)
     for event in events:
         if event.version in erased:
             event.payload = event.salt = None

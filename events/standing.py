@@ -1,0 +1,117 @@
+"""How a stream stands when something is about to be appended: the facts that decisions go by.
+
+A standing is read in one statement, or remembered from this process's last append. A remembered one
+may be outdated and is never wrong: an append that goes by it compares the head's hash.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .store.hashing import GENESIS
+from .tables.event import Event
+
+# Streams remembered in one process, at most; each takes about half a kilobyte.
+_REMEMBERED = 10_000
+# Seconds for which a stream counts as contended after this process has lost a race for it.
+_CONTENDED_SECONDS = 1.0
+
+
+class AskedTurn(NamedTuple):
+    """A turn that the stream has: the type of its last event, whose it is, whether it is erased."""
+
+    state: str
+    actor_id: uuid.UUID | None
+    erased: bool = False
+
+
+class OpenTurn(NamedTuple):
+    """The turn that is being answered, and whether the process that answers it is gone."""
+
+    turn_id: uuid.UUID | None
+    actor_id: uuid.UUID | None
+    runner: str | None
+    gone: bool = False
+
+
+class Standing(NamedTuple):
+    """The head of a stream (version 0: it has no events), the turn that was asked about, if the
+    stream has it, and the open turn, if there is one."""
+
+    version: int = 0
+    hash: bytes = GENESIS
+    recorded_at: dt.datetime | None = None
+    turn: AskedTurn | None = None
+    opened: OpenTurn | None = None
+
+    def after(self, events: Sequence[Event]) -> Standing:
+        """The standing once these events are appended, with no turn asked about."""
+        opened = self.opened
+        for event in events:
+            if event.type == "TurnStarted":
+                runner = event.meta.get("runner")
+                opened = OpenTurn(event.turn_id, event.actor_id, runner)
+            elif opened is not None and event.turn_id == opened.turn_id:
+                opened = None
+        head = events[-1]
+        return Standing(head.version, bytes(head.hash), head.recorded_at, None, opened)
+
+    def asked(self, turn_id: uuid.UUID | None) -> Standing | None:
+        """The same with a turn asked about; None if that takes a look at the stream.
+
+        About an open turn this knows all, and about no turn; but not whether another process still
+        answers what it remembers as open.
+        """
+        if turn_id is None:
+            return self if self.opened is None else None
+        if self.opened is None or self.opened.turn_id != turn_id:
+            return None
+        return self._replace(turn=AskedTurn("TurnStarted", self.opened.actor_id))
+
+
+@dataclass(slots=True)
+class _Entry:
+    standing: Standing
+    contended_until: float = 0.0
+
+
+class Memory:
+    """The standings that this process's own appends left behind, the latest ones."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, _Entry] = {}
+        self._lock = threading.Lock()
+
+    def recall(self, stream_id: int, turn_id: uuid.UUID | None) -> Standing | None:
+        """The remembered standing, if it is enough to decide by."""
+        entry = self._entries.get(stream_id)
+        return entry.standing.asked(turn_id) if entry is not None else None
+
+    def keep(self, stream_id: int, standing: Standing) -> None:
+        """Remember how a stream stands after an append that is committed."""
+        with self._lock:
+            before = self._entries.pop(stream_id, None)
+            until = before.contended_until if before is not None else 0.0
+            self._entries[stream_id] = _Entry(standing, until)
+            if len(self._entries) > _REMEMBERED:
+                del self._entries[next(iter(self._entries))]
+
+    def lost(self, stream_id: int) -> None:
+        """Note that another writer was faster."""
+        with self._lock:
+            entry = self._entries.setdefault(stream_id, _Entry(Standing()))
+            entry.contended_until = time.monotonic() + _CONTENDED_SECONDS
+
+    def is_contended(self, stream_id: int) -> bool:
+        """Whether this process has just lost a race for the stream."""
+        entry = self._entries.get(stream_id)
+        return entry is not None and time.monotonic() < entry.contended_until
+
+
+memory = Memory()
