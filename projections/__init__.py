@@ -1,8 +1,8 @@
-"""The read side: read models derived from the log, which can be thrown away and rebuilt.
+"""The read side: read models that are derived from the log and can be deleted and rebuilt.
 
-`Projection` and `register` to write one; `as_of`, `replay` and `diff` to travel in time;
-`HistoryRule` for what a model is given of what was said; `SearchError` for a search that cannot be
-run.
+Use `Projection` and `register` to write a projection, and `as_of`, `replay` and `diff` to travel in
+time. `HistoryRule` chooses the previous messages that a model is given. turnlog raises
+`SearchError` for a search that cannot run.
 """
 
 from __future__ import annotations

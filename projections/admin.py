@@ -17,14 +17,14 @@ from .search.query import SearchError
 
 _EXCERPT = 120
 _DIGITS = 19
-"""A number with fewer fits into any column."""
+"""A number with fewer digits fits into any integer column."""
 _LINES = 10
-"""Erasures told above a page of messages, at most."""
+"""The most erasures that are reported above a page of messages."""
 
 
 @admin.register(ConversationMessage)
 class ConversationMessageAdmin(ReadOnlyAdmin):
-    """Who said what and when, as people and models read it."""
+    """The message list, as people and models read it."""
 
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
     list_select_related = ("conversation", "user")
@@ -49,7 +49,7 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
         changelist = super().get_changelist_instance(request)
         conversations = {message.conversation_id for message in changelist.result_list}
         if changelist.query.isdecimal() and len(changelist.query) < _DIGITS:
-            # A conversation that was asked for may have nothing left to list.
+            # The requested conversation may have no messages left.
             conversations.add(int(changelist.query))
         for line in _erased(conversations)[:_LINES]:
             messages.info(request, line)
@@ -70,7 +70,7 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
 
 @admin.register(SearchEntry)
 class SearchEntryAdmin(ReadOnlyAdmin):
-    """Everything that was said, the cleared and the unanswered too, by its words."""
+    """Full-text search over everything that was said, including cleared and unanswered messages."""
 
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
     list_select_related = ("conversation", "user")
@@ -108,7 +108,7 @@ class SearchEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(Usage)
 class UsageAdmin(ReadOnlyAdmin):
-    """What turns have used, a row for each conversation, person, model and day."""
+    """The usage of turns: one row for each conversation, user, model and day."""
 
     list_display = (
         "day",
@@ -162,8 +162,7 @@ class UsageAdmin(ReadOnlyAdmin):
 
 
 def _erased(conversations: Collection[int]) -> list[str]:
-    """What is told in the place of messages that are not there any more: a line for each erasure,
-    the latest first."""
+    """Return one line for each erasure, the latest first: they stand in for erased messages."""
     records: Counter[tuple[dt.datetime, int, str]] = Counter()
     for conversation, erasures in erasures_in(conversations).items():
         for erasure in erasures.values():
@@ -176,7 +175,7 @@ def _erased(conversations: Collection[int]) -> list[str]:
 
 
 def _words(content: Any) -> str:
-    """A message's text, or a tool's name and what it gave."""
+    """Return a message's text, or a tool's name and its output."""
     if hasattr(content, "text"):
         return str(content.text)
     return f"{content.get('tool', '')}: {content.get('output', content)}"

@@ -14,7 +14,7 @@ class ProjectionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # In ready() and not above: Django imports this module before models may be imported.
+        # lazy: Django imports this module before models can be imported
         from ..events import hooks
         from .engine import erasers, wake
         from .engine.registry import check_projections
@@ -33,7 +33,7 @@ class ProjectionsConfig(AppConfig):
 
 
 def _after_migrate(*, using: str, **kwargs: Any) -> None:
-    # Imported here for the same reason.
+    # lazy: as above
     from .engine.no_samples import keep_no_samples
     from .engine.versions import note_versions
     from .search.index import install
@@ -42,5 +42,5 @@ def _after_migrate(*, using: str, **kwargs: Any) -> None:
     note_versions(using)
     connection = connections[using]
     if SearchEntry._meta.db_table in connection.introspection.table_names():
-        install(connection)  # SQLite loses it when the table is remade.
+        install(connection)  # SQLite loses the triggers when Django remakes the table.
         keep_no_samples(connection)

@@ -1,4 +1,4 @@
-"""The read models, and where the projections stand."""
+"""The read models, and the projections' checkpoints."""
 
 from .engine.model import Checkpoint, Parked
 from .messages.model import ConversationMessage, ConversationMessageQuerySet

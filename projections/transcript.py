@@ -1,7 +1,7 @@
-"""What a person sees of a conversation: whole turns, the failed and the open ones too.
+"""What a person sees of a conversation: whole turns, including failed and open ones.
 
-The message list holds what models are given; a transcript is for people, and is folded from the
-events themselves, newest first and only as far as asked for.
+The message list holds what models are given. A transcript is for people: it is folded from the
+events themselves, newest first and only as far as is asked for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EVENTS_PER_TURN = 6
 
 @dataclass(slots=True)
 class TranscriptTurn:
-    """One turn: documents of its messages (None where there is none), and how it stands."""
+    """One turn: the documents of its messages (None if there is none), and its standing."""
 
     turn_id: uuid.UUID
     first: int
@@ -50,9 +50,11 @@ class TranscriptTurn:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """`turns` in order; `head` is the stream's version it was read at, `cleared` that of the last
-    clearing and `erased` that of the last erasure (0: never), `more` whether older turns that were
-    asked for are left out."""
+    """Turns in order, as they were at version `head` of the stream.
+
+    `cleared` and `erased` are the versions of the last clearing and the last erasure (0: never).
+    `more` says whether older turns that were asked for are left out.
+    """
 
     turns: Sequence[TranscriptTurn]
     head: int
@@ -69,11 +71,11 @@ def read_transcript(
     before: int | None = None,
     limit: int,
 ) -> Transcript:
-    """The last `limit` turns of one person (a guest's: None) since the conversation was cleared.
+    """Return the last `limit` turns of one user (None: guests) since the conversation was cleared.
 
-    Of them those that changed after version `after` and the open one, or those that began before
-    version `before`. Two queries, and one more in a conversation that was cleared, and where
-    something was erased.
+    With `after`, only the turns that changed after that version, and the open one. With `before`,
+    only the turns that began before that version. It takes two queries, one more if the
+    conversation was cleared, and one more if a turn was erased.
     """
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     versions = stream.aggregate(
@@ -89,7 +91,7 @@ def read_transcript(
     while True:
         events = list(mine.order_by("-version")[: window + 1])
         turns = _without_hidden(fold_turns(reversed(events)), stream, cleared)
-        # Beyond the window there may be more; its oldest turn may have begun before it.
+        # There may be more beyond the window, and its oldest turn may have begun before it.
         cut = len(events) > window
         if cut and events[-1].version > after:
             turns = turns[1:]
@@ -99,7 +101,7 @@ def read_transcript(
             more = not reached or len(wanted) > limit
             shown = wanted[-limit:]
             if before is not None:
-                # The last of them may have ended only after that version.
+                # The last of them may have ended after that version.
                 ids = [turn.turn_id for turn in shown]
                 shown = fold_turns(stream.filter(turn_id__in=ids).order_by("version"))
             _note_erasures(shown, stream_id)
@@ -108,7 +110,7 @@ def read_transcript(
 
 
 def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
-    """Whether a turn began after the conversation was last cleared."""
+    """Return whether a turn began after the conversation was last cleared."""
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     versions = stream.aggregate(
         began=Min("version", filter=Q(turn_id=turn_id)),
@@ -120,12 +122,12 @@ def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
 def _by(user: Any) -> Q:
     if user is None or not user.is_authenticated:
         return Q(actor_id=None)
-    # Looked up in the same query; who has said nothing yet has no actor.
+    # Looked up in the same query. A user without turns has no actor.
     return Q(actor_id__in=Actor.objects.filter(user_id=user.pk).values("id"))
 
 
 def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:
-    """Turns in the order they began, from events in order of version."""
+    """Return turns in the order they began, from events in order of version."""
     turns: dict[uuid.UUID, TranscriptTurn] = {}
     for event in events:
         if event.turn_id is None:
@@ -147,14 +149,14 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
     try:
         event = event.current
     except UnreadableEvent as error:
-        # The rest of the conversation is shown for all that. Without the error's words: they may
-        # quote what people said.
+        # The rest of the conversation is still shown. The log line leaves out the error's text: it
+        # may quote what people said.
         what = (type(error).__name__, error.type_name, error.schema)
         logger.warning("event %s is left out of a transcript: %s, %s schema %s", event, *what)
         return
     payload = json.loads(event.payload or "null")
     if event.type in LISTED and turn.standing != "completed":
-        # The batch of a finished turn; what a failure had noted is in it in full.
+        # The batch that finishes the turn. It contains in full what a failure had recorded.
         turn.standing, turn.error, turn.answer = "completed", None, None
         turn.tools.clear()
     if event.type == "TurnStarted":
@@ -184,7 +186,7 @@ def _note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
 
 
 def _without_hidden(turns: list[TranscriptTurn], stream: Any, cleared: int) -> list[TranscriptTurn]:
-    """Drop the turns that began before the clearing and ended after it."""
+    """Return the turns without those that began before the clearing and ended after it."""
     if not cleared:
         return turns
     ids = [turn.turn_id for turn in turns]

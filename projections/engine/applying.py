@@ -1,4 +1,4 @@
-"""Applying events so that one which cannot be applied is found and named."""
+"""Apply events so that an event that cannot be applied is found and named."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def apply(projection: Contract, events: Sequence[Event]) -> ProjectionFailed | None:
-    """Apply events in the caller's transaction; what kept one of them from it.
+    """Apply events in the caller's transaction; return the failure of the first faulty event.
 
-    The events before that one are applied, it and those after it are not. Raises database errors
-    that speak of the database, not of an event.
+    The events before the faulty one are applied. That event and those after it are not. Raises a
+    database error if it concerns the database rather than an event.
     """
     if not events or not _attempt(projection, events):
         return None
-    # All at once it failed and was undone; one by one, the event shows itself.
+    # The batch failed as a whole and was rolled back. Applied one by one, the faulty event shows.
     for event in events:
         if error := _attempt(projection, [event]):
             return failure(projection, event, error)
@@ -34,10 +34,10 @@ def apply(projection: Contract, events: Sequence[Event]) -> ProjectionFailed | N
 
 
 def failure(projection: Contract, event: Event, error: Exception) -> ProjectionFailed:
-    """That an event could not be applied, and why."""
+    """Return the error that names an event and says why it could not be applied."""
     what = f"{type(error).__name__}: {error}"
     place = (projection.name, event.stream_id, event.version)
-    if isinstance(error, UnreadableEvent):  # No fault of the projection's.
+    if isinstance(error, UnreadableEvent):  # The projection is not at fault.
         failed = ProjectionFailed(*place, what, "do that")
     else:
         failed = ProjectionFailed(*place, what)
@@ -46,9 +46,9 @@ def failure(projection: Contract, event: Event, error: Exception) -> ProjectionF
 
 
 def apply_or_park(projection: Contract, events: Sequence[Event]) -> None:
-    """Apply events, setting aside what cannot be where the projection wants that.
+    """Apply events; park those that cannot be applied, if the projection asks for that.
 
-    Raises ProjectionFailed where it does not.
+    Otherwise raises ProjectionFailed.
     """
     while failed := apply(projection, events):
         if projection.on_error != "park":
@@ -59,7 +59,7 @@ def apply_or_park(projection: Contract, events: Sequence[Event]) -> None:
 
 
 def park(projection: Contract, failed: ProjectionFailed) -> None:
-    """Set an event aside, to be seen in `projection_status`."""
+    """Park an event; `projection_status` then lists it."""
     Parked.objects.using(log_database()).update_or_create(
         projection=projection.name,
         stream_id=failed.stream_id,
@@ -69,21 +69,21 @@ def park(projection: Contract, failed: ProjectionFailed) -> None:
 
 
 def unpark(projection: Contract, streams: Sequence[int]) -> None:
-    """Forget what was set aside of conversations that are about to be made anew."""
+    """Delete the parked events of conversations that are about to be rebuilt."""
     parked = Parked.objects.using(log_database())
     parked.filter(projection=projection.name, stream_id__in=streams).delete()
 
 
 def _require_readable(projection: Contract, events: Sequence[Event]) -> None:
-    """Raise UnreadableEvent for an event of which nobody can say whether it is handled.
+    """Raise UnreadableEvent for an event that cannot be read and so may be of a handled type.
 
-    Handed over by `reading`; to pass it by would leave rows wrong without a word.
+    `reading` passes such events on: skipping them would leave wrong rows without a warning.
     """
     if {event.type for event in events} <= set(projection.handles):
         return
     for event in events:
         if event.type not in projection.handles:
-            event.current  # noqa: B018 - for what it raises
+            event.current  # noqa: B018 - read for the exception that it raises
 
 
 def _attempt(projection: Contract, events: Sequence[Event]) -> Exception | None:
@@ -93,12 +93,12 @@ def _attempt(projection: Contract, events: Sequence[Event]) -> Exception | None:
             _require_readable(projection, events)
             projection.apply(events)
             with connections[using].cursor() as cursor:
-                # Now, while it is known which events are at fault, and not at the commit.
+                # Checked now, not at the commit: here the events at fault are known.
                 dialect_of(connections[using]).check_foreign_keys(cursor)
     except (OperationalError, InterfaceError) as error:
         if is_passing(error):
             raise
         return error
-    except Exception as error:  # noqa: BLE001 - a projection is anybody's code
+    except Exception as error:  # noqa: BLE001 - a projection may raise anything
         return error
     return None

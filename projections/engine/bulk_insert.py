@@ -1,4 +1,4 @@
-"""Inserting many rows at once, the fastest way the database has."""
+"""Insert many rows at once, in the fastest way that the database offers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from django.db.models import Field, Model
 
 _AT_ONCE = 500
-# Fields whose values the driver takes as they are.
+# Fields whose values the driver accepts as they are.
 _AS_THEY_ARE = {
     models.AutoField,
     models.BigAutoField,
@@ -29,28 +29,32 @@ _AS_THEY_ARE = {
 
 
 def insert(rows: Sequence[Model]) -> None:
-    """Insert new rows of one model, by COPY on PostgreSQL, where bulk_create takes several times
-    as long. Their ids stay unset, and no signals are sent."""
+    """Insert new rows of one model, on PostgreSQL by COPY: bulk_create takes several times as long.
+
+    The rows' ids stay unset, and no signals are sent.
+    """
     if not rows:
         return
     model, connection = type(rows[0]), connections[log_database()]
     fields = [f for f in model._meta.concrete_fields if not (f.primary_key and f.db_returning)]
-    # COPY takes values, and a database's own default is none.
+    # COPY accepts values only, and a database's own default is not a value.
     if connection.vendor != "postgresql" or any(field.has_db_default() for field in fields):
         model._default_manager.using(connection.alias).bulk_create(rows, batch_size=_AT_ONCE)
         return
     for field in fields:
         if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
             for row in rows:
-                field.pre_save(row, add=True)  # Sets the value, as saving would.
+                field.pre_save(row, add=True)  # Sets the value, as save() would.
     values = [_prepared(f, attrgetter(f.attname), connection) for f in fields]
     _copy(model, fields, values, rows, connection)
 
 
 def insert_values(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert new rows of a model from their values, by the names of its fields (`..._id` for a
-    foreign key): without the instances, which take most of the time. All other fields stay null or
-    have the database's own default."""
+    """Insert new rows of a model from values alone: making instances takes most of the time.
+
+    `names` are the names of the fields (`..._id` for a foreign key). All other fields stay null or
+    get the database's own default.
+    """
     connection = connections[log_database()]
     by_name = {n: f for f in model._meta.concrete_fields for n in (f.name, f.attname)}
     fields = [by_name[name] for name in names]
@@ -73,7 +77,7 @@ def _copy(
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in fields)
     statement = f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN"
-    # COPY is the driver's own, past Django's cursor: its errors become Django's here.
+    # COPY bypasses Django's cursor, so the driver's errors are turned into Django's here.
     with (
         connection.cursor() as cursor,
         connection.wrap_database_errors,
@@ -86,7 +90,7 @@ def _copy(
 def _prepared(
     field: Field[Any, Any], value: Callable[[Any], Any], connection: BaseDatabaseWrapper
 ) -> Callable[[Any], Any]:
-    """What gives a row's value of a field as the driver takes it."""
+    """Return a function that gives a row's value of a field, in the form the driver accepts."""
 
     def prepared(row: Any) -> Any:
         return field.get_db_prep_save(value(row), connection)
@@ -95,7 +99,7 @@ def _prepared(
         at = value(row)
         return prepared(row) if at is None or at.tzinfo is None else at
 
-    # Asking the field takes longer than writing the row.
+    # Calling the field takes longer than writing the row.
     if type(field) is models.DateTimeField:
         return moment
     target = field.target_field if isinstance(field, models.ForeignKey) else field

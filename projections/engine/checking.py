@@ -1,4 +1,4 @@
-"""Is the read model what the log says? Compared, and left as it is."""
+"""Compare a read model with the log, and leave it as it is."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ _SHOWN = 80
 def differences(
     projection: Projection, streams: Sequence[int], *, until: int | None = None
 ) -> dict[int, list[str]]:
-    """How conversations' rows differ from the log: sentences, by conversation.
+    """Return how the conversations' rows differ from the log: sentences, by conversation.
 
-    From the log up to position `until`, by default to where the projection's rows should stand.
-
-    The rebuild is made, looked at and rolled back, under the locks of a real one, unless the
-    projection knows another way. Raises ProjectionFailed if it cannot be made, ConfigurationError
-    for a projection without a model.
+    The log is read up to position `until`; by default, up to the position that the rows should have
+    reached. The conversations are rebuilt under the locks of a real rebuild, compared, and rolled
+    back, unless the projection can compute its rows in another way. Raises ProjectionFailed if the
+    rebuild fails, ConfigurationError if the projection has no model.
     """
     if projection.model is None:
         raise ConfigurationError(
-            f"projection {projection.name!r} keeps its rows elsewhere (it has no `model`), so they"
-            " cannot be compared with the log; a rebuild makes them right"
+            f"projection {projection.name!r} has no `model`, so its rows cannot be compared with"
+            " the log; to correct them, rebuild it"
         )
     found: dict[int, list[str]] = {}
     giving_way(streams, lambda part: found.update(_compare(projection, part, until)))
@@ -59,7 +58,7 @@ def _compare(
 
 
 def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]:
-    """A projection's rows by conversation, without their ids and the conversation itself."""
+    """Return a projection's rows by conversation, without their ids and the conversation's."""
     query = projection.of_streams(streams)
     conversation = _conversation(projection)
     fields = [
@@ -68,7 +67,7 @@ def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]
         if not field.primary_key or field.attname == conversation
     ]
     documents = [field.attname for field in fields if isinstance(field, DocumentField)]
-    # Documents as their stored text: what they decode to says less.
+    # Documents are compared as stored text: decoding loses differences.
     texts = {f"{name}_": Cast(name, models.TextField()) for name in documents}
     names = [field.attname for field in fields if field.attname not in documents]
     by_stream: dict[int, list[Row]] = {stream: [] for stream in streams}
@@ -79,7 +78,7 @@ def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]
 
 
 def _key(projection: Projection) -> tuple[str, ...] | None:
-    """What tells a conversation's rows apart, by the model's unique fields; None for nothing."""
+    """Return the unique fields that identify a row within its conversation; None for none."""
     meta = projection.of_streams([]).model._meta
     attnames = {field.name: field.attname for field in meta.concrete_fields}
     unique = [[attnames[name] for name in each.fields] for each in meta.total_unique_constraints]
@@ -87,14 +86,14 @@ def _key(projection: Projection) -> tuple[str, ...] | None:
     unique += [[attnames[name] for name in names] for names in meta.unique_together]
     nullable = {field.attname for field in meta.concrete_fields if field.null}
     for names in unique:
-        # Of rows with a null in it there may be any number.
+        # A unique constraint allows any number of rows that have a null in it.
         if _conversation(projection) in names and nullable.isdisjoint(names):
             return tuple(name for name in names if name != _conversation(projection))
     return None
 
 
 def _conversation(projection: Projection) -> str:
-    """The column's attribute, whichever of its names `conversation_field` says."""
+    """Return the column's attribute, whichever of its names `conversation_field` gives."""
     meta = projection.of_streams([]).model._meta
     name: str = meta.get_field(projection.conversation_field).attname
     return name

@@ -1,4 +1,4 @@
-"""How far each projection has read, and of which version its rows are."""
+"""How far each projection has read, and which version made its rows."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from ...events.tables.database import log_database
 from .contract import Contract
 from .model import Checkpoint
 
-
 NEVER_BUILT = 0
-"""The version of rows of which some may never have been made."""
+"""The version of rows some of which may never have been made."""
 
 
 def find(projection: Contract) -> Checkpoint | None:
-    """A projection's checkpoint; None if nothing has ever been built."""
+    """Return a projection's checkpoint; None if it was never built."""
     return Checkpoint.objects.using(log_database()).filter(name=projection.name).first()
 
 
 def ensure(projection: Contract) -> Checkpoint:
-    """A projection's checkpoint, made at position 0 where there is none."""
+    """Return a projection's checkpoint; create it at position 0 if there is none."""
     checkpoints = Checkpoint.objects.using(log_database())
     defaults = {"version": projection.version, "inline": projection.inline}
     return checkpoints.get_or_create(name=projection.name, defaults=defaults)[0]
 
 
 def checkpoint_of(projection: Contract) -> int | None:
-    """The position up to which a projection's rows stand; None for rows that are or were kept
-    inline, which stand at every stream's head."""
+    """Return the position that a projection's rows have reached.
+
+    None for rows that are or were kept inline: they have reached every stream's head.
+    """
     found = find(projection)
     if projection.inline or (found is not None and found.inline):
         return None
@@ -33,9 +34,9 @@ def checkpoint_of(projection: Contract) -> int | None:
 
 
 def is_outdated(projection: Contract, checkpoint: Checkpoint | None) -> bool:
-    """Whether the rows were made by another version than the code's, or in another way, or never.
+    """Return whether the rows were never made, or made by another version or in another way.
 
-    An async projection that was never made is not: its worker makes it.
+    An async projection that was never built is not outdated: its worker builds it.
     """
     if checkpoint is None:
         return projection.inline
@@ -43,9 +44,9 @@ def is_outdated(projection: Contract, checkpoint: Checkpoint | None) -> bool:
 
 
 def why_outdated(projection: Contract, checkpoint: Checkpoint | None) -> str:
-    """One sentence for who must rebuild it."""
+    """Return one sentence that says why the projection must be rebuilt, and how."""
     if checkpoint is None:
-        made = "was never built from the events that are there"
+        made = "was never built from the existing events"
     elif checkpoint.version == projection.version:
         made = f"is {_way(projection.inline)} now, but its rows were kept {_way(checkpoint.inline)}"
     else:

@@ -1,7 +1,7 @@
-"""Rebuilding a projection's rows from the log, while people chat.
+"""Rebuild a projection's rows from the log, while people chat.
 
-It goes by chunks of conversations, each in one short transaction: a reader sees the old rows or
-the new, never half.
+A rebuild works through chunks of conversations, each in one short transaction: a reader sees the
+old rows or the new ones, never a mixture.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from .projection import Projection
 
 STREAMS = 500
 EVENTS = 10_000
-MAX_REFUSALS = 200  # Of 300 ms each: a minute.
+MAX_REFUSALS = 200  # 300 ms each: a minute in all.
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Conversations that are rebuilt in one transaction, and how many events they have."""
+    """Conversations that are rebuilt in one transaction, and their number of events."""
 
     streams: Sequence[int]
     events: int
 
 
 def chunks(*, after: int = 0) -> Iterator[Chunk]:
-    """All conversations above a number in order, some 500 and some 10,000 events at a time.
+    """Yield all conversations above a number in order: at most 500 at a time, and 10,000 events.
 
-    Read page by page: memory does not grow with their number, and those that are opened
-    meanwhile are met as well.
+    A conversation with more events than that is a chunk of its own. The conversations are read page
+    by page: memory does not grow with their number, and those opened meanwhile are included.
     """
     using = log_database()
     while True:
@@ -68,17 +68,17 @@ def chunks(*, after: int = 0) -> Iterator[Chunk]:
 
 
 def chunk_of(conversation: int) -> Chunk:
-    """One conversation alone. Raises UnknownConversation."""
+    """Return a chunk of one conversation. Raises UnknownConversation if it does not exist."""
     require_conversation(conversation)
     events = Event.objects.using(log_database()).filter(stream_id=conversation)
     return Chunk([conversation], events.aggregate(head=Max("version"))["head"] or 0)
 
 
 def rebuild_chunk(projection: Projection, streams: Sequence[int]) -> None:
-    """Rebuild some conversations, all or none of a transaction's worth at a time.
+    """Rebuild some conversations; each transaction rebuilds all of its conversations or none.
 
-    Writers of these conversations wait for it, and it gives way to those that are at work. Raises
-    ProjectionFailed; then nothing of that transaction is changed.
+    Writers of these conversations wait for it, and it gives way to writers that are already at
+    work. Raises ProjectionFailed; that transaction then changes nothing.
     """
 
     def rebuild(part: Sequence[int]) -> None:
@@ -92,8 +92,8 @@ def rebuild_chunk(projection: Projection, streams: Sequence[int]) -> None:
 def giving_way(streams: Sequence[int], work: Callable[[Sequence[int]], object]) -> None:
     """Do work that locks some conversations.
 
-    Where it would have to wait long for those who write there, it lets them go first and tries
-    again, with fewer conversations each time. Raises RebuildCutOff if somebody never ends.
+    If it would have to wait long for writers, it lets them go first and tries again, with fewer
+    conversations each time. Raises RebuildCutOff if a writer's transaction does not end.
     """
     waiting = deque([list(streams)])
     refused = 0
@@ -116,18 +116,20 @@ def giving_way(streams: Sequence[int], work: Callable[[Sequence[int]], object]) 
 
 @contextmanager
 def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | None]:
-    """A transaction in which nothing is appended to these conversations and the projection's
-    checkpoint stays; gives the position up to which its rows stand (see `checkpoint_of`)."""
+    """Open a transaction in which these conversations and the projection's checkpoint stay as is.
+
+    Yields the position that the projection's rows have reached (see `checkpoint_of`).
+    """
     using = log_database()
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
             dialect = dialect_of(connections[using])
-            # Before the first read: a batch committed in between would be lost or doubled. The
-            # streams before the checkpoint, always: an erasure takes them in this order, too.
+            # Locked before the first read: a batch committed in between would be lost or applied
+            # twice. Always the streams before the checkpoint: an erasure locks in this order too.
             dialect.lock_streams(cursor, streams, give_way=True)
             if not projection.inline:
                 dialect.lock_projection(cursor, projection.name, shared=True)
             dialect.use_indexes(cursor)
-            # What is noted as done is committed after it.
+            # The progress is committed later: a crash that loses this commit loses that one too.
             dialect.take_room(cursor)
         yield checkpoint_of(projection)

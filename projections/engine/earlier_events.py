@@ -1,4 +1,4 @@
-"""The turns that events belong to, whatever batches their events come in."""
+"""For each event in a batch, the earlier events of its turn, in whichever batch they came."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...events.tables.database import log_database
 from ...events.upcasters import stored_as
 
 _COLUMNS = quoted(LOADED, "e")
-# A join, not IN: an index look-up for each turn on both databases.
+# A join, not IN: on both databases, it is one index look-up for each turn.
 _BEFORE = f"""
     WITH turns (stream_id, turn_id, first) AS (VALUES {{turns}})
     SELECT {_COLUMNS} FROM turns t JOIN turnlog_event e
@@ -26,11 +26,11 @@ _BEFORE = f"""
 
 
 class Turns:
-    """The turns of a batch, as far as they came before each of its events.
+    """For each event in a batch, the earlier events of its turn.
 
-    What is not in the batch is read from the log. So what a projection makes of an event follows
-    from the log alone, wherever one batch ends and the next begins. `types` are the event types
-    that the projection handles: a batch must leave none of them out between two others.
+    Events that are not in the batch are read from the log. So what a projection makes of an event
+    depends on the log alone, wherever one batch ends and the next begins. `types` are the event
+    types that the projection handles; a batch must not skip one of them between two others.
     """
 
     def __init__(self, events: Sequence[Event], types: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class Turns:
             turn.sort(key=lambda event: event.version)
 
     def before(self, event: Event) -> list[Event]:
-        """The events of this event's turn that came before it, in order."""
+        """Return the earlier events of this event's turn, in order."""
         turn = self._turns.get((event.stream_id, event.turn_id), ())
         return [earlier for earlier in turn if earlier.version < event.version]
 
@@ -51,7 +51,7 @@ def _before(events: Sequence[Event], types: Sequence[str]) -> list[Event]:
     first: dict[tuple[int, Any], Event] = {}
     for event in events:
         first.setdefault((event.stream_id, event.turn_id), event)
-    # With TurnStarted a turn begins.
+    # A turn begins with TurnStarted: nothing comes before it.
     begun = [event for event in first.values() if event.type != "TurnStarted"]
     if not begun:
         return []

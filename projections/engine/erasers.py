@@ -1,4 +1,4 @@
-"""Erasure in the read models: every projection removes its copies, or nothing is erased."""
+"""Erasure in the read models: either every projection removes its copies, or nothing is erased."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _VERSIONS = 500
 def erase(stream_id: int, events: Sequence[Event]) -> None:
     """Let every registered projection erase events whose payloads are gone.
 
-    Within the transaction of the erasure, which holds the conversation's lock: an inline
-    projection's rows are made under it. Raises ErasureFailed.
+    Runs in the erasure's transaction, which holds the conversation's lock: an inline projection's
+    rows are made under that lock. Raises ErasureFailed if a projection fails.
     """
     projections = sorted(registered(), key=lambda projection: projection.name)
     _stop_workers(projections)
@@ -39,19 +39,19 @@ def erase(stream_id: int, events: Sequence[Event]) -> None:
 
 
 def forget(user: Any) -> None:
-    """Let no projection's row name a user. Raises ErasureFailed."""
+    """Remove a user from every projection's rows. Raises ErasureFailed if a projection fails."""
     projections = sorted(registered(), key=lambda projection: projection.name)
     for projection in projections:
         _require(projection, None, lambda each: each.forget_user(user))
 
 
 def _stop_workers(projections: Sequence[Projection]) -> None:
-    """Let no worker apply what it has read before: its batch ends first, the next one waits."""
+    """Keep workers from applying what they read before: a batch ends first, the next one waits."""
     using = log_database()
     with connections[using].cursor() as cursor:
         for projection in projections:
             if not projection.inline:
-                # Shared: erasures do not wait for each other. All in one order.
+                # A shared lock: erasures do not wait for each other. They all lock in one order.
                 dialect_of(connections[using]).lock_projection(cursor, projection.name, shared=True)
 
 
@@ -67,7 +67,7 @@ def _require(
 
 
 def _blank_errors(stream_id: int, versions: Sequence[int]) -> None:
-    """What an event could not be applied for may quote it."""
+    """Blank the stored errors of these events: an error may quote its event."""
     using = log_database()
     there = {"stream_id": stream_id, "version__in": versions}
     Parked.objects.using(using).filter(**there).update(error="")

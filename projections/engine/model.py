@@ -7,29 +7,29 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Checkpoint(models.Model):
-    """How far a projection has read, what made its rows, and who is at work on it.
+    """How far a projection has read, which version made its rows, and which process works on it.
 
-    An async projection's `position` moves in the same transaction as its rows. `heartbeat` is by
-    the database's clock.
+    An async projection's `position` moves in the same transaction as its rows. `heartbeat` is a
+    time of the database's clock.
     """
 
     objects: ClassVar[models.Manager[Checkpoint]]
 
     name = models.CharField(max_length=64, primary_key=True)
     version = models.IntegerField()
-    # How the rows were kept: an async projection's position says nothing of an inline one's rows.
+    # How the rows were kept: an async projection's position says nothing about inline rows.
     inline = models.BooleanField()
     position = models.BigIntegerField(default=0)
-    # The runner (turnlog_runner) of the worker that last looked after it, and when that was.
+    # The runner (turnlog_runner) of the projection's latest worker, and when it last reported.
     worker = models.UUIDField(null=True)
     heartbeat = models.DateTimeField(null=True)
-    # The event that could not be applied: its position, how often it was tried, and why not.
+    # The event that could not be applied: its position, the number of tries, and the error.
     failed_at = models.BigIntegerField(null=True)
     failures = models.IntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True, default="")
-    # A rebuild under way or cut off: its runner, the projection's version that it makes rows of,
-    # and the last conversation up to which all are done.
+    # A rebuild that is running or was cut off: its runner, the projection's version that it builds,
+    # and the conversation up to which all are done.
     rebuilder = models.UUIDField(null=True)
     rebuild_version = models.IntegerField(null=True)
     rebuilt_until = models.BigIntegerField(default=0)
@@ -44,7 +44,7 @@ class Checkpoint(models.Model):
 
 
 class Parked(models.Model):
-    """An event that a projection could not apply and has set aside."""
+    """An event that a projection could not apply and has parked."""
 
     objects: ClassVar[models.Manager[Parked]]
 

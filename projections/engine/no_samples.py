@@ -1,4 +1,4 @@
-"""Which columns of the read models hold people's words: PostgreSQL keeps no samples of them."""
+"""The columns of the read models that hold people's words: PostgreSQL keeps no samples of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ...events.store import no_samples as statistics
 
-# Search has its own list, beside its index.
+# The search projection has its own list, beside its index.
 _COLUMNS = {
     "turnlog_checkpoint": ("error",),
     "turnlog_parked": ("error",),
@@ -14,5 +14,8 @@ _COLUMNS = {
 
 
 def keep_no_samples(connection: BaseDatabaseWrapper) -> None:
-    """Run in migrations and after each migrate; does nothing where it is so already."""
+    """Stop PostgreSQL from sampling these columns, unless it has stopped already.
+
+    Migrations call this, and so does each `migrate`.
+    """
     statistics.keep_no_samples(connection, _COLUMNS)

@@ -1,4 +1,4 @@
-"""Who stands behind a pseudonym, for rows that name a user."""
+"""The users behind pseudonyms, for rows that name a user."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ...events.tables.database import log_database
 
 
 def users_of(actor_ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, Any]:
-    """Primary keys of the users behind pseudonyms; who is gone is left out.
+    """Return the primary keys of the users behind pseudonyms; deleted users are left out.
 
-    On PostgreSQL none of them can be deleted until the transaction ends: rows that name a deleted
-    user would be refused when they are committed.
+    On PostgreSQL, none of these users can be deleted until the transaction ends: the commit would
+    refuse rows that name a deleted user.
     """
     wanted = {actor_id for actor_id in actor_ids if actor_id is not None}
     if not wanted:
@@ -24,7 +24,7 @@ def users_of(actor_ids: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, An
     using = log_database()
     actors: Any = Actor.objects.using(using).filter(id__in=wanted)
     if connections[using].vendor == "postgresql":
-        # The weakest lock that a deletion waits for: any number may hold it at once.
+        # The weakest lock that a deletion waits for: any number of transactions may hold it.
         actors = Actor.objects.using(using).raw(
             "SELECT id, user_id FROM turnlog_actor WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
             [list(wanted)],

@@ -1,4 +1,4 @@
-"""What the processes of a rebuild run; imports no models, for they begin without Django."""
+"""What the processes of a rebuild run. It imports no models: the processes begin without Django."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 
 
 def begin(alias: str, settings: dict[str, Any]) -> None:
-    """Set Django up, with the parent's settings of the log's connection: a test runner has
-    changed them."""
+    """Set up Django, with the parent's settings for the log's connection.
+
+    A test runner has changed these settings.
+    """
+    # lazy: the process that imports this module has not set up Django yet
     import django
     from django.db import connections
 
@@ -21,7 +24,7 @@ def begin(alias: str, settings: dict[str, Any]) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A parent that was killed cannot end its processes, and they would wait for ever."""
+    """End this process after its parent: a killed parent cannot, and this process would linger."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -30,6 +33,7 @@ def _end_with_the_parent() -> None:
 
 def rebuild_streams(name: str, streams: Sequence[int]) -> None:
     """Rebuild some conversations of the projection of this name."""
+    # lazy: `begin` sets up Django, and only then can models be imported
     from .chunks import rebuild_chunk
     from .registry import named
 

@@ -1,4 +1,4 @@
-"""Reading the log for projections: by conversation for rebuilds, by position for the worker."""
+"""Read the log for projections: by conversation for rebuilds, by position for the worker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...events.upcasters import known_names, stored_as
 from .contract import Contract
 
 BATCH = 1000
-"""Events a worker applies in one transaction, at most."""
+"""The most events that a worker applies in one transaction."""
 PAGE = 5000
-"""Events of a rebuild that are in memory at once, at most."""
+"""The most events that a process of a rebuild holds in memory."""
 
 _COLUMNS = quoted(LOADED, "e")
 
@@ -24,10 +24,10 @@ _COLUMNS = quoted(LOADED, "e")
 def events_of(
     streams: Sequence[int], projection: Contract, until: int | None
 ) -> Iterator[list[Event]]:
-    """A projection's events of some conversations, each conversation's in order, in batches.
+    """Yield a projection's events of some conversations in batches, each conversation's in order.
 
-    Those with a position of at most `until`, if that is given. Page by page, by the key: memory
-    does not grow with the conversation, and no server-side cursor has to stay open.
+    If `until` is given, only events up to that position. The events are read page by page, by their
+    key: memory does not grow with the conversation, and no server-side cursor stays open.
     """
     ids = ", ".join(str(int(stream)) for stream in streams)
     where, parameters = _wanted(projection)
@@ -51,7 +51,7 @@ def events_of(
 
 
 def events_between(after: int, until: int, projection: Contract) -> list[Event]:
-    """A projection's events with `after` < position <= `until`, in order, with their positions."""
+    """Return a projection's events with `after` < position <= `until`, in order, with positions."""
     where, parameters = _wanted(projection)
     return given(
         Event.objects.using(log_database()).raw(
@@ -65,13 +65,14 @@ def events_between(after: int, until: int, projection: Contract) -> list[Event]:
 
 
 def last_position() -> int:
-    """The last position given so far; 0 for none."""
+    """Return the last position given so far; 0 if there is none."""
     positions = Position.objects.using(log_database()).order_by("-position")
     return positions.values_list("position", flat=True).first() or 0
 
 
 def _wanted(projection: Contract) -> tuple[str, list[Any]]:
-    # Not those that are handled: what nobody here knows must not be passed by, see `applying`.
+    # Leaves out the other known types, rather than selecting the handled ones: an event of an
+    # unknown type must not be skipped, see `applying`.
     others = sorted(known_names() - stored_as(projection.handles))
     marks = ", ".join(["%s"] * len(others))
     erased = "" if projection.takes_erased else " AND e.payload IS NOT NULL"
@@ -79,9 +80,9 @@ def _wanted(projection: Contract) -> tuple[str, list[Any]]:
 
 
 def given(events: Iterable[Event], projection: Contract) -> list[Event]:
-    """Events as `apply` is given them: as they would be stored today, and of types it handles.
+    """Return the events that `apply` is given: in today's form, and of types it handles.
 
-    With them those of which that cannot be said.
+    Events that cannot be read are returned as well, as they are.
     """
     if not upcasters.registered():
         return list(events)

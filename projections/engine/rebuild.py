@@ -1,4 +1,4 @@
-"""A whole rebuild: claimed by one process, worked off chunk by chunk, resumed where it was cut."""
+"""A whole rebuild: one process claims it, works through it chunk by chunk, and can resume it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .reading import last_position
 
 
 def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -> Iterator[Chunk]:
-    """Rebuild all conversations of a projection; yields each chunk once it is done.
+    """Rebuild all conversations of a projection; yield each chunk once it is done.
 
-    With several `workers`, in as many processes. Cut off, it is taken up again with `resume`.
+    `workers` is the number of processes. With `resume`, a rebuild that was cut off continues.
     Raises RebuildInProgress, NothingToResume, ProjectionFailed.
     """
     claimed = _claim(projection, resume)
@@ -46,13 +46,13 @@ def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -
         made = {"version": projection.version, "inline": projection.inline}
         _update(projection, **made, rebuild_version=None, rebuilt_until=0)
     finally:
-        # Unless somebody else has taken it for dead meanwhile and begun.
+        # Unless another process has meanwhile taken this one for dead and begun its own rebuild.
         own = Checkpoint.objects.using(log_database()).filter(rebuilder=claimed.rebuilder)
         own.filter(name=projection.name).update(rebuilder=None)
 
 
 def was_cut_off(projection: Projection) -> bool:
-    """Whether a rebuild has begun and not ended."""
+    """Return whether a rebuild has begun and not ended."""
     checkpoint = find(projection)
     return checkpoint is not None and checkpoint.rebuild_version is not None
 
@@ -75,10 +75,10 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
             checkpoint.failures, checkpoint.failed_at, checkpoint.retry_at = 0, None, None
             checkpoint.error = ""
         if is_outdated(projection, checkpoint):
-            # Nor may a worker that still runs the old code go on among rows that are made anew.
+            # A worker that still runs the old code must not add to rows that are being rebuilt.
             checkpoint.version = NEVER_BUILT
         if not resume and not projection.inline and not _is_position(checkpoint):
-            # The rebuild makes all there is up to here; the worker waits until it is done, or
+            # The rebuild makes all rows up to here. The worker waits until it is done; otherwise
             # readers would see the ends of conversations first.
             checkpoint.position, checkpoint.version = last_position(), NEVER_BUILT
             checkpoint.inline = False
@@ -88,7 +88,7 @@ def _claim(projection: Projection, resume: bool) -> Checkpoint:
 
 
 def planned_position(projection: Projection) -> int | None:
-    """The position up to which a rebuild would make rows; None for each stream's head."""
+    """Return the position up to which a rebuild would make rows; None for each stream's head."""
     checkpoint = find(projection)
     if projection.inline:
         return None
@@ -98,8 +98,11 @@ def planned_position(projection: Projection) -> int | None:
 
 
 def _is_position(checkpoint: Checkpoint) -> bool:
-    """Whether the rows follow from the log up to `position`; not if nothing was ever applied, if
-    they were kept inline, or if the log is another one now."""
+    """Return whether the rows follow from the log up to `position`.
+
+    They do not if nothing was ever applied, if they were kept inline, or if the log is another one
+    now.
+    """
     return 0 < checkpoint.position <= last_position() and not checkpoint.inline
 
 
@@ -109,8 +112,8 @@ def _require_resumable(projection: Projection, checkpoint: Checkpoint) -> None:
     if checkpoint.rebuild_version != projection.version:
         raise NothingToResume(
             projection.name,
-            f"the one that was cut off made rows of version {checkpoint.rebuild_version}, and the"
-            f" projection is version {projection.version} now",
+            f"the one that was cut off made rows of version {checkpoint.rebuild_version}, but the"
+            f" projection is now version {projection.version}",
         )
 
 
@@ -130,7 +133,7 @@ WorkOff = Callable[[Iterator[Chunk]], Iterator[Chunk]]
 @contextmanager
 def _hands(projection: Projection, workers: int) -> Iterator[WorkOff]:
     connection = connections[log_database()]
-    # SQLite has one writer at a time: more hands would only wait for each other.
+    # SQLite has one writer at a time: more processes would only wait for each other.
     if workers == 1 or connection.vendor == "sqlite":
         yield lambda todo: _one_by_one(projection, todo)
         return
@@ -152,8 +155,7 @@ def _one_by_one(projection: Projection, todo: Iterator[Chunk]) -> Iterator[Chunk
 def _in_processes(
     pool: ProcessPoolExecutor, workers: int, projection: Projection, todo: Iterator[Chunk]
 ) -> Iterator[Chunk]:
-    """Yields chunks in order, each when it and all before it are done: what is noted as done has
-    no holes."""
+    """Yield chunks in order, each once it and all before it are done: the progress has no gaps."""
     under_way: deque[tuple[Chunk, Future[None]]] = deque()
     try:
         for chunk in todo:
@@ -173,7 +175,7 @@ def _done(chunk: Chunk, future: Future[None]) -> Chunk:
         future.result()
     except BrokenProcessPool as error:
         raise RebuildCutOff(
-            "a process of the rebuild has ended in the middle of its work, such as for want of"
-            " memory; run the rebuild again with --resume, with fewer --workers if need be"
+            "a process of the rebuild ended in the middle of its work, perhaps because memory ran"
+            " out; run the rebuild again with --resume, and with fewer --workers if necessary"
         ) from error
     return chunk

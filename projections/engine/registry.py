@@ -1,4 +1,4 @@
-"""The projections there are, by name: ours, and those that the project's apps register."""
+"""The registered projections by name: turnlog's own, and those of the project's apps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _registered: list[Projection] = []
 
 
 def register(projection: P) -> P:
-    """Class decorator: make a projection known.
+    """Class decorator: register a projection.
 
-    A module named `projections` in an installed app is imported when Django starts.
+    When Django starts, turnlog imports the module `projections` of each installed app.
     """
     made = projection()
     _registered.append(made)
@@ -32,14 +32,20 @@ def register(projection: P) -> P:
 
 
 def registered() -> list[Projection]:
-    """All of them, in the order in which they were registered. Raises ConfigurationError."""
+    """Return all projections in the order of their registration.
+
+    Raises ConfigurationError if one of them cannot work.
+    """
     if wrong := problems():
         raise ConfigurationError("; ".join(wrong))
     return list(_registered)
 
 
 def named(names: Sequence[str]) -> list[Projection]:
-    """The projections of these names, all of them for no name. Raises UnknownProjection."""
+    """Return the projections of these names, or all of them if there is no name.
+
+    Raises UnknownProjection if a name is not registered.
+    """
     known = {projection.name: projection for projection in registered()}
     for name in names:
         if name not in known:
@@ -48,7 +54,7 @@ def named(names: Sequence[str]) -> list[Projection]:
 
 
 def problems() -> list[str]:
-    """One sentence for each thing that keeps a registered projection from working."""
+    """Return one sentence for each problem that keeps a registered projection from working."""
     names = [projection.name for projection in _registered]
     found = [
         f"projection {name!r} is registered {names.count(name)} times; names must differ"
@@ -64,13 +70,13 @@ def _problems(projection: Projection) -> list[str]:
     found = []
     if not re.fullmatch(r"[a-z0-9_]{1,64}", projection.name):
         found.append(
-            "`name` must be 1 to 64 small letters, digits and underscores, found"
+            "`name` must be 1 to 64 lower-case letters, digits and underscores, found"
             f" {projection.name!r}"
         )
     unknown = [name for name in projection.handles if name not in EVENT_TYPES]
     if unknown or not projection.handles or isinstance(projection.handles, str):
         found.append(
-            f"`handles` must name event types, found {projection.handles!r}; known are:"
+            f"`handles` must name event types, found {projection.handles!r}; known types are:"
             f" {', '.join(EVENT_TYPES)}"
         )
     if type(projection.version) is not int or projection.version < 1:
@@ -79,12 +85,12 @@ def _problems(projection: Projection) -> list[str]:
         found.append(f"`on_error` must be 'stop' or 'park', found {projection.on_error!r}")
     if projection.inline and projection.on_error != "stop":
         found.append(
-            "`on_error` is for async projections; what an inline one raises refuses the append"
+            "`on_error` is for async projections; if an inline one raises, the append fails"
         )
     if _inherits(projection, "apply") and not projection.insert:
-        found.append("write `apply(self, events)`: what it does with events")
+        found.append("write `apply(self, events)`, which makes rows from events")
     if _inherits(projection, "reset") and projection.model is None:
-        found.append("give `model`, or write `reset(self, streams)`: how its rows are deleted")
+        found.append("set `model`, or write `reset(self, streams)`, which deletes its rows")
     if projection.model is not None and not _has_field(projection):
         found.append(
             f"`conversation_field` must name a field of {projection.model.__name__}, found"
@@ -92,8 +98,8 @@ def _problems(projection: Projection) -> list[str]:
         )
     if _inherits(projection, "erase"):
         found.append(
-            "write `erase(self, events)`: how it removes what was erased from the log"
-            " (`erase = Projection.apply_again` makes the rows anew)"
+            "write `erase(self, events)`, which removes what was erased from the log"
+            " (`erase = Projection.apply_again` rebuilds the rows)"
         )
     return found
 
@@ -108,5 +114,5 @@ def _inherits(projection: Projection, method: str) -> bool:
 
 
 def check_projections(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """turnlog.E005: a projection that cannot work as it is written."""
+    """Report turnlog.E005 for each projection that cannot work as it is written."""
     return [checks.Error(problem, id="turnlog.E005") for problem in problems()]

@@ -1,4 +1,4 @@
-"""How projections are: where they stand, how far behind, and whether anybody looks after them."""
+"""The state of projections: their positions, their lag, and whether a worker looks after them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SILENT_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Status:
-    """One projection's state; None for what is not known. `ok` only where all is known to be well.
+    """One projection's state; a field is None if it is not known.
 
-    `position`, `head` and `lag_events` count events; `lag_seconds` is the age of the oldest event
-    that is not applied, `heartbeat_age` the seconds since a worker last looked after it.
+    `ok` is true only if the projection is known to be well. `position`, `head` and `lag_events`
+    count events; `lag_seconds` is the age of the oldest event that is not applied, `heartbeat_age`
+    the seconds since the worker last reported.
     """
 
     name: str
@@ -48,12 +49,12 @@ class Status:
         return self.state == "current"
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields and `ok`, for JSON."""
+        """Return the fields and `ok`, for JSON."""
         return {"ok": self.ok, **asdict(self)}
 
 
 def status(projection: Projection, *, max_lag: float) -> Status:
-    """How a projection is; one that is more than `max_lag` seconds behind is not well."""
+    """Return a projection's state; more than `max_lag` seconds of lag count as not well."""
     using = log_database()
     checkpoint: Any = (
         Checkpoint.objects.using(using).filter(name=projection.name).annotate(now=Now()).first()
@@ -82,7 +83,7 @@ def _measure(known: Status, checkpoint: Any) -> None:
 def _judge(
     projection: Projection, checkpoint: Any, known: Status, max_lag: float
 ) -> tuple[str, str]:
-    """The worst that is known of it, and what to do; unknown is never well."""
+    """Return the worst known state, and what to do about it; an unknown state is never well."""
     run = "run `manage.py run_projections`"
     if checkpoint is not None and checkpoint.rebuild_version is not None:
         if checkpoint.rebuilder is not None and not runners.is_gone(checkpoint.rebuilder):
@@ -94,21 +95,21 @@ def _judge(
     if is_outdated(projection, checkpoint):
         return "outdated", why_outdated(projection, checkpoint)
     if checkpoint is None:
-        return "unknown", f"no worker has looked after it yet; {run}"
+        return "unknown", f"no worker has run it yet; {run}"
     if is_stopped(projection, checkpoint):
-        return "stopped", _failure(checkpoint) + f"; mend the projection, then {run} anew"
+        return "stopped", _failure(checkpoint) + f"; fix the projection, then {run} again"
     if checkpoint.failures:
         return "retrying", _failure(checkpoint)
     if known.parked:
         rebuild = f"{rebuild_command(projection)} --conversation PK"
-        return "parked", f"events were set aside; mend the projection, then run `{rebuild}`"
+        return "parked", f"events were parked; fix the projection, then run `{rebuild}`"
     if not projection.inline:
         if known.heartbeat_age is None or known.heartbeat_age > SILENT_SECONDS:
             return "no worker", run
         if known.lag_seconds is None:
-            return "unknown", "events that must be there are not; run `manage.py verify_log`"
+            return "unknown", "events are missing from the log; run `manage.py verify_log`"
         if known.lag_seconds > max_lag:
-            return "behind", "wait, or look what slows its worker down"
+            return "behind", "wait, or find out what is slowing the worker"
     return "current", ""
 
 
@@ -117,13 +118,13 @@ def _failure(checkpoint: Checkpoint) -> str:
 
 
 def parked(projection: Projection) -> list[Parked]:
-    """What was set aside, in order."""
+    """Return the parked events, in order."""
     rows = Parked.objects.using(log_database()).filter(projection=projection.name)
     return list(rows.order_by("stream_id", "version"))
 
 
 def _head() -> int:
-    """The last position there is or will be, once what is committed is sequenced."""
+    """Return the last position there is or will be, once all committed events are sequenced."""
     pending = Pending.objects.using(log_database()).aggregate(
         events=Sum(F("last") - F("first") + 1)
     )
@@ -131,7 +132,7 @@ def _head() -> int:
 
 
 def _first_after(position: int) -> dt.datetime | None:
-    """When the first event was recorded that a checkpoint leaves out."""
+    """Return when the first event after a position was recorded; None if it cannot be found."""
     using = log_database()
     place = Position.objects.using(using).filter(position=position + 1).first()
     if place is not None:

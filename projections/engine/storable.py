@@ -1,4 +1,4 @@
-"""Text that every database column takes."""
+"""Text that every database column accepts."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text with U+FFFD in place of each character that no database column takes."""
+    """Return the text with U+FFFD in place of each character that a database column refuses."""
     return _UNSTORABLE.sub("\ufffd", text)

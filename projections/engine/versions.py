@@ -1,4 +1,4 @@
-"""Whether each projection's rows were made by the version of it that is in the code."""
+"""Check that the version in the code has made each projection's rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .registry import problems, registered
 
 
 def note_versions(using: str) -> None:
-    """Receiver of post_migrate: an inline projection of an empty log is up to date."""
+    """Note that inline projections of an empty log are up to date; runs after each migrate."""
     tables = connections[using].introspection.table_names()
     if using != log_database() or Checkpoint._meta.db_table not in tables:
         return
@@ -27,7 +27,7 @@ def note_versions(using: str) -> None:
 
 
 def outdated() -> list[str]:
-    """One sentence for each projection whose rows must be made anew."""
+    """Return one sentence for each projection whose rows must be rebuilt."""
     return [
         why_outdated(projection, checkpoint)
         for projection in registered()
@@ -36,19 +36,19 @@ def outdated() -> list[str]:
 
 
 def check_versions(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """turnlog.W001: a projection's rows are not of its present version.
+    """Report turnlog.W001 for each projection whose rows are not of its present version.
 
-    Not tagged as a database check, for those do not run when a server starts.
+    This is not tagged as a database check, because those do not run when a server starts.
     """
     if problems():
-        return []  # turnlog.E005 speaks of these.
+        return []  # turnlog.E005 reports these.
     if hasattr(mail, "outbox"):
-        # Under Django's test environment, where a test may forbid all queries, and no rows are old.
+        # In Django's test environment, a test may forbid all queries, and no rows are old.
         return []
     try:
         stale = outdated()
     except DatabaseError:
-        # Not migrated or not reachable: nobody reads stale rows there, and what needs the
-        # database says so itself.
+        # The database is not migrated or not reachable: it serves no stale rows, and code that
+        # needs it reports that itself.
         return []
     return [checks.Warning(sentence, id="turnlog.W001") for sentence in stale]

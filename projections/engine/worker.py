@@ -1,4 +1,4 @@
-"""Following the log by position: what `run_projections` does."""
+"""Follow the log by position: what `run_projections` does."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 
 class Worker:
-    """Applies what is new in the log to async projections.
+    """Applies new events of the log to async projections.
 
-    Any number of workers may run: for each batch, whoever has the projection's lock applies it,
-    and its checkpoint moves in the same transaction as its rows. So each event is applied exactly
-    once, whichever worker is killed at whatever moment.
+    Any number of workers may run: the worker that has the projection's lock applies the next batch,
+    and the checkpoint moves in the same transaction as the rows. So each event is applied exactly
+    once, even if workers are killed at any moment.
     """
 
     def __init__(self, projections: Sequence[Projection]) -> None:
@@ -66,28 +66,30 @@ class Worker:
             except (OperationalError, InterfaceError) as error:
                 if not is_passing(error):
                     raise
-                logger.warning("the database is away, trying again: %s", type(error).__name__)
+                logger.warning(
+                    "the database is unreachable, trying again: %s", type(error).__name__
+                )
                 connections[log_database()].close()
                 listening = False
                 self.stopped.wait(RETRY_SECONDS)
 
     def catch_up(self) -> None:
-        """Follow the log to its end as it is now, with the retries that takes.
+        """Follow the log to its present end, including the retries that this takes.
 
-        Not a worker that others may count on: it leaves no heartbeat.
+        It leaves no heartbeat, because it does not run on.
         """
         sequence()
         until = last_position()
         while any(is_behind(projection, until) for projection in self.projections):
             worked = [advance(projection) for projection in self.projections]
-            # Somebody else may be at it, or an event waits to be tried again.
+            # Another worker may be applying the batch, or an event waits for its next try.
             if self.stopped.wait(0 if any(worked) else _LOOK_AGAIN_SECONDS):
                 return
 
     def turn(self) -> bool:
-        """One batch of each projection; whether there was anything to do."""
+        """Apply one batch of each projection; return whether there was anything to do."""
         sequence()
-        # All of them: one that has much to do must not keep the others waiting.
+        # All of them: a projection with much to do must not keep the others waiting.
         worked = [self._look_after(projection) for projection in self.projections]
         return any(worked)
 
@@ -113,16 +115,16 @@ class Worker:
 
 
 def advance(projection: Projection, limit: int | None = None) -> bool:
-    """Apply the next events of a projection, if there are any and nobody else is at it."""
+    """Apply a projection's next events, unless there are none or another worker is at it."""
     seen = find(projection)
     last = last_position()
     if seen is not None and seen.position > last:
-        # The log was restored from an older backup. Once it has grown, what is missing would not
-        # show any more: not before a rebuild.
+        # The log was restored from an older backup. Once the log has grown again, the gap would no
+        # longer show, so the projection stops until it is rebuilt.
         Checkpoint.objects.using(log_database()).filter(name=seen.name).update(version=NEVER_BUILT)
         return False
     if seen is not None and not _has_work(projection, seen, last):
-        return False  # Without a lock: mostly there is nothing to do.
+        return False  # Found without a lock: usually there is nothing to do.
     limit = limit or BATCH
     try:
         return _advance(projection, limit, seen)
@@ -131,7 +133,7 @@ def advance(projection: Projection, limit: int | None = None) -> bool:
             return False
         raise
     except IntegrityError as error:
-        # At the commit, where SQLite looks for what refers to nothing: find the event at fault.
+        # SQLite checks foreign keys at the commit: find the event at fault.
         if limit > 1:
             return advance(projection, 1)
         return _advance(projection, 1, seen, refused=error)
@@ -147,8 +149,8 @@ def _advance(
     with transaction.atomic(using=using):
         with connections[using].cursor() as cursor:
             dialect = dialect_of(connections[using])
-            # One of several workers is enough; but rebuilds share the lock one after another, and
-            # whoever only tried would find it taken until the last of them has ended.
+            # One of several workers is enough, so usually a try will do. But rebuilds share the
+            # lock, one chunk after another: a mere try would find it taken until the last one ends.
             rebuilding = seen is not None and seen.rebuilder is not None
             take = dialect.queue_for_projection if rebuilding else dialect.try_lock_projection
             if not take(cursor, projection.name):
@@ -179,12 +181,12 @@ def _apply(
 
 
 def is_stopped(projection: Projection, checkpoint: Checkpoint) -> bool:
-    """Whether the projection has given up on an event."""
+    """Return whether the projection has given up on an event."""
     return checkpoint.failures >= TRIES and projection.on_error == "stop"
 
 
 def is_behind(projection: Projection, position: int) -> bool:
-    """Whether a projection has yet to come to a position, and will if it is let."""
+    """Return whether a projection is before a position and can still get there."""
     checkpoint = ensure(projection)
     if is_outdated(projection, checkpoint) or is_stopped(projection, checkpoint):
         return False
@@ -209,10 +211,10 @@ def _move(checkpoint: Checkpoint, position: int) -> None:
 def _note_failure(
     projection: Projection, checkpoint: Checkpoint, failed: ProjectionFailed, at: int
 ) -> None:
-    """Keep what came before the event; try the event again, and in the end park it or stop."""
+    """Keep what came before the event; try the event again, and after the last try park or stop."""
     again = checkpoint.failed_at == at
     failures = checkpoint.failures + 1 if again else 1
-    # Without the error's words: they may quote what people said.
+    # Without the error's text: it may quote what people said.
     kind = type(failed.__cause__).__name__
     logger.error(
         "projection %r could not apply position %s: %s (try %s)",
@@ -233,5 +235,5 @@ def _note_failure(
 
 
 def _save(checkpoint: Checkpoint) -> None:
-    # Not the columns of a rebuild, which somebody else may be writing.
+    # Not the columns of a rebuild, which another process may be writing.
     checkpoint.save(update_fields=["position", "failed_at", "failures", "retry_at", "error"])

@@ -1,4 +1,4 @@
-"""The index that makes `SearchEntry` searchable, by what the databases bring along themselves."""
+"""The index that makes `SearchEntry` searchable, with what the databases themselves offer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Characters and pairs of neighbours: pairs find Korean words, of which many have two syllables,
-# and characters what is asked for by a single one. Without a loop and without substr(), which
-# counts from the text's beginning each time. The high cost tells the planner that the index saves
-# calling it for each row.
+# The index holds characters and pairs of neighbours. Pairs find Korean words, many of which have
+# two syllables; single characters serve searches for one character. The function uses no loop and
+# no substr(), which counts from the text's beginning each time. Its high cost tells the planner
+# that the index saves a call for each row.
 #
-# In the collation "C": the order of an index must not change with the system's library.
+# The collation is "C": the order of an index must not change with the system's library.
 #
-# Without statistics: they would keep samples of what people said, beyond its erasure.
+# Statistics are off: they would keep samples of what people said, even after an erasure.
 _POSTGRESQL = (
     """
     CREATE OR REPLACE FUNCTION {schema}.turnlog_grams(words text) RETURNS text[]
@@ -64,14 +64,14 @@ _SQLITE = {
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create what is missing; the table itself must be there.
+    """Create what is missing of the index; the table itself must exist.
 
-    Does nothing where SQLite comes without FTS5 or is older than its trigrams (3.34): searches
-    then read every row.
+    If SQLite lacks FTS5 or is older than its trigrams (3.34), this does nothing: searches then read
+    every row.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # Not left to the search_path of whoever writes to the index later.
+            # Named explicitly: a later writer to the index may have another search_path.
             cursor.execute("SELECT quote_ident(current_schema())")
             schema = cursor.fetchone()[0]
             for statement in _POSTGRESQL:
@@ -82,12 +82,12 @@ def install(connection: BaseDatabaseWrapper) -> None:
                 if name in missing:
                     cursor.execute(statement)
             if missing:
-                # Rows may have come and gone without it.
+                # Rows may have changed while the index or a trigger was missing.
                 cursor.execute(f"INSERT INTO {_FTS} ({_FTS}) VALUES ('rebuild')")
 
 
 def has_index(connection: BaseDatabaseWrapper) -> bool:
-    """Whether there is an index to ask; on SQLite there may be none."""
+    """Return whether there is an index to search; on SQLite there may be none."""
     if connection.vendor != "sqlite":
         return True
     with connection.cursor() as cursor:
@@ -95,10 +95,10 @@ def has_index(connection: BaseDatabaseWrapper) -> bool:
 
 
 def forget_deleted(connection: BaseDatabaseWrapper) -> None:
-    """Take out of the index's pages what was deleted from it, as far as SQL can.
+    """Remove deleted text from the index's pages, as far as SQL can.
 
-    FTS5 only notes deletions, and keeps the words until it happens to merge the pages that they
-    stand on. PostgreSQL keeps at most pairs of characters, until VACUUM.
+    FTS5 only notes deletions: it keeps the words until it happens to merge the pages that contain
+    them. PostgreSQL keeps at most pairs of characters, until VACUUM.
     """
     if connection.vendor == "sqlite" and has_index(connection):
         with connection.cursor() as cursor:

@@ -14,23 +14,23 @@ from .query import Holds, MayHold, terms_of
 
 class SearchEntryQuerySet(models.QuerySet["SearchEntry"]):
     def search(self, query: str) -> SearchEntryQuerySet:
-        """What contains all of the query's words, and its phrases in double quotes.
+        """Return what contains all of the query's words, and its phrases in double quotes.
 
-        As parts of words too, whatever their case and Unicode form; all other characters stand
+        A search also finds parts of words, in any case and Unicode form; all other characters stand
         for themselves. Raises SearchError for no words or more than 1,000 characters.
         """
         terms = terms_of(query)
         return self.filter(MayHold(terms), *map(Holds, terms))
 
     def listed(self) -> SearchEntryQuerySet:
-        """Without what was cleared or never answered: where the turn is in the message list."""
+        """Leave out what was cleared or never answered: keep the turns of the message list."""
         listed = ConversationMessage.objects.filter(conversation_id=OuterRef("conversation_id"))
         in_turn = Exists(listed.filter(turn_id=OuterRef("turn_id")))
         alone = Exists(listed.filter(version=OuterRef("version")))
         return self.filter(in_turn | Q(turn_id=None) & alone)
 
     def of(self, user: Any) -> SearchEntryQuerySet:
-        """What was said in one person's turns; in those of guests for None and for a guest.
+        """Return what was said in one user's turns; for None or a guest, in the turns of guests.
 
         A deleted user's words keep their actor and never become a guest's.
         """
@@ -40,10 +40,10 @@ class SearchEntryQuerySet(models.QuerySet["SearchEntry"]):
 
 
 class SearchEntry(models.Model):
-    """Something that was said, to be searched: a projection of the log, never written to.
+    """Something that was said, made searchable: a projection of the log; do not write to it.
 
-    Also what was cleared since, and what was never answered or not to the end. `text` is as it was
-    said (U+FFFD for what no column takes), `normalised` as it is compared.
+    It includes what was cleared since, and turns without a complete answer. `text` is what was said
+    (with U+FFFD for characters that no column accepts), `normalised` is the form that is compared.
     """
 
     conversation_id: int

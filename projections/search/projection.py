@@ -1,4 +1,4 @@
-"""What was said, to be searched: a row for each utterance, the unanswered ones too."""
+"""The search projection: a row for each utterance, including the unanswered ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..engine.people import users_of
 from ..engine.projection import Projection
 from ..engine.registry import register
 from ..engine.storable import storable
-from .texts import Role, normalised, role_of, text_of
 from . import index as search_index
 from .model import SearchEntry
+from .texts import Role, normalised, role_of, text_of
 
 
 class Utterance(NamedTuple):
-    """Who said what."""
+    """A role, and what it said."""
 
     role: Role
     text: str
@@ -29,10 +29,10 @@ class Utterance(NamedTuple):
 
 @register
 class SearchProjection(Projection):
-    """`SearchEntry`, kept by the worker.
+    """Makes `SearchEntry`, in the worker.
 
-    A turn tells the same words twice: when it begins and when it is finished, or when it is
-    broken off and finished for all that. They are kept at the first place.
+    A turn contains the same words twice: when it begins and when it ends, or when it fails and is
+    finished after all. The first occurrence is kept.
     """
 
     name = "search"
@@ -63,14 +63,13 @@ class SearchProjection(Projection):
         self.add(entries)
 
     def erase(self, events: Sequence[Event]) -> None:
-        # What is erased is erased by whole turns, so no other event's words were left out because
-        # of these.
+        # Whole turns are erased, so no other event's words were left out because of these.
         self.erase_rows(events)
         search_index.forget_deleted(connections[log_database()])
 
 
 def said(event: Event) -> Utterance | None:
-    """What an event says in words; None if it says nothing, or not any more."""
+    """Return what an event says in words; None if it says nothing or is erased."""
     data = event.data
     match data:
         case TurnStarted():

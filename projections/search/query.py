@@ -1,4 +1,4 @@
-"""Asking for words: what a query means, and as which SQL."""
+"""Search queries: what a query means, and which SQL it becomes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.core.exceptions import FullResultSet
 from django.db.models import BooleanField, F, Func, Value
 
 from ...core.errors import TurnlogError
-from .texts import normalised
 from .index import has_index
+from .texts import normalised
 
 MAX_QUERY = 1000
 
@@ -19,13 +19,14 @@ _TERM = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
 
 
 class SearchError(TurnlogError, ValueError):
-    """A search that asks for nothing, or for too much."""
+    """A search that is empty or too long."""
 
 
 def terms_of(query: str) -> list[str]:
-    """The words and, in double quotes, phrases that a text must all contain, normalised.
+    """Return the words and phrases (in double quotes) that a text must all contain, normalised.
 
-    Any other character stands for itself. Raises SearchError.
+    Any other character stands for itself. Raises SearchError if there are none, or if the query is
+    too long.
     """
     words = normalised(query)
     if len(words) > MAX_QUERY:
@@ -41,7 +42,7 @@ def terms_of(query: str) -> list[str]:
 
 
 class Holds(Func):
-    """Whether `normalised` has a term in it."""
+    """Whether `normalised` contains a term."""
 
     function = "strpos"
     template = "%(function)s(%(expressions)s) > 0"
@@ -55,7 +56,7 @@ class Holds(Func):
 
 
 class MayHold(Func):
-    """Whether the index says that a row may have all terms in it; it never misses one."""
+    """Whether a row may contain all terms, according to the index, which never misses one."""
 
     output_field = BooleanField()
 
@@ -65,12 +66,12 @@ class MayHold(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         column, parameters = compiler.compile(self.source_expressions[1])
-        # As in the index's definition.
+        # The same expression as in the index's definition.
         sql = f'turnlog_grams({column} COLLATE "C") @> %s::text[]'
         return sql, (*parameters, sorted(set().union(*map(_grams, self.terms))))
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # FTS5 knows trigrams only: what is shorter is looked for in every row.
+        # FTS5 indexes trigrams only: shorter terms are looked for in every row.
         long = [term.replace('"', '""') for term in self.terms if len(term) >= 3]
         if not long or not has_index(connection):
             raise FullResultSet
@@ -80,5 +81,5 @@ class MayHold(Func):
 
 
 def _grams(term: str) -> set[str]:
-    """The pairs of neighbours in a term, or its only character."""
+    """Return the pairs of neighbours in a term, or its only character."""
     return {term[n : n + 2] for n in range(len(term) - 1)} or {term}

@@ -1,4 +1,4 @@
-"""The words in a message, and the form in which words are compared."""
+"""The words in a message, and the form in which searches compare them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _ROLES: dict[str, Role] = {
 
 
 def normalised(text: str) -> str:
-    """Text as it is compared: case folded, in NFC, with single spaces between words.
+    """Return the form in which a text is compared: case folded, NFC, single spaces between words.
 
-    Two texts that are canonical caseless matches (Unicode 16, D145) become the same.
+    Two texts that are canonical caseless matches (Unicode 16, D145) get the same form.
     """
     folded = unicodedata.normalize("NFD", storable(text)).casefold()
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
 def role_of(document: Any) -> Role | None:
-    """Who speaks in a message's document; None for neither a person nor a model."""
+    """Return the role that speaks in a message's document; None if it is neither of the two."""
     tag = document.get("_type") if isinstance(document, dict) else None
     return _ROLES.get(tag) if isinstance(tag, str) else None
 
 
 def text_of(document: Any) -> str:
-    """The text of a message's document: its content, or the text parts of that, joined."""
+    """Return the text of a message's document: its content, or the content's text parts, joined."""
     body = document.get("_value") if isinstance(document, dict) else None
     content = body.get("content") if isinstance(body, dict) else None
     parts = content if isinstance(content, list) else [content]
@@ -46,7 +46,7 @@ def _text_of_part(part: Any) -> str:
     try:
         value = codec.decode(part)
     except CodecError:
-        return ""  # Of a class that is not registered here: no text.
+        return ""  # Its class is not registered here: no text.
     if isinstance(value, dict) and value.get("type") == "text":
         value = value.get("text")
     return str(value) if isinstance(value, str) else ""

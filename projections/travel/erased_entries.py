@@ -1,4 +1,4 @@
-"""What stood in a conversation's message list at a moment, and is erased today."""
+"""The entries that a conversation's message list had at a moment, and that are erased today."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from ...events.listed import visible
 
 @dataclass(frozen=True, slots=True)
 class ErasedEntry:
-    """The place of an entry that is erased: its version, turn, actor and time, and `erasure`: when
-    it was erased, by whom and for what."""
+    """The place of an erased entry: its version, turn, actor and time.
+
+    `erasure` says when the entry was erased, by whom and for what reason.
+    """
 
     version: int
     turn_id: uuid.UUID | None
@@ -23,10 +25,10 @@ class ErasedEntry:
 
 
 def erased_entries(stream_id: int, until: int) -> list[ErasedEntry]:
-    """Those that the list held at version `until`, in order of version."""
+    """Return the erased entries that the list held at version `until`, in order of version."""
     rows = visible(stream_id, until).filter(payload=None)
     places = list(rows.values_list("version", "turn_id", "actor_id", "recorded_at"))
-    # After them: whatever is found erased has its record by then.
+    # Read after the entries: by then, each entry found erased has its record.
     erasures = erasures_of(stream_id) if places else {}
     return [
         ErasedEntry(version, turn_id, actor_id, created_at, erasures[version])

@@ -4,8 +4,8 @@
     >>> for state in replay(conversation): ...
     >>> diff(conversation, 12, yesterday).removed
 
-Nothing is run again, no model and no tool: what is shown is what was recorded. Erasure is
-timeless; what is erased is erased in every past.
+No model and no tool runs again: you see what was recorded. Erasure is timeless: what is erased
+today is missing from every past state.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def as_of(
     version: int | None = None,
     at: dt.datetime | None = None,
 ) -> ConversationState:
-    """The conversation (or its number) at a version, at a time, or, with neither, now.
+    """Return the state of a conversation at a version, at a time or, by default, now.
 
-    Three queries, and what was visible then is read, not what ever was. Raises MomentError for a
-    moment that there is not, UnknownConversation.
+    `conversation` may be its number. It takes three queries, and reads what was visible then, not
+    everything that ever was. Raises MomentError if there is no such moment, UnknownConversation if
+    there is no such conversation.
     """
     return _visible(moment_of(_stream(conversation), version, at))
 
@@ -41,18 +42,18 @@ def as_of(
 def replay(
     conversation: Conversation | int, until: Moment | None = None
 ) -> Iterator[ConversationState]:
-    """Each state in turn, from version 1 to `until` (default: the head as it is now).
+    """Iterate over each state, from version 1 to `until` (default: the head as it is now).
 
-    The one of version v equals `as_of(conversation, v)`; `state.event` is the event that made it.
-    Reads as it is iterated over, by pages: states may be taken slowly, and need not all be taken.
-    Raises as `as_of` does, at once.
+    The state of version v equals `as_of(conversation, v)`; `state.event` is the event that led to
+    it. The iterator reads page by page: you may take states slowly, and stop before the end. Raises
+    as `as_of` does, at the call.
     """
     last = _moment(conversation, until)
     return _states(last.stream_id, last.version)
 
 
 def diff(conversation: Conversation | int, a: Moment, b: Moment) -> Difference:
-    """What was added and what removed from moment `a` to moment `b`, which may be the earlier.
+    """Return what was added and removed from moment `a` to moment `b`, which may be the earlier.
 
     Raises as `as_of` does.
     """
@@ -66,7 +67,7 @@ def _visible(event: Event) -> ConversationState:
 def _states(stream_id: int, until: int) -> Iterator[ConversationState]:
     listed = MessageList()
     for start in range(0, until, _PAGE):
-        # No cursor stays open between two states: on SQLite it would hold up the WAL.
+        # No cursor stays open between two states: on SQLite, it would make the WAL grow.
         for event in list(read(stream_id, after=start, until=min(start + _PAGE, until))):
             listed.apply(event)
             yield _state(event, Entries(listed.entries, len(listed.entries)))

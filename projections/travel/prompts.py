@@ -1,7 +1,7 @@
 """What a turn's model was given, from the log alone: `as_of(conversation, version=12).prompt()`.
 
-Here stands both how a turn's start says which messages came before (`described`), and how they are
-had again from what it says (`prompt_of`).
+When a turn starts, `described` describes its previous messages. `prompt_of` recovers them from that
+description.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ..messages.previous import HistoryRule, Previous
 
 
 class PromptLost(TurnlogError):
-    """What a turn's model was given cannot be had from the log, or not any more."""
+    """What a turn's model was given cannot be recovered from the log, or no longer."""
 
     def __init__(self, stream_id: int, turn_id: Any, why: str) -> None:
         super().__init__(
-            f"conversation {stream_id}: what the model was given in turn {turn_id} cannot be had"
-            f" from the log: {why}"
+            f"conversation {stream_id}: what the model was given in turn {turn_id} cannot be"
+            f" recovered from the log: {why}"
         )
         self.stream_id = stream_id
         self.turn_id = turn_id
@@ -41,11 +41,11 @@ class PromptLost(TurnlogError):
 class ModelInput:
     """What the model was given when a turn's answer began: the first call of the turn.
 
-    Later calls of the same turn were this and, after it, the calls of tools and the outputs that
-    the log has next. `version` is that of the turn's start. `messages` are LangChain messages as
-    the model's client took them: the system prompt, if there was one, as a SystemMessage first,
-    then the previous messages, then the human's. `tools` are JSON schemas, `parameters` what is
-    known of how the model was called. What was erased since is left out.
+    Later calls of the same turn added the tool calls and outputs that the log has next. `version`
+    is the version of the turn's start. `messages` are LangChain messages as the model's client took
+    them: first the system prompt as a SystemMessage, if there was one, then the previous messages,
+    then the human's. `tools` are JSON schemas, `parameters` the known parameters of the call. What
+    was erased since is left out.
     """
 
     conversation_id: int
@@ -59,11 +59,11 @@ class ModelInput:
 
 
 def prompt_of(stream_id: int, version: int) -> ModelInput:
-    """What the model was given in the last turn that had begun at a version of a conversation.
+    """Return what the model was given in the last turn that had begun at a version.
 
-    Whoever's turn that was, and whatever became of it. Raises MomentError where no turn had begun
-    yet, PromptLost where the turn is erased, where it was started without saying what the model is
-    given, and where a text of `turnlog_content` is missing.
+    This may be any user's turn, whatever its outcome. Raises MomentError if no turn had begun yet,
+    PromptLost if the turn is erased, if it was started without saying what the model is given, or
+    if a text in `turnlog_content` is missing.
     """
     event = _last_started(stream_id, version)
     data = _data(event)
@@ -83,10 +83,11 @@ def prompt_of(stream_id: int, version: int) -> ModelInput:
 
 
 def described(given: Sequence[Any], ruled: Previous, entries: Iterable[Listed]) -> dict[str, Any]:
-    """The `TurnStarted.previous` of the messages `given`, where a rule makes `ruled` of `entries`.
+    """Return `TurnStarted.previous` for the messages `given`, if a rule makes `ruled` of `entries`.
 
-    A few numbers if these are the same, however many they are. Else each message by the version of
-    the entry that it is, unchanged, or whole. Raises CodecError for what cannot be kept exactly.
+    If the two are the same, a few numbers describe them, however many messages there are. If not,
+    each message is given as the version of an entry that equals it, or whole. Raises CodecError for
+    a message that cannot be stored exactly.
     """
     texts = [codec.dumps(message) for message in given]
     if texts == [codec.dumps(message) for message in ruled.messages]:
@@ -98,8 +99,11 @@ def described(given: Sequence[Any], ruled: Previous, entries: Iterable[Listed]) 
 
 
 def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]:
-    """From the last to the first: of words said twice, those that stand before what follows, or, if
-    none do, the last."""
+    """Return each message as the version of an equal entry, or whole.
+
+    It goes from the last message to the first. If several entries equal a message, it takes the
+    last one before the following message's entry or, if there is none, the last of all.
+    """
     items: list[Any] = []
     following = sys.maxsize
     for text in reversed(texts):
@@ -121,7 +125,7 @@ def _last_started(stream_id: int, version: int) -> Event:
         raise MomentError(
             stream_id,
             "expected a moment at which a model had been asked, found none up to version"
-            f" {version}; turns that record_turn() alone appended do not say what was given",
+            f" {version}; turns that only record_turn() appended do not say what was given",
         )
     return last
 
@@ -133,14 +137,14 @@ def _data(event: Event) -> TurnStarted:
     if not isinstance(data, TurnStarted) or data.previous is None:
         raise _lost(
             event,
-            "it was started without the previous messages; start_turn() takes them with"
-            " prompt=Prompt(previous=...), and where setting up the model failed there are none",
+            "it was started without the previous messages; pass them to start_turn() with"
+            " prompt=Prompt(previous=...). If setting up the model failed, there are none",
         )
     return data
 
 
 def _kept(event: Event, digest: str | None) -> str:
-    """A text by its digest; empty for none."""
+    """Return a text by its digest; an empty text if there is no digest."""
     if digest is None:
         return ""
     text = Content.objects.filter(pk=digest).values_list("text", flat=True).first()
@@ -173,7 +177,7 @@ def _itemised(stream_id: int, items: Sequence[Any]) -> list[Any]:
     versions = {item for item in items if type(item) is int}
     events = Event.objects.using(log_database()).filter(stream_id=stream_id, type__in=LISTED)
     if versions:
-        # A range: each of them would be a parameter, and these have a limit.
+        # A range, because each version would be a parameter, and the number of these is limited.
         events = events.filter(version__gte=min(versions), version__lte=max(versions))
     found = dict(events.values_list("version", "payload")) if versions else {}
     messages = []

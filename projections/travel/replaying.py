@@ -1,4 +1,4 @@
-"""A conversation's events as lines for a terminal: who, when and what, in the order it happened."""
+"""A conversation's events as lines for a terminal: who, when and what, in the recorded order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ERASED = {"TurnStarted": "human", "MessageAppended": "message", "ToolOutputReco
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is told of an event: `text` may have several lines, and is safe to print."""
+    """What is shown of an event: `text` may have several lines, and is safe to print."""
 
     version: int
     at: dt.datetime
@@ -50,20 +50,20 @@ class Line:
 
 
 Told = tuple[str, str, bool]
-"""Who, what, and whether something went wrong."""
+"""The speaker, the text, and whether something went wrong."""
 
 
 class Teller:
-    """Tells a stream's events, given in order from the first."""
+    """Makes lines of a stream's events, which are given in order from the first."""
 
     def __init__(self, erasures: Mapping[int, Erasure] | None = None) -> None:
         self._erasures = erasures or {}
         self.unreadable: list[UnreadableEvent] = []
-        """What could only be told as it is stored."""
+        """The errors of events that could only be shown as they are stored."""
         self._asked: dict[uuid.UUID | None, Any] = {}
 
     def lines(self, event: Event) -> list[Line]:
-        """None for words that were told already, several for a turn that failed half-way."""
+        """Return an event's lines: none for words already shown, several for a failed turn."""
         return [
             Line(event.version, event.recorded_at, safe(who), safe(text), wrong)
             for who, text, wrong in self._told(event)
@@ -73,7 +73,7 @@ class Teller:
         try:
             data = event.data
         except UnreadableEvent as error:
-            # As it stands, rather than not at all.
+            # Shown as it is stored, rather than not at all.
             self.unreadable.append(error)
             yield event.type, event.payload or "", False
             return
@@ -92,7 +92,7 @@ class Teller:
 
     def _erased(self, event: Event) -> str:
         erasure = self._erasures.get(event.version)
-        if erasure is None:  # At this very moment.
+        if erasure is None:  # It is being erased right now.
             return "(erased)"
         day = timezone.localtime(erasure.at).strftime("%Y-%m-%d")
         return f"(erased on {day} for {erasure.reason})"
@@ -122,7 +122,7 @@ def _fact(data: EventData) -> Iterator[Told]:
 
 
 def _failure(data: TurnFailed) -> Iterator[Told]:
-    """What had been produced, and then how it ended."""
+    """Yield what the turn had produced, and then how it ended."""
     for tool in data.produced["tools"]:
         yield _tool(ToolOutputRecorded.from_payload(tool))
     if data.produced["message"] is not None:
@@ -134,7 +134,7 @@ def _failure(data: TurnFailed) -> Iterator[Told]:
 def _message(document: Any) -> Told:
     try:
         message = codec.decode(document)
-    except CodecError:  # Such as of a class that is not registered any more.
+    except CodecError:  # For example, its class is no longer registered.
         message = None
     if not hasattr(message, "content"):
         return "message", _compact(document), False
@@ -142,7 +142,7 @@ def _message(document: Any) -> Told:
 
 
 def _words(message: Any) -> str:
-    """A message's text, with the kinds of what is no text; where there is nothing, its calls."""
+    """Return a message's text, with a mark for other content; if there is none, its tool calls."""
     content = message.content
     blocks = content if isinstance(content, list) else [content]
     words = "".join(_block(block) for block in blocks)

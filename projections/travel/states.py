@@ -1,4 +1,4 @@
-"""What a conversation was at a moment, and what lies between two of them."""
+"""A conversation's state at a moment, and the difference between two states."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .prompts import ModelInput, prompt_of
 
 
 class Entries(Sequence[Listed]):
-    """The first `count` of a list that may grow and is never changed otherwise.
+    """The first `count` entries of a list that may grow but never changes otherwise.
 
-    So that the states of a replay share one list, and each stays what it was.
+    So the states of a replay share one list, and each state stays as it was.
     """
 
     __slots__ = ("_count", "_listed")
@@ -62,7 +62,7 @@ class Entries(Sequence[Listed]):
 class ConversationState:
     """A conversation's message list at `version`, recorded at `at` (UTC).
 
-    `event` is the one that made it so; it plays no part in comparisons.
+    `event` is the event that led to it; comparisons ignore it.
     """
 
     conversation_id: int
@@ -71,7 +71,7 @@ class ConversationState:
     entries: Sequence[Listed]
     event: Event = field(compare=False, repr=False)
     actors: frozenset[uuid.UUID | None] | None = field(default=None, compare=False, repr=False)
-    """Whose entries these are; None for everybody's."""
+    """The actors whose entries these are; None for all actors."""
 
     @property
     def messages(self) -> list[Any]:
@@ -79,11 +79,11 @@ class ConversationState:
         return [stored_message(entry.content) for entry in self.entries]
 
     def of(self, user: Any) -> ConversationState:
-        """The state as one person saw it: their own turns; those of guests for None and a guest."""
+        """Return the state as one user saw it: only their turns; for None or a guest, guests'."""
         if user is None or not user.is_authenticated:
             actors: frozenset[uuid.UUID | None] = frozenset({None})
         else:
-            # Looked up, not made: who has said nothing yet has no actor.
+            # Looked up, not created: a user without turns has no actor.
             found = Actor.objects.filter(user_id=user.pk).values_list("id", flat=True)
             actors = frozenset(found)
         mine = [entry for entry in self.entries if entry.actor_id in actors]
@@ -91,20 +91,20 @@ class ConversationState:
 
     @property
     def erased(self) -> list[ErasedEntry]:
-        """What stood among the entries and is erased today, whenever that was. Looked up anew."""
+        """The entries of this state that are erased today; looked up each time."""
         entries = erased_entries(self.conversation_id, self.version)
         if self.actors is None:
             return entries
         return [entry for entry in entries if entry.actor_id in self.actors]
 
     def prompt(self) -> ModelInput:
-        """What the model was given at this moment; see `prompts.prompt_of`."""
+        """Return what the model was given at this moment; see `prompts.prompt_of`."""
         return prompt_of(self.conversation_id, self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """From the state `before` to the state `after`; entries are told apart by their versions."""
+    """From the state `before` to the state `after`; entries are compared by their versions."""
 
     before: ConversationState
     after: ConversationState
@@ -113,7 +113,7 @@ class Difference:
 
 
 def difference(before: ConversationState, after: ConversationState) -> Difference:
-    """What came and what went between two states of one conversation, in order of version."""
+    """Return what was added and removed between two states of one conversation, by version."""
     return Difference(before, after, _missing(after, before), _missing(before, after))
 
 

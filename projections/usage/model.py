@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ...events.models import Conversation
 
 NOBODY = uuid.UUID(int=0)
-"""The actor of guests' turns: in a unique constraint two nulls are never equal."""
+"""The actor of guests' turns, instead of null: in a unique constraint two nulls never are equal."""
 
 SUMMED = (
     "turns",
@@ -44,36 +44,36 @@ def _sums() -> dict[str, Any]:
 
 class UsageQuerySet(models.QuerySet["Usage"]):
     def totals(self) -> dict[str, Any]:
-        """The sums over all rows, by their names.
+        """Return the sums over all rows, by name.
 
-        `seconds`, `max_seconds` and `mean_seconds` are how long completed turns took from their
-        beginning to their end; the last two are None where that is not known of any.
+        `seconds`, `max_seconds` and `mean_seconds` are the time that completed turns took from
+        beginning to end; the last two are None if it is known for no turn.
         """
         return self.aggregate(**_sums())
 
     def by(self, *names: str) -> Any:
-        """The same sums, a dictionary for each combination of values of these fields."""
+        """Return the same sums, one dictionary for each combination of values of these fields."""
         return self.order_by(*names).values(*names).annotate(**_sums())
 
     def by_user(self) -> Any:
-        """Sums by `user`, its primary key; None for guests and deleted users together."""
+        """Return sums by `user`, its primary key; None for guests and deleted users together."""
         return self.by("user")
 
     def by_model(self) -> Any:
-        """Sums by `model`."""
+        """Return sums by `model`."""
         return self.by("model")
 
     def by_day(self) -> Any:
-        """Sums by `day`, in order; days without turns are left out."""
+        """Return sums by `day`, in order; days without turns are left out."""
         return self.by("day")
 
 
 class Usage(models.Model):
-    """What turns have used: sums by conversation, actor, model and day. A projection of the log.
+    """The usage of turns: sums by conversation, actor, model and day. A projection of the log.
 
-    `day` is in UTC. `failures` counts all turns that ended without an answer; those whose outcome
-    is known are counted under it as well. `timed` is the number of completed turns whose beginning
-    is known, `latency_us` and `latency_max_us` what they took, in microseconds.
+    `day` is in UTC. `failures` counts all turns that ended without an answer; if the outcome is
+    known, the turn also counts under it. `timed` is the number of completed turns whose beginning
+    is known. `latency_us` is their total time and `latency_max_us` the longest, in microseconds.
     """
 
     conversation_id: int
@@ -129,5 +129,5 @@ class Usage(models.Model):
 
     @property
     def mean_seconds(self) -> float | None:
-        """How long a completed turn took on average; None where that is not known of any."""
+        """The average time that a completed turn took; None if it is known for no turn."""
         return self.latency_us / self.timed / 1e6 if self.timed else None

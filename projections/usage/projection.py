@@ -1,4 +1,4 @@
-"""What turns have used, as sums: turns, tokens, tool calls and time."""
+"""The usage of turns, as sums: turns, tokens, tool calls and time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from ...events.models import Event
+from ...events.tables.columns import adapters
 from ...events.tables.database import log_database
 from ...events.types import EventData, MessageAppended, TurnFailed
 from ..engine.earlier_events import Turns
@@ -25,12 +26,12 @@ _LARGEST = "latency_max_us"
 _COLUMNS = (*_KEY, "user_id", *_ADDED, _LARGEST)
 
 _MODEL_LENGTH = 200
-# A count that a provider got wrong must not make the sums outgrow their columns.
+# A provider's wrong count must not make the sums outgrow their columns.
 _MAX_TOKENS = 2**40
 
 
 class Ended(NamedTuple):
-    """What a turn adds by having ended: to the sums of which model, and how much."""
+    """What a turn adds when it ends: the model whose sums it adds to, and how much."""
 
     model: str
     counts: Counter[str]
@@ -38,11 +39,11 @@ class Ended(NamedTuple):
 
 @register
 class UsageProjection(Projection):
-    """`Usage`, kept by the worker.
+    """Makes `Usage`, in the worker.
 
     A turn is counted by the event that ends it, on that event's day: a TurnFailed, or its second
-    MessageAppended, which is the answer to the first. Both can be told without their payload, so
-    turns stay counted when they are erased; their tokens, model, outcomes and tool errors go.
+    MessageAppended, which answers the first. Both are recognised without their payload, so erased
+    turns stay counted; their tokens, model, outcomes and tool errors are removed.
     """
 
     name = "usage"
@@ -65,11 +66,10 @@ class UsageProjection(Projection):
 
 
 def counted(event: Event, before: Sequence[Event]) -> Ended | None:
-    """What an event adds, given what came before it in its turn; None if it ends no turn.
+    """Return what an event adds, given the earlier events of its turn; None if it ends no turn.
 
-    Copies that a fork made are not counted: their turns are, where they were taken. A turn that is
-    finished after it had been closed counts twice, as a failure and as a turn; of its tokens and
-    tools only what the failure had not told.
+    Copies that a fork made are not counted, because the original turns are. A turn that is finished
+    after it was closed counts twice, as a failure and as a turn; its tokens and tools count once.
     """
     if event.turn_id is None or not _ends(event, before) or "origin" in event.meta:
         return None
@@ -99,7 +99,7 @@ def _ends(event: Event, before: Sequence[Event]) -> bool:
 
 
 def _spent(end: EventData | None, before: Sequence[Event]) -> Counter[str]:
-    """Tokens and tools up to the end of a turn; those of a failure stand in itself."""
+    """Return the tokens and tools up to the end of a turn; a failure contains its own."""
     if isinstance(end, TurnFailed):
         statuses = [tool.get("status") for tool in end.produced.get("tools") or ()]
     else:
@@ -116,7 +116,7 @@ def _spent(end: EventData | None, before: Sequence[Event]) -> Counter[str]:
 
 
 def _model(end: EventData | None, started: Event | None) -> str:
-    """The model that says it has answered; else the one that was asked; else nothing."""
+    """Return the model that the answer names, else the one that was asked, else an empty text."""
     answered = _dict(_body(end).get("response_metadata")).get("model_name")
     asked = getattr(started.data, "model", None) if started is not None else None
     for name in (answered, asked):
@@ -126,7 +126,7 @@ def _model(end: EventData | None, started: Event | None) -> str:
 
 
 def _body(end: EventData | None) -> dict[str, Any]:
-    """The fields of the message that a turn ended with, as they are stored; none for none."""
+    """Return the stored fields of the message that ended a turn; none if there is no message."""
     document = end.produced.get("message") if isinstance(end, TurnFailed) else None
     if isinstance(end, MessageAppended):
         document = end.message
@@ -134,7 +134,7 @@ def _body(end: EventData | None) -> dict[str, Any]:
 
 
 def _dict(document: Any) -> dict[str, Any]:
-    # What providers put into a message is anybody's guess.
+    # Providers may put anything into a message.
     return document if isinstance(document, dict) else {}
 
 
@@ -149,7 +149,7 @@ def _add(sums: Counter[str], counts: Counter[str]) -> None:
 
 
 def _upsert(rows: dict[tuple[Any, ...], Counter[str]]) -> None:
-    """Add to the rows that are there and make those that are not, in one statement."""
+    """Add to the existing rows and insert the missing ones, in one statement."""
     connection = connections[log_database()]
     users = users_of(actor_id for _, actor_id, _, _ in rows if actor_id != NOBODY)
     values = [

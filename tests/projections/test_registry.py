@@ -52,14 +52,14 @@ def test_an_inline_one_goes_with_each_append() -> None:
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
-        ({"name": "Not A Name"}, "Made: `name` must be 1 to 64 small letters"),
+        ({"name": "Not A Name"}, "Made: `name` must be 1 to 64 lower-case letters"),
         ({"handles": ("MessageAppend",)}, "Made: `handles` must name event types, found"),
         ({"handles": ()}, "Made: `handles` must name event types, found ()"),
         ({"handles": "MessageAppended"}, "Made: `handles` must name event types"),
         ({"version": 0}, "Made: `version` must be a whole number above 0, found 0"),
         ({"on_error": "skip"}, "Made: `on_error` must be 'stop' or 'park', found 'skip'"),
         ({"apply": None}, "Made: write `apply(self, events)`"),
-        ({"model": None}, "Made: give `model`, or write `reset(self, streams)`"),
+        ({"model": None}, "Made: set `model`, or write `reset(self, streams)`"),
         ({"erase": None}, "Made: write `erase(self, events)`"),
         ({"name": "tally"}, "projection 'tally' is registered 2 times; names must differ"),
         ({"inline": True, "on_error": "park"}, "Made: `on_error` is for async projections"),

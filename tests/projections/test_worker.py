@@ -198,7 +198,7 @@ def test_an_event_is_set_aside_by_choice_and_seen(
     assert facts["projections"][0]["parked_events"] == [
         {"conversation": conversation.pk, "version": 4, "error": "ValueError: no poison"}
     ]
-    # A rebuild sets it aside again, or takes it in once the projection is mended.
+    # A rebuild parks it again, or applies it once the projection is fixed.
     rebuild_chunk(TALLY, [conversation.pk])
     assert Parked.objects.count() == 1
     assert sums() == {conversation.pk: (5, 8)}
@@ -360,7 +360,7 @@ def test_words_in_an_error_do_not_drive_the_terminal(
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
 def test_a_lag_must_be_seconds(seconds: str) -> None:
-    with pytest.raises(CommandError, match="--max-lag must be seconds, found"):
+    with pytest.raises(CommandError, match="--max-lag: expected a finite number of seconds"):
         command("projection_status", f"--max-lag={seconds}")
 
 

@@ -12,7 +12,7 @@ from ...engine.registry import named
 
 
 class Command(TurnlogCommand):
-    help = "Compare read models with the log, changing nothing; exit 1 where they differ."
+    help = "Compare read models with the log and change nothing; exit 1 if they differ."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -36,7 +36,7 @@ class Command(TurnlogCommand):
             "differing": differing,
         }
         what = counted(checked, "conversation")
-        lines = [f"{what} checked, {len(differing)} unlike the log"]
+        lines = [f"{what} checked, {len(differing)} different from the log"]
         lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in differing.items()]
         self.report(options["json"], facts, "\n".join(lines))
         if differing:

@@ -11,7 +11,7 @@ from ...engine.status import Status, parked, status
 
 
 class Command(TurnlogCommand):
-    help = "Say how projections are; exit 1 unless all are known to be well."
+    help = "Report the state of projections; exit 1 unless all are known to be well."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -21,12 +21,15 @@ class Command(TurnlogCommand):
             type=float,
             default=60.0,
             metavar="SECONDS",
-            help="more is not well (default: 60)",
+            help="the longest lag that counts as well (default: 60)",
         )
 
     def run(self, *, names: list[str], max_lag: float, **options: Any) -> None:
         if not 0 <= max_lag < float("inf"):
-            raise CommandError(f"--max-lag must be seconds, found {max_lag}", returncode=2)
+            raise CommandError(
+                f"--max-lag: expected a finite number of seconds, 0 or more, found {max_lag}",
+                returncode=2,
+            )
         facts, lines = [], []
         for projection in named(names):
             found = status(projection, max_lag=max_lag)
@@ -37,7 +40,7 @@ class Command(TurnlogCommand):
             facts.append({**found.as_dict(), "parked_events": aside})
             lines.append(_line(found))
             lines += [
-                f"  set aside: version {p['version']} of conversation {p['conversation']}:"
+                f"  parked: version {p['version']} of conversation {p['conversation']}:"
                 f" {p['error']}"
                 for p in aside
             ]
@@ -55,9 +58,9 @@ def _line(found: Status) -> str:
         parts.append(f"at position {found.position} of {found.head}")
         parts.append(f"{counted(found.lag_events, 'event')}, {_seconds(found.lag_seconds)} behind")
         parts.append(f"worker {found.worker or 'unknown'}")
-        parts.append(f"heard of {_seconds(found.heartbeat_age)} ago")
+        parts.append(f"last seen {_seconds(found.heartbeat_age)} ago")
     if found.parked:
-        parts.append(f"{counted(found.parked, 'event')} set aside")
+        parts.append(f"{counted(found.parked, 'event')} parked")
     return ", ".join(parts) + (f"\n  {found.advice}" if found.advice else "")
 
 

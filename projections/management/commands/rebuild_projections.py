@@ -21,20 +21,20 @@ from ...engine.worker import Worker, is_stopped
 
 
 class Command(TurnlogCommand):
-    help = "Throw read models away and derive them from the log again, while people chat."
+    help = "Delete read models and derive them from the log again, while people chat."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("names", nargs="*", metavar="NAME", help="default: all projections")
         parser.add_argument("--conversation", type=int, metavar="PK", help="only this one")
         parser.add_argument(
-            "--workers", type=int, default=1, metavar="N", help="processes that rebuild at once"
+            "--workers", type=int, default=1, metavar="N", help="number of processes (default: 1)"
         )
         parser.add_argument(
-            "--resume", action="store_true", help="go on where a rebuild was cut off"
+            "--resume", action="store_true", help="continue a rebuild that was cut off"
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would change, and change nothing"
+            "--dry-run", action="store_true", help="report what would change, and change nothing"
         )
 
     def run(self, **options: Any) -> None:
@@ -44,8 +44,8 @@ class Command(TurnlogCommand):
             )
         if options["conversation"] is not None and options["resume"]:
             raise CommandError(
-                "--resume goes on with a rebuild of all conversations; leave --conversation or"
-                " --resume out",
+                "--resume continues a rebuild of all conversations; omit --conversation or"
+                " --resume",
                 returncode=2,
             )
         projections = named(options["names"])
@@ -63,7 +63,7 @@ class Command(TurnlogCommand):
         self.report(options["json"], facts, sentence)
 
     def rebuild(self, projection: Projection, options: dict[str, Any]) -> tuple[int, int]:
-        """Do it; how many conversations and events there were."""
+        """Rebuild a projection; return the numbers of conversations and events."""
         one = options["conversation"]
         if one is not None:
             todo = _alone(projection, one)
@@ -73,13 +73,13 @@ class Command(TurnlogCommand):
         for chunk in self.progress(projection, todo, options):
             conversations, events = conversations + len(chunk.streams), events + chunk.events
         if one is None and not projection.inline:
-            # What was said meanwhile: whoever rebuilds wants to find it there.
+            # Apply what was said meanwhile: after a rebuild, the rows should be up to date.
             Worker([projection]).catch_up()
             _require_going_on(projection)
         return conversations, events
 
     def dry_run(self, projections: list[Projection], options: dict[str, Any]) -> None:
-        """Change nothing; which conversations would change."""
+        """Report which conversations would change, and change nothing."""
         sequence()
         one = options["conversation"]
         would_change: dict[str, list[str]] = {}
@@ -106,7 +106,7 @@ class Command(TurnlogCommand):
     def progress(
         self, projection: Projection, todo: Iterator[Chunk], options: dict[str, Any]
     ) -> Iterator[Chunk]:
-        """The chunks, with a bar for a person at a terminal and for nobody else."""
+        """Yield the chunks; show a progress bar, but only to a person at a terminal."""
         quiet = options["json"] or not sys.stderr.isatty()
         total = last_position() if options["conversation"] is None else None
         with tqdm(
@@ -122,7 +122,7 @@ def _require_going_on(projection: Projection) -> None:
     if is_stopped(projection, checkpoint):
         raise CommandError(
             f"projection {projection.name!r} is rebuilt up to position {checkpoint.position}, and"
-            f" stopped at the next event: {checkpoint.error}; mend that and run it again",
+            f" stopped at the next event: {checkpoint.error}; fix that and run it again",
             returncode=2,
         )
 

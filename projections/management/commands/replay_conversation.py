@@ -28,39 +28,39 @@ _STYLES = {
 }
 
 _LONGEST = 365 * 86_400.0
-"""Seconds; what is much longer, sleep() refuses."""
+"""Seconds; sleep() refuses much longer times."""
 
 
 class Command(TurnlogCommand):
     help = (
-        "Show a conversation as it happened, event by event, as far as a version or a time; calls"
-        " no model and no tool. Ctrl+C ends it."
+        "Show a conversation as it happened, event by event, up to a version or a time; calls no"
+        " model and no tool. Ctrl+C ends it."
     )
 
-    # Tests wait in other ways.
+    # Tests replace these.
     wait: Callable[[float], Any] = staticmethod(time.sleep)
     wait_for_enter: Callable[[], Any] = staticmethod(input)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        # Django's own --version, of every command, gives way to ours.
+        # Django gives every command a --version; ours replaces it.
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("conversation", type=int, metavar="PK")
-        parser.add_argument("--version", type=int, metavar="N", help="as far as this version")
+        parser.add_argument("--version", type=int, metavar="N", help="stop after this version")
         parser.add_argument(
             "--at",
             metavar="TIME",
-            help="as far as this time, in ISO 8601 with the zone: 2026-11-22T20:09:00+09:00",
+            help="stop at this time, in ISO 8601 with the zone: 2026-11-22T20:09:00+09:00",
         )
         parser.add_argument(
             "--speed",
             default="1",
             metavar="X",
-            help="X times the original pace (default: 1); off a terminal nothing is waited for",
+            help="X times the original pace (default: 1); without a terminal there are no pauses",
         )
-        parser.add_argument("--step", action="store_true", help="wait for Enter instead")
+        parser.add_argument("--step", action="store_true", help="wait for Enter at each pause")
 
     def run(
         self,
@@ -77,7 +77,7 @@ class Command(TurnlogCommand):
         states = replay(conversation, until.version)
         try:
             if options["json"]:
-                # ASCII, unlike other commands: what people wrote must not drive a terminal.
+                # ASCII, unlike other commands: what people wrote must not control a terminal.
                 self.stdout.write(json.dumps(_facts(until, states, erasures_of(conversation))))
             else:
                 teller = Teller(erasures_of(conversation))
@@ -88,7 +88,7 @@ class Command(TurnlogCommand):
         except (KeyboardInterrupt, EOFError):
             self._write("")
         except BrokenPipeError:
-            # The pager was closed; or Python would stumble over it again, flushing at its end.
+            # The pager was closed. Without this, Python would fail again, flushing at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(
@@ -115,7 +115,7 @@ class Command(TurnlogCommand):
             self.wait(min(seconds, _LONGEST))
 
     def _write(self, text: str) -> None:
-        # What the terminal's encoding lacks is shown by its number.
+        # A character that the terminal's encoding lacks is shown as its number.
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self.stdout.flush()

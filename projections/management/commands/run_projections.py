@@ -15,21 +15,21 @@ from ...engine.worker import Worker
 
 
 class Command(TurnlogCommand):
-    help = "Keep asynchronous projections up with the log; stops cleanly on SIGTERM and Ctrl+C."
+    help = "Keep async projections up to date with the log; SIGTERM and Ctrl+C stop it cleanly."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("names", nargs="*", metavar="NAME", help="default: all projections")
         parser.add_argument(
-            "--once", action="store_true", help="catch up with the log as it is now, and end"
+            "--once", action="store_true", help="catch up with the log as it is now, then exit"
         )
 
     def run(self, *, names: list[str], once: bool, **options: Any) -> None:
         worker = Worker(named(names))
         if not worker.projections:
             raise CommandError(
-                "there is nothing to run: inline projections are kept by each append, without a"
-                " worker",
+                "there is nothing to run: inline projections need no worker, each append keeps them"
+                " up to date",
                 returncode=2,
             )
         with _stopping(worker):
@@ -40,7 +40,7 @@ class Command(TurnlogCommand):
         found = [status(projection, max_lag=float("inf")) for projection in worker.projections]
         for each in found:
             if each.state == "no worker":
-                # It is no news that nobody looks after them once this process has ended.
+                # Expected: once this process has ended, no worker is left.
                 each.state, each.advice = "current", ""
         ok = all(each.ok for each in found)
         facts = {"ok": ok, "projections": [each.as_dict() for each in found]}
@@ -56,9 +56,9 @@ class Command(TurnlogCommand):
 
 @contextmanager
 def _stopping(worker: Worker) -> Iterator[None]:
-    """Let the signals that end a process end its work first."""
+    """Let the worker finish its batch when a signal would end the process."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may.
+        yield  # Only the main thread may set signal handlers.
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, lambda *_: worker.stopped.set()) for number in numbers]
