@@ -1,7 +1,7 @@
-"""All that people touch: chat over WebSocket and its page.
+"""Everything that users touch: the chat over WebSocket and its page.
 
-Names are imported when they are asked for: this is a Django app, and models are not ready yet
-when Django imports it.
+Each name is imported at its first use: this is a Django app, and models are not ready when Django
+imports it.
 """
 
 from __future__ import annotations

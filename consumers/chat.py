@@ -15,5 +15,5 @@ class ChatConsumer(ChatSocket):
 class AgentChatConsumer(ChatSocket):
     """A chat with a model that has tools, over a WebSocket; each turn goes into the log.
 
-    Without a conversation in its URL it chats all the same and records nothing.
+    If its URL has no conversation, it still chats, and records nothing.
     """

@@ -1,6 +1,6 @@
-"""Why a turn failed: what the log keeps, what the operator reads, what the person is told.
+"""Why a turn failed: what the log keeps, what the operator reads, and what the user sees.
 
-The person's sentence is made when it is shown, in the reader's language, from the kind alone.
+The user's sentence is made when it is shown, in the reader's language, from the kind alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-# By the class names of the clients' exceptions, nearest class first; none is imported for it.
+# By the class names of the clients' exceptions, so that no client is imported; the nearest class
+# of an exception decides.
 _KINDS = {
     "ConfigurationError": "configuration",
     "ImproperlyConfigured": "configuration",
     "AuthenticationError": "credentials",
     "PermissionDeniedError": "credentials",
-    "OpenAIError": "credentials",  # Itself, it is raised for a missing key only.
+    "OpenAIError": "credentials",  # This class itself is raised only if the key is missing.
     "APITimeoutError": "timeout",
     "TimeoutError": "timeout",
     "APIConnectionError": "unreachable",
@@ -44,7 +45,7 @@ _LONGEST = 500
 
 
 def kind_of(error: BaseException) -> str:
-    """A short name for the reason, `error` if it is none of those known."""
+    """Return a short name for the reason; `error` if the reason is not known."""
     for cls in type(error).__mro__:
         if cls.__name__ == "Error" and not cls.__module__.startswith("django.db"):
             continue
@@ -58,7 +59,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """What the log keeps of an error: its type, its kind, and its text without secrets."""
+    """Return what the log keeps of an error: its type, its kind, and its text without secrets."""
     return {
         "type": type(error).__name__,
         "kind": kind_of(error),
@@ -67,7 +68,10 @@ def describe(error: BaseException) -> dict[str, str]:
 
 
 def where(error: BaseException) -> str:
-    """For a line in the operator's log: type and place, never the text, which may quote people."""
+    """Return an error's type and place for the operator's log, without its text.
+
+    The text may quote people.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     cause = f" (from {type(error.__cause__).__name__})" if error.__cause__ else ""
@@ -75,43 +79,44 @@ def where(error: BaseException) -> str:
 
 
 def sentence(error: Mapping[str, str] | None) -> str:
-    """What to tell the person, with what to do; empty without an error."""
+    """Return what happened and what to do, for the user; empty if there is no error."""
     if error is None:
         return ""
     return {
-        "configuration": _("This chat is not set up correctly. Tell whoever runs this site."),
+        "configuration": _("This chat is not set up correctly. Tell the site's administrator."),
         "credentials": _(
-            "The model did not accept this site's key, or there is none. Tell whoever runs"
-            " this site; your words are kept."
+            "The model did not accept this site's key, or there is none. Your message is saved."
+            " Tell the site's administrator."
         ),
-        "timeout": _("The model took too long to answer. Your words are kept: send them again."),
+        "timeout": _("The model took too long to answer. Your message is saved: send it again."),
         "unreachable": _(
-            "The model cannot be reached right now. Your words are kept: try again in a moment."
+            "The model cannot be reached right now. Your message is saved: try again in a moment."
         ),
-        "busy": _("The model is busy right now. Your words are kept: try again in a minute."),
+        "busy": _("The model is busy right now. Your message is saved: try again in a minute."),
         "unknown_model": _(
-            "The model server does not know this model or address. Tell whoever runs this site;"
-            " your words are kept."
+            "The model server does not know this model or address. Your message is saved. Tell the"
+            " site's administrator."
         ),
         "refused": _(
-            "The model did not accept this request. Your words are kept: try to put it differently."
+            "The model did not accept this request. Your message is saved: try to put it"
+            " differently."
         ),
         "unavailable": _(
-            "The model has trouble right now. Your words are kept: try again in a moment."
+            "The model has a problem right now. Your message is saved: try again in a moment."
         ),
-        "truncated": _("The model's answer broke off. Your words are kept: send them again."),
+        "truncated": _("The model's answer broke off. Your message is saved: send it again."),
         "rounds": _(
-            "The model kept using tools and came to no answer. Your words are kept: try to ask"
-            " for less at once."
+            "The model kept using tools without reaching an answer. Your message is saved: try"
+            " asking for less at once."
         ),
         "unstorable": _(
-            "A tool gave something that cannot be recorded. Tell whoever runs this site; your"
-            " words are kept."
+            "A tool returned something that cannot be recorded. Your message is saved. Tell the"
+            " site's administrator."
         ),
         "database": _(
-            "The answer could not be recorded. Your words are kept: send them again in a moment."
+            "The answer could not be recorded. Your message is saved: send it again in a moment."
         ),
     }.get(
         error.get("kind", ""),
-        _("The model could not answer. Your words are kept: send them again."),
+        _("The model could not answer. Your message is saved: send it again."),
     )

@@ -1,4 +1,4 @@
-"""Reversing WebSocket URLs, which Django does for views only."""
+"""Reverse WebSocket URLs, which Django does for views only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ..core.errors import ConfigurationError
 
 
 def reverse_ws(name: str, *args: Any, **kwargs: Any) -> str:
-    """The path of a named WebSocket route, as `reverse()` gives a view's.
+    """Return the path of a named WebSocket route, as `reverse()` does for a view.
 
-    Looks through the URLRouters of the project's ASGI_APPLICATION. Raises NoReverseMatch.
+    The route is looked up in the URLRouters of the project's ASGI_APPLICATION. Raises
+    NoReverseMatch if no route fits.
     """
     patterns = list(_url_patterns(_websocket_application()))
     resolver = URLResolver(RegexPattern(r"^/"), patterns)
@@ -53,7 +54,7 @@ def _url_patterns(application: Any) -> Iterable[URLPattern]:
 
 
 def _within(application: Any, wanted: Callable[[Any], bool]) -> Any:
-    """The first application of a kind inside middleware, by the attributes middleware use."""
+    """Return the first application of a kind inside middleware, by the attributes these use."""
     seen: set[int] = set()
     while application is not None and id(application) not in seen:
         if wanted(application):

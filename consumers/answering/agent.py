@@ -1,6 +1,6 @@
-"""One turn of a model with tools: a plain loop over what it streams.
+"""One turn of a model with tools: a plain loop over what the model streams.
 
-Knows nothing of sockets or of the log. Whoever drives it keeps what has been produced so far.
+It knows nothing about sockets or the log. The caller keeps what has been produced so far.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """Some more text of the answer."""
+    """More text of the answer."""
 
     text: str
 
@@ -37,7 +37,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """What a tool gave: an item of the completion hook's `tools_output_list`."""
+    """What a tool returned: an item of the completion hook's `tools_output_list`."""
 
     number: int
     output: dict[str, Any]
@@ -58,7 +58,7 @@ class TooManyRounds(ModelError):
 class Answer:
     """A turn's answer as it grows; it can be recorded at any moment.
 
-    `tools_at` says, for each tool call, after how many characters of the text it was made.
+    `tools_at` holds, for each tool call, the number of characters of the text before it.
     """
 
     text: str = ""
@@ -68,7 +68,7 @@ class Answer:
     """The whole answer, once the model has ended."""
 
     def partial_message(self) -> AIMessage | None:
-        """What was said until now, None if nothing was."""
+        """Return the answer so far; None if there is none."""
         from langchain_core.messages import AIMessage
 
         return self.message or (AIMessage(self.text) if self.text else None)
@@ -82,9 +82,9 @@ async def run(
     *,
     max_rounds: int,
 ) -> AsyncIterator[Step]:
-    """Let the model answer, running the tools it calls; fills `answer` and yields each step.
+    """Let the model answer and run the tools it calls; fill `answer` and yield each step.
 
-    Raises ModelError, and whatever the model's client raises.
+    Raises ModelError, and anything that the model's client raises.
     """
     from langchain_core.messages import message_chunk_to_message
     from langchain_core.messages.ai import add_usage
@@ -122,7 +122,7 @@ async def run(
 
 
 async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any], Any]:
-    """Run one tool call. Its failure is the model's to deal with, not the turn's end."""
+    """Run one tool call. If it fails, the model is given the failure, and the turn continues."""
     from langchain_core.messages import ToolMessage
 
     name, call_id = call["name"] or "", call["id"] or ""
@@ -137,14 +137,14 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
     else:
         try:
             result = await tool.ainvoke({**call, "id": call_id, "type": "tool_call"})
-        except Exception as error:  # noqa: BLE001 - a tool is anybody's code
+        except Exception as error:  # noqa: BLE001 - a tool may raise anything
             failure = f"{type(error).__name__}: {error}"
             result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
     output = {
         "tool": name,
         "tool_call_id": call_id,
         "input": call["args"],
-        # What the tool itself gave, where it gave more than the text the model reads.
+        # The tool's own result, if it is more than the text that the model reads.
         "output": result.content if result.artifact is None else result.artifact,
         "text": _text_beside(result),
         "status": "error" if result.status == "error" else "ok",
@@ -154,7 +154,7 @@ async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any]
 
 
 def _text_beside(result: ToolMessage) -> str | None:
-    """What the model reads of an output that is kept as something else; None where it is that."""
+    """Return the text that the model reads, if the output is stored in another form; else None."""
     if result.artifact is None and isinstance(result.content, str):
         return None
     return str(result.text)
@@ -163,7 +163,7 @@ def _text_beside(result: ToolMessage) -> str | None:
 def _require_whole(llm: Any, message: Any) -> None:
     if message is None:
         raise TruncatedAnswer("the model ended its answer before it began")
-    # A connection cut in mid-answer looks to LangChain like an end; only the reason is missing.
+    # To LangChain, a connection cut in mid-answer looks like an end; only the reason is missing.
     if _is_openai(llm) and not message.response_metadata.get("finish_reason"):
         raise TruncatedAnswer("the connection to the model was cut in the middle of its answer")
 
@@ -173,7 +173,7 @@ def _is_openai(llm: Any) -> bool:
 
 
 def _final(message: Any, text: str, usage: Any) -> AIMessage:
-    """The last round's message, with the text and the usage of all rounds."""
+    """Return the last round's message, with the text and the usage of all rounds."""
     changes: dict[str, Any] = {"usage_metadata": usage}
     if isinstance(message.content, str):
         changes["content"] = text
@@ -182,7 +182,7 @@ def _final(message: Any, text: str, usage: Any) -> AIMessage:
 
 
 def as_tools(tools: Sequence[Any]) -> list[BaseTool]:
-    """LangChain tools of functions, or of what is one already."""
+    """Return LangChain tools: functions are converted, tools stay as they are."""
     from langchain_core.tools import BaseTool, tool
 
     return [item if isinstance(item, BaseTool) else tool(item) for item in tools]
@@ -190,5 +190,5 @@ def as_tools(tools: Sequence[Any]) -> list[BaseTool]:
 
 @functools.cache
 def import_langchain() -> None:
-    """Take the seconds that importing LangChain costs now, in a thread, not in the first turn."""
+    """Import LangChain, which takes seconds: call it in a thread, ahead of the first turn."""
     import langchain_openai  # noqa: F401

@@ -1,7 +1,7 @@
-"""Tells other processes how far a turn is, over the channel layer, and hears when to stop.
+"""Reports a turn's progress to other processes over the channel layer, and receives stop requests.
 
-Each message says everything: whoever missed one needs no other. Twice a second at most, for the
-transport may drop what comes too fast, and the log has the truth in the end.
+Each message has the whole progress, so a missed one does no harm. There are at most two a second,
+because a transport may drop what comes too fast, and the log has the final state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def relay(turn: RunningTurn) -> None:
     while True:
         try:
             await _tell_and_hear(turn)
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+        except Exception as error:  # noqa: BLE001 - a transport may raise anything
             warn_of_layer(error)
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -43,7 +43,7 @@ async def _tell_and_hear(turn: RunningTurn) -> None:
         while True:
             view = turn.view()
             now = (len(view.pieces), view.text)
-            # Unchanged too, now and then: for who has come since, or has missed the last one.
+            # Repeated at intervals, for listeners that joined since or missed the last message.
             if now != told or clock() >= told_at + REPEAT_SECONDS:
                 told, told_at = now, clock()
                 await layer.group_send(group, _progress(view))
@@ -59,7 +59,7 @@ async def _tell_and_hear(turn: RunningTurn) -> None:
 
 
 async def ask_to_stop(key: Any, turn_id: uuid.UUID, actor_id: uuid.UUID | None) -> None:
-    """Ask whichever process answers a turn to stop it."""
+    """Ask the process that answers a turn to stop it."""
     if layer := shared_layer():
         message = {"type": "turnlog.stop", "turn_id": str(turn_id), "actor_id": str(actor_id)}
         await layer.group_send(group_of(key), message)
@@ -69,7 +69,7 @@ def _progress(view: Any) -> dict[str, Any]:
     return {
         "type": "turnlog.progress",
         "turn_id": view.id,
-        # Plain text: a transport need not know what a SafeString is.
+        # Plain text: a transport may not know what a SafeString is.
         "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
         "tail": str(view.tail),
         "text": displayable(view.text),

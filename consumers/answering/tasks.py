@@ -1,4 +1,4 @@
-"""Tasks of the process, and work that must be brought to its end."""
+"""Tasks of the process, and work that must be completed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ logger = logging.getLogger("turnlog")
 GIVE_UP_SECONDS = 600.0
 
 turns: set[asyncio.Task[None]] = set()
-"""Turns under way; a server that is told to stop waits for them."""
+"""Running turns; a server that is shutting down waits for them."""
 beside: set[asyncio.Task[None]] = set()
-"""What runs beside turns, and may be dropped."""
+"""Tasks that run beside turns and may be dropped."""
 
 
 def spawn(
     coroutine: Coroutine[Any, Any, None], holder: set[asyncio.Task[None]]
 ) -> asyncio.Task[None]:
-    """Run something as a task of the process, outliving the connection that asked for it."""
+    """Run a coroutine as a task of the process: it outlives the connection that started it."""
     # A context of its own: a request's would tie it to that request's connection and language.
     task = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
     holder.add(task)  # The loop itself keeps only a weak reference.
@@ -41,10 +41,10 @@ def spawn(
 
 
 async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run something that must happen, though the task is cancelled and the database away.
+    """Run work that must be completed, even if the task is cancelled or the database is away.
 
-    A query goes on when its await is cancelled, so it is not; and what has been said is not given
-    up because the database is restarting, but tried again for ten minutes.
+    The work itself is not cancelled, because a query goes on when its await is cancelled. If the
+    database is restarting, the work is tried again for ten minutes, so that no words are lost.
     """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + GIVE_UP_SECONDS
@@ -57,11 +57,11 @@ async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
             except asyncio.CancelledError:
                 continue
         if inner.cancelled():
-            raise RuntimeError("what had to be recorded was cancelled from within")
+            raise RuntimeError("work that must be completed was cancelled from within")
         error = inner.exception()
         if error is None or not _is_away(error) or loop.time() > give_up:
             return inner.result()
-        logger.warning("the database is away, trying again: %s", failures.where(error))
+        logger.warning("the database is unreachable, trying again: %s", failures.where(error))
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(pause)
         pause = min(5.0, 2 * pause)

@@ -1,4 +1,4 @@
-"""What a chat is made of; each mixin may be overridden piece by piece."""
+"""The parts of a chat; you can override each mixin piece by piece."""
 
 from .agent import AgentMixin
 from .chat import ChatMixin

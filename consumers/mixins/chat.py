@@ -10,16 +10,16 @@ _KEYS = ("conversation_pk", "conversation_id", "pk", "id")
 
 
 class ChatMixin:
-    """Whose chat it is and which conversation it belongs to."""
+    """The chat's user and its conversation."""
 
     scope: Any
     _conversation: Conversation | None = None
 
     async def can_accept(self) -> bool:
-        """Whether the WebSocket is accepted; decided before it is.
+        """Return whether to accept the WebSocket.
 
-        By default: who is logged in, to a conversation of their own or one that nobody owns.
-        Override it for finer rules; return True to let everybody in.
+        By default, users who are logged in may enter their own conversations and those without an
+        owner. Override this for finer rules; return True to let everyone in.
         """
         user = self.get_user()
         if user is None or not user.is_authenticated:
@@ -28,13 +28,13 @@ class ChatMixin:
         return conversation is None or conversation.is_open_to(user)
 
     def get_user(self) -> Any:
-        """The person at the other end: a user, an AnonymousUser, or None."""
+        """Return the person at the other end: a user, an AnonymousUser, or None."""
         return self.scope.get("user")
 
     def get_conversation_pk(self) -> str | None:
-        """The conversation's identifier in the URL, as text; None if the URL names none.
+        """Return the conversation's identifier in the URL, as text; None if the URL has none.
 
-        Looked for as `conversation_pk`, `conversation_id`, `pk` and `id`, in this order.
+        The URL's arguments `conversation_pk`, `conversation_id`, `pk` and `id` are tried in order.
         """
         kwargs = self.scope.get("url_route", {}).get("kwargs", {})
         for key in _KEYS:
@@ -43,9 +43,9 @@ class ChatMixin:
         return None
 
     async def aget_conversation(self) -> Conversation | None:
-        """The conversation of `get_conversation_pk()`; None if there is none.
+        """Return the conversation of `get_conversation_pk()`; None if there is none.
 
-        Looked up once for each connection: which conversation it is does not change.
+        It is looked up once for each connection, which has the same conversation throughout.
         """
         if self._conversation is None and (pk := self.get_conversation_pk()) is not None:
             self._conversation = await _find_conversation(pk)
@@ -55,7 +55,7 @@ class ChatMixin:
 @in_database_thread
 def _find_conversation(pk: str) -> Conversation | None:
     try:
-        # Not from a replica: it may have been made a moment ago.
+        # Not from a replica: the conversation may have been created a moment ago.
         return Conversation.objects.using(log_database()).filter(pk=pk).first()
     except (ValueError, OverflowError):
-        return None  # Not a number, hence nobody's.
+        return None  # Not a number, so no conversation has it.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LLMMixin:
-    """Which model answers, and what it is told first.
+    """The model that answers, and the prompts that it starts with.
 
     Templates are text with `{name}` placeholders, Django templates, or LangChain prompt
     templates, rendered with `get_llm_prompt_context_data()`.
@@ -31,23 +31,23 @@ class LLMMixin:
     llm_model: LLMModel | str = LLMModel.OPENAI_GPT_4O
     """A member of LLMModel, or any model name that the server knows."""
     llm_temperature: float | None = 1
-    """None leaves it to the model: some accept no other than their own."""
+    """None leaves it to the model: some models accept only their own."""
     llm_max_tokens: int | None = 4096
-    """Tokens an answer may have at most."""
+    """The most tokens that an answer may have."""
     llm_timeout: float = 60
-    """Seconds without anything from the model after which a call is given up."""
+    """A call is given up after so many seconds without anything from the model."""
     llm_system_prompt_path: str | Path | None = None
     """A text file that holds the system prompt template; relative to `settings.BASE_DIR`."""
     llm_system_prompt_template: Any = ""
     llm_prompt_context_data: Mapping[str, Any] | None = None
     llm_first_user_message_template: Any = None
-    """Sent to the model in the person's name when a conversation is empty."""
+    """Sent to the model in the user's name when a conversation is empty."""
 
     def get_llm_model(self) -> LLMModel | str:
         return self.llm_model
 
     def get_llm_model_name(self) -> str:
-        """The model's name as its server knows it."""
+        """Return the model's name as its server knows it."""
         model = self.get_llm_model()
         return model.value if isinstance(model, LLMModel) else str(model)
 
@@ -55,7 +55,7 @@ class LLMMixin:
         return self.llm_temperature
 
     def get_llm_max_tokens(self) -> int | None:
-        """`llm_max_tokens`, but no more than the model can do."""
+        """Return `llm_max_tokens`, but no more than the model's limit."""
         limit = spec_of(self.get_llm_model_name()).max_output_tokens
         if self.llm_max_tokens is None or limit is None:
             return self.llm_max_tokens
@@ -71,16 +71,16 @@ class LLMMixin:
         return self.llm_openai_base_url or _setting("OPENAI_BASE_URL")
 
     def get_llm(self) -> BaseChatModel:
-        """The chat model. Override it to return any LangChain chat model.
+        """Return the chat model. Override this to return any LangChain chat model.
 
-        Raises ConfigurationError for a model of another provider than OpenAI, whose package
-        turnlog does not install.
+        Raises ConfigurationError if the model's provider is not OpenAI: turnlog does not install
+        the packages of other providers.
         """
         model = self.get_llm_model()
         if isinstance(model, LLMModel) and model.provider != "openai":
             raise ConfigurationError(
                 f"{type(self).__name__}.llm_model is {model.value!r} of {model.provider}; turnlog"
-                " brings OpenAI's client only: override get_llm() to return the chat model of"
+                " installs OpenAI's client only: override get_llm() to return the chat model of"
                 f" langchain-{model.provider}"
             )
         from langchain_openai import ChatOpenAI
@@ -94,29 +94,31 @@ class LLMMixin:
         }
         return ChatOpenAI(
             model=self.get_llm_model_name(),
-            # Usage figures come with a stream only if they are asked for.
+            # A stream contains usage figures only on request.
             stream_usage=True,
             **{name: value for name, value in given.items() if value is not None},
         )
 
     def get_llm_parameters(self) -> dict[str, Any]:
-        """What the log keeps of how the model was called, where the model itself does not say
-        otherwise; no secrets."""
+        """Return the call's parameters for the log; what the model itself reports comes first.
+
+        Leave secrets out.
+        """
         return {
             "temperature": self.get_llm_temperature(),
             "max_tokens": self.get_llm_max_tokens(),
         }
 
     def get_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Values for the templates' placeholders."""
+        """Return the values for the templates' placeholders."""
         return {**(self.llm_prompt_context_data or {}), **kwargs}
 
     async def aget_llm_prompt_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """The same for who needs the database; by default the sync one."""
+        """Return the same values; override this one if you need the database."""
         return self.get_llm_prompt_context_data(**kwargs)
 
     def get_llm_system_prompt_template(self) -> Any:
-        """The template. Raises ConfigurationError if its file cannot be read."""
+        """Return the template. Raises ConfigurationError if its file cannot be read."""
         if self.llm_system_prompt_path is None:
             return self.llm_system_prompt_template
         path = Path(getattr(settings, "BASE_DIR", "."), self.llm_system_prompt_path)
@@ -129,19 +131,19 @@ class LLMMixin:
             ) from error
 
     async def aget_llm_system_prompt(self, **kwargs: Any) -> str:
-        """The system prompt of the next turn; empty for none."""
+        """Return the system prompt of the next turn; empty for none."""
         context = await self.aget_llm_prompt_context_data(**kwargs)
         return self.render_template(self.get_llm_system_prompt_template(), context)
 
     async def aget_llm_first_user_message(self, **kwargs: Any) -> str | None:
-        """What opens an empty conversation in the person's name; None for nothing."""
+        """Return the text that opens an empty conversation in the user's name; None for nothing."""
         if not self.llm_first_user_message_template:
             return None
         context = await self.aget_llm_prompt_context_data(**kwargs)
         return self.render_template(self.llm_first_user_message_template, context)
 
     def render_template(self, template: Any, context: Mapping[str, Any]) -> str:
-        """Fill in a template. Raises ConfigurationError naming a placeholder without a value."""
+        """Fill in a template. Raises ConfigurationError if a placeholder has no value."""
         if isinstance(template, str):
             return _format(template, context, type(self).__name__)
         if isinstance(template, DjangoTemplate):
@@ -157,8 +159,8 @@ class LLMMixin:
         )
 
 
-# What chat models have under these names and send with a call. A list of what may be kept, not of
-# what may not: a key or a header stands under any name.
+# Chat models have attributes of these names and send them with a call. The list says what may be
+# kept, not what may not: a key or a header can have any name.
 _ALWAYS = ("temperature", "max_tokens")
 _IF_SET = (
     *("top_p", "top_k", "frequency_penalty", "presence_penalty", "seed", "n", "stop"),
@@ -167,8 +169,8 @@ _IF_SET = (
 
 
 def parameters_of(llm: Any) -> dict[str, Any]:
-    """The parameters that a chat model itself says it is called with."""
-    # Of one that something was bound to, that is said by the model in it and by what was bound.
+    """Return the call parameters that a chat model itself reports."""
+    # If arguments were bound to a model, both the model inside and the arguments are read.
     own = getattr(llm, "__dict__", {})
     bound = own.get("bound")
     said = {} if bound is None else parameters_of(bound)
@@ -206,7 +208,7 @@ def _format(template: str, context: Mapping[str, Any], owner: str) -> str:
 
 def _missing(owner: str, name: str, context: Mapping[str, Any]) -> ConfigurationError:
     return ConfigurationError(
-        f"{owner}: a template wants {{{name}}}, but get_llm_prompt_context_data() gives"
+        f"{owner}: a template needs {{{name}}}, but get_llm_prompt_context_data() returns"
         f" {', '.join(map(str, context)) or 'nothing'}"
     )
 

@@ -17,7 +17,7 @@ Level = Literal["error", "info"]
 
 
 class Progress:
-    """How much of a running turn a listener has been sent."""
+    """How much of a running turn a listener has received."""
 
     def __init__(self) -> None:
         self.pieces = 0
@@ -26,7 +26,7 @@ class Progress:
         self.characters = 0
 
     def note(self, turn: TurnView) -> None:
-        """All of this has been sent."""
+        """Note that all of this turn has been sent."""
         self.pieces = len(turn.pieces)
         self.tools = sum(map(_tool, turn.pieces))
         self.tail = turn.tail
@@ -34,7 +34,7 @@ class Progress:
 
 
 class Encoder(Protocol):
-    """Each method gives the texts of the frames to send, in order."""
+    """Each method returns the texts of the frames to send, in order."""
 
     def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]: ...
     def reset(self) -> list[str]: ...
@@ -46,7 +46,7 @@ class Encoder(Protocol):
 
 
 class HtmlEncoder:
-    """Fragments that htmx swaps out of band; the templates may be overridden."""
+    """Fragments that htmx swaps out of band; you can override the templates."""
 
     def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
         return [_html("hello", max_length=max_length, banner=banner, welcome=welcome)]
@@ -74,7 +74,7 @@ class HtmlEncoder:
 
 
 class JsonEncoder:
-    """Objects with `id`, `role`, `mode` and `content` for what is said, `type` for the rest."""
+    """Objects with `id`, `role`, `mode` and `content` for what is said, or `type` for the rest."""
 
     def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
         return [_json(type="hello", max_length=max_length, banner=banner, welcome=welcome)]
@@ -92,7 +92,7 @@ class JsonEncoder:
         return frames
 
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
-        # What came too fast to be followed, or was followed from another process, is made good.
+        # Sends what the listener missed: it came too fast, or another process answered the turn.
         frames = []
         cards = list(filter(_tool, merged(turn.pieces)))
         if sent.tools < 2 * len(cards):
@@ -120,7 +120,7 @@ class JsonEncoder:
         return frames
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
-        """A tool's card: whole at its start, its result with `mode` append."""
+        """Return a tool's card: whole at its start, its result with `mode` append."""
         known = {
             name: piece[name] for name in ("name", "input", "status", "seconds") if name in piece
         }
@@ -140,7 +140,7 @@ class JsonEncoder:
 
 
 def _whole(turn: TurnView) -> dict[str, Any]:
-    """A turn for a template: tool results stand in their cards."""
+    """Return a turn for a template, with the tools' results in their cards."""
     names = ("id", "version", "outcome", "show_human", "human", "tail", "error", "at")
     return {name: getattr(turn, name) for name in names} | {"pieces": merged(turn.pieces)}
 

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# While a block grows it is rendered again and again; beyond this many characters as plain text.
+# A growing block is rendered again and again; beyond this many characters, it is plain text.
 TAIL_LIMIT = 20_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,14 +27,14 @@ _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"class"}, "td": {"class"}}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A closed top-level block: its Markdown source, and what it is rendered to."""
+    """A closed top-level block: its Markdown source, and the HTML that it is rendered to."""
 
     source: str
     html: SafeString
 
 
 def render(source: str) -> SafeString:
-    """Safe HTML of a Markdown text. Raw HTML in it is shown, not obeyed."""
+    """Return safe HTML for a Markdown text. Raw HTML in the text is shown as text."""
     parser = _parser()
     environment: dict[str, object] = {}
     tokens = parser.parse(_readable(source), environment)
@@ -44,26 +44,26 @@ def render(source: str) -> SafeString:
 
 
 def blocks(source: str) -> list[Block]:
-    """A whole text as its blocks."""
+    """Return the blocks of a whole text."""
     stream = MarkdownStream()
     return stream.feed(source) + stream.finish()
 
 
 class MarkdownStream:
-    """A text that grows: blocks are given out once, when they are closed; the rest is the tail.
+    """A growing text: each block is given out once, when it is closed; the rest is the tail.
 
-    Law: the HTML of all blocks and the tail together is that of the whole text.
+    Law: the HTML of all blocks and the tail together equals the HTML of the whole text.
     """
 
     def __init__(self) -> None:
         self._open = ""
 
     def feed(self, text: str) -> list[Block]:
-        """Append text; the blocks that it closed."""
+        """Append text; return the blocks that it closed."""
         self._open += _readable(text)
         if "\n" not in text:
             return []
-        # Only complete lines decide: half a line can still become anything.
+        # Only complete lines count: half a line can still become anything.
         starts = _block_starts(self._open[: self._open.rfind("\n") + 1])
         if len(starts) < 2:
             return []
@@ -73,7 +73,7 @@ class MarkdownStream:
         return [Block(source, render(source)) for source in closed]
 
     def finish(self) -> list[Block]:
-        """Close what is still open."""
+        """Close the open block and return it, if there is one."""
         source, self._open = self._open, ""
         html = render(source)
         return [Block(source, html)] if html else []
@@ -85,7 +85,7 @@ class MarkdownStream:
 
     @property
     def tail(self) -> SafeString:
-        """The open block, rendered as far as it has come."""
+        """The HTML of the open block so far."""
         if len(self._open) > TAIL_LIMIT:
             return mark_safe(f"<pre>{escape(self._open)}</pre>")
         return render(self._open) if self._open else SafeString()
@@ -93,8 +93,8 @@ class MarkdownStream:
 
 @functools.cache
 def _parser() -> MarkdownIt:
-    # References may be defined anywhere in a text: with them a block could change after it was
-    # given out. Images would load from anywhere.
+    # References may be defined anywhere in a text, so a block could change after it was given out.
+    # Images would load from any site.
     return (
         MarkdownIt("commonmark", {"html": False})
         .enable(["table", "strikethrough"])
@@ -103,7 +103,7 @@ def _parser() -> MarkdownIt:
 
 
 def displayable(text: str) -> str:
-    """Text that can be sent: half a character (a lone surrogate) becomes U+FFFD."""
+    """Return text that can be sent: half a character (a lone surrogate) becomes U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 
@@ -113,7 +113,7 @@ def _readable(text: str) -> str:
 
 
 def _block_starts(source: str) -> list[int]:
-    """Offsets at which the top-level blocks of complete lines begin."""
+    """Return the offsets at which the top-level blocks of complete lines begin."""
     offsets = [0]
     for line in source.split("\n"):
         offsets.append(offsets[-1] + len(line) + 1)

@@ -27,7 +27,7 @@ _LONGEST_TOOL_TEXT = 20_000
 
 @dataclass(slots=True)
 class TurnView:
-    """What templates and JSON clients are given of a turn."""
+    """A turn as templates and JSON clients receive it."""
 
     id: str
     version: int
@@ -38,25 +38,25 @@ class TurnView:
     pieces: Sequence[Piece] = field(default_factory=list)
     tail: str = ""
     text: str = ""
-    """The answer's Markdown, as far as it has come."""
+    """The answer's Markdown so far."""
     failure: dict[str, str] | None = None
     erasure: Erasure | None = None
 
     @property
     def human(self) -> SafeString:
-        """The person's words, escaped; line breaks are kept by the stylesheet."""
+        """The user's words, escaped; the stylesheet keeps the line breaks."""
         return mark_safe(html.escape(self.human_text))
 
     @property
     def error(self) -> str:
-        """One sentence to the person, in the language that is active now."""
+        """One sentence for the user, in the active language."""
         if self.erasure is not None:
             return self.erasure.sentence
         return failures.sentence(self.failure)
 
 
 def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
-    """The view of a turn that is in the log."""
+    """Return the view of a turn that is in the log."""
     text = _text(turn.answer)
     return TurnView(
         id=str(turn.turn_id),
@@ -74,7 +74,7 @@ def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
 
 
 def merged(pieces: Iterable[Piece]) -> list[Piece]:
-    """Pieces with each tool's result put into its card."""
+    """Return the pieces with each tool's result put into its card."""
     whole: list[Piece] = []
     cards: dict[str, Piece] = {}
     for piece in pieces:
@@ -91,12 +91,12 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
 
 
 def tool_piece(number: int, name: str, tool_input: Any) -> Piece:
-    """The card of a tool call that starts."""
+    """Return the card of a tool call that starts."""
     return {"kind": "tool", "id": str(number), "name": name, "input": as_text(tool_input)}
 
 
 def tool_result_piece(number: int, output: dict[str, Any]) -> Piece:
-    """What a tool call gave."""
+    """Return the result of a tool call."""
     return {
         "kind": "tool_result",
         "id": str(number),
@@ -111,7 +111,7 @@ def block_pieces(closed: Iterable[markdown.Block]) -> list[Piece]:
 
 
 def as_text(value: Any) -> str:
-    """A tool's input or output for people."""
+    """Return a tool's input or output as text for people."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -126,7 +126,7 @@ def as_text(value: Any) -> str:
 
 
 def _text(document: Any) -> str:
-    """A message's text; a sentence in its place if it cannot be read here."""
+    """Return a message's text; if it cannot be read here, a sentence in its place."""
     if document is None:
         return ""
     try:
@@ -143,7 +143,7 @@ def _value(document: Any) -> Any:
 
 
 def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int]) -> list[Piece]:
-    """The answer's blocks with the tools' cards where they were called, else before the text."""
+    """Return the answer's blocks, with each tool's card at its call or, if unknown, at the top."""
     if len(tools_at) != len(tools):
         tools_at = [0] * len(tools)
     pieces: list[Piece] = []

@@ -1,4 +1,4 @@
-"""Who may open a socket, and whether they still may: origin and session."""
+"""Whether a socket may be opened, and may stay open: its origin and its session."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...core import conf
 
 
 def origin_allowed(scope: Any) -> bool:
-    """Whether the page that opens this socket is one of ours.
+    """Return whether the page that opens this socket is one of ours.
 
-    Browsers always send Origin, other clients need not. The host must be in ALLOWED_HOSTS, or
-    the whole origin in TURNLOG["ALLOWED_ORIGINS"].
+    Browsers always send Origin; other clients need not. The host must be in ALLOWED_HOSTS, or the
+    whole origin in TURNLOG["ALLOWED_ORIGINS"].
     """
     origins = [value for name, value in scope.get("headers", ()) if name == b"origin"]
     if not origins:
@@ -39,7 +39,7 @@ def origin_allowed(scope: Any) -> bool:
 
 
 def session_is_alive(scope: Any) -> bool:
-    """Whether the person who opened the socket is still logged in, by the database of now."""
+    """Return whether the user who opened the socket is still logged in; asks the database."""
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return True
@@ -48,7 +48,7 @@ def session_is_alive(scope: Any) -> bool:
         return False
     session = scope.get("session")
     key = getattr(session, "session_key", None)
-    # As it was when the socket was opened: Channels loads it once.
+    # The session as it was when the socket was opened: Channels loads it once.
     if session is None or key is None or SESSION_KEY not in session:
         return True  # Logged in by other means than a session.
     store = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key)

@@ -1,4 +1,4 @@
-"""A WebSocket consumer that outlives its channel layer: a transport that goes away ends no chat."""
+"""A WebSocket consumer that outlives its channel layer: if the layer fails, the chat continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LayerSocket(AsyncWebsocketConsumer):
 
     @property
     def channel_receive(self) -> Any:
-        """Where AsyncConsumer gets the layer's messages; it sets this itself."""
+        """Where AsyncConsumer gets the layer's messages; AsyncConsumer sets it itself."""
         return self._hear
 
     @channel_receive.setter
@@ -35,33 +35,33 @@ class LayerSocket(AsyncWebsocketConsumer):
         while True:
             try:
                 return await self._receive_from_layer()
-            except Exception as error:  # noqa: BLE001 - whatever the transport raises
+            except Exception as error:  # noqa: BLE001 - a transport may raise anything
                 warn_of_layer(error)
             if not any(task.get_name() == _REJOINING for task in tasks.beside):
                 tasks.spawn(_rejoin(), tasks.beside).set_name(_REJOINING)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def join(self, group: str) -> bool:
-        """Hear of a group's messages; whether the layer could be reached."""
+        """Receive a group's messages from now on; return whether the layer could be reached."""
         if self.channel_layer is None:
             return True
         self._group = group
         _sockets.add(self)
         try:
             await self.channel_layer.group_add(group, self.channel_name)
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+        except Exception as error:  # noqa: BLE001 - a transport may raise anything
             warn_of_layer(error)
             return False
         return True
 
     async def leave(self) -> None:
-        """Hear of it no more."""
+        """Stop receiving the group's messages."""
         if self not in _sockets:
             return
         _sockets.discard(self)
         try:
             await self.channel_layer.group_discard(self._group, self.channel_name)
-        except Exception as error:  # noqa: BLE001 - whatever the transport raises
+        except Exception as error:  # noqa: BLE001 - a transport may raise anything
             warn_of_layer(error)
 
     def joined_again(self) -> None:
@@ -69,7 +69,7 @@ class LayerSocket(AsyncWebsocketConsumer):
 
 
 async def _rejoin() -> None:
-    # It may have come back empty, and only one socket of a process is told that it was away.
+    # The layer may have come back empty, and only one socket of a process learns of its failure.
     everybody = False
     while not everybody:
         await asyncio.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""What a client may ask for over the socket, read from text that may hold anything."""
+"""What a client may request over the socket, parsed from text that may contain anything."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FIELDS = {
 }
 
 
-# A character that JSON writes as two escapes; and the other fields with htmx's headers.
+# JSON may write a character as two escapes; the rest is the other fields and htmx's headers.
 _LONGEST_CHARACTER = 12
 _ROOM_FOR_THE_REST = 8_192
 
 
 class BadRequest(Exception):
-    """A request that cannot be understood; the message is one sentence for the person."""
+    """A request that cannot be understood; the message is one sentence for the user."""
 
     def __init__(self, message: str, turn_id: str = "") -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """The person says something. `turn_id` is the client's, so that a resend is harmless."""
+    """The user says something. The client chooses `turn_id`, so that a resend does no harm."""
 
     text: str
     turn_id: uuid.UUID
@@ -45,7 +45,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The person wants the answer to end here."""
+    """The user wants the answer to end here."""
 
     turn_id: uuid.UUID
 
@@ -66,12 +66,12 @@ Request = Say | Stop | Earlier | Ping
 
 
 def parse_request(text: str | None, data: bytes | None) -> Request:
-    """The request of one frame. Raises BadRequest."""
+    """Return the request in one frame. Raises BadRequest if it cannot be understood."""
     if text is None or data is not None:
         raise BadRequest(_("Only text can be sent here, not binary data."))
     if len(text) > _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST:
-        # Not even parsed: that would hold up everybody else.
-        raise BadRequest(_("This is far too long to be one message: send it in parts."))
+        # Not even parsed: that would delay all other users.
+        raise BadRequest(_("This is far too long for one message: send it in parts."))
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -83,10 +83,12 @@ def parse_request(text: str | None, data: bytes | None) -> Request:
     kind = fields.get("type")
     allowed = _FIELDS.get(kind) if kind is None or isinstance(kind, str) else None
     if allowed is None:
-        raise BadRequest(_("There is no such request: known are ping, stop and earlier."), known)
+        raise BadRequest(
+            _("There is no such request; the requests are ping, stop and earlier."), known
+        )
     if unknown := sorted(fields.keys() - allowed - _IGNORED):
         raise BadRequest(
-            _("The field {name} is unknown: known are {fields}.").format(
+            _("The field {name} is unknown; the fields are {fields}.").format(
                 name=json.dumps(unknown[0][:40]), fields=", ".join(sorted(allowed))
             ),
             known,
@@ -115,7 +117,7 @@ def _text(text: Any, turn_id: str) -> str:
             ).format(length=len(text), longest=longest),
             turn_id,
         )
-    # A browser may send half an emoji; no model and no socket takes it.
+    # A browser may send half an emoji; no model and no socket accepts it.
     return displayable(text)
 
 

@@ -1,4 +1,4 @@
-"""Mixins under the name the tutorial imports them by."""
+"""The mixins, under the name by which the tutorial imports them."""
 
 from turnlog.consumers.mixins import AgentMixin, ChatMixin, LLMMixin
 

@@ -1,4 +1,4 @@
-"""The models under the names the tutorial imports them by."""
+"""The models, under the name by which the tutorial imports them."""
 
 from turnlog.events.models import Conversation
 from turnlog.projections.models import ConversationMessage

@@ -1,4 +1,4 @@
-"""Language models under the name the tutorial imports them by."""
+"""The language models, under the name by which the tutorial imports them."""
 
 from turnlog.core.specs import LLMModel, LLMModelSpec
 

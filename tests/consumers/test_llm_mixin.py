@@ -33,10 +33,10 @@ async def test_templates_are_filled_in() -> None:
 @pytest.mark.parametrize(
     ("template", "sentence"),
     [
-        ("{레벨}", r"Tutor: a template wants \{레벨\}, but .* gives 언어"),
-        (PromptTemplate.from_template("{레벨}"), "wants {레벨}"),
+        ("{레벨}", r"Tutor: a template needs \{레벨\}, but .* returns 언어"),
+        (PromptTemplate.from_template("{레벨}"), "needs {레벨}"),
         ("{", "stray brace"),
-        ("{언어.__class__}", "wants"),
+        ("{언어.__class__}", "needs"),
         (7, "found int"),
     ],
 )

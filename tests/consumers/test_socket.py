@@ -267,7 +267,7 @@ async def test_a_failing_model_leaves_the_words_and_a_usable_socket(
         await client.send(user_text="my own words")
         frames = await client.until_ended()
         assert frames[-1]["outcome"] == "failed"
-        assert frames[-1]["error"].startswith("The model could not answer. Your words are kept")
+        assert frames[-1]["error"].startswith("The model could not answer. Your message is saved")
         await client.send(user_text="again")
         assert said(await client.until_ended()) == "fine"
     failed = (await get_stored(conversation))[2]
@@ -692,7 +692,7 @@ async def test_templates_that_cannot_be_filled_in_leave_a_usable_chat(
         assert (await client.frame())["welcome"] == ""
         await client.send(user_text="hello")
         assert said(await client.until_ended()) == "ok"
-    assert caplog.text.count("a template wants {nobody}") == 2
+    assert caplog.text.count("a template needs {nobody}") == 2
 
 
 async def test_the_welcome_is_filled_in_and_its_values_are_escaped(

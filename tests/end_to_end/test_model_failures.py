@@ -59,7 +59,7 @@ FAILURES = {
         "The model server does not know this model or address.",
     ),
     "429": Failure(refused_with(429, "Slow down: {said}"), "The model is busy right now."),
-    "500": Failure(refused_with(500, "It failed on {said}"), "The model has trouble right now."),
+    "500": Failure(refused_with(500, "It failed on {said}"), "The model has a problem right now."),
     "malformed": Failure(answering(chaos={"malformedRate": 1}), "The model"),
     "malformed in mid-stream": Failure(broken_json, "The model", SCRIPTED, SECRET_ANSWER),
     "cut in mid-stream": Failure(

@@ -74,7 +74,7 @@ def test_words_of_an_interrupted_turn_can_be_written_again(
     server.kill()
     server.start()
     page.expect_last("interrupted", said)
-    page.last.get_by_role("button", name="Write it again").click()
+    page.last.get_by_role("button", name="Edit and resend").click()
     expect(page.box).to_have_value(said)
 
 

@@ -1,8 +1,8 @@
-/** The box that people write in: when it may be sent, by which key, and how it is counted. */
+/** The text box: when its text may be sent, by which key, and how it is counted. */
 
 const coarse = matchMedia("(pointer: coarse)");
 const numbers = new Intl.NumberFormat(document.documentElement.lang || undefined);
-const COUNT_FROM = 0.9; // of what is allowed: before that the counter is noise
+const COUNT_FROM = 0.9; // of the limit: below that, the counter is noise
 
 export class Composer {
   form = document.getElementById("turnlog-composer");
@@ -26,7 +26,7 @@ export class Composer {
 
   /**
    * @param {object} [now]
-   * @param {boolean} now.running a turn is running: Stop stands in Send's place
+   * @param {boolean} now.running a turn is running: Stop takes the place of Send
    * @param {boolean} now.blocked nothing can be sent (a message is under way, or we were refused)
    * @param {boolean} now.online Stop is of use
    */
@@ -43,7 +43,7 @@ export class Composer {
     if (!CSS.supports("field-sizing", "content")) this.#grow();
   }
 
-  /** Words that did not go out: back into the box, before whatever was written since. */
+  /** Put text that was not sent back into the box, before any text written since. */
   restore(text) {
     if (!text) return;
     this.#box.value = this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text;
@@ -51,7 +51,7 @@ export class Composer {
     this.#focus();
   }
 
-  /** The words are on their way. */
+  /** Empty the box: its text is being sent. */
   clear() {
     this.#box.value = "";
     this.#turnId.value = "";
@@ -69,10 +69,10 @@ export class Composer {
   }
 
   #key(event) {
-    // The Enter that ends a Korean (Japanese, Chinese) composition is not ours.
+    // The Enter that ends a Korean (Japanese, Chinese) composition belongs to the input method.
     // 229: Safari reports the end of the composition before the key.
     if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-    // On a phone Enter is the only way to a new line, and Send is under the thumb.
+    // On a phone, Enter is the only way to a new line, and Send is under the thumb.
     const asked = event.ctrlKey || event.metaKey;
     if (!asked && (event.shiftKey || event.altKey || coarse.matches)) return;
     event.preventDefault();
@@ -96,7 +96,7 @@ export class Composer {
     else this.#box.removeAttribute("aria-invalid");
   }
 
-  /** Stop and Send share a place; who stood there with the keyboard goes on in the box. */
+  /** Stop and Send share a place; a keyboard focus there moves to the box. */
   #swap(running) {
     const leaving = running ? this.#send : this.#stop;
     const focused = document.activeElement === leaving;
@@ -106,7 +106,7 @@ export class Composer {
   }
 
   #focus() {
-    // On a phone this would raise the keyboard over the answer.
+    // On a phone, this would raise the keyboard over the answer.
     if (!coarse.matches) this.#box.focus({ preventScroll: true });
   }
 
@@ -117,7 +117,7 @@ export class Composer {
   }
 }
 
-/** As the server counts: code points, not UTF-16 units. */
+/** Count as the server does: code points, not UTF-16 units. */
 function length(text) {
   let count = 0;
   for (const _ of text) count++;
@@ -128,7 +128,7 @@ function maxLength() {
   return Number(document.getElementById("turnlog-config")?.dataset.maxLength) || Infinity;
 }
 
-/** crypto.randomUUID is missing where the page came over plain http. */
+/** Make a random UUID: crypto.randomUUID is missing if the page came over plain http. */
 function uuid4() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

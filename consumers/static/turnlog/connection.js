@@ -1,11 +1,11 @@
 /**
- * The one real socket. htmx sees this object in its place: a socket that is
- * always open, so that htmx only draws, and everything that can go wrong with
- * a connection is decided here.
+ * The one real socket. htmx gets this object instead: a socket that is always
+ * open. So htmx only draws, and this class handles everything that can go wrong
+ * with a connection.
  *
  * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
- * "ready" (the first frame of each connection), "toolarge" (what was sent last
- * was refused for its size).
+ * "ready" (the first frame of each connection), "toolarge" (the server refused
+ * the last message for its size).
  */
 
 import { probe } from "./probe.js";
@@ -19,7 +19,7 @@ const SESSION_ENDED = 4401;
 const TOO_LARGE = 1009;
 
 export class Connection extends EventTarget {
-  // What htmx asks of a socket: open now, so it never queues or reconnects.
+  // What htmx reads of a socket: it is always open, so htmx never queues or reconnects.
   OPEN = WebSocket.OPEN;
   readyState = WebSocket.OPEN;
 
@@ -35,7 +35,7 @@ export class Connection extends EventTarget {
   #heartbeat;
   #deadline;
 
-  /** @param {() => string} after the last version this page has, asked anew for each connection */
+  /** @param {() => string} after the last version on this page, called for each connection */
   constructor(after) {
     super();
     this.#after = after;
@@ -44,26 +44,26 @@ export class Connection extends EventTarget {
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
   }
 
-  /** htmx hands over the address; it gets back what it takes for a WebSocket. */
+  /** Take the address from htmx; return what htmx uses as a WebSocket. */
   connect(url) {
     this.#url = url;
     this.#dial();
     return this;
   }
 
-  /** @returns {boolean} whether it went out; nothing is queued here */
+  /** @returns {boolean} whether the text was sent; nothing is queued here */
   send(text) {
     if (this.state !== "connected") return false;
     this.#socket.send(text);
     return true;
   }
 
-  /** Is the line still alive? If not, it is given up and dialled again. */
+  /** Check that the connection is alive; if it is not, give it up and dial again. */
   check() {
     if (this.send('{"type":"ping"}')) this.#expect(PONG_WITHIN);
   }
 
-  /** htmx calls this when the element that holds the connection is removed. */
+  /** Called by htmx when the element that holds the connection is removed. */
   close() {
     this.#hangUp();
     clearTimeout(this.#retry);
@@ -87,9 +87,9 @@ export class Connection extends EventTarget {
   }
 
   #receive(data) {
-    clearTimeout(this.#deadline); // whatever came, the line is alive
+    clearTimeout(this.#deadline); // any message shows that the connection is alive
     if (this.state !== "connected") {
-      // Only now is it a success: a server that accepts and closes is not.
+      // Only now has it succeeded: a server might accept and close at once.
       this.#failures = this.#turnedAway = 0;
       this.#enter("connected");
       this.dispatchEvent(new Event("ready"));
@@ -105,12 +105,12 @@ export class Connection extends EventTarget {
     if (code === TOO_LARGE) this.dispatchEvent(new Event("toolarge"));
   }
 
-  /** A refused handshake looks like any other failure: the page itself knows more. */
+  /** Ask the page itself: to a socket, a refused handshake looks like any other failure. */
   async #askWhy() {
     const verdict = await probe();
     if (this.#socket || this.state === "closed") return; // dialled again meanwhile
-    // A server that restarts answers pages again a moment before or after its
-    // sockets: only who is turned away twice in a row is turned away.
+    // After a restart, a server serves pages a moment before or after its sockets:
+    // only two refusals in a row count.
     if (verdict === "refused" && ++this.#turnedAway < 2) this.#dialLater();
     else if (verdict === "offline") this.#lost();
     else this.#enter(verdict);
@@ -121,13 +121,13 @@ export class Connection extends EventTarget {
     this.#enter("offline");
   }
 
-  /** Full jitter: after a restart, everybody comes back, but not at once. */
+  /** Dial after a pause with full jitter: after a restart, not all pages come back at once. */
   #dialLater() {
     const most = Math.min(RETRY_UP_TO, RETRY_FROM * 2 ** this.#failures++);
     this.#retry = setTimeout(() => this.#dial(), Math.random() * most);
   }
 
-  /** Back on the network, or looked at again: do not wait for the next timer. */
+  /** The network is back, or the page is visible again: do not wait for the next timer. */
   #hurry() {
     if (this.#socket) this.check();
     else if (this.state === "offline") this.#dial();
@@ -138,7 +138,7 @@ export class Connection extends EventTarget {
     const socket = this.#socket;
     this.#deadline = setTimeout(() => {
       if (socket !== this.#socket) return;
-      this.#hangUp(); // a dead line may take minutes to say that it is closed
+      this.#hangUp(); // a dead connection may take minutes to report that it is closed
       this.#lost();
     }, milliseconds);
   }

@@ -1,11 +1,11 @@
-/** Older turns are put above what is there: the reader keeps the place, and the keyboard its focus. */
+/** Puts older turns above the others: the reader keeps the place, and the keyboard its focus. */
 export class Earlier {
   #holder = document.getElementById("turnlog-earlier");
   #anchor = null;
   #top = 0;
   #focused = false;
 
-  /** Before something is put into the log, or the button is replaced. */
+  /** Call this before something is put into the log, or the button is replaced. */
   before(target) {
     if (target === this.#holder) this.#focused = target.contains(document.activeElement);
     else {
@@ -14,7 +14,7 @@ export class Earlier {
     }
   }
 
-  /** After the whole frame is on the page. */
+  /** Call this after the whole frame is on the page. */
   after() {
     const anchor = this.#anchor;
     if (anchor?.isConnected && anchor.previousElementSibling) {

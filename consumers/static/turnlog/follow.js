@@ -1,16 +1,16 @@
 /**
- * The page stays at the end of a growing answer, but only for a reader who is
- * at the end; who scrolls up is left alone and shown a way back.
+ * Keeps the page at the end of a growing answer, but only if the reader is at
+ * the end. A reader who scrolls up is left alone and shown a way back.
  */
 export class Follow {
   #page = document.scrollingElement;
   #newest = document.getElementById("turnlog-newest");
   #following = true;
-  #rest = 0; // where we last were: going above it is the reader's doing
+  #rest = 0; // the last position: only the reader moves above it
 
   constructor(content) {
     history.scrollRestoration = "manual"; // a conversation opens at its end
-    // A resize is noticed once a frame, after layout and before paint: so this is
+    // A resize is observed once a frame, after layout and before paint: so there is
     // one scroll a frame, whatever made the page grow.
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(content);
     const sentinel = document.createElement("div");
@@ -44,12 +44,12 @@ export class Follow {
 
   #scrolled() {
     const top = this.#page.scrollTop;
-    // A page that became shorter moves us up as well, but then this is its end.
+    // A page that became shorter moves up as well, but then it is at its end.
     if (top < this.#rest && this.#away) this.#following = false;
     this.#rest = top;
   }
 
-  /** Who opens a card wants to see it there, not to be carried to the end. */
+  /** A reader who opens a card wants to see it there, not to be moved to the end. */
   #clicked(event) {
     if (!event.target.closest("summary")) return;
     this.#following = false;

@@ -1,4 +1,4 @@
-/** Wiring: which part hears what. Each part is explained where it is. */
+/** Connects the parts: which part hears which event. Each part's file explains the part. */
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { Earlier } from "./earlier.js";
@@ -19,7 +19,7 @@ const composer = new Composer(stop);
 const earlier = new Earlier();
 const follow = new Follow(page);
 
-/** The turn that is running, read from the log: there is no second truth to fall behind. */
+/** Return the running turn, read from the log: a second record could become outdated. */
 function openTurn() {
   return log.querySelector(':scope > [data-outcome="open"]');
 }
@@ -29,7 +29,7 @@ function stop() {
   if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: turn.id.slice("turn-".length) }));
 }
 
-/** Bring everything that depends on the connection, the log and the outbox up to date. */
+/** Update everything that depends on the connection, the log and the outbox. */
 function refresh() {
   const online = connection.state === "connected";
   const running = openTurn() !== null;
@@ -39,21 +39,21 @@ function refresh() {
   pending.hidden = !outbox.full;
   pending.dataset.state = online ? "sending" : "waiting";
   pending.querySelector("[data-pending-text]").textContent = outbox.text;
-  // What has left the page may have arrived: only what has not can be taken back.
+  // What has left the page may have arrived, so sending can no longer be cancelled.
   pending.querySelector('[data-action="take-back"]').hidden = outbox.tried;
 }
 
 function transmit() {
   outbox.flush(connection);
-  connection.check(); // a dead line should not keep a message waiting for the next heartbeat
+  connection.check(); // on a dead connection, the message must not wait for the next heartbeat
 }
 
-/** The page's own words for a state of the connection: the templates hold every text. */
+/** Return the page's text for a state of the connection: all texts are in the templates. */
 function wordsFor(state) {
   return page.querySelector(`.turnlog-connection > [data-when="${state}"]`)?.textContent ?? "";
 }
 
-// The connection. htmx draws what it brings; see connection.js.
+// The connection. htmx draws its frames; see connection.js.
 
 htmx.createWebSocket = (url) => connection.connect(url);
 
@@ -97,7 +97,7 @@ page.addEventListener("htmx:wsAfterMessage", () => {
 const draftKey = `turnlog-draft:${location.pathname}`;
 
 composer.form.addEventListener("htmx:wsBeforeSend", (event) => {
-  event.preventDefault(); // the outbox sends it, as often as it takes
+  event.preventDefault(); // the outbox sends it, as often as necessary
   outbox.put(event.detail.message);
   transmit();
   notice.replaceChildren();
@@ -114,7 +114,7 @@ page.addEventListener("click", ({ target }) => {
   refresh();
 });
 
-// Signing in again leaves this page: the draft waits in this tab for the way back.
+// Signing in again leaves this page: the tab keeps the draft until the user is back.
 window.addEventListener("pageshow", () => {
   composer.restore(sessionStorage.getItem(draftKey) ?? "");
   sessionStorage.removeItem(draftKey);

@@ -1,7 +1,7 @@
 /**
- * The one message that the server has not shown back yet. It is kept until its
- * turn stands in the log, and sent again on each new connection until then: its
- * turn_id makes that harmless.
+ * The one message that the server has not confirmed yet. It is kept until its
+ * turn is in the log, and sent again on each new connection until then: because
+ * of its turn_id, a resend does no harm.
  */
 export class Outbox {
   #entry = null; // { turnId, text, frame, tried }
@@ -10,36 +10,36 @@ export class Outbox {
     return this.#entry !== null;
   }
 
-  /** The words in it, "" when empty. */
+  /** The message's text; "" if the outbox is empty. */
   get text() {
     return this.#entry?.text ?? "";
   }
 
-  /** Whether it has left this page at least once: then it may have arrived. */
+  /** Whether the message has left this page at least once: then it may have arrived. */
   get tried() {
     return this.#entry?.tried ?? false;
   }
 
-  /** @param {string} frame as it goes over the wire */
+  /** @param {string} frame the message as it is sent */
   put(frame) {
     const { turn_id: turnId, user_text: text } = JSON.parse(frame);
     this.#entry = { turnId, text, frame, tried: false };
   }
 
-  /** Send what is in it, if there is anything and the connection takes it. */
+  /** Send the message, if there is one and the connection accepts it. */
   flush(connection) {
     if (this.#entry && connection.send(this.#entry.frame)) this.#entry.tried = true;
   }
 
-  /** Forget it once its turn is on the page. */
+  /** Drop the message if its turn is on the page. */
   acknowledge() {
     if (this.#entry && document.getElementById(`turn-${this.#entry.turnId}`)) this.#entry = null;
   }
 
   /**
-   * Take the words back, to be edited.
-   * @param {string} [turnId] only if it is this message
-   * @returns {string} "" when there was nothing to take
+   * Take the message's text out, to be edited.
+   * @param {string} [turnId] take it only if it is this message
+   * @returns {string} the text; "" if there was nothing to take
    */
   take(turnId = this.#entry?.turnId) {
     if (!this.#entry || this.#entry.turnId !== turnId) return "";

@@ -1,8 +1,8 @@
 const ANSWER_WITHIN = 10_000;
 
 /**
- * Why did a socket close without ever having opened? A browser does not tell,
- * but the page's own address is guarded like the socket: ask that.
+ * Find out why a socket closed without having opened. The browser does not say,
+ * but the page's own address has the same access rules: request that.
  * @returns {Promise<"signed-out"|"refused"|"offline">}
  */
 export async function probe() {

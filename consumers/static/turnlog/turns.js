@@ -1,7 +1,7 @@
 /**
  * A turn can arrive more than once: after a reconnect, and when it ends. It
- * takes the place of what stands there, and whatever is the same stays as it
- * is: a reader's selection, an opened card, the place on the screen.
+ * replaces what is on the page, but what has not changed stays as it is: a
+ * reader's selection, an opened card, the place on the screen.
  */
 
 const times = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
@@ -9,7 +9,7 @@ const times = new Intl.DateTimeFormat(document.documentElement.lang || undefined
   timeStyle: "short",
 });
 
-/** To be called with what htmx is about to put into the log. */
+/** Merge turns that are on the page already; call this before htmx puts `fragment` into the log. */
 export function mergeTurns(fragment) {
   for (const time of fragment.querySelectorAll("time")) {
     time.textContent = times.format(new Date(time.dateTime)); // in the reader's own zone
@@ -25,13 +25,13 @@ export function mergeTurns(fragment) {
   }
 }
 
-/** The block that was still being written becomes a block like the others. */
+/** Make the block that was still being written a block like the others. */
 function unwrapTail(turn) {
   const tail = turn.querySelector(".turnlog-tail");
   tail?.replaceWith(...tail.childNodes);
 }
 
-/** Make `known` say what `fresh` says, element by element, in their order. */
+/** Make `known` equal to `fresh`, element by element, in order. */
 function patch(known, fresh) {
   if (known.open) fresh.open = true; // a tool's card
   if (known.isEqualNode(fresh)) return;
@@ -43,7 +43,7 @@ function patch(known, fresh) {
   old.slice(fresh.childElementCount).forEach((child) => child.remove());
 }
 
-/** Moving a node drops the selection in it, though the node itself lives on. */
+/** Keep the selection during a change: moving a node drops the selection in it. */
 function keepingSelection(change) {
   const selection = getSelection();
   const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = selection;
