@@ -85,8 +85,8 @@ def sentence(error: Mapping[str, str] | None) -> str:
     return {
         "configuration": _("This chat is not set up correctly. Tell the site's administrator."),
         "credentials": _(
-            "The model did not accept this site's key, or there is none. Your message is saved."
-            " Tell the site's administrator."
+            "The model did not accept this site's key, or there is none. Your message is saved;"
+            " tell the site's administrator."
         ),
         "timeout": _("The model took too long to answer. Your message is saved: send it again."),
         "unreachable": _(
@@ -94,7 +94,7 @@ def sentence(error: Mapping[str, str] | None) -> str:
         ),
         "busy": _("The model is busy right now. Your message is saved: try again in a minute."),
         "unknown_model": _(
-            "The model server does not know this model or address. Your message is saved. Tell the"
+            "The model server does not know this model or address. Your message is saved; tell the"
             " site's administrator."
         ),
         "refused": _(
@@ -110,7 +110,7 @@ def sentence(error: Mapping[str, str] | None) -> str:
             " asking for less at once."
         ),
         "unstorable": _(
-            "A tool returned something that cannot be recorded. Your message is saved. Tell the"
+            "A tool returned something that cannot be recorded. Your message is saved; tell the"
             " site's administrator."
         ),
         "database": _(
