@@ -1,7 +1,5 @@
-from pathlib import Path
-
-from django.apps import AppConfig, apps
-from django.conf import settings
+from django.apps import AppConfig
+from django.core import checks
 
 
 class ConsumersConfig(AppConfig):
@@ -11,21 +9,10 @@ class ConsumersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # lazy: Django imports this module before models can be imported
         from ..events import hooks
+        from .checks import check_htmx
         from .live import announce
 
         hooks.after_commit.append(announce)
-        _find_htmx()
-
-
-def _find_htmx() -> None:
-    """Let staticfiles find the htmx that the django-htmx package brings.
-
-    Its files belong to an app that a project need not know of.
-    """
-    if apps.is_installed("django_htmx"):
-        return
-    import django_htmx
-
-    folder = Path(django_htmx.__file__).parent / "static" / "django_htmx"
-    settings.STATICFILES_DIRS = [*settings.STATICFILES_DIRS, ("django_htmx", str(folder))]
+        checks.register(check_htmx, checks.Tags.staticfiles)

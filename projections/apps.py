@@ -28,7 +28,7 @@ class ProjectionsConfig(AppConfig):
         hooks.erasers.append(erasers.erase)
         hooks.forgetters.append(erasers.forget)
         checks.register(check_projections)
-        checks.register(check_versions)
+        checks.register(check_versions, checks.Tags.database)
         post_migrate.connect(_after_migrate, sender=self)
 
 

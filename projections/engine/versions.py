@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
-from django.core import checks, mail
+from django.core import checks
 from django.db import DatabaseError, connections
 
 from ...events.models import Event
@@ -12,6 +14,8 @@ from ...events.tables.database import log_database
 from .checkpoints import ensure, find, is_outdated, why_outdated
 from .model import Checkpoint
 from .registry import problems, registered
+
+logger = logging.getLogger("turnlog")
 
 
 def note_versions(using: str) -> None:
@@ -35,20 +39,30 @@ def outdated() -> list[str]:
     ]
 
 
-def check_versions(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+def check_versions(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
     """Report turnlog.W001 for each projection whose rows are not of its present version.
 
-    This is not tagged as a database check, because those do not run when a server starts.
+    Tagged as a database check: Django runs it where a command names the log's database.
     """
+    if log_database() not in (databases or ()):
+        return []
+    return [checks.Warning(sentence, id="turnlog.W001") for sentence in _outdated_if_readable()]
+
+
+def warn_of_outdated() -> None:
+    """Log what turnlog.W001 reports: a server or a worker that starts runs no database checks."""
+    for sentence in _outdated_if_readable():
+        logger.warning("%s", sentence)
+
+
+def _outdated_if_readable() -> list[str]:
     if problems():
         return []  # turnlog.E005 reports these.
-    if hasattr(mail, "outbox"):
-        # In Django's test environment, a test may forbid all queries, and no rows are old.
-        return []
     try:
-        stale = outdated()
+        return outdated()
     except DatabaseError:
-        # The database is not migrated or not reachable: it serves no stale rows, and code that
-        # needs it reports that itself.
+        # Not migrated, or not reachable: no reader sees stale rows, and whatever needs the
+        # database reports it.
         return []
-    return [checks.Warning(sentence, id="turnlog.W001") for sentence in stale]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
-from turnlog.consumers.answering import tasks
-from turnlog.consumers.lifespan import lifespan
 from turnlog.consumers.socket.access import session_is_alive
 
 pytestmark = pytest.mark.django_db
@@ -65,27 +62,3 @@ def test_guests_and_other_ways_to_log_in_have_no_session_to_end(user: Any) -> No
     assert session_is_alive({})
     assert session_is_alive({"user": AnonymousUser()})
     assert session_is_alive({"user": user})
-
-
-async def test_the_server_waits_for_running_turns_before_it_goes(settings: Any) -> None:
-    order: list[str] = []
-    release = asyncio.Event()
-
-    async def turn() -> None:
-        await release.wait()
-        order.append("turn")
-
-    tasks.spawn(turn(), tasks.turns)
-    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
-
-    async def receive() -> Any:
-        message = next(messages)
-        if message["type"] == "lifespan.shutdown":
-            asyncio.get_running_loop().call_soon(release.set)
-        return message
-
-    async def send(message: Any) -> None:
-        order.append(message["type"])
-
-    await lifespan({"type": "lifespan"}, receive, send)
-    assert order == ["lifespan.startup.complete", "turn", "lifespan.shutdown.complete"]

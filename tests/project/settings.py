@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "turnlog.events",
     "turnlog.projections",
     "turnlog.consumers",
+    "django_htmx",
     "tests.generating",
     "tests.project.tally",
 ]

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from langchain_core.messages import AIMessage
@@ -244,14 +245,30 @@ def test_of_an_empty_log_nothing_must_be_built() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_stale_rows_are_seen_when_a_server_starts(rooms: list[int]) -> None:
-    """By the checks that runserver and every command run, without being told which database."""
+def test_stale_rows_are_seen_by_the_check_of_the_database(rooms: list[int]) -> None:
     list(rebuild(MESSAGES))
-    assert run("check")[0] == 0
+    checking = ("check", "--database", "default")
+    assert "turnlog.W001" not in run(*checking)[2]
     Checkpoint.objects.filter(name="messages").update(version=7)
-    code, _, err = run("check")
+    code, _, err = run(*checking)
     assert code == 0
     assert "(turnlog.W001) projection 'messages' is version 1, but its rows were made by" in err
+
+
+def test_other_checks_ask_no_database(rooms: list[int], django_assert_num_queries: Any) -> None:
+    Checkpoint.objects.filter(name="messages").update(version=7)
+    with django_assert_num_queries(0):
+        assert "turnlog.W001" not in {found.id for found in run_checks()}
+    assert "turnlog.W001" in {found.id for found in run_checks(databases=["default"])}
+
+
+def test_a_worker_that_starts_warns_of_stale_rows(
+    rooms: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Worker, "run", lambda self: None)
+    Checkpoint.objects.filter(name="messages").update(version=7)
+    call_command("run_projections", stdout=StringIO())
+    assert "projection 'messages' is version 1, but its rows were made by" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "turnlog.events",
     "turnlog.projections",
     "turnlog.consumers",
+    "django_htmx",  # The page's htmx.
     # tutorial:apps-end
     "example",
     "questions",

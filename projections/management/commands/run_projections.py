@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from ....core.commands import TurnlogCommand
 from ...engine.registry import named
 from ...engine.status import status
+from ...engine.versions import warn_of_outdated
 from ...engine.worker import Worker
 
 
@@ -36,6 +37,7 @@ class Command(TurnlogCommand):
             if once:
                 worker.catch_up()
             else:
+                warn_of_outdated()
                 worker.run()
         found = [status(projection, max_lag=float("inf")) for projection in worker.projections]
         for each in found:

@@ -1,0 +1,47 @@
+"""What the system checks of the chat find, and what they leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings as settings_now
+from django.contrib.staticfiles import finders
+from django.core.checks import run_checks
+
+from turnlog.consumers.checks import HTMX, check_htmx
+
+
+@pytest.fixture
+def without_htmx(settings: Any) -> Any:
+    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "django_htmx"]
+    finders.get_finder.cache_clear()
+    yield settings
+    finders.get_finder.cache_clear()
+
+
+def test_with_django_htmx_installed_the_page_is_complete() -> None:
+    assert "turnlog.W002" not in {found.id for found in run_checks()}
+
+
+def test_without_it_the_check_says_what_to_install(without_htmx: Any) -> None:
+    [warning] = check_htmx(None)
+    assert warning.id == "turnlog.W002"
+    assert "Add 'django_htmx' to INSTALLED_APPS" in str(warning.hint)
+
+
+def test_a_site_may_serve_htmx_in_another_way(without_htmx: Any, tmp_path: Any) -> None:
+    copied = tmp_path / HTMX
+    copied.parent.mkdir()
+    copied.touch()
+    without_htmx.STATICFILES_DIRS = [tmp_path]
+    assert check_htmx(None) == []
+
+
+def test_without_staticfiles_there_is_nothing_to_find(without_htmx: Any) -> None:
+    without_htmx.INSTALLED_APPS = ["turnlog.core"]
+    assert check_htmx(None) == []
+
+
+def test_turnlog_changes_no_settings() -> None:
+    assert settings_now.STATICFILES_DIRS == []
