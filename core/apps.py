@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from .checks import check_database, check_settings, check_time_zones
+
 
 class CoreConfig(AppConfig):
     name = "turnlog.core"
@@ -9,8 +11,6 @@ class CoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from .checks import check_database, check_settings, check_time_zones
-
         checks.register(check_settings)
         checks.register(check_time_zones)
         checks.register(check_database, checks.Tags.database)

@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate, pre_delete
@@ -14,6 +15,7 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # lazy: Django imports this module before models can be imported
         from .store import no_samples as statistics
         from .store.append_only import check_triggers, install_after_migrate
         from .store.sqlite import wait_for_writers
@@ -32,8 +34,7 @@ def connect_receivers(models: Iterable[Any]) -> None:
 
     Not of every model's: a receiver without a sender would cost them all their fast deletion.
     """
-    from django.contrib.auth import get_user_model
-
+    # lazy: as above
     from .erasure.forgetting import after_actor, before_user
     from .models import Conversation, refuse_deletion
     from .tables.actor import Actor

@@ -1,59 +1,211 @@
-"""Imports run one way: consumers -> projections -> events -> core."""
+"""Imports run down the floors of the house, as `make check` sees to."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from .floors import Tree
+
 ROOT = Path(__file__).parent.parent
-FLOORS = ("core", "events", "projections", "consumers")
+
+# From the roof to the ground. Names on one line know nothing of one another; a file's own entry
+# goes before its folder's.
+FLOORS = """
+consumers/turnlog/
+
+consumers/__init__.py
+consumers/apps.py
+consumers/chat.py consumers/lifespan.py
+consumers/socket/
+consumers/answering/
+consumers/mixins/
+consumers/answering/agent.py
+consumers/page/
+consumers/checks.py consumers/live.py consumers/routing.py
+consumers/failures.py
+
+projections/__init__.py
+projections/apps.py
+projections/admin.py projections/management/ projections/migrations/
+projections/models.py projections/transcript.py
+projections/search/ projections/travel/ projections/usage/
+projections/messages/
+projections/engine/
+projections/messages/documents.py
+
+events/__init__.py
+events/apps.py
+events/admin.py events/management/ events/migrations/
+events/rooms.py events/testing.py events/verify.py
+events/models.py
+events/erasure/
+events/forks.py events/turns.py
+events/proof/
+events/log.py
+events/hooks.py events/listed.py events/moments.py events/runners.py events/standing.py
+events/arguments.py events/prompt.py
+events/store/
+events/tables/
+events/tool_outputs.py events/upcasters.py
+events/types.py
+
+core/__init__.py
+core/apps.py
+core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
+core/conf.py core/files.py core/specs.py core/terminal.py
+core/errors.py
+""".strip().splitlines()
 
 
-def imported_rooms(path: Path, room: str) -> Iterator[tuple[int, str]]:
-    """The rooms that a file of a room imports from, with the lines."""
-    depth = len(path.relative_to(ROOT / room).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level > depth:
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            for name in names:
-                yield node.lineno, name.partition(".")[0]
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            module = getattr(node, "module", None)
-            for name in [module] if module else [alias.name for alias in node.names]:
-                if name.partition(".")[0] == "turnlog":
-                    yield node.lineno, f"turnlog (absolute): {name}"
+def test_the_house_stands() -> None:
+    found = Tree(ROOT, FLOORS).problems()
+    assert not found, "\n".join(found)
 
 
-def violations(room: str) -> list[str]:
-    allowed = FLOORS[: FLOORS.index(room)]
-    found = []
-    for path in sorted((ROOT / room).rglob("*.py")):
-        if path.is_relative_to(ROOT / "consumers" / "turnlog"):
-            continue  # The package's own front: the tutorial's names, above every floor.
-        for line, target in imported_rooms(path, room):
-            if target not in (*allowed, room):
-                found.append(f"{path.relative_to(ROOT)}:{line} imports {target}")
-    return found
+def problems(root: Path, floors: list[str], **files: str) -> list[str]:
+    """The problems of a made-up tree: `core__a="..."` is the file core/a.py."""
+    for name, text in files.items():
+        path = root / f"{name.replace('__', '/', 1)}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Tree(root, floors).problems()
 
 
-def test_imports_run_downwards() -> None:
-    assert [found for room in FLOORS for found in violations(room)] == []
+def test_imports_down_are_in_order(tmp_path: Path) -> None:
+    (tmp_path / "consumers" / "turnlog").mkdir(parents=True)
+    (tmp_path / "consumers" / "turnlog" / "front.py").write_text(
+        "from turnlog.consumers.chat import Chat\n"
+    )
+    assert not problems(
+        tmp_path,
+        ["consumers/turnlog/", "consumers/", "core/"],
+        consumers__chat="from ..core import conf\nfrom . import page\n",
+        consumers__page="",
+        core__conf="import os\n",
+    )
 
 
-def test_every_room_is_seen() -> None:
-    """The test above would pass in an empty folder."""
-    targets = {
-        target
-        for path in (ROOT / "consumers").rglob("*.py")
-        for _, target in imported_rooms(path, "consumers")
-    }
-    assert {"core", "events", "projections"} <= targets
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from ..consumers import live",
+        "from ..consumers.live import wake",
+        "def f():\n    from ..consumers import live  # lazy: a reason does not turn it round",
+        "if TYPE_CHECKING:\n    from ..consumers.live import wake",
+        "class C:\n    from ..consumers import live",
+    ],
+)
+def test_an_import_upwards_is_found(tmp_path: Path, statement: str) -> None:
+    assert problems(
+        tmp_path, ["consumers/", "core/"], core__conf=statement, consumers__live=""
+    ) == [
+        f"core/conf.py:{statement.count(chr(10)) + 1} imports consumers/live.py,"
+        " which is not below it"
+    ]
 
 
-def test_an_import_upwards_is_found(tmp_path: Path, monkeypatch: object) -> None:
-    upwards = ast.parse("from ..consumers import live")
-    node = upwards.body[0]
-    assert isinstance(node, ast.ImportFrom)
-    assert node.level == 2
-    assert node.module == "consumers"
+def test_an_import_along_a_floor_is_found(tmp_path: Path) -> None:
+    assert problems(tmp_path, ["core/a.py core/b.py"], core__a="from . import b\n", core__b="") == [
+        "core/a.py:1 imports core/b.py, which is not below it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from .a import name",
+        "if TYPE_CHECKING:\n    from .a import name",
+        "def f():\n    from . import a  # lazy: the circle",
+    ],
+)
+def test_a_circle_of_files_is_found(tmp_path: Path, back: str) -> None:
+    assert problems(
+        tmp_path,
+        ["core/"],
+        core__a="from . import b\n",
+        core__b="from .c import name\n",
+        core__c=back,
+    ) == ["a circle of imports: core/a.py -> core/b.py -> core/c.py -> core/a.py"]
+
+
+def test_each_circle_is_found(tmp_path: Path) -> None:
+    files = {"a": "b", "b": "a", "c": "d", "d": "c"}
+    assert (
+        len(
+            problems(
+                tmp_path,
+                ["core/"],
+                **{f"core__{name}": f"from . import {other}\n" for name, other in files.items()},
+            )
+        )
+        == 2
+    )
+
+
+def test_a_module_on_no_floor_is_found(tmp_path: Path) -> None:
+    assert problems(tmp_path, ["core/a.py"], core__a="", core__b="") == [
+        "core/b.py stands on no floor; list it or its folder"
+    ]
+
+
+def test_a_floor_without_files_is_found(tmp_path: Path) -> None:
+    assert problems(tmp_path, ["core/a.py", "core/gone/"], core__a="") == [
+        "a floor lists core/gone/, and no file stands there"
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from . import b", "from .b import name", "import json", "from psycopg import adapters"],
+)
+def test_an_import_in_a_function_needs_a_reason(tmp_path: Path, statement: str) -> None:
+    floors = ["core/a.py", "core/b.py"]
+    without = f"def f():\n    # Because.\n    {statement}\n"
+    assert problems(tmp_path, floors, core__a=without, core__b="") == [
+        "core/a.py:3 imports in a function without `# lazy: reason`"
+    ]
+    on_the_line = f"def f():\n    {statement}  # lazy: optional\n"
+    assert not problems(tmp_path, floors, core__a=on_the_line)
+    above = f"def f():\n    # lazy: optional, and\n    # slow\n    {statement}\n"
+    assert not problems(tmp_path, floors, core__a=above)
+
+
+def test_one_reason_is_enough_for_a_block(tmp_path: Path) -> None:
+    block = "def f():\n    # lazy: slow\n    from .b import (\n    x)\n    from .b import y\n"
+    floors = ["core/a.py", "core/b.py"]
+    assert not problems(tmp_path, floors, core__a=block, core__b="")
+    apart = block.replace("    from .b import y", "\n    from .b import y")
+    assert problems(tmp_path, floors, core__a=apart) == [
+        "core/a.py:6 imports in a function without `# lazy: reason`"
+    ]
+
+
+def test_slow_and_optional_libraries_need_no_reason(tmp_path: Path) -> None:
+    text = "def f():\n    import numpy as np\n    from langchain_core.tools import tool\n"
+    assert not problems(tmp_path, ["core/"], core__a=text)
+    assert problems(tmp_path, ["core/"], core__a="def f():\n    import pandas, json\n")
+
+
+def test_a_package_gives_names_of_what_is_below_it_lazily(tmp_path: Path) -> None:
+    floors = ["core/__init__.py", "core/a.py core/b.py"]
+    lazy = (
+        "if TYPE_CHECKING:\n    from .a import name\ndef __getattr__(name):\n    from . import b\n"
+    )
+    assert not problems(tmp_path, floors, core____init__=lazy, core__a="", core__b="")
+    assert problems(tmp_path, floors, core__b="from . import name\n") == [
+        "core/b.py:1 imports core/__init__.py, which is not below it"
+    ]
+    assert problems(tmp_path, floors, core____init__="from .a import name\n", core__b="") == [
+        "core/__init__.py:1 imports at once what stands below it"
+    ]
+
+
+def test_rooms_import_one_another_by_relative_names(tmp_path: Path) -> None:
+    assert problems(
+        tmp_path,
+        ["events/", "core/"],
+        events__log="from turnlog.core import conf\n",
+        core__conf="",
+    ) == ["events/log.py:1 imports turnlog by its absolute name"]
