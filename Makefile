@@ -39,8 +39,8 @@ torture: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core events projections consumers
-	$(BIN)/python -m pytest -q tests/test_floors.py
+	$(BIN)/python -m tests.typed
+	$(BIN)/python -m pytest -q tests/test_floors.py tests/test_typing.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -6,22 +6,35 @@ imports it.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-_WHERE = {
+if TYPE_CHECKING:
+    from .chat import AgentChatConsumer, ChatConsumer
+    from .mixins import AgentMixin, ChatMixin, LLMMixin
+    from .routing import reverse_ws
+
+__all__ = [
+    "AgentChatConsumer",
+    "AgentMixin",
+    "ChatConsumer",
+    "ChatMixin",
+    "LLMMixin",
+    "reverse_ws",
+]
+
+_HOMES = {
     "AgentChatConsumer": ".chat",
-    "ChatConsumer": ".chat",
     "AgentMixin": ".mixins",
+    "ChatConsumer": ".chat",
     "ChatMixin": ".mixins",
     "LLMMixin": ".mixins",
     "reverse_ws": ".routing",
 }
 
-__all__ = sorted(_WHERE)
+if not TYPE_CHECKING:  # Type checkers know the names, and report any other.
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name], __name__), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name], __name__), name)

@@ -34,7 +34,7 @@ BROUGHT_ALONG = [
     "turnlog/events/verify.py",
     "turnlog/projections/migrations/0001_initial.py",
     "turnlog/projections/management/commands/rebuild_projections.py",
-    "turnlog/core/py.typed",
+    "turnlog/py.typed",
     "turnlog/models.py",
 ]
 

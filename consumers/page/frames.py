@@ -146,7 +146,7 @@ def _whole(turn: TurnView) -> dict[str, Any]:
 
 
 def _tool(piece: Piece) -> bool:
-    return piece["kind"] != "block"
+    return bool(piece["kind"] != "block")
 
 
 def _html(name: str, **context: Any) -> str:

@@ -79,13 +79,13 @@ def expect_keys(
     body: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """`body`, if it is an object with these keys and no others. Raises Fault if not."""
-    expect(body, dict, "the value")
-    missing = [key for key in required if key not in body]
+    found: dict[str, Any] = expect(body, dict, "the value")
+    missing = [key for key in required if key not in found]
     if missing:
         raise Fault(f"the value lacks {', '.join(missing)}")
-    if len(body) > len(required):
-        surplus = [key for key in body if key not in required and key not in optional]
+    if len(found) > len(required):
+        surplus = [key for key in found if key not in required and key not in optional]
         if surplus:
             known = ", ".join(required + optional)
             raise Fault(f"the value has unknown keys; the known ones are {known}")
-    return body
+    return found

@@ -96,7 +96,7 @@ def _encode_enum(value: Enum, name: str) -> Any:
 def _decode_enum(body: Any, depth: int) -> Enum:
     key = "flags" if type(body) is dict and "flags" in body else "member"
     expect_keys(body, ("class", key))
-    cls = _registered(body["class"], Enum)
+    cls: type[Enum] = _registered(body["class"], Enum)
     if key == "member":
         member = cls.__members__.get(expect(body["member"], str, "member"))
     else:

@@ -16,11 +16,13 @@ the wall clock stays exact permanently, and the instant follows corrections of t
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from .dispatch import DECODERS, ENCODERS, dec, enc
 from .fault import Fault, expect, expect_keys
+
+Clock = TypeVar("Clock", datetime, time)
 
 
 def _encode_date(value: date, depth: int) -> Any:
@@ -45,7 +47,7 @@ def _encode_clock(value: Any, depth: int) -> Any:
     return {"_type": tag, "_value": {"wall": wall, "tz": tz, "fold": value.fold}}
 
 
-def _decode_clock(cls: Any, body: Any, depth: int) -> Any:
+def _decode_clock(cls: type[Clock], body: Any, depth: int) -> Clock:
     if type(body) is str:
         return cls.fromisoformat(body)
     expect_keys(body, ("wall", "tz", "fold"))
@@ -83,7 +85,8 @@ def _parts(value: timedelta) -> list[int]:
 
 def _arguments(value: timezone) -> tuple[Any, ...]:
     # The state for pickle, (offset,) or (offset, name). tzname() would invent a name for (offset,).
-    return value.__getinitargs__()  # type: ignore[attr-defined]
+    arguments: tuple[Any, ...] = value.__getinitargs__()  # type: ignore[attr-defined]  # not public
+    return arguments
 
 
 def _is_plain_offset(zone: tzinfo) -> bool:

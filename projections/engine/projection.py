@@ -111,7 +111,7 @@ class Projection:
         if self.model is None:
             raise NotImplementedError
         # Not by the model's manager, which may hide rows.
-        rows = QuerySet(self.model, using=log_database())
+        rows: QuerySet[Any] = QuerySet(self.model, using=log_database())
         return rows.filter(**{f"{self.conversation_field}__in": streams})
 
     def add(self, rows: Sequence[Model]) -> None:

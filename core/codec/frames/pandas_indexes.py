@@ -60,7 +60,8 @@ def _decode_index(body: Any, depth: int) -> Any:
     if "freq" in body:
         if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
             raise Fault("only an index of dates or times has a freq")
-        index.freq = to_offset(expect(body["freq"], str, "freq"))
+        # The stubs leave out that it can be set.
+        index.freq = to_offset(expect(body["freq"], str, "freq"))  # type: ignore[misc]
     return index
 
 

@@ -56,7 +56,9 @@ def _line(found: Status) -> str:
         parts.append("inline")
     elif found.position is not None:
         parts.append(f"at position {found.position} of {found.head}")
-        parts.append(f"{counted(found.lag_events, 'event')}, {_seconds(found.lag_seconds)} behind")
+        parts.append(
+            f"{counted(found.lag_events or 0, 'event')}, {_seconds(found.lag_seconds)} behind"
+        )
         parts.append(f"worker {found.worker or 'unknown'}")
         parts.append(f"last seen {_seconds(found.heartbeat_age)} ago")
     if found.parked:
