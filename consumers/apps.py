@@ -11,8 +11,9 @@ class ConsumersConfig(AppConfig):
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
         from ..events import hooks
+        from .answering.running import note_end
         from .checks import check_htmx
         from .live import announce
 
-        hooks.after_commit.append(announce)
+        hooks.after_commit += [note_end, announce]
         checks.register(check_htmx, checks.Tags.staticfiles)

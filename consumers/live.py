@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -16,12 +16,13 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 
 from ..events.models import Event
-
 from . import failures
 
 logger = logging.getLogger("turnlog")
 
 SEND_SECONDS = 1.0
+# Batches that wait for one listener; more are read from the log instead.
+_MOST_BATCHES = 20
 
 _listeners: defaultdict[Hashable, set[Listener]] = defaultdict(set)
 
@@ -31,26 +32,50 @@ class Listener:
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.log_changed = True
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self._look = True
+        self._batches: list[Sequence[Event]] = []
         _listeners[key].add(self)
 
     async def wait(self, seconds: float | None) -> None:
-        """Until there is news, at most so long; news that came meanwhile counts."""
+        """Wait for news, at most so long; news that came meanwhile counts."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
-            self.log_changed = True
+            self._look = True
         self._news.clear()
+
+    def take(self) -> list[Sequence[Event]] | None:
+        """The batches that this process has appended since the last call; None if what is new can
+        only be found in the log."""
+        look, self._look = self._look, False
+        batches, self._batches = self._batches, []
+        return None if look else batches
 
     def wake(self, *, log_changed: bool) -> None:
         """Tell it, from whatever thread."""
-        if log_changed:
-            self.log_changed = True
+        self._soon(self._note, log_changed)
+
+    def tell(self, batch: Sequence[Event]) -> None:
+        """Tell it what has been appended, from whatever thread."""
+        self._soon(self._keep, batch)
+
+    def _soon(self, note: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(note, *arguments)
+
+    def _note(self, log_changed: bool) -> None:
+        self._look |= log_changed
+        self._news.set()
+
+    def _keep(self, batch: Sequence[Event]) -> None:
+        self._batches.append(batch)
+        if len(self._batches) > _MOST_BATCHES:
+            self._batches.clear()  # A client that does not read: it looks at the log later.
+            self._look = True
+        self._news.set()
 
     def close(self) -> None:
         """Listen no more."""
@@ -60,7 +85,7 @@ class Listener:
 
 
 def wake(key: Hashable, *, log_changed: bool = False) -> None:
-    """Tell everybody in this process who listens to a conversation."""
+    """Tell every listener of a conversation in this process."""
     for listener in list(_listeners.get(key, ())):
         listener.wake(log_changed=log_changed)
 
@@ -68,7 +93,8 @@ def wake(key: Hashable, *, log_changed: bool = False) -> None:
 def announce(events: Sequence[Event]) -> None:
     """Receiver of the log's after_commit: tell this process and the others."""
     stream_id, version = events[-1].stream_id, events[-1].version
-    wake(stream_id, log_changed=True)
+    for listener in list(_listeners.get(stream_id, ())):
+        listener.tell(events)
     if layer := shared_layer():
         news = {"type": "turnlog.news", "version": version}
         async_to_sync(_send)(layer, group_of(stream_id), news)

@@ -1,23 +1,33 @@
 """The one place where sync database code becomes awaitable.
 
 Channels' `database_sync_to_async` sends all work of a process through one thread: one slow query
-delays everybody. Ours goes through a pool of threads of its own, each with its own connection.
+delays all users. Ours goes through a pool of threads of its own. Each thread keeps its connection:
+with Django's default settings, opening one for every call would take longer than the call itself.
 """
 
 from __future__ import annotations
 
 import functools
+import select
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+KEPT_SECONDS = 60.0
+"""How long a thread's connection may be idle and be used again, where CONN_MAX_AGE is 0."""
+
+_kept: WeakSet[BaseDatabaseWrapper] = WeakSet()
 
 
 @functools.cache
@@ -35,11 +45,13 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     @functools.wraps(function)
     def with_live_connections(*args: P.args, **kwargs: P.kwargs) -> R:
         # Inside the worker: connections belong to the thread that opened them.
-        close_old_connections()
+        for connection in connections.all(initialized_only=True):
+            _require_live(connection)
         try:
             return function(*args, **kwargs)
         finally:
-            close_old_connections()
+            for connection in connections.all(initialized_only=True):
+                _let_go(connection)
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,3 +59,44 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
         return await run(*args, **kwargs)
 
     return twin
+
+
+def _require_live(connection: BaseDatabaseWrapper) -> None:
+    """Close a kept connection that the server has closed, or that is too old; Django opens it
+    again."""
+    if connection.connection is None:
+        return
+    if _has_news(connection) and not connection.is_usable():
+        connection.close()
+    connection.close_if_unusable_or_obsolete()
+
+
+def _has_news(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the server has sent something unasked, as it does when it closes a connection."""
+    raw: Any = connection.connection
+    if connection.vendor != "postgresql":
+        return False
+    if raw.closed:
+        return True
+    look = select.poll()  # Not select(): it takes no file descriptor above 1,023.
+    look.register(raw.fileno(), select.POLLIN)
+    return bool(look.poll(0))
+
+
+def _let_go(connection: BaseDatabaseWrapper) -> None:
+    """After a call: keep the connection for the next one, or give it back to the project's pool."""
+    ages_at_once = connection.settings_dict["CONN_MAX_AGE"] == 0
+    pooled = bool((connection.settings_dict.get("OPTIONS") or {}).get("pool"))
+    if ages_at_once and not pooled and connection.connection is not None:
+        connection.close_at = time.monotonic() + KEPT_SECONDS
+        _kept.add(connection)
+    # Closes it too if the call has left it in an error or in another mode.
+    connection.close_if_unusable_or_obsolete()
+
+
+def close_connections() -> None:
+    """Close what the threads have kept, from whatever thread: a test database cannot be dropped
+    while it is in use. No call may be under way."""
+    for connection in list(_kept):
+        if connection.vendor == "postgresql" and connection.connection is not None:
+            connection.connection.close()

@@ -1,9 +1,9 @@
-"""Lets Django flush a *test* database in spite of the triggers that protect the log.
+"""Lets Django flush a *test* database despite the triggers that protect the log.
 
 `TransactionTestCase` and pytest-django's `transaction=True` empty every table after each test,
-which the log's triggers refuse. With pytest this module is a plugin and nothing is to be done;
-with Django's own runner, set `TEST_RUNNER = "turnlog.events.testing.TurnlogTestRunner"`.
-Databases that are not Django's test databases are left alone.
+which the log's triggers refuse. With pytest, this module is a plugin that needs no setup. With
+Django's own runner, set `TEST_RUNNER = "turnlog.events.testing.TurnlogTestRunner"`. Databases that
+are not Django's test databases stay protected.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ _TEST_PREFIX = "test_"
 
 def allow_flush() -> None:
     """Suspend the triggers around the flush of TransactionTestCase. May be called twice."""
+    # lazy: pytest loads this module in every project, in those without Django too
     from django.db import connections
     from django.test import TransactionTestCase
 
+    # lazy: as above
     from .store.append_only import triggers_suspended
     from .tables.event import Event
 
@@ -41,6 +43,25 @@ def allow_flush() -> None:
 
     teardown._turnlog = True  # type: ignore[attr-defined]
     case._fixture_teardown = teardown
+    _let_go_before_dropping()
+
+
+def _let_go_before_dropping() -> None:
+    """PostgreSQL drops no database that is in use: the threads' connections go before it."""
+    # lazy: as above
+    from django.db.backends.base.creation import BaseDatabaseCreation
+
+    # lazy: as above
+    from ..core.asynchronous import close_connections
+
+    original = BaseDatabaseCreation.destroy_test_db
+
+    @functools.wraps(original)
+    def destroy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        close_connections()
+        return original(self, *args, **kwargs)
+
+    BaseDatabaseCreation.destroy_test_db = destroy  # type: ignore[method-assign]
 
 
 def _is_test_database(connection: Any) -> bool:
@@ -55,6 +76,7 @@ def _is_test_database(connection: Any) -> bool:
 
 def pytest_configure(config: Any) -> None:
     """pytest's hook: patch once Django is configured, if this project uses Django at all."""
+    # lazy: as above
     from django.apps import apps
 
     if apps.ready and apps.is_installed("turnlog.events"):
@@ -62,9 +84,9 @@ def pytest_configure(config: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # Django's runner is imported only by who asks for it: pytest loads this module everywhere.
     if name != "TurnlogTestRunner":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # lazy: as above
     from django.test.runner import DiscoverRunner
 
     class TurnlogTestRunner(DiscoverRunner):

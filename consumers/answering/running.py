@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from django.db import Error as DatabaseFailure
 
 from ...core.asynchronous import in_database_thread
 from ...events import runners
+from ...events.models import Event
 from .. import failures, live
 from . import tasks
 from .relay import relay
@@ -46,7 +47,8 @@ def enter(turn: RunningTurn) -> None:
         tasks.spawn(_beat(), tasks.beside).set_name(_HEARTBEAT)
     if isinstance(turn.key, int) and live.shared_layer():
         turn.relay = tasks.spawn(relay(turn), tasks.beside)
-    live.wake(turn.key, log_changed=True)
+    # Listeners hear of a turn that is in the log by the batch that it began with.
+    live.wake(turn.key, log_changed=not turn.recorded)
 
 
 def leave(turn: RunningTurn) -> None:
@@ -56,7 +58,14 @@ def leave(turn: RunningTurn) -> None:
         del _turns[turn.key]
     if turn.relay is not None:
         turn.relay.cancel()
-    live.wake(turn.key, log_changed=True)
+    live.wake(turn.key, log_changed=not turn.in_log)
+
+
+def note_end(events: Sequence[Event]) -> None:
+    """Receiver of the log's after_commit: a turn of this process has ended in the log."""
+    turn = _turns.get(events[-1].stream_id)
+    if turn is not None and events[-1].turn_id == turn.turn_id:
+        turn.in_log = events[-1].type != "TurnStarted"
 
 
 async def drain(seconds: float) -> None:
@@ -72,9 +81,11 @@ async def drain(seconds: float) -> None:
 async def _beat() -> None:
     """Say to other processes that this one is alive, while it has turns."""
     beat = in_database_thread(runners.beat)
-    while _turns:
+    while True:
+        await asyncio.sleep(runners.HEARTBEAT_SECONDS)  # The turn's start has just said so.
+        if not _turns:
+            return
         try:
             await beat()
         except DatabaseFailure as error:
             logger.warning("no heartbeat: %s", failures.where(error))
-        await asyncio.sleep(runners.HEARTBEAT_SECONDS)

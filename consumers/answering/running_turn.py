@@ -38,6 +38,10 @@ class RunningTurn:
         self.answer = Answer()
         self.outcome: str = "open"
         self.ended = False
+        self.recorded = version > 0
+        """Whether the turn is in a conversation, and not of its connection alone."""
+        self.in_log = False
+        """Whether the turn's end is committed, as far as this process has appended it."""
         self.failure: dict[str, str] | None = None
         self.stopped_as: Literal["cancelled", "interrupted"] = "cancelled"
         self.pieces: list[Piece] = []

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import sys
 import uuid
-from collections.abc import Awaitable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from ...core import conf
 from ...core.asynchronous import in_database_thread
-from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
+from ...core.errors import TurnInProgress
 from ...events.models import Actor
-from ...events.prompt import Prompt, StalePrompt
-from ...events.turns import Turn, open_turn
+from ...events.turns import open_turn
 from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup
-from ..mixins.given import read_given
-from . import agent, running, tasks
+from . import agent, running
+from .starting import set_up, start, start_unprepared
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
@@ -31,16 +25,7 @@ if TYPE_CHECKING:
 
     from ...events.models import Conversation
 
-R = TypeVar("R")
-
 logger = logging.getLogger("turnlog")
-
-# For overridden methods that ask elsewhere for tools or prompts: until the turn has begun nobody
-# can stop it.
-SET_UP_SECONDS = 30.0
-
-# How often the previous messages are read before a turn is given up that others keep overtaking.
-READINGS = 5
 
 
 async def take_turn(
@@ -61,7 +46,7 @@ async def take_turn(
 
     human = HumanMessage(text)
     conversation = await chat.aget_conversation()
-    setup, failure = await _set_up(chat)
+    setup, failure = await set_up(chat)
     version, actor_id, at = 0, None, timezone.now()
     if conversation is None:
         if running.find(key) is not None:
@@ -69,11 +54,11 @@ async def take_turn(
     else:
         metadata = {"initial": True} if initial else {}
         if setup is not None:
-            started, setup, failure = await _start_with(
+            started, setup, failure = await start(
                 chat, conversation, human, turn_id, setup, metadata
             )
         else:
-            started = await _start(chat, conversation, human, turn_id, None, metadata)
+            started = await start_unprepared(chat, conversation, human, turn_id, metadata)
         if not started.created:
             return None
         event = started.event
@@ -90,7 +75,7 @@ async def take_turn(
     running.enter(turn)
     try:
         await _answer(chat, turn, setup, failure, human)
-        if conversation is not None:
+        if conversation is not None and not turn.in_log:
             await to_the_end(lambda: _close_unrecorded(conversation, turn))
     except Exception as error:  # noqa: BLE001 - the turn's task is the last to hear of it
         # An overridden hook, or a database that refuses. The words are in the log; the turn
@@ -102,89 +87,6 @@ async def take_turn(
     finally:
         running.leave(turn)
     return turn
-
-
-async def _start_with(
-    chat: AgentMixin,
-    conversation: Conversation,
-    human: HumanMessage,
-    turn_id: uuid.UUID,
-    setup: Setup,
-    metadata: dict[str, Any],
-) -> tuple[Turn, Setup | None, Exception | None]:
-    """Start a turn that says what its model is given; without that, where it cannot be said.
-
-    Read, then started only if nothing has been appended in between, or read again: what stands in
-    the log as given is what the log was when the turn began.
-    """
-    failure: Exception | None = None
-    for _ in range(READINGS):
-        given, failure = await _in_time(read_given(chat, conversation))
-        if given is None:
-            break
-        prompt = replace(setup.prompt, previous=given.previous, read_at=given.read_at)
-        try:
-            started = await _start(chat, conversation, human, turn_id, prompt, metadata)
-            return started, replace(setup, prompt=prompt, previous=given.messages), None
-        except StalePrompt as error:
-            failure = error
-        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
-            raise
-        except Exception as error:  # noqa: BLE001 - a prompt that the database does not take
-            failure = error
-            break
-    # The words are not lost for it: the turn begins, and ends as failed.
-    return await _start(chat, conversation, human, turn_id, None, metadata), None, failure
-
-
-async def _start(
-    chat: AgentMixin,
-    conversation: Conversation,
-    human: HumanMessage,
-    turn_id: uuid.UUID,
-    prompt: Prompt | None,
-    metadata: dict[str, Any],
-) -> Turn:
-    try:
-        return await conversation.astart_turn(
-            human, user=chat.get_user(), turn_id=turn_id, prompt=prompt, metadata=metadata
-        )
-    except (OperationalError, InterfaceError) as error:
-        # It may be committed for all that, only the answer was lost; then nobody would end it.
-        tasks.spawn(_close_if_started(conversation, turn_id, error), tasks.beside)
-        raise
-
-
-async def _close_if_started(
-    conversation: Conversation, turn_id: uuid.UUID, error: Exception
-) -> None:
-    with contextlib.suppress(UnknownTurn):
-        await to_the_end(
-            lambda: conversation.afail_turn(turn_id, "failed", error=failures.describe(error))
-        )
-
-
-async def _set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
-    """What to call the model with; or why it cannot be called, to be told once the words are
-    committed."""
-
-    async def set_up() -> Setup:
-        if "langchain_openai" not in sys.modules:
-            await asyncio.to_thread(agent.import_langchain)
-        return await chat.aget_setup()
-
-    return await _in_time(set_up())
-
-
-async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
-    """What is prepared in time, or why it cannot be had."""
-    try:
-        async with asyncio.timeout(SET_UP_SECONDS):
-            return await preparing, None
-    except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
-        if isinstance(error, ConfigurationError):
-            logger.error("the chat is not set up: %s", error)
-        return None, error
 
 
 async def _answer(

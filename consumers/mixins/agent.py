@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.utils.html import conditional_escape
 from django.utils.safestring import mark_safe
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from ...events.types import Outcome
+
+
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -118,7 +121,8 @@ class AgentMixin(LLMMixin, ChatMixin):
         found = self.get_tools()
         tools = as_tools(await found if inspect.isawaitable(found) else found)
         # Making a client takes its time, and an override may well ask the database.
-        llm = await in_database_thread(self.get_llm)()
+        in_thread = asyncio.to_thread if _is_default(self) else _in_database_thread
+        llm = await in_thread(self.get_llm)
         prompt = Prompt(
             # A model that was brought along need not be the one the attribute names.
             model=getattr(llm, "model_name", None)
@@ -174,3 +178,19 @@ class AgentMixin(LLMMixin, ChatMixin):
             ai_message=ai_message,
             tools_output_list=tools_output_list,
         )
+
+
+def _is_default(chat: AgentMixin) -> bool:
+    return getattr(chat.get_llm, "__func__", None) is LLMMixin.get_llm
+
+
+async def _in_database_thread(function: Callable[[], R]) -> R:
+    return await in_database_thread(function)()
+
+
+def gives_own_messages(chat: AgentMixin) -> bool:
+    """Whether a chat overrides which messages its model is given."""
+    return any(
+        getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]
+        for name in ("aget_previous_messages", "aget_prompt_messages")
+    )

@@ -48,12 +48,12 @@ class ChatMixin:
         It is looked up once for each connection, which has the same conversation throughout.
         """
         if self._conversation is None and (pk := self.get_conversation_pk()) is not None:
-            self._conversation = await _find_conversation(pk)
+            self._conversation = await in_database_thread(find_conversation)(pk)
         return self._conversation
 
 
-@in_database_thread
-def _find_conversation(pk: str) -> Conversation | None:
+def find_conversation(pk: str) -> Conversation | None:
+    """The conversation that a URL names; None if there is none."""
     try:
         # Not from a replica: the conversation may have been created a moment ago.
         return Conversation.objects.using(log_database()).filter(pk=pk).first()

@@ -6,7 +6,7 @@ twice or left out, however often they are woken.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from ..answering import running
 from ..live import Listener
 from ..page.frames import Encoder, Progress
 from ..page.turn_view import TurnView
-from .transcripts import Page, Transcripts
+from .transcripts import Batch, Page, Transcripts
 
 # An open turn that no process has told us of is looked up again after so many seconds.
 LOOK_AGAIN_SECONDS = 1.0
@@ -75,9 +75,11 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            if self._listener.log_changed:
-                self._listener.log_changed = False
+            batches = self._listener.take()
+            if batches is None or not await self._take_in(batches):
                 await self._catch_up()
+            if self._open is not None:
+                self._answering = self._found(self._open) or self._answering
             await self._send_progress()
             unheard = self._open is not None and not isinstance(
                 self._answering, running.RunningTurn
@@ -99,6 +101,20 @@ class Follower:
         await self._send(
             self._encoder.earlier(page.turns, more=page.more, before=page.before or before)
         )
+
+    async def _take_in(self, batches: Sequence[Batch]) -> bool:
+        """Show what this process has just appended; False if that takes a look at the log."""
+        for batch in batches:
+            if batch[-1].version <= self.cursor:
+                continue
+            if batch[0].version != self.cursor + 1:
+                return False
+            page = await self._transcripts.after(batch)
+            if page is None:
+                return False
+            await self._send_turns(page)
+            self.cursor = page.head
+        return True
 
     async def _catch_up(self) -> None:
         page = await self._transcripts.read(after=self.cursor)

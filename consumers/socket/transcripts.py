@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,10 @@ from typing import Any, Protocol
 
 from ...core import conf
 from ...core.asynchronous import in_database_thread
+from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
-from ...projections.transcript import is_shown, read_transcript
+from ...projections.transcript import TranscriptTurn, fold_turns, is_shown, read_transcript
 from ..answering.running import RunningTurn, find
 from ..page.turn_view import TurnView, view_of
 
@@ -29,11 +31,19 @@ class Page:
     erased: int = 0
 
 
+Batch = Sequence[Event]
+"""What one append has added to the conversation."""
+
+
 class Transcripts(Protocol):
     recorded: bool
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         """The turns that changed after a version, and the open one; or those before a version."""
+
+    async def after(self, batch: Batch) -> Page | None:
+        """The turns that a batch changes, given that all before it has been read; None if that is
+        not known from the batch alone."""
 
     async def close_abandoned(self) -> bool:
         """Close an open turn whose process is gone; whether there was one."""
@@ -55,9 +65,15 @@ class RecordedTranscript:
         self._user = user
         self._show_initial_prompt = show_initial_prompt
         self._runner: str | None = None
+        # Of the turn that a batch has begun and none has ended, and the version it was read at.
+        self._opened: list[Event] = []
+        self._at = 0
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
-        return await in_database_thread(self._read)(after, before)
+        page = await in_database_thread(self._read)(after, before)
+        if page.head != self._at:
+            self._opened = []  # The turn may have been cleared since, or ended.
+        return page
 
     def _read(self, after: int, before: int | None) -> Page:
         transcript = read_transcript(
@@ -71,14 +87,30 @@ class RecordedTranscript:
             if turn.standing == "open":
                 self._runner = turn.metadata.get("runner")
         # Rendering Markdown takes its time too, and belongs in this thread.
-        turns = [
-            view_of(turn, show_initial_prompt=self._show_initial_prompt)
-            for turn in transcript.turns
-        ]
+        turns = self._views(transcript.turns)
         first = transcript.turns[0].first if transcript.turns else 0
         return Page(
             turns, transcript.head, transcript.cleared, transcript.more, first, transcript.erased
         )
+
+    async def after(self, batch: Batch) -> Page | None:
+        mine = _known_actor(self._user)
+        # That a conversation is opened shows nothing.
+        new = [event for event in batch if event.type != "ConversationOpened"]
+        events = [*self._opened, *new]
+        self._at = batch[-1].version
+        if mine is _UNKNOWN or not _is_one_turn(events):
+            self._opened = []
+            return None
+        self._opened = events if events[-1].type == "TurnStarted" else []
+        turns: list[TurnView] = []
+        if events[0].actor_id == mine:
+            # Rendering Markdown takes its time; no database is needed for it.
+            turns = await asyncio.to_thread(self._views, fold_turns(events))
+        return Page(turns, batch[-1].version, 0, False, 0)
+
+    def _views(self, turns: Sequence[TranscriptTurn]) -> list[TurnView]:
+        return [view_of(turn, show_initial_prompt=self._show_initial_prompt) for turn in turns]
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()
@@ -108,6 +140,9 @@ class MemoryTranscript:
             turns.append(running.view())
         return Page(turns, len(self._turns), 0, False, 0)
 
+    async def after(self, batch: Batch) -> Page | None:
+        return None
+
     async def close_abandoned(self) -> bool:
         return False
 
@@ -116,3 +151,23 @@ class MemoryTranscript:
 
     def keep(self, turn: RunningTurn) -> None:
         self._turns.append(replace(turn.view(), version=len(self._turns) + 1))
+
+
+_UNKNOWN = object()
+
+
+def _known_actor(user: Any) -> Any:
+    """A user's pseudonym, as far as it has been looked up; None for a guest."""
+    if user is None or not user.is_authenticated:
+        return None
+    return getattr(user, "_turnlog_actor_id", _UNKNOWN)
+
+
+def _is_one_turn(events: Sequence[Event]) -> bool:
+    """Whether these events, one after the other, are the beginning of a turn or a whole one."""
+    return (
+        bool(events)
+        and events[0].type == "TurnStarted"
+        and events[0].turn_id is not None
+        and all(event.turn_id == events[0].turn_id for event in events)
+    )

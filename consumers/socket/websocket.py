@@ -17,12 +17,14 @@ from django.utils.translation import gettext as _
 from ...core import conf
 from ...core.asynchronous import in_database_thread
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...events.models import Conversation
 from .. import failures, live
 from ..answering import running, tasks
 from ..answering.agent import import_langchain
 from ..answering.relay import ask_to_stop
 from ..answering.turn_task import actor_id_of, take_turn
 from ..mixins.agent import AgentMixin
+from ..mixins.chat import ChatMixin, find_conversation
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from ..page.markdown import displayable
 from . import access
@@ -159,10 +161,12 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._refuse(_("This could not be done. Try again in a moment."))
 
     async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
-        if not await in_database_thread(access.session_is_alive)(self.scope):
+        # One look for both: the conversation may have changed hands since the socket was opened.
+        alive, self._conversation = await self._look(again=not isinstance(request, Ping))
+        if not alive:
             await self.close(SESSION_ENDED)
             return
-        if not isinstance(request, Ping) and not await self._may_still_be_here():
+        if not isinstance(request, Ping) and not await self.can_accept():
             await self.close(NOT_ALLOWED)
             return
         match request:
@@ -177,10 +181,13 @@ class ChatSocket(AgentMixin, LayerSocket):
             case Earlier(before):
                 await self.follower.earlier(before)
 
-    async def _may_still_be_here(self) -> bool:
-        # By the conversation of now: it may have changed hands since the socket was opened.
-        self._conversation = None
-        return await self.can_accept()
+    async def _look(self, *, again: bool) -> tuple[bool, Conversation | None]:
+        """Whether the session is still alive, and the conversation, `again` from the database."""
+        pk = self.get_conversation_pk()
+        if not again or pk is None or not _finds_by_default(self):
+            alive = await in_database_thread(access.session_is_alive)(self.scope)
+            return alive, None if again else self._conversation
+        return await _session_and_conversation(self.scope, pk)
 
     async def _stop(self, turn_id: uuid.UUID) -> None:
         recorded = self.transcripts.recorded
@@ -202,7 +209,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             elif not await self.transcripts.shows(turn_id):
                 # Sent again by a page that will not get it: it was cleared meanwhile.
                 await self._refuse(_("This message was sent before and then cleared."), refused)
-            if self.listener:
+            if self.listener and (turn is None or not self.transcripts.recorded):
                 self.listener.wake(log_changed=True)
         except TurnInProgress:
             if not initial:
@@ -236,8 +243,8 @@ class ChatSocket(AgentMixin, LayerSocket):
             self.listener.wake(log_changed=True)
 
     async def turnlog_news(self, event: dict[str, Any]) -> None:
-        """Handler of the channel layer: another process appended to the log."""
-        if self.listener:
+        """Handler of the channel layer: a process appended to the log, perhaps this one."""
+        if self.listener and event["version"] > self.follower.cursor:
             self.listener.wake(log_changed=True)
 
     async def turnlog_progress(self, event: dict[str, Any]) -> None:
@@ -281,6 +288,15 @@ class ChatSocket(AgentMixin, LayerSocket):
         if turn is not None and not self.transcripts.recorded:
             turn.stop()  # Nobody can ever see it.
         await self.leave()
+
+
+@in_database_thread
+def _session_and_conversation(scope: Any, pk: str) -> tuple[bool, Conversation | None]:
+    return access.session_is_alive(scope), find_conversation(pk)
+
+
+def _finds_by_default(chat: ChatMixin) -> bool:
+    return getattr(chat.aget_conversation, "__func__", None) is ChatMixin.aget_conversation
 
 
 def _database_away() -> str:

@@ -12,11 +12,11 @@ from langchain_core.tools import tool
 
 from tests.consumers.test_socket import Client, chat, get_stored, said, url
 from tests.project.models_for_tests import tool_call
-from turnlog.consumers.answering import turn_task
+from turnlog.consumers.answering import starting, turn_task
 from turnlog.core import codec
 from turnlog.events import prompt
 from turnlog.events.log import NewEvent, append
-from turnlog.events.models import Event
+from turnlog.events.models import Conversation, Event
 from turnlog.events.types import TurnStarted
 from turnlog.projections.travel.moments import as_of
 
@@ -199,7 +199,7 @@ async def test_who_is_overtaken_again_and_again_keeps_the_words(
     consumer = chat(["ok"], aget_prompt_messages=overtaken)
     assert await ask(consumer, conversation, user, "hello") == ["failed"]
     *cleared, started, failed = [event async for event in events_of(conversation)]
-    assert [event.type for event in cleared[1:]] == ["ConversationCleared"] * turn_task.READINGS
+    assert [event.type for event in cleared[1:]] == ["ConversationCleared"] * starting.READINGS
     assert started.data.message["_value"]["content"] == "hello"
     assert failed.data.error["type"] == prompt.StalePrompt.__name__
 
@@ -211,18 +211,23 @@ def events_of(conversation: Any) -> Any:
 async def test_closing_an_abandoned_turn_on_the_way_overtakes_nobody(
     conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    other = await Conversation.objects.acreate(user=user)
+    assert await ask(chat(["ok"]), other, user, "keeps the prompt") == ["completed"]
     readings: list[Any] = []
-    original = turn_task.read_given
+    original = starting.listed_entries
 
-    async def counted(*args: Any) -> Any:
-        # Now, for opening the page closes what it finds abandoned.
-        started = NewEvent(TurnStarted(codec.encode(HumanMessage("lost"))), uuid.uuid4())
-        if not readings:
-            await sync_to_async(append)(conversation.pk, [started])
-        readings.append(await original(*args))
+    def counted(*args: Any) -> Any:
+        readings.append(original(*args))
         return readings[-1]
 
-    monkeypatch.setattr(turn_task, "read_given", counted)
+    async def set_up(chat: Any) -> Any:
+        # Now, for opening the page closes what it finds abandoned.
+        started = NewEvent(TurnStarted(codec.encode(HumanMessage("lost"))), uuid.uuid4())
+        await sync_to_async(append)(conversation.pk, [started])
+        return await starting.set_up(chat)
+
+    monkeypatch.setattr(starting, "listed_entries", counted)
+    monkeypatch.setattr(turn_task, "set_up", set_up)
     assert await ask(chat(["ok"]), conversation, user, "hello") == ["completed"]
     assert len(readings) == 1
     types = [event.type for event in await get_stored(conversation)]
@@ -258,8 +263,6 @@ async def test_without_a_conversation_the_same_rule_holds(user: Any) -> None:
 async def test_in_a_room_of_nobody_each_is_given_their_own(
     django_user_model: Any, user: Any
 ) -> None:
-    from turnlog.events.models import Conversation
-
     room = await Conversation.objects.acreate()
     bob = await sync_to_async(django_user_model.objects.create_user)("bob")
     consumer = chat(["A"], ["B"], ["C"])

@@ -13,12 +13,12 @@ from asgiref.sync import sync_to_async
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
-from django.db import OperationalError
-from django.db.backends.signals import connection_created
+from django.db import OperationalError, connection
 from django.urls import path
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables.utils import AddableDict
 
+from tests.consumers.trace import traced
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers import AgentChatConsumer, ChatConsumer
 from turnlog.consumers.answering import running, tasks
@@ -773,20 +773,29 @@ async def test_opening_a_page_takes_four_queries_at_most(conversation: Any, user
     await conversation.arecord_turn("a", AIMessage("b"), user=user)
     await conversation.astart_turn("open", user=user)
     del user._turnlog_actor_id
-    statements: list[str] = []
-
-    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        statements.append(sql)
-        return execute(sql, params, many, context)
-
-    def watch(connection: Any, **kwargs: Any) -> None:
-        if count not in connection.execute_wrappers:
-            connection.execute_wrappers.append(count)
-
-    connection_created.connect(watch)
-    try:
+    with traced() as trace:
         async with Client(chat(), url(conversation), user) as client:
             await client.until(lambda f: f.get("type") == "turn" and f["outcome"] == "open")
-    finally:
-        connection_created.disconnect(watch)
-    assert 3 <= len(statements) <= 4, statements
+    assert 3 <= len(trace.statements) <= 4, trace.statements
+
+
+async def test_a_turn_takes_few_statements_and_hops(conversation: Any, user: Any) -> None:
+    """Beyond session and user at most 12 statements; at most 4 hops; no connection opened."""
+    async with Client(chat(["hello"], ["there"]), url(conversation), user) as client:
+        await client.until(lambda f: f.get("type") == "hello")
+        await client.send(user_text="first")  # Opens connections, and stores the system prompt.
+        await client.until_ended()
+        with traced() as trace:
+            await client.send(user_text="second")
+            await client.until_ended()
+            await asyncio.sleep(0)
+    statements = trace.beyond_session_and_user()
+    assert len(statements) <= 12, statements
+    assert len(trace.hops) <= 4, trace.hops
+    assert trace.opened == 0
+    inserts = [sql for sql in statements if "INSERT INTO turnlog_event" in sql]
+    assert len(inserts) == 2, statements  # The start, and the completion.
+    if connection.vendor == "postgresql":
+        # The completion is one statement: all else was known since the start.
+        after = statements[statements.index(inserts[1]) + 1 :]
+        assert [sql for sql in after if "NOTIFY" not in sql] == []

@@ -1,0 +1,211 @@
+"""Starting a turn: what the model is called with is made ready, and the user's words committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
+from ...events.models import Conversation
+from ...events.prompt import Prompt, StalePrompt
+from ...events.turns import Turn
+from .. import failures
+from ..mixins.agent import AgentMixin, Setup, gives_own_messages
+from ..mixins.given import Given, listed_entries, read_at_head
+from . import agent, tasks
+from .tasks import to_the_end
+
+if TYPE_CHECKING:
+    from langchain_core.messages import HumanMessage
+
+R = TypeVar("R")
+
+logger = logging.getLogger("turnlog")
+
+# For overridden methods that ask elsewhere for tools or prompts: a turn cannot be stopped before it
+# has begun.
+SET_UP_SECONDS = 30.0
+
+# How often an overridden chat's messages are read before a turn is given up that others keep
+# overtaking.
+READINGS = 5
+
+
+class Started(NamedTuple):
+    """A turn that is in the log, and what its model is called with; or why it cannot be called."""
+
+    turn: Turn
+    setup: Setup | None
+    failure: Exception | None = None
+
+
+async def set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
+    """What to call the model with; or why it cannot be called, to be told once the words are
+    committed."""
+
+    async def ask() -> Setup:
+        if "langchain_openai" not in sys.modules:
+            await asyncio.to_thread(agent.import_langchain)
+        return await chat.aget_setup()
+
+    return await _in_time(ask())
+
+
+async def start(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    setup: Setup,
+    metadata: dict[str, Any],
+) -> Started:
+    """Start a turn that says what its model is given; without that, where it cannot be said.
+
+    Raises TurnInProgress, TurnConflict, and database errors that speak of the database.
+    """
+    commit = _Commit(chat, conversation, human, turn_id, metadata)
+    start_with = _own_messages if gives_own_messages(chat) else _listed_messages
+    started = await start_with(commit, setup)
+    if started.turn is not None:
+        return Started(started.turn, started.setup, started.failure)
+    # The words are not lost for it: the turn begins, and ends as failed.
+    return Started(await commit(None), None, started.failure)
+
+
+async def start_unprepared(
+    chat: AgentMixin,
+    conversation: Conversation,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    metadata: dict[str, Any],
+) -> Turn:
+    """Start a turn whose model cannot be called: its words are committed all the same."""
+    return await _Commit(chat, conversation, human, turn_id, metadata)(None)
+
+
+class _Tried(NamedTuple):
+    turn: Turn | None = None
+    setup: Setup | None = None
+    failure: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """The commit of one turn's start."""
+
+    chat: AgentMixin
+    conversation: Conversation
+    human: HumanMessage
+    turn_id: uuid.UUID
+    metadata: dict[str, Any]
+
+    async def __call__(self, prompt: Prompt | Callable[[], Prompt] | None) -> Turn:
+        try:
+            return await self.conversation.astart_turn(
+                self.human,
+                user=self.chat.get_user(),
+                turn_id=self.turn_id,
+                prompt=prompt,
+                metadata=self.metadata,
+            )
+        except (OperationalError, InterfaceError) as error:
+            # It may be committed for all that, only the answer was lost; then it would stay open.
+            tasks.spawn(_close_if_started(self.conversation, self.turn_id, error), tasks.beside)
+            raise
+
+    async def or_failure(self, prompt: Prompt | Callable[[], Prompt]) -> Turn | Exception:
+        """The same, but what is wrong with the prompt is returned."""
+        try:
+            return await self(prompt)
+        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a prompt that the database does not take
+            return error
+
+
+async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
+    """Let the model be given what the rule makes of the message list, read just before the append:
+    what the log says was given is what the list was when the turn began."""
+    user, rule = commit.chat.get_user(), commit.chat.get_llm_history_rule()
+    ready: list[Setup] = []
+    failures_: list[Exception] = []
+
+    def make() -> Prompt:
+        try:
+            ruled = rule.of_entries(listed_entries(commit.conversation, user))
+        except DatabaseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a rule may be the project's own
+            failures_.append(error)
+            return Prompt()
+        prompt = replace(setup.prompt, previous=ruled.described())
+        ready.append(replace(setup, prompt=prompt, previous=ruled.messages))
+        return prompt
+
+    turn = await commit.or_failure(make)
+    if isinstance(turn, Exception):
+        return _Tried(failure=turn)
+    if failures_:
+        return _Tried(turn, failure=failures_[-1])
+    return _Tried(turn, ready[-1] if ready else setup)
+
+
+async def _own_messages(commit: _Commit, setup: Setup) -> _Tried:
+    """Let the model be given what an overridden method says.
+
+    It is asked, and the turn started only if nothing has been appended in between; otherwise it is
+    asked again.
+    """
+    failure: Exception | None = None
+    for _ in range(READINGS):
+        given, failure = await _in_time(_given(commit.chat, commit.conversation))
+        if given is None:
+            break
+        prompt = replace(setup.prompt, previous=given.previous, read_at=given.read_at)
+        turn = await commit.or_failure(prompt)
+        if isinstance(turn, Turn):
+            return _Tried(turn, replace(setup, prompt=prompt, previous=given.messages))
+        failure = turn
+        if not isinstance(turn, StalePrompt):
+            break
+    return _Tried(failure=failure)
+
+
+async def _given(chat: AgentMixin, conversation: Conversation) -> Given:
+    """What `aget_prompt_messages` gives, as of a version of the conversation that it names.
+
+    Raises what overridden methods raise, and CodecError for messages that cannot be kept.
+    """
+    from langchain_core.messages import convert_to_messages
+
+    read = await read_at_head(conversation, chat.get_user(), chat.get_llm_history_rule())
+    messages = convert_to_messages(await chat.aget_prompt_messages())
+    return await asyncio.to_thread(read.given, messages)
+
+
+async def _close_if_started(
+    conversation: Conversation, turn_id: uuid.UUID, error: Exception
+) -> None:
+    with contextlib.suppress(UnknownTurn):
+        await to_the_end(
+            lambda: conversation.afail_turn(turn_id, "failed", error=failures.describe(error))
+        )
+
+
+async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
+    """What is prepared in time, or why it cannot be had."""
+    try:
+        async with asyncio.timeout(SET_UP_SECONDS):
+            return await preparing, None
+    except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
+        if isinstance(error, ConfigurationError):
+            logger.error("the chat is not set up: %s", error)
+        return None, error
