@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,18 @@ class Questions(turnlog.projections.Projection):
     version = "two"  #: expression has type "str"
     handles = ("MessageAppended",)
 """
+
+
+def test_each_ignored_error_has_its_reason_beside_it() -> None:
+    without = []
+    for room in ("core", "events", "projections", "consumers"):
+        for path in (ROOT / room).rglob("*.py"):
+            lines = path.read_text().splitlines()
+            for above, line in pairwise(["", *lines]):
+                ignored = re.search(r"# type: ignore\S*(  # .)?", line)
+                if ignored and not ignored[1] and not above.lstrip().startswith("# "):
+                    without.append(f"{path.relative_to(ROOT)}: {line.strip()}")
+    assert without == []
 
 
 @pytest.mark.slow_once

@@ -127,6 +127,24 @@ def test_every_module_of_the_checkout_is_in_it(wheel: Path) -> None:
             assert f"turnlog/{place}" in names
 
 
+def test_type_checkers_find_its_types(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment)
+    [site_packages] = environment.glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site_packages)
+    users_code = tmp_path / "users_code.py"
+    users_code.write_text(
+        "import turnlog.consumers, turnlog.models\n"
+        "reveal_type(turnlog.consumers.AgentChatConsumer)\n"
+        "reveal_type(turnlog.models.Conversation.record_turn)\n"
+    )
+    python = str(environment / "bin" / "python")
+    options = ("--config-file=", "--python-executable", python, "--cache-dir", str(tmp_path))
+    said = run(sys.executable, "-m", "mypy", *options, str(users_code), cwd=tmp_path)
+    assert "-> turnlog.consumers.chat.AgentChatConsumer" in said
+    assert "(self: turnlog.events.models.Conversation, human_message: Any, ai_message: Any," in said
+
+
 def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
