@@ -1,1 +1,1 @@
-"""The kernel: settings, errors, the message codec, LLM specs and the async edge."""
+"""The kernel: settings, errors, the message codec, LLM specs, and the sync-async boundary."""

@@ -1,4 +1,4 @@
-"""What the admin pages of things that are never changed have in common."""
+"""The base of admin pages for rows that are never changed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from django.contrib import admin
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """To look at and to search, for whoever has the view permission."""
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's takes none at run time.
+    """Users with the view permission can look at the rows and search them, and nothing else."""
 
     show_full_result_count = False  # Counting a log takes longer than reading a page of it.
 

@@ -15,7 +15,7 @@ SUPPORTED_VENDORS = {"postgresql", "sqlite"}
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """turnlog.E001: TURNLOG holds something that cannot be used."""
+    """turnlog.E001: TURNLOG has an unknown key or a value that cannot be used."""
     return [
         checks.Error(problem, id="turnlog.E001")
         for problem in conf.problems(getattr(settings, "TURNLOG", {}))
@@ -37,7 +37,7 @@ def check_database(
         checks.Error(
             f"turnlog keeps its log in PostgreSQL or SQLite, but database {alias!r} is"
             f" {connections[alias].vendor}",
-            hint="Use one of the two for this alias, or route turnlog's apps to one that is.",
+            hint="Use one of the two for this alias, or route turnlog's apps to another alias.",
             id="turnlog.E002",
         )
         for alias in databases or ()

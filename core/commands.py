@@ -1,7 +1,6 @@
-"""What all of turnlog's management commands share: `--json`, and how they end.
+"""The base of turnlog's management commands: `--json`, and exit codes.
 
-Exit code 0: done. 1: found something wrong. 2: could not run, with one line that says why.
-130: interrupted.
+Exit code 0: done. 1: found a problem. 2: could not run; one line says why. 130: interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .terminal import safe
 
 
 class TurnlogCommand(BaseCommand):
-    """Subclasses write `run()`, and call `report()` with what they have to say."""
+    """Subclasses implement `run()`, which calls `report()` with the result."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -28,7 +27,7 @@ class TurnlogCommand(BaseCommand):
             self.try_to_run(**options)
         except CommandError as error:
             if options["json"]:
-                # A machine reads the standard output; a person is told by Django's own ways.
+                # Programs read standard output; for people, Django prints the error as usual.
                 self.stdout.write(json.dumps({"ok": None, "error": str(error)}))
             raise
 
@@ -41,14 +40,14 @@ class TurnlogCommand(BaseCommand):
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CommandError(f"the database refused: {safe(first_line)}", returncode=2) from error
         except KeyboardInterrupt:
-            # As shells count it: 128 and the signal's number.
+            # As in shells: 128 plus the signal's number.
             raise CommandError("interrupted", returncode=130) from None
 
-    def run(self, **options: Any) -> None:
+    def run(self, *args: Any, **options: Any) -> None:
         raise NotImplementedError
 
     def report(self, as_json: bool, facts: dict[str, Any], sentence: str) -> None:
-        """Print the result, for a machine or for a person; what people said can be part of it."""
+        """Print the result, for a program or a person; it may contain what users said."""
         self.stdout.write(json.dumps(facts) if as_json else safe(sentence))
 
     def found_something(self) -> NoReturn:

@@ -1,7 +1,7 @@
-"""The one reader of ``settings.TURNLOG``: typed, with defaults.
+"""Reads ``settings.TURNLOG``: typed, with defaults. Nothing else reads it.
 
-Every key is optional. `problems()` says what is wrong with the dictionary; the system checks
-print it at start-up, and `get()` raises it where a project runs without checks.
+Every key is optional. `problems()` lists what is wrong with the dictionary. The system checks print
+that at start-up; `get()` raises it, in case a project runs without checks.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ class Settings:
     """What a project may set in ``TURNLOG``; keys are these names in capitals."""
 
     max_message_length: int = 32_768
-    """Characters (code points) a person may send in one message."""
+    """Characters (code points) that a user may send in one message."""
     history_turns: int = 50
-    """Turns sent when a page opens; older ones come on request."""
+    """Turns that are sent when a page opens; older ones are sent on request."""
     max_tool_rounds: int = 10
-    """Calls of the model within one turn, before the turn fails."""
+    """Model calls within one turn before the turn fails."""
     database_threads: int = 10
-    """Threads, hence connections, for the database work of async code, in each process."""
+    """Threads, and so connections, for the database work of async code, in each process."""
     runner_timeout: float = 20.0
     """Seconds without a heartbeat after which another host's open turn counts as interrupted."""
     shutdown_grace: float = 20.0
-    """Seconds that running turns are given to finish when the server is told to stop."""
+    """Seconds that running turns have to finish after the server receives the signal to stop."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins, as ``https://host:port``, that may open a socket besides ALLOWED_HOSTS."""
+    """Origins, as ``https://host:port``, that may open a socket in addition to ALLOWED_HOSTS."""
     signing_key_file: str = ""
-    """The private key that signs checkpoints; TURNLOG_SIGNING_KEY in the environment goes first."""
+    """File with the private key that signs checkpoints; TURNLOG_SIGNING_KEY takes precedence."""
     public_keys: tuple[str, ...] = ()
-    """Public keys of checkpoints besides the signing key's own: those it was rotated from."""
+    """Public keys of checkpoints in addition to the signing key's own: those of earlier keys."""
     checkpoint_path: str = ""
-    """A directory outside the database where signed checkpoints are kept as well."""
+    """A directory outside the database for a second copy of each signed checkpoint."""
     checkpoint_hook: str = ""
-    """Dotted path of a function that is given the text of each new signed checkpoint."""
+    """Dotted path of a function that is called with the text of each new signed checkpoint."""
     receipts_file: str = ""
-    """A file outside the database that each erasure's receipt is appended to."""
+    """A file outside the database to which each erasure's receipt is appended."""
     retention: Mapping[str, int] = field(default_factory=dict)
-    """Days that what was said is kept, by kind; see RETENTION_KINDS."""
+    """Days to keep what was said, by kind; see RETENTION_KINDS."""
 
 
 RETENTION_KINDS = ("conversations", "turns", "failed_turns")
-"""What a retention policy may name: conversations that nothing was said in since, turns that have
-ended, and those of them that ended without an answer."""
+"""What a retention policy may name: conversations without anything new, turns that have ended, and
+turns that ended without an answer."""
 
 
 def problems(raw: Any) -> list[str]:
-    """One sentence for each thing wrong with a TURNLOG setting."""
+    """One sentence for each problem with a TURNLOG setting."""
     if not isinstance(raw, Mapping):
         return [f"TURNLOG must be a dictionary, found {type(raw).__name__}"]
     known = {item.name.upper(): item for item in fields(Settings)}
     found = []
     for key, value in raw.items():
         if key not in known:
-            found.append(f"TURNLOG has an unknown key {key!r}; known are: {', '.join(known)}")
+            found.append(f"TURNLOG has an unknown key {key!r}; known keys: {', '.join(known)}")
         elif wrong := _problem(getattr(_DEFAULTS, key.lower()), value):
             found.append(f"TURNLOG[{key!r}] must be {wrong}, found {value!r}")
     return found
@@ -73,7 +73,7 @@ _DEFAULTS = Settings()
 
 
 def _problem(default: Any, value: Any) -> str:
-    """What a value should have been, by its setting's default; empty if it is."""
+    """What a value should be, judged by its setting's default; empty if it is."""
     if isinstance(default, tuple):
         listed = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
         return "" if listed else "a list of strings"

@@ -1,7 +1,7 @@
-"""Every exception of turnlog, under one base.
+"""All exceptions of turnlog, under one base.
 
-A message states what was expected, what was found, where, and what to do. The values are kept in
-attributes, so that callers need not read the text.
+A message says what was expected, what was found, where, and what to do. The values are attributes
+too, so that callers need not parse the text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class ArgumentError(TurnlogError, TypeError):
     """An argument of another kind than the function takes; nothing was written."""
 
     def __init__(self, name: str, expected: str, given: Any) -> None:
-        # Texts are shown, for they are short or a mistake; what else was given may be anything.
+        # Show texts and numbers, which are short. For any other value, show only the type.
         found = repr(given)[:80] if isinstance(given, str | int | float) else type(given).__name__
         super().__init__(f"{name}: expected {expected}, found {found}; nothing was written")
         self.name = name
@@ -42,7 +42,7 @@ class ConcurrencyError(TurnlogError):
     def __init__(self, stream_id: int, expected: int, actual: int) -> None:
         super().__init__(
             f"conversation {stream_id}: expected to append after version {expected}, but the stream"
-            f" is at version {actual}; read it again and decide anew"
+            f" is at version {actual}; read it and decide again"
         )
         self.stream_id = stream_id
         self.expected = expected
@@ -89,7 +89,7 @@ class AppendOnlyError(TurnlogError):
 
 
 class UnreadableEvent(TurnlogError):
-    """A stored event that cannot be had as one of today's. It stays in the log as it is."""
+    """A stored event that cannot be read as one of today's. It stays in the log as it is."""
 
     def __init__(self, message: str, type_name: str, schema: int | None) -> None:
         super().__init__(message)
@@ -110,8 +110,8 @@ class UnreadableEvent(TurnlogError):
         return where + super().__str__()
 
     def __reduce__(self) -> Any:
-        # The workers of a rebuild are processes: it must come back from them as it was. Exception's
-        # own way would call __init__ with the message alone.
+        # The workers of a rebuild are processes: the error must come back from them unchanged. By
+        # default, Exception would call __init__ with the message alone.
         return _remade, (type(self), self.args, self.__dict__)
 
 
@@ -127,27 +127,28 @@ class UnknownEventType(UnreadableEvent):
     def __init__(self, type_name: str, schema: int | None = None, what: str = "") -> None:
         found = type_name if schema is None else f"{type_name} schema {schema}"
         super().__init__(
-            f"expected an event that this turnlog knows, found {found}{what}; a newer turnlog wrote"
-            " it, or an app that is not installed here: upgrade, or install that",
+            f"expected an event that this version of turnlog knows, found {found}{what}; a newer"
+            " version wrote it, or an app that is not installed here: upgrade turnlog, or install"
+            " the app",
             type_name,
             schema,
         )
 
 
 class UpcastFailed(UnreadableEvent):
-    """An event of an older schema that its upcasters do not make one of today's."""
+    """An event of an older schema that its upcasters do not turn into one of today's."""
 
     def __init__(self, type_name: str, schema: int, why: str) -> None:
         super().__init__(
-            f"expected the upcasters to make {type_name} schema {schema} an event of today, but"
-            f" {why}; mend that in the code, the stored event is as it was",
+            f"expected the upcasters to turn {type_name} schema {schema} into an event of today,"
+            f" but {why}; fix the code: the stored event has not changed",
             type_name,
             schema,
         )
 
 
 class UnknownConversation(TurnlogError):
-    """A conversation that is not there."""
+    """A conversation that does not exist."""
 
     def __init__(self, pk: int) -> None:
         super().__init__(f"there is no conversation {pk}; the admin lists them with their numbers")
@@ -155,18 +156,18 @@ class UnknownConversation(TurnlogError):
 
 
 class UnknownUser(TurnlogError):
-    """Nobody in particular: a guest, or a user that was deleted or never saved."""
+    """A user that is not stored: a guest, or a user that was deleted or never saved."""
 
     def __init__(self, user: Any) -> None:
         super().__init__(
             f"expected a user that is stored, found {type(user).__name__} without a primary key;"
-            " what a deleted user has said is erased conversation by conversation"
+            " to erase what a deleted user said, erase conversation by conversation"
         )
         self.user = user
 
 
 class MomentError(TurnlogError):
-    """A moment that a conversation does not have, or that does not say which one is meant."""
+    """A moment that a conversation does not have, or that is ambiguous."""
 
     def __init__(self, stream_id: int, message: str) -> None:
         super().__init__(f"conversation {stream_id}: {message}")
@@ -174,22 +175,23 @@ class MomentError(TurnlogError):
 
 
 class NotPermitted(TurnlogError):
-    """Somebody may not do this in a conversation of somebody else."""
+    """The user may not do this in another user's conversation."""
 
     def __init__(self, stream_id: int, what: str, user: Any) -> None:
         super().__init__(
-            f"conversation {stream_id}: only its owner may {what} it, or whoever is logged in where"
-            f" it never had an owner, and user {getattr(user, 'pk', None)} is not; ask its owner"
+            f"conversation {stream_id}: only its owner may {what} it, or any user who is logged in"
+            f" if it never had an owner; user {getattr(user, 'pk', None)} is not allowed to: ask"
+            " its owner"
         )
         self.stream_id = stream_id
         self.user = user
 
 
 class UnknownProjection(TurnlogError):
-    """A projection's name that nobody registered."""
+    """A name under which no projection is registered."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"unknown projection {name!r}; known are: {', '.join(known)}")
+        super().__init__(f"unknown projection {name!r}; known projections: {', '.join(known)}")
         self.name = name
 
 
@@ -202,7 +204,7 @@ class ProjectionFailed(TurnlogError):
         stream_id: int,
         version: int,
         error: str,
-        advice: str = "mend the projection",
+        advice: str = "fix the projection",
     ) -> None:
         super().__init__(
             f"projection {projection!r} could not apply version {version} of conversation"
@@ -215,7 +217,7 @@ class ProjectionFailed(TurnlogError):
         self.advice = advice
 
     def __reduce__(self) -> Any:
-        # The workers of a rebuild are processes: it must come back from them as it was.
+        # The workers of a rebuild are processes: the error must come back from them unchanged.
         place = (self.projection, self.stream_id, self.version)
         return type(self), (*place, self.error, self.advice)
 
@@ -232,11 +234,11 @@ class RebuildInProgress(TurnlogError):
 
 
 class RebuildCutOff(TurnlogError):
-    """A rebuild that lost one of its processes, or that somebody kept from going on."""
+    """A rebuild that lost one of its processes, or that was prevented from continuing."""
 
 
 class NothingToResume(TurnlogError):
-    """`--resume` where no rebuild was cut off."""
+    """`--resume` was given, but no rebuild was cut off."""
 
     def __init__(self, projection: str, why: str) -> None:
         super().__init__(
@@ -247,19 +249,19 @@ class NothingToResume(TurnlogError):
 
 
 class LogDamaged(TurnlogError):
-    """The log is not what a signed checkpoint says that it was."""
+    """The log does not match a signed checkpoint."""
 
 
 class CheckpointNotKept(TurnlogError):
-    """A checkpoint that could not be kept outside the database, and so is not stored either."""
+    """A checkpoint that could not be kept outside the database and so is not stored either."""
 
 
 class ReasonRefused(TurnlogError):
-    """A reason that cannot be kept: it stands in the log for ever."""
+    """A reason that cannot be used: reasons stay in the log permanently."""
 
 
 class LegalHold(TurnlogError):
-    """Something was to be erased that is under a legal hold."""
+    """An attempt to erase something that is under a legal hold."""
 
     def __init__(self, stream_id: int, reason: str) -> None:
         super().__init__(
@@ -271,7 +273,7 @@ class LegalHold(TurnlogError):
 
 
 class NotHeld(TurnlogError):
-    """A legal hold was to be lifted that is not there."""
+    """An attempt to lift a legal hold that does not exist."""
 
     def __init__(self, stream_id: int) -> None:
         super().__init__(f"conversation {stream_id} is under no legal hold; there is none to lift")
@@ -279,7 +281,7 @@ class NotHeld(TurnlogError):
 
 
 class TurnErased(TurnlogError):
-    """A turn was to be recorded whose words have been erased meanwhile."""
+    """An attempt to record a turn whose words have been erased meanwhile."""
 
     def __init__(self, stream_id: int, turn_id: Any) -> None:
         super().__init__(
@@ -291,14 +293,14 @@ class TurnErased(TurnlogError):
 
 
 class ErasureFailed(TurnlogError):
-    """A projection did not remove what was to be erased, or (`stream_id` is None) did not let go
-    of who somebody is; nothing was erased, and nobody forgotten."""
+    """A projection could not erase its copies or, if `stream_id` is None, forget a user; nothing
+    was erased or forgotten."""
 
     def __init__(self, projection: str, stream_id: int | None, error: str) -> None:
         said = (
-            f"forget who somebody is: {error}; nobody was forgotten: mend the projection and forget"
+            f"forget the user: {error}; the user was not forgotten: fix the projection and forget"
             if stream_id is None
-            else f"erase its copies of conversation {stream_id}: {error}; nothing was erased: mend"
+            else f"erase its copies of conversation {stream_id}: {error}; nothing was erased: fix"
             " the projection and erase"
         )
         super().__init__(f"projection {projection!r} could not {said} again")
@@ -308,7 +310,7 @@ class ErasureFailed(TurnlogError):
 
 
 class ErasureIncomplete(TurnlogError):
-    """Of what was to be erased in many conversations, some could not be; the rest is erased."""
+    """In an erasure of many conversations, something could not be erased; the rest is erased."""
 
     def __init__(self, errors: list[TurnlogError]) -> None:
         super().__init__("; ".join(map(str, errors)))
@@ -318,7 +320,7 @@ class ErasureIncomplete(TurnlogError):
 class ReceiptNotKept(TurnlogError):
     """An erasure was done, but its receipt could not be written outside the database.
 
-    `receipt` is that of this erasure; None where many were to be written.
+    `receipt` is that of this erasure; None if many were being written.
     """
 
     def __init__(self, message: str, receipt: Any = None) -> None:
@@ -327,8 +329,8 @@ class ReceiptNotKept(TurnlogError):
 
 
 class ReceiptRefused(TurnlogError):
-    """A receipt that cannot be read, or that is of another log than this one."""
+    """A receipt that cannot be read, or that belongs to another log."""
 
 
 class ModelError(TurnlogError):
-    """The model could not answer; the message is fit to be shown to the person."""
+    """The model could not answer; the message can be shown to the user."""

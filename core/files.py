@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO
 
 @contextmanager
 def whole_file(path: Path, *, mode: int = 0o600) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` once it is written and on the disk.
+    """A file that replaces `path` once it is completely written and on the disk.
 
-    Nobody ever sees half of it, not even after a power cut; if the block raises, what was at
-    `path` stays. Raises OSError, also for what is there and no regular file.
+    No reader ever sees half of it, not even after a power cut. If the block raises, what was at
+    `path` stays. Raises OSError, also if `path` exists and is not a regular file.
     """
     path = path.resolve()  # A link stays a link.
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is there, and no regular file", str(path))
+        raise OSError(errno.EINVAL, "it exists and is not a regular file", str(path))
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,7 +1,7 @@
-"""Names of language models and what is known of them.
+"""Names of language models, and what is known about them.
 
-The tutorial's names stand beside today's. A consumer's `llm_model` takes a member, any model name
-as a string, or is passed over altogether by overriding `get_llm()`.
+The tutorial's names are listed beside today's. A consumer's `llm_model` takes a member or any model
+name as a string. If you override `get_llm()`, it is not used at all.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class LLMModel(str, Enum):
 
     @property
     def spec(self) -> LLMModelSpec:
-        """What is known of this model."""
+        """What is known about this model."""
         return spec_of(self.value)
 
     @property
     def provider(self) -> str:
-        """The provider's name in small letters: openai, anthropic, google."""
+        """The provider's name in lower case: openai, anthropic, google."""
         return self.name.partition("_")[0].lower()
 
 
@@ -73,5 +73,5 @@ _SPECS: dict[str, LLMModelSpec] = {
 
 
 def spec_of(model_name: str) -> LLMModelSpec:
-    """The spec of a model by its provider's name; an empty one for a name not known here."""
+    """The spec of a model, by the provider's name for it; an empty spec if it is not known here."""
     return _SPECS.get(model_name, LLMModelSpec())

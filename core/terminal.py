@@ -1,4 +1,4 @@
-"""What is shown in a terminal: words of others, and counts."""
+"""Prepares text for a terminal: other people's words, and counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSAFE = re.compile(
 
 
 def safe(text: str) -> str:
-    """Text that cannot drive a terminal: what could is shown by its number, as `\\x1b`."""
+    """Text that cannot control a terminal: unsafe characters become their numbers, as `\\x1b`."""
     return _UNSAFE.sub(_shown, text.replace("\r\n", "\n")).expandtabs(4)
 
 

@@ -16,7 +16,7 @@ from .tables.held import hold_of
 
 
 @admin.register(Conversation)
-class ConversationAdmin(admin.ModelAdmin):
+class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # As ReadOnlyAdmin's.
     """A conversation may get another title or owner; it is never deleted."""
 
     list_display = ("id", "__str__", "user", "created_at", "events")
@@ -37,7 +37,7 @@ class ConversationAdmin(admin.ModelAdmin):
         return False
 
     def log_change(self, request: Any, obj: Conversation, message: Any) -> Any:
-        # By its number: Django's own log would keep the title, beyond its erasure.
+        # By its number: Django's own log would keep the title after it is erased.
         return super().log_change(request, Conversation(pk=obj.pk), message)
 
     def log_addition(self, request: Any, obj: Conversation, message: Any) -> Any:
@@ -51,7 +51,7 @@ class ConversationAdmin(admin.ModelAdmin):
     @admin.display(description=_("erased"))
     def erased(self, conversation: Conversation) -> str:
         erasures = erasures_of(conversation.pk) if conversation.pk else {}
-        # One sentence for what was erased at once.
+        # One sentence for each erasure, not for each event.
         return "\n".join(dict.fromkeys(each.sentence for each in erasures.values())) or "-"
 
     @admin.display(description=_("events"))
@@ -84,7 +84,7 @@ class EventAdmin(ReadOnlyAdmin):
         changelist = super().get_changelist_instance(request)
         erased = [event for event in changelist.result_list if event.payload is None]
         if erased:
-            # For the whole page at once, not for each row.
+            # One query for the whole page, not one for each row.
             erasures = erasures_in({event.stream_id for event in erased})
             for event in erased:
                 event.erasure = erasures.get(event.stream_id, {}).get(event.version)
@@ -115,7 +115,7 @@ class EventAdmin(ReadOnlyAdmin):
 
 
 def _in_its_place(event: Any) -> str:
-    """When an event was erased, and for what."""
+    """When and why an event was erased."""
     if not hasattr(event, "erasure"):
         event.erasure = erasures_of(event.stream_id).get(event.version)
     return event.erasure.sentence if event.erasure else str(_("erased"))

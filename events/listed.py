@@ -1,6 +1,7 @@
-"""What the message list is: once as a pure fold over a stream, once as a reader held equal to it.
+"""Defines the message list: as a pure fold over a stream, and as a query that must equal the fold.
 
-Whatever derives the list uses one of the two: the read model, its checks, time travel and forks.
+Everything that derives the list uses one of the two: the read model, its checks, time travel and
+forks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LISTED = ("MessageAppended", "ToolOutputRecorded")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry of the message list: its event's place, turn, actor, payload text and time."""
+    """An entry of the message list: its event's version, turn, actor, payload text and time."""
 
     version: int
     turn_id: uuid.UUID | None
@@ -31,9 +32,9 @@ class Listed:
 
 
 class MessageList:
-    """The list as it grows, event by event in order of version, from the first.
+    """The list as it grows: apply a stream's events in order of version, from the first.
 
-    Clearing begins a new list and hides the turns that were under way; what is erased is not
+    Clearing begins a new list and hides the turns that were under way. Erased events are not
     listed.
     """
 
@@ -46,7 +47,7 @@ class MessageList:
         if event.type == "TurnStarted" and event.turn_id:
             self._under_way.add(event.turn_id)
         elif event.type == "ConversationCleared":
-            # Another list, not an emptied one: who looked at the old one keeps it as it was.
+            # A new list, not an emptied one: a caller that has the old one keeps it as it was.
             self.entries = []
             self._hidden |= self._under_way
         elif event.type in LISTED and event.turn_id not in self._hidden:
@@ -75,7 +76,7 @@ def fold(events: Iterable[Event]) -> list[Listed]:
 def read_listed(stream_id: int, until: int) -> list[Listed]:
     """The message list as it stood at version `until`, in two queries.
 
-    Costs what came between the last clearing before that version and the version itself.
+    The cost grows with what came between the last clearing before that version and the version.
     """
     rows = visible(stream_id, until).filter(payload__isnull=False)
     return [
@@ -85,7 +86,7 @@ def read_listed(stream_id: int, until: int) -> list[Listed]:
 
 
 def visible(stream_id: int, until: int) -> Any:
-    """The events that stand in the list at a version, in order, with those that are erased."""
+    """The events in the list at a version, in order, including erased ones."""
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     clearings = stream.filter(type="ConversationCleared", version__lte=until)
     cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0

@@ -41,6 +41,7 @@ def allow_flush() -> None:
                     stack.enter_context(triggers_suspended(connection))
             original(self)
 
+    # A mark: any function takes an attribute.
     teardown._turnlog = True  # type: ignore[attr-defined]
     case._fixture_teardown = teardown
     _let_go_before_dropping()
@@ -61,6 +62,7 @@ def _let_go_before_dropping() -> None:
         close_connections()
         return original(self, *args, **kwargs)
 
+    # Replaced for all databases; Django has no hook there.
     BaseDatabaseCreation.destroy_test_db = destroy  # type: ignore[method-assign]
 
 

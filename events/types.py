@@ -1,7 +1,7 @@
 """The facts of a conversation: one frozen dataclass for each event type.
 
 Every field is JSON (a document of `turnlog.core.codec` where it holds a Python value). `schema`
-is the payload's version; `payload()` gives what is stored and `from_payload()` reads it back.
+is the payload's version; `payload()` returns what is stored and `from_payload()` reads it back.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ Outcome = Literal["failed", "cancelled", "interrupted", "unrecorded"]
 
 
 class EventData:
-    """Base of the event types. Not an event itself."""
+    """The base of the event types; not an event itself."""
 
     __slots__ = ()
     schema: ClassVar[int] = 1
 
     def payload(self) -> Any:
         """The JSON value that is stored."""
+        # This class is no dataclass, and each event type is one.
         return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
@@ -40,13 +41,13 @@ class ConversationOpened(EventData):
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted(EventData):
-    """The human's words, committed before the model is called, and what the model will see.
+    """The user's words, committed before the model is called, and what the model will see.
 
     `system_prompt` and `tools` are SHA-256 digests in hex of texts in `turnlog_content`.
-    `previous` says which messages stand before the human's; None where that is not known. Either
-    `{"tools": bool, "since": v, "until": w}`: those that `projections.previous.HistoryRule(tools)`
-    makes of the turn's actor's entries from v to w, of the list as it was at w (0 and 0: none). Or
-    `{"messages": [...]}`, each a message's document, or the version of an entry that is it.
+    `previous` says which messages precede the user's; None if that is not known. It is either
+    `{"tools": bool, "since": v, "until": w}`: the messages that `projections.HistoryRule(tools)`
+    makes of the entries of the turn's actor from v to w, in the list as it was at w; 0 and 0 mean
+    none. Or it is `{"messages": [...]}`: each a message's document, or the version of a list entry.
     """
 
     message: Document
@@ -73,9 +74,9 @@ class MessageAppended(EventData):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputRecorded(EventData):
-    """What one tool call gave. `input` and `output` are documents, `duration` is in seconds.
+    """The output of a tool call. `input` and `output` are documents, `duration` is in seconds.
 
-    `text` is the document of the text that the model read, where that is not `output` itself.
+    `text` is the document of the text that the model read, if that is not `output` itself.
     """
 
     tool: str
@@ -91,8 +92,8 @@ class ToolOutputRecorded(EventData):
 class TurnFailed(EventData):
     """A turn that ended without an answer to keep.
 
-    `produced` holds what had come until then: `message` (a document or None) and `tools` (a list
-    of ToolOutputRecorded payloads). `error` holds `type` and `text`, or is None.
+    `produced` holds what the turn had produced by then: `message` (a document or None) and `tools`
+    (a list of ToolOutputRecorded payloads). `error` holds `type` and `text`, or is None.
     """
 
     outcome: Outcome
@@ -102,7 +103,7 @@ class TurnFailed(EventData):
 
 @dataclass(frozen=True, slots=True)
 class ConversationCleared(EventData):
-    """From here on the message list is empty again. Nothing is deleted."""
+    """From here on, the message list is empty again. Nothing is deleted."""
 
     reason: str = ""
 
@@ -118,8 +119,8 @@ class ConversationForked(EventData):
 
 @dataclass(frozen=True, slots=True)
 class PayloadErased(EventData):
-    """The payloads of `versions` of this stream are gone, and with `title` the conversation's
-    title, for `reason`."""
+    """The payloads of `versions` of this stream are erased, for `reason`; with `title`, the
+    conversation's title too."""
 
     versions: Sequence[int]
     reason: str
@@ -128,7 +129,7 @@ class PayloadErased(EventData):
 
 @dataclass(frozen=True, slots=True)
 class HoldPlaced(EventData):
-    """From here on nothing of this stream is erased, for `reason`, until the hold is lifted."""
+    """From here on, for `reason`, nothing of this stream is erased until the hold is lifted."""
 
     reason: str
 

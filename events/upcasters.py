@@ -1,7 +1,7 @@
-"""Old events, read as events of today: pure functions from one schema's payload to the next.
+"""Reads old events as events of today: pure functions from one schema's payload to the next.
 
-What is stored never changes. An event of an older schema, or of a type that was renamed or split,
-is made one of today's each time it is read, step by step.
+What is stored never changes. If an event has an older schema, or a type that was renamed or split,
+its upcasters turn it into one of today's, step by step, each time it is read.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FIXED_NAMES = (
     "HoldPlaced",
     "HoldLifted",
 )
-"""Types whose names stand in queries, indexes and triggers, which know no upcasters."""
+"""Types whose names are used in queries, indexes and triggers, where no upcaster runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What becomes of one schema of one type. `chooses`: the function says which of `becomes`."""
+    """What one schema of one type becomes. `chooses`: the function picks one of `becomes`."""
 
     function: Callable[[Any], Any]
     becomes: tuple[str, ...]
@@ -46,14 +46,14 @@ _steps: dict[tuple[str, int], Step] = {}
 def upcaster(
     type_name: str, schema: int, *, becomes: str | tuple[str, ...] | None = None
 ) -> Callable[[F], F]:
-    """Decorator: a function from the payload of one schema of a type to that of the next.
+    """Decorator: register a function from the payload of one schema of a type to that of the next.
 
-    It is given a parsed JSON value, must not change it in place, and gives a JSON value that
-    depends on nothing else. With `becomes="Name"` the type is called so from there on, and its
-    schemas begin again at 1. With several names the function gives `(name, payload)`; an event
-    that is erased, of which nobody can tell, counts as the first of them.
+    The function gets a parsed JSON value, must not change it in place, and returns a JSON value
+    that depends on nothing else. With `becomes="Name"`, the type has that name from there on, and
+    its schemas begin again at 1. With several names, the function returns `(name, payload)`; an
+    erased event, which has no payload to choose by, counts as the first of them.
 
-    Raises ConfigurationError if there is one for this type and schema already.
+    Raises ConfigurationError if this type and schema has an upcaster already.
     """
 
     def register(function: F) -> F:
@@ -71,28 +71,28 @@ def upcaster(
 
 
 def upcast(type_name: str, schema: int, payload: Any) -> tuple[str, int, Any]:
-    """A stored event's type, schema and payload as they are today; unchanged if they are already.
+    """A stored event's type, schema and payload in today's form; unchanged if that is theirs.
 
-    Raises UnknownEventType for what is not known, UpcastFailed where the upcasters do not lead to
-    a type and schema of today.
+    Raises UnknownEventType if the type or schema is not known, UpcastFailed if the upcasters do not
+    lead to a type and schema of today.
     """
     name, today, payload = _walked(type_name, schema, payload, _applied)
     if (name, today) != (type_name, schema):
         try:
             EVENT_TYPES[name].from_payload(payload)
         except TypeError as error:
-            why = f"what they give is no {name}: {error}"
+            why = f"their result is not a valid {name}: {error}"
             raise UpcastFailed(type_name, schema, why) from error
     return name, today, payload
 
 
 def upcast_erased(type_name: str, schema: int) -> tuple[str, int]:
-    """The same of an event whose payload is erased: its type and schema. Raises the same."""
+    """The same for an event whose payload is erased: its type and schema. Raises the same."""
     return _walked(type_name, schema, None, lambda step, payload: (step.becomes[0], None))[:2]
 
 
 def stored_as(names: Iterable[str]) -> set[str]:
-    """The names under which events are stored that may be of these types today."""
+    """The stored type names whose events may be of these types today."""
     found = set(names)
     while more := {old for (old, _), step in _steps.items() if found & {*step.becomes}} - found:
         found |= more
@@ -100,17 +100,17 @@ def stored_as(names: Iterable[str]) -> set[str]:
 
 
 def known_names() -> set[str]:
-    """The names under which events are stored that may be of any type of today."""
+    """The stored type names whose events may be of any type of today."""
     return stored_as(EVENT_TYPES)
 
 
 def registered() -> bool:
-    """Whether there is any upcaster; without one, events are what they are stored as."""
+    """Whether there is any upcaster; without one, events are read as they are stored."""
     return bool(_steps)
 
 
 def is_current(type_name: str, schema: int) -> bool:
-    """Whether events are written like this today."""
+    """Whether events are written with this type and schema today."""
     cls = EVENT_TYPES.get(type_name)
     return cls is not None and cls.schema == schema
 
@@ -138,7 +138,7 @@ def _walked(
         if name not in step.becomes:
             expected = " or ".join(step.becomes)
             raise UpcastFailed(
-                *stored, f"{_name(step.function)} made it {name!r}, and was to make it {expected}"
+                *stored, f"{_name(step.function)} returned {name!r} where {expected} was expected"
             )
         place = _next(place, name)
     return *place, payload
@@ -171,9 +171,9 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def event_data(type_name: str, schema: int, payload: Any) -> EventData:
-    """The typed event of a stored row, whatever schema it is of.
+    """The typed event of a stored row, whatever its schema.
 
-    Raises UnknownEventType, and UpcastFailed.
+    Raises UnknownEventType and UpcastFailed.
     """
     cls = EVENT_TYPES.get(type_name)
     if cls is None or cls.schema != schema:
@@ -186,7 +186,7 @@ def event_data(type_name: str, schema: int, payload: Any) -> EventData:
 
 
 def problems() -> list[str]:
-    """One sentence for each thing that keeps an older event from becoming one of today's."""
+    """One sentence for each reason why an older event cannot become one of today's."""
     found = []
     for name, cls in EVENT_TYPES.items():
         for schema in range(1, cls.schema):
@@ -205,23 +205,23 @@ def _problems(place: tuple[str, int], step: Step) -> Iterator[str]:
     type_name, schema = place
     cls = EVENT_TYPES.get(type_name)
     if schema < 1 or (cls is not None and schema >= cls.schema):
-        today = "no type of today" if cls is None else f"at schema {cls.schema}"
+        today = "not a type of today" if cls is None else f"at schema {cls.schema}"
         yield f"expected an older schema, from 1 on; {type_name} is {today}"
         return
     for name in step.becomes:
         if name != type_name and {name, type_name} & {*FIXED_NAMES}:
             yield (
-                f"expected the same type, found that it becomes {name}; the names of"
-                f" {', '.join(FIXED_NAMES)} stand in queries, indexes and triggers"
+                f"expected the same type, but it becomes {name}; the names"
+                f" {', '.join(FIXED_NAMES)} are used in queries, indexes and triggers"
             )
         if not is_current(*_next(place, name)) and _next(place, name) not in _steps:
-            yield f"it becomes {_named(_next(place, name))}, from which nothing leads on"
+            yield f"it becomes {_named(_next(place, name))}, which has no upcaster"
     if place in _reached(place):
         yield "the upcasters after it lead back to it"
 
 
 def _reached(start: tuple[str, int]) -> set[tuple[str, int]]:
-    """Where the steps from a place on may lead."""
+    """The types and schemas to which the steps from a place may lead."""
     reached: set[tuple[str, int]] = set()
     waiting = [start]
     while waiting:
@@ -236,5 +236,5 @@ def _reached(start: tuple[str, int]) -> set[tuple[str, int]]:
 
 
 def check_upcasters(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """turnlog.E006: older events cannot be read, or could not be told from others."""
+    """turnlog.E006: older events cannot be read, or could be mistaken for others."""
     return [checks.Error(problem, id="turnlog.E006") for problem in problems()]

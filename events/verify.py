@@ -2,10 +2,10 @@
 
     python -m turnlog.events.verify FILE [--key PUBLIC_KEY] [--json]
 
-Needs nothing but Python's standard library and, for the signature, `cryptography`. Reads the file
-once, line by line; memory grows with the number of conversations in it and of the texts that turns
-refer to (some 200 bytes each), not with their length. The rules are those of turnlog's
-documentation, "The bundle's format"; whoever writes another verifier goes by that page.
+Needs only Python's standard library and, for the signature, `cryptography`. Reads the file once,
+line by line. Memory grows with the number of conversations in it and of the texts that turns refer
+to (some 200 bytes each), not with their length. The rules are on the page "The bundle's format" of
+turnlog's documentation; to write another verifier, follow that page.
 
 Exit code 0: intact. 1: not what it claims to be. 2: could not run.
 """
@@ -25,7 +25,7 @@ from .proof.lines import BundleError
 from .proof.notes import NoteError, PublicKey
 from .proof.walk import verify
 
-_SAID = 1000  # Characters of a sentence that quotes what it found, at most.
+_SAID = 1000  # Maximum characters of a sentence, which may quote what it found.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="PUBLIC_KEY",
-        help="the log's public key, as you were given it (may be repeated)",
+        help="the log's public key, from a source that you trust (may be repeated)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    # A terminal of another encoding is no reason to fail: what it lacks is shown by its number.
+    # If the terminal's encoding lacks a character, show its number instead of failing.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why = f"{options.file} cannot be read: {error.strerror or error}"
         return _say(options, 2, {"ok": None, "error": why}, why)
     except MemoryError:
-        why = f"{options.file} cannot be read: a line of it needs more memory than there is"
+        why = f"{options.file} cannot be read: one of its lines needs more memory than there is"
         return _say(options, 2, {"ok": None, "error": why}, why)
     except KeyboardInterrupt:
-        why = "interrupted, and so nothing is known of it"
+        why = "interrupted before the check was complete"
         return _say(options, 2, {"ok": None, "error": why}, why)
     except ImportError:
         why = "the signature needs the package `cryptography`; install it with pip"
@@ -74,7 +74,7 @@ def _say(options: argparse.Namespace, code: int, facts: dict[str, Any], sentence
         print(json.dumps(facts))
     else:
         shown = sentence if len(sentence) <= _SAID else f"{sentence[:_SAID]} ..."
-        # One line, whatever the names in it hold.
+        # One line, whatever the quoted names contain.
         print(safe(shown).replace("\n", "\\x0a"), file=sys.stderr if code else sys.stdout)
     return code
 

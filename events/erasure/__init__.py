@@ -1,1 +1,1 @@
-"""Erasing words from the log and keeping its proof: the act, its receipts, holds, retention."""
+"""Erases words from the log and keeps its proof: erasures, their receipts, holds, retention."""

@@ -1,4 +1,4 @@
-"""Applying receipts again: a restored backup brings back what was erased since it was made."""
+"""Applies receipts again: a restored backup brings back what was erased after it was made."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _IN_ONE_QUERY = 500
 
 @dataclass(slots=True)
 class Again:
-    """What became of what receipts name: events erased now (with new receipts), erased already, or
-    not in this log, which is older than they are; users forgotten now."""
+    """The result of applying receipts: how many events were erased now (with new receipts), were
+    erased already, or are absent because this log is older; and how many users were forgotten."""
 
     erased: int = 0
     already: int = 0
@@ -30,11 +30,11 @@ class Again:
 
 
 def erase_again(receipt: Receipt | Forgotten) -> Again:
-    """Erase once more what a receipt names, in its conversation and in the forks it tells of; or
-    forget whom it names.
+    """Erase again what a receipt names, in its conversation and in the forks; or forget again the
+    user that it names.
 
-    Only events whose digests are the receipt's: another event of that version is another log's, or
-    was said since. What kept something from being erased is in `errors`; the rest is erased.
+    Erases an event only if its digest is the receipt's. Another event with that version belongs to
+    another log, or was said since. Errors are returned in `errors`; all else is erased.
     """
     again = Again()
     if isinstance(receipt, Forgotten):
@@ -68,7 +68,7 @@ def _erase_again(receipt: Receipt, again: Again) -> None:
             again.already += 1
         else:
             versions.add(event.version)
-    # Not one that was given since: where the log has the record, the title is gone already.
+    # If the log has the record, this title was erased then, and a title now was given later.
     title = receipt.title and not _is_recorded(receipt)
     wanted = Wanted(versions=frozenset(versions), title=title)
     try:
@@ -82,7 +82,7 @@ def _erase_again(receipt: Receipt, again: Again) -> None:
 
 
 def _stored(receipt: Receipt) -> dict[int, tuple[str, bool]]:
-    """Digests by version, and whether the payload is gone."""
+    """By version: the event's digest in hex, and whether its payload is gone."""
     stream = Event.objects.using(log_database()).filter(stream_id=receipt.conversation)
     versions = [event.version for event in receipt.events]
     found = {}
@@ -105,6 +105,6 @@ def _is_recorded(receipt: Receipt) -> bool:
 def _other(receipt: Receipt, version: int) -> ReceiptRefused:
     return ReceiptRefused(
         f"conversation {receipt.conversation}, version {version}: expected the event that the"
-        " receipt tells of, found one with another digest; the receipt is of another log, or"
-        " something else was said there since, so nothing of this receipt was erased"
+        " receipt names, found one with another digest; the receipt belongs to another log, or"
+        " something else was said there since; nothing that this receipt names was erased"
     )

@@ -1,4 +1,4 @@
-"""What forks have copied of a conversation, found by the copies' `origin`."""
+"""Finds the events that forks have copied from a conversation, by the copies' `origin`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..tables.event import Event
 def copies_of(stream_id: int, versions: Collection[int], fork_id: int) -> set[int]:
     """The versions in a fork that are copies of these versions of its parent.
 
-    Needs no lock: a fork is committed with all its copies, while the parent is locked.
+    Needs no lock: a fork commits together with all its copies, while it locks the parent.
     """
     events = Event.objects.using(log_database()).filter(
         stream_id=fork_id, metadata__contains='"origin"'

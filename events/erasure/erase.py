@@ -1,10 +1,11 @@
-"""Erasing words from the log, and from everything that was made of them.
+"""Erases words from the log, and from everything that was made of them.
 
-An erasure appends `PayloadErased`, nulls payload and salt of what that names, and lets whoever
-holds copies remove them: projections, and forks. All in one transaction, or nothing. Digests and
-hashes stay, so the chain verifies as before; what is erased is erased at every moment.
+An erasure appends `PayloadErased`, sets payload and salt of the named events to NULL, and removes
+all copies: those of projections, and those in forks. It does all of this in one transaction, or
+nothing. Digests and hashes stay, so the chain still verifies. Erased words are gone at every moment
+of the past.
 
-Whole turns only: the answer echoes the question, and a turn's start holds the question once more.
+It erases whole turns only: the answer echoes the question, and the turn's start repeats it.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ from .receipts import ErasedEvent, Receipt, Record
 from .unused_texts import delete_unused, keys_of
 
 KEPT = (PayloadErased.__name__, ConversationForked.__name__, *HOLDS)
-"""What is never erased: it says what became of a conversation, and holds no words but reasons."""
+"""Never erased: these say what happened to a conversation, and hold no words but reasons."""
 
-# Versions in one PayloadErased. The trigger reads the list once for each row that is nulled.
+# Versions in one PayloadErased. The trigger reads the list once for each row that is set to NULL.
 _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be erased of one conversation: everything; or turns, and the turns of versions.
+    """What to erase of one conversation: everything; or `turns`, and the turns of `versions`.
 
-    Besides, its title, or where that is one of `titles`. With `unless_since`, not what something
-    was recorded of at that time or later: not the turn, or not everything, and nothing that has not
-    been named.
+    With `title`, its title too; with `titles`, if it is one of these. With `unless_since`, a turn
+    (or everything) stays if something was recorded in it at that time or later, and nothing is
+    erased that is not named.
     """
 
     everything: bool = False
@@ -67,17 +68,17 @@ def erase(
     by: Any = None,
     reason: str = "",
 ) -> Receipt:
-    """Erase turns of a conversation, whole ones, or without `turns` all there is and the title.
+    """Erase whole turns of a conversation; without `turns`, everything in it and its title.
 
-    `by` is a user, `reason` the request's reference; both stand in the log for ever. Turns that
-    began later with messages of a consumer's own making are erased as well, for these may quote the
-    others (see `Receipt.quoting`); copies in forks always. What is erased already is left as it is:
-    then the receipt is empty and nothing is appended.
+    `by` is a user, `reason` the request's reference; both stay in the log permanently. Copies in
+    forks are erased too. So are later turns that began with messages of a consumer's own making,
+    because these may quote the erased ones (see `Receipt.quoting`). If everything is erased
+    already, nothing is appended and the receipt is empty.
 
-    Raises ReasonRefused, UnknownConversation, UnknownTurn; TurnInProgress while one of the turns is
-    being answered, or one whose model may have been given them; LegalHold; ErasureFailed where a
-    projection could not. Then nothing is erased. Raises ReceiptNotKept if the receipt could not be
-    written outside; then it is erased.
+    Raises ReasonRefused, UnknownConversation, UnknownTurn, LegalHold; TurnInProgress while one of
+    the turns is being answered, or a turn whose model may have been given them; ErasureFailed if a
+    projection could not erase its copies. In all these cases nothing is erased. Raises
+    ReceiptNotKept if the receipt could not be written outside; then the erasure is done.
     """
     if turns is None:
         wanted = Wanted(everything=True)
@@ -89,9 +90,9 @@ def erase(
 def erase_wanted(
     pk: int, wanted: Wanted, *, by: Any = None, reason: str, dry_run: bool = False
 ) -> Receipt:
-    """The act, in one transaction. `by` is a user or an actor id.
+    """Erase in one transaction. `by` is a user or an actor id.
 
-    With `dry_run` nothing is erased; the receipt, without records, says what would be.
+    With `dry_run`, nothing is erased; the receipt, without records, says what would be.
     """
     reason = require_reason(reason)
     require_conversation(pk)
@@ -105,7 +106,7 @@ def erase_wanted(
             return receipt
         receipt = act.erase(pk, wanted)
         if receipt:
-            # Not within: a receipt of what was rolled back would be a lie.
+            # After the commit: a receipt of a rolled back erasure would be false.
             transaction.on_commit(lambda: receipt_files.keep(receipt), using=using)
     return receipt
 
@@ -120,7 +121,7 @@ class _Target(NamedTuple):
 
 @dataclass(slots=True)
 class _Plan:
-    """What of one conversation is asked for, and of that what is still there."""
+    """What is asked for of one conversation; `fresh` is the part that is not erased yet."""
 
     pk: int
     targets: list[_Target]
@@ -140,7 +141,7 @@ class _Act:
         self._texts: set[str] = set()
 
     def erase(self, pk: int, wanted: Wanted) -> Receipt:
-        # All conversations are locked before any projection is: as everybody does who takes both.
+        # Lock all conversations before any projection, in the order of all code that locks both.
         plans = list(self._plans(pk, wanted))
         done = [self._carry_out(plan) for plan in plans]
         for plan in plans:
@@ -152,24 +153,25 @@ class _Act:
         return _with_forks(done)
 
     def preview(self, pk: int, wanted: Wanted) -> Receipt:
-        """What would be erased."""
+        """The receipt of what would be erased."""
         return _with_forks([self._receipt(plan, []) for plan in self._plans(pk, wanted)])
 
     def _plans(self, pk: int, wanted: Wanted) -> Iterator[_Plan]:
-        """Of the conversation and then, level by level, of the forks that hold copies."""
+        """Yield the conversation's plan and then, level by level, those of forks with copies."""
         waiting = [(pk, wanted)]
         while waiting:
             pk, wanted = waiting.pop(0)
             plan = self._plan(pk, wanted)
             yield plan
-            # Of what is not due any more, nothing is wanted, and no title of its forks.
+            # If nothing here is due any more, leave the titles of the forks alone too.
             titled = (wanted.everything or wanted.title) and (plan.targets or plan.title)
             titles = self._titles(pk) if titled else wanted.titles
             versions = {target.version for target in plan.targets}
-            forks = rows().filter(forked_from_id=pk)
+            # As a Q: of an abstract model's reference to itself, django-stubs knows no type.
+            forks = rows().filter(Q(forked_from_id=pk))
             for fork in forks.order_by("pk").values_list("pk", flat=True):
                 copies = frozenset(copies_of(pk, versions, fork))
-                # Also as it was called when it was forked: what a fork began with.
+                # Include the title that the fork began with: the parent's at that time.
                 theirs = titles | self._opening_titles(fork) if titled else titles
                 if copies or theirs & self._titles(fork):
                     waiting.append(
@@ -178,8 +180,8 @@ class _Act:
 
     def _plan(self, pk: int, wanted: Wanted) -> _Plan:
         with connections[self._using].cursor() as cursor:
-            # Before anything is read, and until the commit: what is appended, rebuilt or forked
-            # meanwhile waits, and then finds it erased.
+            # Lock before anything is read, until the commit: an append, a rebuild or a fork waits
+            # meanwhile, and then finds the words erased.
             dialect_of(connections[self._using]).lock_streams(cursor, [pk])
         if wanted.unless_since is not None:
             wanted = self._still_due(pk, wanted, wanted.unless_since)
@@ -199,7 +201,7 @@ class _Act:
             opened.turn_id in {target.turn_id for target in plan.fresh}
             or may_be_given(opened, [target.version for target in plan.fresh])
         ):
-            # Its hook would record the words once more, or what a model makes of them.
+            # Its answer would repeat the words, or be what a model made of them.
             raise TurnInProgress(pk, opened.turn_id)
         return plan
 
@@ -209,7 +211,7 @@ class _Act:
         targets = self._of(pk, "turn_id", wanted.turns)
         if unknown := wanted.turns - {target.turn_id for target in targets}:
             raise UnknownTurn(
-                pk, min(unknown), "`manage.py replay_conversation --json` has the turns' ids"
+                pk, min(unknown), "`manage.py replay_conversation --json` lists the turns' ids"
             )
         named = self._of(pk, "version", wanted.versions)
         whole = {target.turn_id for target in named if target.turn_id} - wanted.turns
@@ -222,7 +224,7 @@ class _Act:
         return _Plan(pk, sorted(set(targets)), title=bool(titled))
 
     def _still_due(self, pk: int, wanted: Wanted, since: dt.datetime) -> Wanted:
-        """What is wanted, without what somebody was faster to go on with."""
+        """What is wanted, without anything that was continued since."""
         later = Event.objects.using(self._using).filter(stream_id=pk, recorded_at__gte=since)
         later = later.exclude(type__in=KEPT)
         if wanted.everything:
@@ -250,7 +252,7 @@ class _Act:
         ]
 
     def _titles(self, pk: int) -> frozenset[str]:
-        """What a conversation is called and was called when it began."""
+        """A conversation's title now, and the one it began with."""
         return frozenset({self._title(pk), *self._opening_titles(pk)} - {""})
 
     def _title(self, pk: int) -> str:
@@ -269,7 +271,7 @@ class _Act:
         recorded: list[Event] = []
         versions = [target.version for target in plan.fresh]
         batches = [versions[start : start + _BATCH] for start in range(0, len(versions), _BATCH)]
-        # A title is erased by saying so as well, and if it is only that.
+        # An erased title is recorded as well, even if nothing else is erased.
         for batch in batches or [[]] * plan.title:
             recorded += self._null(plan.pk, batch, title=plan.title and not recorded)
         return self._receipt(plan, recorded)
@@ -297,11 +299,11 @@ class _Act:
         data = PayloadErased(list(versions), self._reason, title)
         recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
         events.update(payload=None, salt=None)
-        # A conversation of which nothing was recorded opens with it.
+        # If nothing was recorded before, append() also returns the ConversationOpened.
         return recorded[-1:]
 
     def _events(self, pk: int, versions: Sequence[int]) -> list[Event]:
-        """As they are now, without payloads."""
+        """The events as they are now, without payloads."""
         found: list[Event] = []
         stream = Event.objects.using(self._using).filter(stream_id=pk)
         for start in range(0, len(versions), _BATCH):
@@ -310,7 +312,7 @@ class _Act:
         return found
 
 
-# What is wanted of forks is named anew.
+# Replaced for forks: what to erase there is named by the versions of the copies.
 _NAMED: dict[str, Any] = {"everything": False, "turns": frozenset(), "title": False}
 
 

@@ -1,4 +1,4 @@
-"""Who somebody is: forgotten on request, or with their Django user."""
+"""Forgets which user a pseudonym stands for: on request, or when the Django user is deleted."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from .receipts import Forgotten
 
 
 def forget_user(user: Any, by: Any = None, reason: str = "") -> None:
-    """Forget whom the user's pseudonym in the log stands for; their rows name nobody any more.
+    """Forget which pseudonym in the log is the user's, and remove the user from their rows.
 
-    Their conversations stay, belong to nobody else and are open to nobody. The Django user is left
-    as it is; deleting it does the same. `by` and `reason` are for the receipt.
+    Their conversations stay, get no other owner and are open to no user. The Django user stays as
+    it is; deleting it has the same effect. `by` and `reason` are for the receipt.
 
-    Raises UnknownUser for nobody, ReasonRefused, LegalHold where one of their conversations or of
-    those they spoke in is held, ErasureFailed where a projection could not forget; then nobody is
-    forgotten. Raises ReceiptNotKept if the receipt could not be written; then they are.
+    Raises UnknownUser if the user is not a stored one, ReasonRefused, LegalHold if a conversation
+    that they own or took part in is held, ErasureFailed if a projection could not forget. In these
+    cases the user is not forgotten. Raises ReceiptNotKept if the receipt could not be written; then
+    the user is forgotten.
     """
     require_user(user)
     if reason:
@@ -44,13 +45,13 @@ def forget_user(user: Any, by: Any = None, reason: str = "") -> None:
         rows().filter(user_id=user.pk).update(user=None)
         for forgetter in hooks.forgetters:
             forgetter(user)
-    # A user who speaks again is somebody new.
+    # If the user speaks again, they get a new pseudonym.
     if hasattr(user, "_turnlog_actor_id"):
         del user._turnlog_actor_id
 
 
 def forget_again(forgotten: Forgotten) -> bool:
-    """Forget once more whom a receipt names; False where the log knows nobody by that pseudonym."""
+    """Forget again the user that a receipt names; False if the log does not know the pseudonym."""
     actor = Actor.objects.using(log_database()).filter(pk=forgotten.actor).first()
     if actor is None:
         return False
@@ -59,8 +60,10 @@ def forget_again(forgotten: Forgotten) -> bool:
 
 
 def require_user(user: Any) -> None:
-    """Raises UnknownUser for guests, and for a user that was deleted or never saved: without a key,
-    what is everybody's and what is nobody's any more would look like theirs."""
+    """Raise UnknownUser for a guest, and for a user that was deleted or never saved.
+
+    Without a primary key, unowned and forgotten users' conversations would look like theirs.
+    """
     if getattr(user, "pk", None) is None:
         raise UnknownUser(user)
 
@@ -76,19 +79,19 @@ def _actor_id_of(user_id: Any) -> uuid.UUID | None:
 
 
 def _last_of(user_id: Any, using: str) -> Actor | None:
-    """The row of somebody who is about to be forgotten; None for who never had one.
+    """The row of a user who is about to be forgotten; None if there never was one.
 
-    Whoever makes rows for this person is waited for, and makes the next ones without a name.
+    Waits for transactions that add rows for this user; later ones add rows without the user.
     """
     actor = Actor.objects.using(using).select_for_update().filter(user_id=user_id).first()
-    # Of rows that went past the hooks: whose it was must not look like nobody's.
+    # For rows that were created without the hooks: an owned conversation must not look unowned.
     nameless = rows().filter(user_id=user_id, owner_actor_id=None)
     nameless.update(owner_actor_id=uuid.uuid4() if actor is None else actor.pk)
     return actor
 
 
 def after_actor(*, instance: Actor, using: str, **kwargs: Any) -> None:
-    """Receiver of post_delete of an actor, by whichever way: a backup would bring them back."""
+    """Receiver of post_delete of an actor, however it is deleted: a backup would bring it back."""
     receipt = Forgotten(
         actor=instance.pk,
         at=timezone.now(),

@@ -1,4 +1,4 @@
-"""What has been erased, read from the log: for displays, and for receipts."""
+"""Reads from the log what has been erased: for displays, and for receipts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IN_ONE_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Why an event has no payload: `record` is the PayloadErased that says so, `by` its actor."""
+    """Why an event has no payload: `record` is the PayloadErased's version, `by` its actor."""
 
     version: int
     record: int
@@ -33,7 +33,7 @@ class Erasure:
 
     @property
     def sentence(self) -> str:
-        """What people see in the place of what was there, in the language that is active now."""
+        """The sentence to show in place of the erased words, in the active language."""
         day = date_format(timezone.localtime(self.at), "DATE_FORMAT")
         return _("Erased on %(day)s for %(reason)s") % {"day": day, "reason": self.reason}
 
@@ -44,7 +44,7 @@ def erasures_of(stream_id: int) -> dict[int, Erasure]:
 
 
 def erasures_in(stream_ids: Collection[int]) -> dict[int, dict[int, Erasure]]:
-    """The same of several streams, by stream. One query."""
+    """The same for several streams, by stream. One query."""
     found: dict[int, dict[int, Erasure]] = {}
     for event in _records().filter(stream_id__in=stream_ids):
         of_stream = found.setdefault(event.stream_id, {})
@@ -53,19 +53,19 @@ def erasures_in(stream_ids: Collection[int]) -> dict[int, dict[int, Erasure]]:
             erasure = Erasure(
                 version, event.version, event.recorded_at, event.actor_id, named["reason"]
             )
-            # Said again, it is no news: it was erased when it was first said.
+            # The first record counts: a later one that names the same version erased nothing.
             of_stream.setdefault(version, erasure)
     return found
 
 
 def receipts() -> Iterator[Receipt]:
-    """A receipt for each PayloadErased of the log, by conversation and version.
+    """Yield a receipt for each PayloadErased of the log, by conversation and version.
 
-    What an erasure did in several conversations or in many events has several of them.
+    An erasure in several conversations, or of many events, has several of them.
     """
     stream_id = version = 0
     while True:
-        # By pages: no server-side cursor has to stay open.
+        # In pages, so that no server-side cursor has to stay open.
         later = _records().extra(
             where=["(stream_id, version) > (%s, %s)"], params=[stream_id, version]
         )
@@ -78,7 +78,7 @@ def receipts() -> Iterator[Receipt]:
 
 
 def opening_hash(stream_id: int) -> str:
-    """The hash of a conversation's first event, in hex; empty where nothing was recorded yet."""
+    """The hash of a conversation's first event, in hex; empty if nothing was recorded yet."""
     first = Event.objects.using(log_database()).filter(stream_id=stream_id, version=1)
     hash_ = first.values_list("hash", flat=True).first()
     return "" if hash_ is None else bytes(hash_).hex()

@@ -1,8 +1,8 @@
-"""Turns whose start may quote what was said before.
+"""Finds turns whose start may quote what was said before.
 
-A `TurnStarted` says which messages its model was given. Mostly it names them by version, and what
-is erased there is gone here too. But a consumer may give messages of its own, a summary for
-instance, which stand there as documents: whether these quote what is erased nobody can tell.
+A `TurnStarted` says which messages its model was given. Usually it names them by version, and words
+that are erased there are gone here too. But a consumer may give messages of its own, such as a
+summary, which are stored here as documents. turnlog cannot know whether these quote erased words.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..tables.event import Event
 
 
 def quoting_turns(stream_id: int, after: int) -> set[uuid.UUID]:
-    """The turns that began after version `after` with messages of somebody's own making.
+    """The turns that began after version `after` with messages of a consumer's own making.
 
-    Not those whose messages had all been given until that version already, word for word: such as
-    a note that stands before every prompt. What the turn at that version was given was made before
-    anything was said in it.
+    Leaves out turns whose messages had all been given by that version, word for word: such as a
+    note before every prompt. The messages that the turn at that version was given count as well,
+    because they were made before anything was said in it.
     """
     started = Event.objects.using(log_database()).filter(
         stream_id=stream_id, type="TurnStarted", payload__contains='"messages":'
@@ -44,7 +44,7 @@ def may_be_given(started: Event, versions: Collection[int]) -> bool:
     before = {version for version in versions if version < started.version}
     previous: Any = json.loads(started.payload or "{}").get("previous")
     if previous is None:
-        return bool(before)  # Nobody knows.
+        return bool(before)  # Not known, so it may be.
     if "messages" in previous:
         given = previous["messages"]
         return bool(before) and any(type(item) is not int or item in before for item in given)

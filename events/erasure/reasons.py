@@ -1,4 +1,4 @@
-"""Why something is erased or held: words that stand in the log for ever."""
+"""Checks the reason of an erasure or a hold, which stays in the log permanently."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 from ...core.errors import ReasonRefused
 
 LONGEST = 500
-"""Characters: a reference to a request, not the request itself."""
+"""Maximum characters: enough to refer to a request, not for the request itself."""
 
 
 def require_reason(reason: Any) -> str:
-    """The reason, if it can be kept. Raises ReasonRefused."""
+    """Return the reason. Raises ReasonRefused if it is empty, too long, or not plain text."""
     if not isinstance(reason, str) or not reason.strip():
         raise ReasonRefused(
-            f"expected a reason, such as the number of a request, found {reason!r}; it is what the"
-            " log says afterwards"
+            f"expected a reason, such as the number of a request, found {reason!r}; the log keeps"
+            " it as the explanation"
         )
     if len(reason) > LONGEST:
         raise ReasonRefused(
-            f"expected a reason of at most {LONGEST} characters, found {len(reason)}; it can never"
-            " be erased itself: refer to the request, and keep its words elsewhere"
+            f"expected a reason of at most {LONGEST} characters, found {len(reason)}; a reason can"
+            " never be erased: refer to the request, and keep its words elsewhere"
         )
-    # The trigger that lets an erasure pass parses them, and PostgreSQL's JSON takes neither.
+    # The trigger that permits an erasure parses the reason, and PostgreSQL's JSON accepts neither.
     if "\0" in reason or any("\ud800" <= character <= "\udfff" for character in reason):
         raise ReasonRefused(
             f"expected a reason of plain text, found {reason!r}; leave NUL characters and lone"

@@ -1,4 +1,4 @@
-"""Files of receipts, outside the database: a line of JSON for each."""
+"""Files of receipts, outside the database: one line of JSON each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .receipts import Forgotten, Receipt, receipt_of
 
 
 def keep(receipt: Receipt | Forgotten) -> None:
-    """Append a receipt to the file that the settings name, if they do. Raises ReceiptNotKept."""
+    """Append a receipt to the file that the settings name, if any. Raises ReceiptNotKept."""
     path = conf.get().receipts_file
     if not path:
         return
     try:
         _append(path, _line(receipt.as_dict()))
     except OSError as error:
-        failed = f"could not be written to {path}: {error.strerror or error}; mend that, and"
+        failed = f"could not be written to {path}: {error.strerror or error}; fix that, and"
         if isinstance(receipt, Forgotten):
             raise ReceiptNotKept(
                 f"the user is forgotten, but the receipt {failed} append this line to it:"
@@ -32,21 +32,21 @@ def keep(receipt: Receipt | Forgotten) -> None:
             ) from error
         raise ReceiptNotKept(
             f"conversation {receipt.conversation}: the erasure is done, but its receipt {failed}"
-            " let `manage.py erasure_receipts --output FILE` write all receipts from the log",
+            " write all receipts from the log with `manage.py erasure_receipts --output FILE`",
             receipt,
         ) from error
 
 
 def _append(path: str, line: bytes) -> None:
-    import fcntl  # Not on Windows, where all else may run.
+    import fcntl  # lazy: Windows has none, and everything else runs there
 
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        # Lines of several processes must not mix; closing the file releases it.
+        # Lines of several processes must not mix; closing the file releases the lock.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         end = os.lseek(descriptor, 0, os.SEEK_END)
         if end and os.pread(descriptor, 1, end - 1) != b"\n":
-            line = b"\n" + line  # Somebody was cut off in the middle of a line.
+            line = b"\n" + line  # A process was cut off in the middle of a line.
         while line:
             line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
@@ -55,7 +55,7 @@ def _append(path: str, line: bytes) -> None:
 
 
 def write(path: str | os.PathLike[str], receipts: Iterable[Receipt]) -> int:
-    """Write receipts to a file, whole or not at all; how many. Raises ReceiptNotKept."""
+    """Write receipts to a file, whole or not at all; their number. Raises ReceiptNotKept."""
     count = 0
     try:
         with whole_file(Path(path)) as file:
@@ -65,7 +65,7 @@ def write(path: str | os.PathLike[str], receipts: Iterable[Receipt]) -> int:
     except OSError as error:
         raise ReceiptNotKept(
             f"the receipts could not be written to {os.fspath(path)}: {error.strerror or error};"
-            " name a file in a folder that can be written to"
+            " name a file in a writable folder"
         ) from error
     return count
 
@@ -75,13 +75,13 @@ def _line(stored: Mapping[str, Any]) -> bytes:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Receipt | Forgotten | ReceiptRefused]:
-    """The receipts of a file or a pipe, one by one; for a line that cannot be read, why not.
+    """Yield the receipts of a file or a pipe; for a line that cannot be read, the error.
 
-    Raises ReceiptRefused for a file that cannot be read.
+    Raises ReceiptRefused if the file cannot be read.
     """
     try:
         with open(path, "rb") as file:
-            # Not what is appended while it is read: applied again, receipts have receipts.
+            # Stop at the size that the file has now: receipts that are applied append new receipts.
             left = os.fstat(file.fileno()).st_size if file.seekable() else sys.maxsize
             for number, line in enumerate(file, 1):
                 if left <= 0:
@@ -99,5 +99,5 @@ def _read_line(path: Any, number: int, line: bytes) -> Receipt | Forgotten | Rec
     try:
         return receipt_of(json.loads(line))
     except (ReceiptRefused, RecursionError, ValueError) as error:
-        why = str(error) if isinstance(error, ReceiptRefused) else f"no JSON ({error})"
+        why = str(error) if isinstance(error, ReceiptRefused) else f"not JSON ({error})"
         return ReceiptRefused(f"{os.fspath(path)}, line {number}: {why}")

@@ -1,7 +1,7 @@
-"""Receipts of erasures: what was erased, where, when, by whom and for what; and never the words.
+"""Receipts of erasures: what was erased, where, when, by whom and why, but never the words.
 
-Each is told by events of the log, `PayloadErased`. Kept outside the database as well, a receipt
-says what has to be erased again after an older backup was restored.
+Each can be made from events of the log, `PayloadErased`. Kept outside the database as well, a
+receipt says what to erase again after an older backup is restored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...core.errors import ReceiptRefused
 
 @dataclass(frozen=True, slots=True)
 class ErasedEvent:
-    """An event without its payload. `digest` is in hex; without the salt it tells no words."""
+    """An event without its payload. `digest` is in hex; without the salt it reveals no words."""
 
     version: int
     type: str
@@ -26,7 +26,7 @@ class ErasedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The `PayloadErased` that tells of an erasure: its version, and its hash in hex."""
+    """The `PayloadErased` that records an erasure: its version, and its hash in hex."""
 
     version: int
     hash: str
@@ -34,11 +34,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An erasure in one conversation. `by` is an actor id; `forks` are those of its copies.
+    """An erasure in one conversation. `by` is an actor id; `forks` has the receipts of the copies.
 
-    `turns` are all that were erased; of them, `quoting` those that were not named, but whose
+    `turns` are all erased turns. `quoting` are those among them that were not named, but whose
     model had been given words that may quote the named ones. `opening` is the hash, in hex, of the
-    conversation's first event: another log has another.
+    conversation's first event, which is different in another log.
     """
 
     conversation: int
@@ -83,7 +83,7 @@ class Receipt:
 
     @classmethod
     def from_dict(cls, stored: Any) -> Self:
-        """The receipt that `as_dict` told. Raises ReceiptRefused."""
+        """The receipt that `as_dict` was called on. Raises ReceiptRefused if it is malformed."""
         try:
             return cls(
                 conversation=_number(stored["conversation"]),
@@ -109,7 +109,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """Somebody whom a pseudonym, `actor`, does not stand for any more. `by` is an actor id."""
+    """A user was forgotten: `actor` is the former pseudonym, `by` an actor id."""
 
     actor: uuid.UUID
     at: dt.datetime
@@ -127,7 +127,7 @@ class Forgotten:
 
     @classmethod
     def from_dict(cls, stored: Any) -> Self:
-        """What `as_dict` told. Raises ReceiptRefused."""
+        """The receipt that `as_dict` was called on. Raises ReceiptRefused if it is malformed."""
         try:
             return cls(
                 actor=uuid.UUID(stored["forgotten"]),
@@ -140,7 +140,7 @@ class Forgotten:
 
 
 def receipt_of(stored: Any) -> Receipt | Forgotten:
-    """The receipt that a line of JSON tells. Raises ReceiptRefused."""
+    """The receipt in a parsed line of JSON. Raises ReceiptRefused if it is malformed."""
     if isinstance(stored, dict) and "forgotten" in stored:
         return Forgotten.from_dict(stored)
     return Receipt.from_dict(stored)
@@ -151,7 +151,7 @@ _NO_RECEIPT = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 def _refused(error: Exception) -> ReceiptRefused:
     return ReceiptRefused(
-        "expected a receipt as `erasure_receipts` writes them, found something else"
+        "expected a receipt as written by `erasure_receipts`, found something else"
         f" ({type(error).__name__}: {error})"
     )
 
@@ -168,7 +168,7 @@ def _is_true(value: Any) -> bool:
 
 def _number(value: Any, bits: int = 63) -> int:
     if type(value) is not int or not 0 < value < 1 << bits:
-        raise ValueError(f"{value!r} is no number of a conversation or a version")
+        raise ValueError(f"{value!r} is not the number of a conversation or a version")
     return value
 
 
@@ -178,5 +178,5 @@ def _version(value: Any) -> int:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value

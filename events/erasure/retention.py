@@ -1,4 +1,4 @@
-"""Retention: what was said long enough ago is erased, by a policy of the settings."""
+"""Retention: erases words that are older than the policy in the settings allows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a policy is about to erase in one conversation; `turns` is empty for all of it."""
+    """What a policy is about to erase in one conversation: `turns`, or if empty, all of it."""
 
     kind: str
     conversation: int
@@ -41,15 +41,15 @@ class Due:
 
 
 def due(now: dt.datetime | None = None) -> Iterator[Due]:
-    """All that the settings' policy wants erased, kind by kind, in order of conversation.
+    """Everything that the settings' policy requires to be erased, by kind and conversation.
 
-    Raises ConfigurationError where there is no policy.
+    Raises ConfigurationError if there is no policy.
     """
     policy = conf.get().retention
     if not policy:
         raise ConfigurationError(
-            'there is no policy: expected TURNLOG["RETENTION"] to say what is kept for how many'
-            ' days, as {"turns": 365}, found nothing'
+            'there is no policy: expected TURNLOG["RETENTION"] to say how many days to keep what,'
+            ' such as {"turns": 365}, found nothing'
         )
     return _due(policy, now or timezone.now())
 
@@ -61,7 +61,7 @@ def _due(policy: Any, now: dt.datetime) -> Iterator[Due]:
             continue
         try:
             before = now - dt.timedelta(days=days)
-        except OverflowError:  # Longer than there has been time.
+        except OverflowError:  # Before the year 1: nothing is that old.
             continue
         find = _conversations if kind == "conversations" else _turns
         for conversation, turns in find(kind, before):
@@ -69,9 +69,9 @@ def _due(policy: Any, now: dt.datetime) -> Iterator[Due]:
 
 
 def apply(found: Due, *, dry_run: bool = False) -> Receipt:
-    """Erase it, unless somebody has gone on with it meanwhile. Raises as `erasing.erase` does.
+    """Erase what is due, unless it was continued meanwhile. Raises the same errors as `erase`.
 
-    With `dry_run` nothing is erased; the receipt says what would be.
+    With `dry_run`, nothing is erased; the receipt says what would be.
     """
     wanted = Wanted(
         everything=found.kind == "conversations", turns=found.turns, unless_since=found.before
@@ -83,7 +83,7 @@ Found = Iterator[tuple[int, frozenset[uuid.UUID]]]
 
 
 def _conversations(kind: str, before: dt.datetime) -> Found:
-    """Those in which nothing was recorded since, and something is left to erase."""
+    """Yield conversations with nothing recorded since `before` and something left to erase."""
     facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=KEPT)
     last = Subquery(facts.order_by("-version").values("recorded_at")[:1])
     conversations = (
@@ -100,7 +100,7 @@ def _conversations(kind: str, before: dt.datetime) -> Found:
 
 
 def _turns(kind: str, before: dt.datetime) -> Found:
-    """Turns of which nothing was recorded since, with something left to erase."""
+    """Yield turns with nothing recorded since `before` and something left to erase."""
     using = log_database()
     conversations = rows().order_by("pk").values_list("pk", flat=True)
     after = 0
@@ -121,6 +121,7 @@ def _turns(kind: str, before: dt.datetime) -> Found:
             ).filter(failed__gt=0, said=0)
         by_stream: dict[int, set[uuid.UUID]] = {}
         for row in turns:
-            by_stream.setdefault(row["stream_id"], set()).add(row["turn_id"])
+            if row["turn_id"] is not None:
+                by_stream.setdefault(row["stream_id"], set()).add(row["turn_id"])
         for stream, ids in by_stream.items():
             yield stream, frozenset(ids)

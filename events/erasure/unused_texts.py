@@ -1,7 +1,6 @@
-"""Texts of `turnlog_content` that only erased turns referred to: they go with them.
+"""Deletes texts of `turnlog_content` that only erased turns referred to.
 
-A system prompt may have been rendered with somebody's words. One that other turns were given too
-stays, for it is theirs.
+A system prompt may contain a user's words. If other turns were given it too, it stays.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from ..tables.event import Event
 
 _PAGE = 20
 _KEYS = 1000
-"""In one walk through the turns, at most: each is a parameter."""
+"""Maximum in one walk through the turns: each is a parameter of the statement."""
 
-# Which TurnStarted may refer to some texts: on PostgreSQL by any quoted digest in the payload, for
-# its JSON functions refuse what other payloads may hold. What only looks so is sorted out below.
+# Finds each TurnStarted that may refer to some texts. On PostgreSQL, any quoted digest in the
+# payload counts, because its JSON functions refuse values that other payloads may hold. False
+# matches are sorted out below.
 _MENTIONS = {
     "postgresql": """EXISTS (
         SELECT 1 FROM regexp_matches(payload, '"([0-9a-f]{{64}})"', 'g') AS found
@@ -30,20 +30,20 @@ _MENTIONS = {
 
 
 def keys_of(payloads: Iterable[str | None]) -> set[str]:
-    """The texts that some payloads of TurnStarted refer to."""
+    """The digests of the texts that some payloads of TurnStarted refer to."""
     return {key for payload in payloads if payload for key in texts_of(payload).values()}
 
 
 def delete_unused(keys: Collection[str]) -> None:
-    """Delete those texts that no turn refers to any more."""
+    """Delete the given texts if no turn refers to them any more."""
     ordered = sorted(keys)
     for start in range(0, len(ordered), _KEYS):
         _delete_unused(ordered[start : start + _KEYS])
 
 
 def _delete_unused(keys: Collection[str]) -> None:
-    """Looked for under their locks: a turn that is being started with such a text holds it until
-    its commit (see `Content.objects.keep`), another erasure that is about it until its own.
+    """Lock the texts before looking for turns. A turn that starts with such a text holds its lock
+    until it commits (see `Content.objects.keep`); so does another erasure.
     """
     contents = Content.objects.using(log_database()).order_by("pk")
     there = contents.filter(pk__in=keys).select_for_update().values_list("pk", flat=True)
@@ -52,7 +52,7 @@ def _delete_unused(keys: Collection[str]) -> None:
 
 
 def _unused(keys: Collection[str]) -> set[str]:
-    """Those that no TurnStarted refers to; one walk through them, or less."""
+    """The texts that no TurnStarted refers to; walks through the turns once at most."""
     unused = set(keys)
     stream_id = version = 0
     while unused:

@@ -1,4 +1,4 @@
-"""Everything of a person: what they said and were told, and, if that is wanted, who they are."""
+"""Erases everything of a user: their conversations and turns and, on request, their identity."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def erase_user(
 ) -> Iterator[Receipt]:
     """Erase the conversations that a user owns, and their turns in those of others.
 
-    Works as it is iterated over, a transaction for each conversation; yields a receipt for each in
-    which there was something. Cut off, it is simply run again. With `forget`, `forget_user` comes
-    last, if all could be erased. With `dry_run` nothing is erased and nobody forgotten; receipts
-    say what would be.
+    Works while it is iterated over, with one transaction per conversation, and yields a receipt for
+    each conversation in which something was erased. If it is cut off, run it again. With `forget`,
+    it calls `forget_user` last, if all could be erased. With `dry_run`, it erases and forgets
+    nothing; the receipts say what would be erased.
 
     Raises UnknownUser and ReasonRefused at once; ErasureIncomplete at the end, if something could
-    not be erased: what is under a legal hold, or is being answered.
+    not be erased because it is under a legal hold or a turn is being answered.
     """
     require_user(user)
     return _erase_user(user, by, require_reason(reason), forget, dry_run)
@@ -51,7 +51,7 @@ def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) ->
         try:
             receipt = erase_wanted(pk, wanted, by=by, reason=reason, dry_run=dry_run)
         except ReceiptNotKept as error:
-            # It is erased.
+            # The erasure itself is done.
             errors.append(error)
             receipt = error.receipt
         except TurnlogError as error:
@@ -70,7 +70,7 @@ def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) ->
 
 
 def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wanted]]:
-    """What is theirs, by conversation."""
+    """Yield what to erase for a user, by conversation."""
     using = log_database()
     owned = Q(user_id=user.pk)
     if actor_id is not None:
@@ -83,7 +83,7 @@ def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wante
         last = page[-1]
     if actor_id is None:
         return
-    # No index leads to an actor: this walks through the log, once.
+    # There is no index on actors: this reads the whole log, once.
     said = Event.objects.using(using).filter(actor_id=actor_id, payload__isnull=False)
     said = said.exclude(type__in=KEPT).order_by()
     for stream in sorted(said.values_list("stream_id", flat=True).distinct()):
@@ -91,4 +91,4 @@ def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wante
             of_stream = said.filter(stream_id=stream)
             turns = of_stream.filter(turn_id__isnull=False).values_list("turn_id", flat=True)
             alone = of_stream.filter(turn_id=None).values_list("version", flat=True)
-            yield stream, Wanted(turns=frozenset(turns), versions=frozenset(alone))
+            yield stream, Wanted(turns=frozenset(filter(None, turns)), versions=frozenset(alone))

@@ -1,9 +1,9 @@
-"""Writing a bundle: events with the proof that they are in the log, for `turnlog.events.verify`.
+"""Writes bundles: events with the proof that they are in the log, for `turnlog.events.verify`.
 
-Events go in order of position, so that the tree is walked once from left to right: an event in the
-bundle is a leaf, and what lies between two of them is skipped by the hashes of the subtrees that
-it fills. So the whole log needs no proof but itself, and a single conversation no more than its
-events' inclusion proofs together.
+Events are written in order of position, so the tree is walked once, from left to right. An event in
+the bundle is a leaf. The positions between two events are replaced by the hashes of the subtrees
+that they fill. A bundle of the whole log therefore needs no other proof, and a bundle of one
+conversation takes no more than the inclusion proofs of its events together.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from .walk import FORMAT
 
 
 class ErasureNotSeen(LogDamaged):
-    """A payload that is gone without saying so; or erased since positions were given last."""
+    """A payload is gone, but no PayloadErased names it; or none that has a position yet."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which events: `where` is SQL of ours over `turnlog_event e`, empty for the whole log.
+    """The events to export: `where` is turnlog's own SQL over `turnlog_event e`; empty for all.
 
-    `complete` says how much is promised to be there: all of the log, all of these conversations,
-    or no more than what is there. `scope` says the same in words of the caller's. `erasures` is SQL
-    for the PayloadErased that may name erased ones among the selected.
+    `complete` says what the bundle promises to hold: the whole log, all of some conversations, or
+    just the events in it. `scope` describes the same as the caller asked for it. `erasures` is SQL
+    for the PayloadErased events that may name erased events of the selection.
     """
 
     complete: str = "log"
@@ -51,7 +51,7 @@ class Selection:
 
 @dataclass
 class Written:
-    """What a bundle holds."""
+    """The numbers of events and conversations in a bundle, and the size of its checkpoint."""
 
     events: int = 0
     conversations: int = 0
@@ -64,11 +64,13 @@ def write_bundle(
     known: Sequence[PublicKey],
     tick: Callable[[int], object] = lambda events: None,
 ) -> Written:
-    """Write events that are committed, proven by the last signed checkpoint where it covers them.
+    """Write committed events, proven by the last signed checkpoint as far as it covers them.
 
-    Streams; memory does not grow with the log, but for selections by the number of conversations
-    in them (some 200 bytes each). Raises ConfigurationError without a checkpoint or its public key,
-    LogDamaged where the log is not what the checkpoint says.
+    Writes as it reads: memory does not grow with the log. For a selection, it grows with the number
+    of conversations (some 200 bytes each).
+
+    Raises ConfigurationError if there is no checkpoint or its public key is not known, LogDamaged
+    if the log does not match the checkpoint.
     """
     with snapshot():
         note, checkpoint, key = _checkpoint(known)
@@ -79,7 +81,7 @@ def _checkpoint(known: Sequence[PublicKey]) -> tuple[str, Checkpoint, PublicKey]
     stored = tables.last_checkpoint()
     if stored is None:
         raise ConfigurationError(
-            "expected a signed checkpoint, which a bundle's proof needs, found none; run"
+            "expected a signed checkpoint for the bundle's proof, found none; run"
             " `manage.py checkpoint_log` first"
         )
     pk, _, note = stored
@@ -112,7 +114,7 @@ class _Writer:
         if root != self.checkpoint.root:
             raise LogDamaged(
                 f"expected a log whose first {self.checkpoint.size} events have the root"
-                f" {self.checkpoint.root.hex()}, found {root.hex()}; verify_log says more"
+                f" {self.checkpoint.root.hex()}, found {root.hex()}; run verify_log for details"
             )
         self.line(
             {
@@ -130,8 +132,8 @@ class _Writer:
         self.skip(self.checkpoint.size)
         for stream_id, version in sorted(self.erased):
             raise ErasureNotSeen(
-                f"conversation {stream_id}, version {version}: expected a PayloadErased that names"
-                " it, for its payload is gone, found none; verify_log says more"
+                f"conversation {stream_id}, version {version}: the payload is gone; expected a"
+                " PayloadErased that names this version, found none; run verify_log for details"
             )
         counted = {
             "events": self.written.events,
@@ -150,15 +152,15 @@ class _Writer:
         others = ((row, True) for row in self.placed(self.selection.erasures))
         both = heapq.merge(((row, False) for row in selected), others, key=_place)
         for row, only_names in both:
-            # One that was asked for comes first. Of the rest only those that are needed: a reason
-            # may be somebody else's business.
+            # A requested event comes before its duplicate. The other records are written only if
+            # they are needed: the reason of an erasure may concern other people.
             if row.position != last and not (only_names and self.erased.isdisjoint(_named(row))):
                 yield row
             last = row.position
 
     def placed(self, where: str) -> Iterator[Row]:
-        # What has been committed since positions were given last has none yet; it comes with the
-        # next bundle.
+        # Events that were committed after the last positions were given have none yet. The next
+        # bundle has them.
         placed = "p.position IS NOT NULL"
         condition = f"({where}) AND {placed}" if where else placed
         for row in rows.events(f"WHERE {condition}", by_position=True):
@@ -186,16 +188,16 @@ class _Writer:
         if len(line) > MAX_LINE:
             raise ConfigurationError(
                 f"conversation {row.stream_id}, version {row.version}: expected an event of at most"
-                f" {MAX_LINE} bytes, as verifiers read, found {len(line)}; leave this conversation"
-                " out"
+                f" {MAX_LINE} bytes, the most that verifiers read, found {len(line)}; leave this"
+                " conversation out"
             )
         self.out.write(line)
         self.written.events += 1
 
     def previous(self, row: Row) -> bytes | None:
-        """The hash of the event before, where it is not in the bundle."""
+        """The hash of the event before this one; None if the bundle has that event."""
         if self.selection.complete == "log":
-            # Every stream from its beginning: nothing to remember of each.
+            # The bundle has every stream from its beginning, so there is nothing to remember.
             self.written.conversations += row.version == 1
             return None
         last = self.heads.get(row.stream_id)
@@ -208,12 +210,13 @@ class _Writer:
         return None if before is None else before.hash
 
     def skip(self, until: int) -> None:
-        """Positions that are not in the bundle, up to this one."""
+        """Write the hashes that replace the next positions, up to `until`."""
         if until <= self.at:
             return
         if self.selection.complete == "log":
             raise LogDamaged(
-                f"expected an event at position {self.at + 1}, found none; verify_log says more"
+                f"expected an event at position {self.at + 1}, found none; run verify_log for"
+                " details"
             )
         hashes = []
         begin = self.at
@@ -224,7 +227,7 @@ class _Writer:
         self.at = until
 
     def content(self, row: Row) -> None:
-        """The long texts that a turn's beginning refers to, once each."""
+        """Write the long texts that a TurnStarted refers to, each once in the bundle."""
         try:
             keys = {*texts_of(row.payload or b"").values()} - self.contents
             if not all(map(_DIGEST.fullmatch, keys)):
@@ -241,8 +244,8 @@ class _Writer:
                 said = ""
             if sha256(said.encode()).hexdigest() != key:
                 raise LogDamaged(
-                    f"expected the text of digest {key} in turnlog_content, found another;"
-                    " verify_log says more"
+                    f"expected the text with digest {key} in turnlog_content, found another one;"
+                    " run verify_log for details"
                 )
             self.contents.add(key)
             self.line({"content": said, "sha256": key})
@@ -261,19 +264,19 @@ def _place(row: tuple[Row, bool]) -> tuple[int | None, bool]:
 
 
 def _named(row: Row) -> set[tuple[int, int]]:
-    """The events that a PayloadErased names."""
+    """The (stream_id, version) of each event that a PayloadErased names."""
     return {(row.stream_id, version) for version in named_versions(row.payload or b"")}
 
 
 def _unreadable(row: Row, what: str) -> LogDamaged:
     return LogDamaged(
-        f"conversation {row.stream_id}, version {row.version}: {what} cannot be read; verify_log"
-        " says more"
+        f"conversation {row.stream_id}, version {row.version}: {what} cannot be read; run"
+        " verify_log for details"
     )
 
 
 def _line(row: Row, position: int | None, previous: bytes | None) -> bytes:
-    """An event's line. Written by hand: this is most of what an export does."""
+    """An event's line of JSON. Built by hand, because an export spends most of its time here."""
     before = "" if previous is None else f',"previous":"{previous.hex()}"'
     return (
         f'{{"position":{"null" if position is None else position},"stream_id":{row.stream_id},'

@@ -1,4 +1,4 @@
-"""Signing what the log is: a root over all of it that has a position."""
+"""Signs checkpoints: the root over every event that has a position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SAMPLED = 4  # Tiles at each signing.
 
 
 class Signed(NamedTuple):
-    """A checkpoint, its note, and whether it was signed now or is still the last word."""
+    """A checkpoint, its note, and whether it is new; if not, it is the last stored one."""
 
     checkpoint: Checkpoint
     note: str
@@ -25,12 +25,14 @@ class Signed(NamedTuple):
 
 
 def checkpoint_log() -> Signed | None:
-    """Sign the root over every event that is committed; None if the log is empty.
+    """Sign the root over every committed event; None if the log is empty.
 
-    Costs what came since the last checkpoint. Nothing is signed unless the stored tree still begins
-    with what the last checkpoints say, here and outside, and some of its tiles, others each time,
-    are still those of the events; `Verifier` looks at all of them. Raises LogDamaged where it does
-    not, ConfigurationError without a key, CheckpointNotKept.
+    The cost grows with the number of events since the last checkpoint. Two checks come before the
+    signature: the stored tree still begins with the last checkpoints, in the database and outside;
+    and a random sample of tiles still matches its events. `Verifier` checks all tiles.
+
+    Raises LogDamaged if a check fails, ConfigurationError if there is no key, CheckpointNotKept if
+    the checkpoint could not be kept outside the database.
     """
     key = keys.signing_key()
     sequence()
@@ -38,8 +40,8 @@ def checkpoint_log() -> Signed | None:
     store_tiles(size)
     signed = _sign(key, size)
     if signed is not None and signed.new:
-        # Kept before it is stored, and in no transaction: a hook may take its time. What is lost in
-        # between is signed again.
+        # Keep it outside before it is stored, and not in a transaction: a hook may take long. If
+        # the process dies in between, the next run signs again.
         outside.keep(signed.note)
         _rows().create(size=signed.checkpoint.size, note=signed.note)
     return signed
@@ -53,7 +55,7 @@ def _sign(key: SigningKey, size: int) -> Signed | None:
         pk, _, last_note = stored
         last = _opened(last_note, f"signed checkpoint {pk}", known)
         if last.size > size:
-            # Cut off; or somebody else has signed more since we looked.
+            # The log was cut off; or another process signed more after the size was read.
             size = tables.last_position()
             store_tiles(size)
             tree = StoredTree(size)
@@ -70,7 +72,7 @@ def _sign(key: SigningKey, size: int) -> Signed | None:
         return None
     checkpoint = Checkpoint(key.name, size, tree.root())
     note = key.sign(str(checkpoint))
-    # Ed25519 signs the same to the same bytes.
+    # Ed25519 is deterministic: the same text and key give the same signature.
     return Signed(checkpoint, note, new=stored is None or last_note != note)
 
 
@@ -84,7 +86,7 @@ def _require(tree: StoredTree, checkpoint: Checkpoint, where: str) -> None:
         raise LogDamaged(
             f"{where}: expected a log whose first {checkpoint.size} positions have the root"
             f" {checkpoint.root.hex()}, found {tree.root(checkpoint.size).hex()};"
-            " `manage.py verify_log` says where it was changed"
+            " run `manage.py verify_log` to see where it was changed"
         )
 
 

@@ -15,20 +15,20 @@ ENVIRONMENT = "TURNLOG_SIGNING_KEY"
 
 
 def signing_key() -> SigningKey:
-    """The project's private key. Raises ConfigurationError where there is none to be had."""
+    """The project's private key. Raises ConfigurationError if there is none."""
     key = _find()
     if key is None:
         raise ConfigurationError(
             f"expected a signing key in the environment ({ENVIRONMENT}) or in the file that"
-            " TURNLOG['SIGNING_KEY_FILE'] names, found neither; `manage.py create_signing_key`"
-            " makes one"
+            " TURNLOG['SIGNING_KEY_FILE'] names, found neither; create one with"
+            " `manage.py create_signing_key`"
         )
     return key
 
 
 def known_keys(given: Iterable[str] = ()) -> list[PublicKey]:
-    """The public keys by which checkpoints are checked: given ones, the settings', and the signing
-    key's own if it is here. Raises ConfigurationError."""
+    """The public keys for checking checkpoints: those given, those of the settings, and the signing
+    key's own if there is one here. Raises ConfigurationError if one of them is malformed."""
     keys = [_public_key(text, "--key") for text in given]
     keys += [_public_key(text, "TURNLOG['PUBLIC_KEYS']") for text in conf.get().public_keys]
     if own := _find():
@@ -37,9 +37,9 @@ def known_keys(given: Iterable[str] = ()) -> list[PublicKey]:
 
 
 def create(name: str, path: Path) -> SigningKey:
-    """Make a key and keep it in a new file that nobody else can read.
+    """Create a key and write it to a new file that only its owner can read.
 
-    Raises NoteError for a bad name, FileExistsError rather than overwrite a key.
+    Raises NoteError if the name is not valid, FileExistsError if the file exists.
     """
     key = SigningKey.create(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -61,7 +61,7 @@ def _find() -> SigningKey | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"expected a private key in {path}, as TURNLOG['SIGNING_KEY_FILE'] says, but it cannot"
-            f" be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+            f" be read: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from None
     return _signing_key(text, path)
 

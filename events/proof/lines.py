@@ -1,6 +1,6 @@
-"""The lines of a bundle, read strictly: there is one way to write each value.
+"""Reads the lines of a bundle strictly: there is exactly one way to write each value.
 
-Needs neither Django nor a database, for `turnlog.events.verify` does not.
+Needs neither Django nor a database, because `turnlog.events.verify` needs neither.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NoReturn
 
 MAX_LINE = 64 * 1024 * 1024
-"""Bytes that a line may have, unpacked: one event with its payload."""
+"""Maximum bytes of an unpacked line: one event with its payload."""
 
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -25,12 +25,15 @@ class BundleError(ValueError):
 
 
 def objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines' numbers and objects, unpacked if need be."""
-    # Not by going back to the beginning: a pipe has none.
-    stream = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+    """Yield each line's number and its JSON object; unpacks gzip."""
+    # Peek instead of seeking back to the beginning: a pipe cannot seek.
+    stream = file
+    if not isinstance(stream, io.BufferedReader):
+        # Any stream of bytes will do, and typeshed wants a raw one.
+        stream = io.BufferedReader(stream)  # type: ignore[type-var]
     magic = stream.peek(4)
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        raise BundleError("it is packed by zstd; unpack it first (zstd -d)")
+        raise BundleError("it is compressed with zstd; unpack it first (zstd -d)")
     unpacked: Any = gzip.GzipFile(fileobj=stream) if magic.startswith(b"\x1f\x8b") else stream
     number = 0
     try:
@@ -38,14 +41,14 @@ def objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
             number += 1
             yield number, _object(number, line)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        wrong(number + 1, "expected a whole gzip file, found a damaged or cut off one")
+        wrong(number + 1, "expected a whole gzip file, found a damaged or truncated one")
 
 
 def _object(number: int, line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         wrong(number, f"expected at most {MAX_LINE} bytes, found more")
     if not line.endswith(b"\n"):
-        wrong(number, "expected a line feed at its end, found that the file is cut off")
+        wrong(number, "expected a line feed at its end, but the file is cut off")
     try:
         value = _DECODER.decode(line.decode())
     except BundleError as error:
@@ -60,7 +63,7 @@ def _object(number: int, line: bytes) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise BundleError("expected each name once, found one again")
+        raise BundleError("expected each name once, found one twice")
     return made
 
 
@@ -71,12 +74,12 @@ def _refused(text: str) -> NoReturn:
 def _fitting(text: str) -> int:
     number = int(text)
     if not fits(number):
-        raise BundleError(f"expected numbers of 64 bits, found {text[:40]}")
+        raise BundleError(f"expected 64-bit numbers, found {text[:40]}")
     return number
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused)
-# Of a line's numbers each is looked at where it is used, which costs less.
+# The numbers of a line are checked where they are used, which costs less.
 PAYLOAD_DECODER = json.JSONDecoder(
     object_pairs_hook=_once,
     parse_float=_refused,
@@ -94,7 +97,7 @@ def require(number: int, line: dict[str, Any], types: Mapping[str, tuple[type, .
 
 
 def hash_bytes(number: int, text: Any) -> bytes:
-    """32 bytes from 64 hex digits in small letters: there is one way to write a value."""
+    """32 bytes from 64 hex digits in lower case: there is exactly one way to write a value."""
     try:
         value = bytes.fromhex(text)
     except (ValueError, TypeError):
@@ -115,11 +118,11 @@ def fits(number: int) -> bool:
 def uuid_bytes(number: int, text: str | None) -> bytes | None:
     value = None if text is None else _parsed_uuid(text)
     if text is not None and value is None:
-        wrong(number, "expected a UUID in small letters with dashes")
+        wrong(number, "expected a UUID in lower case with dashes")
     return value
 
 
-@functools.lru_cache(maxsize=1024)  # A turn's events have the same, and follow one another.
+@functools.lru_cache(maxsize=1024)  # The events of a turn have the same ids, one after another.
 def _parsed_uuid(text: str) -> bytes | None:
     return bytes.fromhex(text.replace("-", "")) if _UUID.fullmatch(text) else None
 

@@ -1,8 +1,8 @@
-"""The Merkle tree of RFC 9162, section 2.1 (RFC 6962's): roots, proofs, and checking them.
+"""The Merkle tree of RFC 9162, section 2.1 (the same as RFC 6962's): roots, proofs and checks.
 
 The hash of a leaf is SHA-256(0x00 + leaf), of an inner node SHA-256(0x01 + left + right). A
-complete subtree of 2**level leaves has a number: 0 for the leftmost of its level. Nothing here
-knows where hashes are kept: who asks for a proof brings a function that gives them.
+complete subtree of 2**level leaves has a number: 0 for the leftmost of its level. This module does
+not know where hashes are kept: to get a proof, pass a function that returns them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ EMPTY_ROOT = sha256(b"").digest()
 LEAF, NODE = b"\x00", b"\x01"
 
 Node = Callable[[int, int], bytes]
-"""The hash of the complete subtree of a level and a number."""
+"""A function that returns a complete subtree's hash, given its level and number."""
 
 
 def leaf_hash(leaf: bytes) -> bytes:
-    """32 bytes over a leaf's bytes."""
+    """The hash of a leaf, 32 bytes."""
     return sha256(LEAF + leaf).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """32 bytes over the hashes of two subtrees."""
+    """The hash of an inner node, 32 bytes, from the hashes of its two subtrees."""
     return sha256(NODE + left + right).digest()
 
 
 class Growing:
-    """A tree that grows to the right, remembered by the roots of its complete subtrees.
+    """A tree that grows to the right. It remembers the roots of its complete subtrees only.
 
-    There are as many of those as `size` has bits that are set, so memory does not grow with it.
+    There is one of these for each bit that is set in `size`: 64 at most.
     """
 
     __slots__ = ("_peaks", "size")
@@ -40,9 +40,9 @@ class Growing:
         self._peaks: list[bytes] = []
 
     def add(self, leaf_hash: bytes, level: int = 0) -> None:
-        """Put the root of a complete subtree of 2**level leaves after all others.
+        """Append the root of a complete subtree of 2**level leaves.
 
-        Raises ValueError where no such subtree can begin.
+        Raises ValueError if no such subtree can begin at this size.
         """
         bit = 1 << level
         if self.size & (bit - 1):
@@ -56,7 +56,7 @@ class Growing:
         self.size = grown
 
     def root(self) -> bytes:
-        """The root of the tree as it is now."""
+        """The current root of the tree."""
         if not self._peaks:
             return EMPTY_ROOT
         root = self._peaks[-1]
@@ -66,7 +66,7 @@ class Growing:
 
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
-    """The root of a complete subtree, from the hashes of all its parts of one level."""
+    """The root of a complete subtree, from the hashes of all its parts on one level."""
     while len(hashes) > 1:
         hashes = [
             sha256(NODE + hashes[at] + hashes[at + 1]).digest() for at in range(0, len(hashes), 2)
@@ -80,7 +80,7 @@ def tree_root(size: int, node: Node) -> bytes:
 
 
 def skipped(begin: int, end: int) -> Iterator[int]:
-    """Levels of the largest complete subtrees that, side by side, cover leaves begin to end-1."""
+    """Yield the levels of the largest complete subtrees that together cover begin to end-1."""
     while begin < end:
         level = (end - begin).bit_length() - 1
         if begin:

@@ -1,13 +1,13 @@
-"""Signed checkpoints, as C2SP's signed-note and tlog-checkpoint (c2sp.org) write them.
+"""Signed checkpoints, in the formats signed-note and tlog-checkpoint of C2SP (c2sp.org).
 
-A note's text ends with a line feed. After an empty line come its signatures, a line each:
+A note's text ends with a line feed. An empty line follows, then the signatures, one line each:
 
     — NAME BASE64(first 4 bytes of the key's hash + signature)
 
-A checkpoint's text has the log's origin, the size of the tree in decimal, and the root in base64,
-a line each. A key's hash is SHA-256(NAME + line feed + 0x01 + public key); a public key is
+A checkpoint's text has one line each for the log's origin, the size of the tree in decimal, and the
+root in base64. A key's hash is SHA-256(NAME + line feed + 0x01 + public key). A public key is
 written NAME+HASH+BASE64(0x01 + key), with the hash's first 4 bytes in hex. 0x01 stands for
-Ed25519 (RFC 8032), the only kind here. Private keys are written as Go's sumdb/note does.
+Ed25519 (RFC 8032), the only kind supported. Private keys have the format of Go's sumdb/note.
 """
 
 from __future__ import annotations
@@ -19,31 +19,37 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+
 _ED25519 = b"\x01"
 _PRIVATE = "PRIVATE+KEY+"
 _SIGNATURE = "\u2014 "  # An em dash and a space.
 MAX_LENGTH = 16_384
-"""Characters that a note may have; ours have some 200."""
+"""Maximum characters of a note; turnlog's own have some 200."""
 
 
 class NoteError(ValueError):
-    """Text that is not what it should be: a key, or a checkpoint."""
+    """A text that should be a key or a checkpoint and is malformed or not validly signed."""
 
 
 class UnknownKey(NoteError):
-    """A checkpoint that may well be right: who signed it is not known."""
+    """A checkpoint that may be genuine, but that no known key has signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """An Ed25519 key by which a log's checkpoints are checked; `key` is 32 bytes."""
+    """An Ed25519 key for checking a log's checkpoints; `key` is 32 bytes."""
 
     name: str
     key: bytes
 
     @property
     def id(self) -> bytes:
-        """4 bytes by which a signature says which key it is of."""
+        """The 4 bytes by which a signature names its key."""
         return sha256(f"{self.name}\n".encode() + _ED25519 + self.key).digest()[:4]
 
     def __str__(self) -> str:
@@ -51,18 +57,15 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """A key from its text. Raises NoteError."""
+        """Parse a key from its text. Raises NoteError if the text is malformed."""
         name, key = _parse_key(text, "public")
         found = cls(name, key)
         if str(found) != text:
-            raise NoteError("expected a public key, found one whose hash is another key's")
+            raise NoteError("expected a public key, found one with the hash of another key")
         return found
 
     def has_signed(self, text: str, signature: bytes) -> bool:
-        """Whether a signature of 64 bytes is this key's, of this text."""
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+        """Whether `signature`, 64 bytes, is this key's signature of `text`."""
         try:
             Ed25519PublicKey.from_public_bytes(self.key).verify(signature, text.encode())
         except InvalidSignature:
@@ -79,43 +82,37 @@ class SigningKey:
 
     @classmethod
     def create(cls, name: str) -> SigningKey:
-        """A new key. Raises NoteError for what cannot be a name."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+        """Create a key. Raises NoteError if the name is not valid."""
         return cls(_checked_name(name), Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
-        """A key from its secret text. Raises NoteError, which never shows any of it."""
+        """Parse a key from its secret text. Raises NoteError, which never shows any of the text."""
         if not text.startswith(_PRIVATE):
             raise NoteError(f"expected a private key, which begins with {_PRIVATE}")
         key = cls(*_parse_key(text.removeprefix(_PRIVATE), "private"))
         if key.secret() != text:
-            raise NoteError("expected a private key, found one whose hash is another key's")
+            raise NoteError("expected a private key, found one with the hash of another key")
         return key
 
     @property
     def public(self) -> PublicKey:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
         private = Ed25519PrivateKey.from_private_bytes(self.seed)
         return PublicKey(self.name, private.public_key().public_bytes_raw())
 
     def secret(self) -> str:
-        """The key's text, as it is kept in a file."""
+        """The key's secret text, in the form that files hold."""
         return f"{_PRIVATE}{self.name}+{self.public.id.hex()}+{_base64(_ED25519 + self.seed)}"
 
     def sign(self, text: str) -> str:
-        """A note: the text, which ends with a line feed, and its signature."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+        """Sign a text that ends with a line feed; returns the note: text and signature."""
         signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
         return f"{text}\n{_SIGNATURE}{self.name} {_base64(self.public.id + signature)}\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a log says of itself: the root over its first `size` events."""
+    """A log's statement about itself: the root over its first `size` events."""
 
     origin: str
     size: int
@@ -126,16 +123,16 @@ class Checkpoint:
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
-        """A checkpoint from a note's text. Raises NoteError."""
+        """Parse a checkpoint from a note's text. Raises NoteError if the text is malformed."""
         lines = text.split("\n")
-        # Lines after the third are for extensions; turnlog writes none and ignores others'.
+        # Lines after the third are extensions; turnlog writes none and ignores them.
         if len(lines) < 4 or not lines[0] or lines[-1]:
             raise NoteError("expected a checkpoint's lines: origin, size, root")
         origin, size, root = lines[:3]
         if not re.fullmatch(r"0|[1-9][0-9]{0,18}", size):
             raise NoteError(f"expected a checkpoint's size in decimal, found {size[:40]!r}")
         if int(size) >= 1 << 63:
-            raise NoteError(f"expected a checkpoint's size of 63 bits, found {size}")
+            raise NoteError(f"expected a checkpoint's size that fits into 63 bits, found {size}")
         found = cls(origin, int(size), _from_base64(root, "a checkpoint's root"))
         if len(found.root) != 32:
             raise NoteError(f"expected a root of 32 bytes, found {len(found.root)}")
@@ -144,14 +141,14 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class SignedNote:
-    """A note taken apart: its text, and the signatures by key name and key id."""
+    """A parsed note: its text, and each signature as (key name, key id, signature)."""
 
     text: str
     signatures: tuple[tuple[str, bytes, bytes], ...]
 
     @classmethod
     def parse(cls, note: str) -> SignedNote:
-        """A note from all of it. Raises NoteError."""
+        """Parse a whole note. Raises NoteError if it is malformed."""
         if len(note) > MAX_LENGTH:
             raise NoteError(f"expected a note of at most {MAX_LENGTH} characters")
         text, empty_line, signed = note.rpartition("\n\n")
@@ -160,9 +157,9 @@ class SignedNote:
         return cls(f"{text}\n", tuple(_signature(line) for line in signed[:-1].split("\n")))
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """The first of some keys that has signed the text. Raises NoteError for a false signature.
+        """The first of `keys` that has signed the text; None if none has.
 
-        Signatures of keys that are not among these say nothing, neither good nor bad.
+        Ignores signatures by other keys. Raises NoteError if a signature by one of `keys` is false.
         """
         for key in keys:
             for name, key_id, signature in self.signatures:
@@ -176,7 +173,8 @@ class SignedNote:
 def open_checkpoint(note: str, keys: Iterable[PublicKey]) -> tuple[Checkpoint, PublicKey]:
     """The checkpoint of a note that one of these keys has signed, and that key.
 
-    The key must be named like the log's origin. Raises NoteError.
+    The key's name must be the log's origin. Raises NoteError if the note is malformed or a
+    signature is false, UnknownKey if none of the keys has signed it.
     """
     signed = SignedNote.parse(note)
     checkpoint = Checkpoint.parse(signed.text)
@@ -186,8 +184,8 @@ def open_checkpoint(note: str, keys: Iterable[PublicKey]) -> tuple[Checkpoint, P
         names = ", ".join(f"{name}+{key_id.hex()}" for name, key_id, _ in signed.signatures)
         have = ", ".join(f"{key.name}+{key.id.hex()}" for key in known) or "none"
         raise UnknownKey(
-            f"expected a checkpoint of {checkpoint.origin!r} signed by a key that is known"
-            f" ({have}), found one by {names}; give its public key"
+            f"expected a checkpoint of {checkpoint.origin!r} signed by a known key ({have}), found"
+            f" one signed by {names}; add its public key"
         )
     return checkpoint, key
 
@@ -197,7 +195,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     if not line.startswith(_SIGNATURE) or not space or not name:
         raise NoteError(f"expected a signature line, found {line[:60]!r}")
     signature = _from_base64(encoded, "a signature")
-    if len(signature) <= 4:  # Of other kinds, such as witnesses', the length is theirs to say.
+    if len(signature) <= 4:  # Other kinds of signature, such as a witness's, have other lengths.
         raise NoteError(f"expected a signature after its key's hash, found {line[:60]!r}")
     return name, signature[:4], signature[4:]
 
@@ -205,17 +203,17 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
 def _parse_key(text: str, kind: str) -> tuple[str, bytes]:
     parts = text.split("+", 2)
     if len(parts) != 3:
-        raise NoteError(f"expected a {kind} key: name, hash and key with + in between")
+        raise NoteError(f"expected a {kind} key: name, hash and key, joined by +")
     key = _from_base64(parts[2], f"a {kind} key")
     if len(key) != 33 or key[:1] != _ED25519:
-        raise NoteError(f"expected a {kind} key of Ed25519")
+        raise NoteError(f"expected a {kind} key of the kind Ed25519")
     return _checked_name(parts[0]), key[1:]
 
 
 def _checked_name(name: str) -> str:
     if not re.fullmatch(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]{1,200}", name):
         raise NoteError(
-            f"expected a key's name without spaces and plus signs, such as example.com/chat,"
+            f"expected a key's name without spaces or plus signs, such as example.com/chat,"
             f" found {name[:60]!r}"
         )
     return name
@@ -230,7 +228,7 @@ def _from_base64(text: str, what: str) -> bytes:
         data = base64.b64decode(text.encode(), validate=True)
     except (binascii.Error, ValueError):
         data = None
-    # Unused bits must be zero: there is one way to write a value.
+    # Unused bits must be zero: there is exactly one way to write a value.
     if data is None or _base64(data) != text:
         raise NoteError(f"expected {what} in base64")
     return data

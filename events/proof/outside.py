@@ -1,4 +1,4 @@
-"""Signed checkpoints kept outside the database, where its administrator does not reach."""
+"""Keeps signed checkpoints outside the database, out of its administrator's reach."""
 
 from __future__ import annotations
 
@@ -16,43 +16,47 @@ from .notes import Checkpoint, SignedNote
 
 
 def keep(note: str) -> None:
-    """Write a note to TURNLOG['CHECKPOINT_PATH'] and give it to TURNLOG['CHECKPOINT_HOOK'].
+    """Write a note to TURNLOG['CHECKPOINT_PATH'] and pass it to TURNLOG['CHECKPOINT_HOOK'].
 
-    Both may be given the same note again. Raises CheckpointNotKept.
+    Both may get the same note twice. Raises CheckpointNotKept if one of them fails.
     """
     settings = conf.get()
     try:
         if folder := _folder():
             path = folder / _name(note)
             if not path.exists():
-                # It is there to be compared, by anybody.
+                # Readable for everyone: its purpose is to be compared.
                 with whole_file(path, mode=0o644) as file:
                     file.write(note.encode())
         if settings.checkpoint_hook:
             _hook(settings.checkpoint_hook)(note)
     except ConfigurationError:
         raise
-    except Exception as error:  # The hook is anybody's code.
+    except Exception as error:  # The hook is the project's code and may raise anything.
         raise CheckpointNotKept(
-            "nothing is signed, for the checkpoint could not be kept outside:"
-            f" {type(error).__name__}: {error}; mend that and run checkpoint_log again"
+            "no checkpoint was signed, because it could not be kept outside the database:"
+            f" {type(error).__name__}: {error}; fix that and run checkpoint_log again"
         ) from error
 
 
 def kept(*, last: bool = False) -> Iterator[tuple[str, str]]:
-    """The notes that were kept at TURNLOG['CHECKPOINT_PATH'], each after its file's name.
+    """Yield (file name, note) for each note in TURNLOG['CHECKPOINT_PATH'], in order of size.
 
-    All of them in order of size, or only those of the greatest. Raises ConfigurationError.
+    With `last`, yields the largest one only. Raises ConfigurationError if the directory is missing
+    or a file cannot be read.
     """
     if folder := _folder():
-        # Not what else may lie there.
+        # Other files in the directory are ignored.
         files = sorted(file for file in folder.iterdir() if _NAME.fullmatch(file.name))
         for file in files[-1:] if last else files:
             yield str(file), read_note(file)
 
 
 def read_note(path: Path) -> str:
-    """A note from a file; what is no text in it is no note either. Raises ConfigurationError."""
+    """The text of a note's file. Bytes that are not UTF-8 are replaced; the note then fails.
+
+    Raises ConfigurationError if the file cannot be read.
+    """
     try:
         return path.read_bytes().decode(errors="replace")
     except OSError as error:
@@ -62,13 +66,15 @@ def read_note(path: Path) -> str:
 
 
 def _folder() -> Path | None:
-    """Where checkpoints are kept. Raises ConfigurationError where that is not there: an unmounted
-    place must not look like one that holds nothing."""
+    """The directory for checkpoints; None if the settings name none.
+
+    Raises ConfigurationError if it does not exist: an unmounted directory must not look empty.
+    """
     path = conf.get().checkpoint_path
     if path and not Path(path).is_dir():
         raise ConfigurationError(
-            f"expected TURNLOG['CHECKPOINT_PATH'] to name a directory that is there, found {path};"
-            " make it, or mount what belongs there"
+            f"expected TURNLOG['CHECKPOINT_PATH'] to name an existing directory, found {path};"
+            " create it, or mount the volume that it is on"
         )
     return Path(path) if path else None
 
@@ -76,7 +82,7 @@ def _folder() -> Path | None:
 def _name(note: str) -> str:
     signed = SignedNote.parse(note)
     size = Checkpoint.parse(signed.text).size
-    # The key as well: after a rotation the same size may be signed again.
+    # With the key's id: after a rotation, the same size may be signed again.
     return f"{size:012}-{signed.signatures[0][1].hex()}.checkpoint"
 
 

@@ -1,4 +1,4 @@
-"""What a verification finds."""
+"""A problem that a verification finds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 class Problem:
     """Something that is not as it was written: where, what was expected and what was found.
 
-    `position` is the event's place in the whole log, where it has one; of what is no event's, all
-    three places are None.
+    `position` is the event's position; None if it has none. If the problem does not concern an
+    event, `position`, `stream_id` and `version` are None.
     """
 
     position: int | None

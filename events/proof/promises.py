@@ -1,4 +1,4 @@
-"""What signed checkpoints promised: does the log still begin with it?"""
+"""Checks that the log still begins with what signed checkpoints promised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Promise(NamedTuple):
 
 
 class Promises:
-    """The checkpoints in the database and `notes`, pairs of a name and a note, from elsewhere."""
+    """The checkpoints in the database, and those from elsewhere: `notes`, pairs (name, note)."""
 
     def __init__(self, keys: Sequence[PublicKey], notes: Iterable[tuple[str, str]]) -> None:
         self.all: list[Promise] = []
@@ -37,7 +37,7 @@ class Promises:
 
     @property
     def last(self) -> Checkpoint | None:
-        """The one that covers the most."""
+        """The checkpoint that covers the most events; None if there is none."""
         return self.all[-1].checkpoint if self.all else None
 
     def _open(self, note: str, where: str, keys: Sequence[PublicKey]) -> Checkpoint | None:
@@ -51,7 +51,7 @@ class Promises:
 
 
 def check_whole(promises: Promises) -> Iterator[Problem]:
-    """Everything wrong with positions, stored tiles and promises, from the first position on."""
+    """Yield each problem with positions, stored tiles and promises, from the first position on."""
     tree = _Recomputed(promises.all)
     yield from tree.settle()
     expected = 1
@@ -62,7 +62,7 @@ def check_whole(promises: Promises) -> Iterator[Problem]:
         if type(hash_) is not bytes:
             yield Problem(
                 *(position, stream_id, version, "event"),
-                *("what turnlog_position names", "none"),
+                *("the one that turnlog_position names", "none"),
             )
             tree.give_up(f"the event at position {position} is missing")
         elif tree.add((position, stream_id, version), leaf_hash(hash_)):
@@ -72,7 +72,7 @@ def check_whole(promises: Promises) -> Iterator[Problem]:
 
 
 class _Recomputed:
-    """The tree over the log as it is, held against the tiles and the promises on the way."""
+    """The tree over the log as it is now. As it grows, it is compared with tiles and promises."""
 
     def __init__(self, promises: Sequence[Promise]) -> None:
         self.tree = Growing()
@@ -87,11 +87,11 @@ class _Recomputed:
         self._advance(next(self.promises, None))
 
     def give_up(self, why: str) -> None:
-        """No more leaves: what follows could not be computed."""
+        """Take no more leaves: the tree beyond this point cannot be computed."""
         self.given_up = self.given_up or why
 
     def add(self, place: tuple[Any, Any, Any], leaf: bytes) -> bool:
-        """Take the next leaf; whether there is something to settle now."""
+        """Take the next leaf; returns whether there is something to settle now."""
         if self.given_up:
             return False
         self.leaves.append(leaf)
@@ -118,7 +118,7 @@ class _Recomputed:
             yield from self._tiles_too_many(size)
 
     def _tiles_too_many(self, size: int) -> Iterator[Problem]:
-        """Tiles of positions that there are not: the next checkpoints would be made of them."""
+        """Yield tiles beyond the end of the log: the next checkpoints would be made of them."""
         for level, last in tables.tile_levels():
             if type(level) is not int or type(last) is not int:
                 yield _problem("turnlog_tile", "whole numbers", "something else")
@@ -126,7 +126,7 @@ class _Recomputed:
             full = size >> HEIGHT * (level + 1) if level >= 0 else 0
             if last >= full:
                 what = f"turnlog_tile of level {level}"
-                yield _problem(what, f"{full} of them", f"number {last}")
+                yield _problem(what, f"{full} tiles", f"number {last}")
 
     def _keep_promises(self) -> Iterator[Problem]:
         size = self.tree.size + len(self.leaves)
@@ -159,7 +159,7 @@ class _Recomputed:
         yield from self._raise(1, root)
 
     def _raise(self, level: int, root: bytes) -> Iterator[Problem]:
-        """A tile's root goes to the level above, and with 256 of them a tile of that is full."""
+        """Add a tile's root to the level above, where 256 roots fill a tile."""
         if len(self.above) < level:
             self.above.append([])
         parts = self.above[level - 1]
@@ -182,7 +182,7 @@ class _Recomputed:
         if stored == (hashes, root):
             return
         if level == 0 and len(stored[0]) == len(hashes):
-            # The first event that is not what it was when the tile was stored, or was not there.
+            # Name the first event that was changed or inserted after the tile was stored.
             pairs = enumerate(zip(split(stored[0]), self.leaves, strict=True))
             for place, (kept, leaf) in pairs:
                 if kept != leaf:

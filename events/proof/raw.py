@@ -1,4 +1,4 @@
-"""Values as they are stored: in PostgreSQL's binary form, in SQLite's of whatever kind they are."""
+"""Reads values as they are stored: PostgreSQL's in binary form, SQLite's of whatever type."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..tables.database import log_database
 
-# Rows in memory at a time: an event may have some megabytes.
+# Rows in memory at a time: an event may have several megabytes.
 _AT_ONCE = 200
-# Of each connection, the server's cursors that are open within its snapshot.
+# By connection, the server-side cursors that are open within its snapshot.
 _OPEN: WeakKeyDictionary[BaseDatabaseWrapper, set[Any]] = WeakKeyDictionary()
-_NAMES = itertools.count()  # Two may be open at once, and their names must differ.
+_NAMES = itertools.count()  # Two cursors may be open at once, and their names must differ.
 
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """Reads within it see the log as it is at one moment; nobody waits for it, and it for nobody.
+    """Let all reads within the block see the log as it is at one moment, without blocking writers.
 
-    Within a transaction of the caller's it is that one's.
+    If the caller has a transaction open, that transaction's view applies.
     """
     connection = connections[log_database()]
     with _transaction(connection):
@@ -33,8 +33,8 @@ def snapshot() -> Iterator[None]:
         try:
             yield
         finally:
-            # Not when they are collected: by then their names are unknown, and to close what is
-            # unknown ends whatever transaction there is.
+            # Do not leave this to garbage collection: by then the server does not know their names
+            # any more, and closing an unknown cursor aborts whatever transaction is open.
             for cursor in list(_OPEN[connection]):
                 cursor.close()
             _OPEN[connection] = outer
@@ -45,7 +45,7 @@ def _transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "sqlite":
-        # Not Django's transaction, which a project may have set to take the only writer's place.
+        # Not Django's transaction: a project may have configured that to take the write lock.
         with connection.cursor() as cursor:
             cursor.execute("BEGIN DEFERRED")
             try:
@@ -59,10 +59,10 @@ def _transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def stored(column: str, kind: str) -> str:
-    """SQL for a column's value, whose kind is one of SQLite's: '?' for what is of another one.
+    """SQL for a column's value; `kind` is an SQLite type, and '?' replaces values of other types.
 
-    On SQLite, that is; PostgreSQL knows what a column holds. Text as bytes, for it may not be
-    UTF-8; and never straight from the column, for Django converts what comes from there.
+    That is for SQLite; PostgreSQL enforces its columns' types. Text is read as bytes, because it
+    may not be UTF-8. No value comes straight from the column, because Django converts those.
     """
     if connections[log_database()].vendor == "postgresql":
         return column
@@ -71,7 +71,7 @@ def stored(column: str, kind: str) -> str:
 
 
 def read(sql: str) -> Iterator[Any]:
-    """Few rows, as Django gives them."""
+    """Yield rows as Django returns them; for few rows."""
     with connections[log_database()].cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(_AT_ONCE):
@@ -79,7 +79,7 @@ def read(sql: str) -> Iterator[Any]:
 
 
 def read_many(sql: str) -> Iterator[Any]:
-    """Any number of rows, within a snapshot: on PostgreSQL by a cursor of the server's, in its
+    """Yield any number of rows, within a snapshot; on PostgreSQL through a server-side cursor, in
     binary form."""
     connection = connections[log_database()]
     if connection.vendor == "postgresql":
@@ -96,14 +96,15 @@ def _read_binary(connection: BaseDatabaseWrapper, sql: str) -> Iterator[Any]:
         cursor.execute(sql)
         while rows := cursor.fetchmany(_AT_ONCE):
             yield from rows
-        # Not where a reading is given up. That may be seen by the collector only, in the middle of
-        # another statement, and closing would wait for that one's lock: the snapshot closes it.
+        # Not in a `finally`: if the caller stops reading, the garbage collector may get here in the
+        # middle of another statement, and closing would wait for that statement's lock. Then the
+        # snapshot closes the cursor.
         cursor.close()
         still_open.discard(cursor)
 
 
 def _as_stored(adapters: Any) -> None:
-    """Have text and UUIDs come as their bytes, and times as the number they are stored as."""
+    """Load text and UUIDs as their bytes, and times as the number they are stored as."""
     as_bytes, as_number = _loaders()
     for name in ("text", "varchar", "uuid"):
         adapters.register_loader(name, as_bytes)
@@ -112,6 +113,7 @@ def _as_stored(adapters: Any) -> None:
 
 @cache
 def _loaders() -> Any:
+    # lazy: SQLite needs no psycopg
     from psycopg import adapters
     from psycopg.pq import Format
 

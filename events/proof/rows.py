@@ -1,8 +1,8 @@
-"""Events as they are stored, for whoever proves them: bytes, and nothing made of them.
+"""Reads events as they are stored, for proofs: as bytes, not decoded.
 
-An administrator may have written anything. So nothing is decoded on the way: PostgreSQL's values
-come in its binary form, SQLite's, which may be of any type, as they are, and what cannot be read
-as what its column holds is named instead of raising. A million rows come in a few seconds.
+An administrator may have written anything, so nothing is decoded on the way. PostgreSQL's values
+arrive in binary form. SQLite's may be of any type and arrive as they are; if a value is not valid
+for its column, the column is named and no error is raised. A million rows take a few seconds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .raw import read_many, stored
 
 
 class Row(NamedTuple):
-    """An event as it is stored, its position (None: not given yet), and the columns that hold what
-    they cannot hold (None: all is well). Ids are 16 bytes, text is UTF-8, and `recorded_at` is in
-    microseconds since 2000, as PostgreSQL keeps it: add EPOCH.
+    """An event as it is stored, its position (None: not given yet), and the columns whose values
+    are not valid (None: all are). Ids are 16 bytes, text is UTF-8, and `recorded_at` is in
+    microseconds since 2000, as in PostgreSQL: add EPOCH.
 
-    What is read are plain tuples in this order: making them more takes a tenth of the time.
+    Most functions yield plain tuples in this order: making Rows takes a tenth of the time.
     """
 
     stream_id: int
@@ -61,27 +61,27 @@ _NEW_EVENTS = """
     ) p JOIN turnlog_event e ON e.stream_id = p.stream_id AND e.version = p.version
     ORDER BY e.stream_id, e.version
 """
-# Of SQLite's; PostgreSQL knows what a column holds. Times and ids are texts there.
+# SQLite's types; PostgreSQL enforces its own. In SQLite, times and ids are texts.
 _KINDS = dict.fromkeys(("type", "turn_id", "actor_id", "recorded_at", "payload"), "text")
 _KINDS |= {"metadata": "text", "salt": "blob", "digest": "blob", "hash": "blob"}
 _KINDS |= dict.fromkeys(("stream_id", "version", "schema", "position"), "integer")
 
 
 def events(where: str = "", *, by_position: bool = False) -> Iterator[Any]:
-    """Events, in order of stream and version or of the whole log; `where` is SQL of ours."""
+    """Yield events in order of stream and version, or of position; `where` is turnlog's own SQL."""
     order = "p.position" if by_position else "e.stream_id, e.version"
     return _read_events(_EVENTS.replace("{where}", where).replace("{order}", order))
 
 
 def first(where: str) -> Row | None:
-    """The first of some events, which are few."""
-    # To the end, so that its cursor is closed.
+    """The first of the selected events, which must be few; None if there is none."""
+    # Read to the end, so that the cursor is closed.
     found = list(events(where))
     return Row._make(found[0]) if found else None
 
 
 def new_events(after: int) -> Iterator[Any]:
-    """Events above a position, and those without one, in order of stream and version."""
+    """Yield events after a position and those without one, in order of stream and version."""
     return _read_events(_NEW_EVENTS.replace("{after}", str(int(after))))
 
 
@@ -94,7 +94,7 @@ def _read_events(sql: str) -> Iterator[Any]:
 
 
 def _checked(row: Sequence[Any]) -> Row:
-    """A row of SQLite's, which puts anything into any column."""
+    """Check a row from SQLite, which accepts any value in any column."""
     values = list(row)
     unreadable = []
     for place, (name, read) in enumerate(_SQLITE_COLUMNS):
@@ -122,7 +122,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _uuid(value: Any) -> bytes:
-    """32 hex digits; in small letters, for there must be one way to write a value."""
+    """16 bytes from 32 hex digits in lower case: there must be one way to write a value."""
     id_ = uuid.UUID(_bytes(value).decode("ascii"))
     if id_.hex.encode() != value:
         raise ValueError
@@ -130,7 +130,7 @@ def _uuid(value: Any) -> bytes:
 
 
 def _time(value: Any) -> int:
-    """As Django writes it: UTC, and a fraction where there is one."""
+    """Microseconds since 2000, from a time as Django writes it: UTC, no fraction if it is 0."""
     moment = dt.datetime.fromisoformat(_bytes(value).decode("ascii"))
     if str(moment).encode() != value or moment.tzinfo is not None:
         raise ValueError

@@ -1,4 +1,4 @@
-"""Which events a bundle is to hold."""
+"""Selects the events for a bundle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+from django.contrib.auth import get_user_model
 from django.db import connections
 from django.utils import timezone
 
@@ -25,13 +26,16 @@ def select(
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
 ) -> Selection:
-    """All events, or those of these conversations, by these actors and recorded from `since` to
-    `until` (both included), as far as each is given. Raises UnknownConversation."""
+    """Select all events; or those of some conversations, by some actors, and recorded from `since`
+    to `until` (both included). A criterion that is not given does not restrict.
+
+    Raises UnknownConversation, and ConfigurationError if a conversation has no events.
+    """
     for pk in conversations:
         require_conversation(pk)
         if not Event.objects.using(log_database()).filter(stream_id=pk).exists():
             raise ConfigurationError(
-                f"conversation {pk} has no events yet: there is nothing to hold"
+                f"conversation {pk} has no events yet: there is nothing to export"
             )
     parts = []
     scope: dict[str, Any] = {}
@@ -61,30 +65,31 @@ def select(
 
 
 def actor_of(name: str) -> uuid.UUID:
-    """The pseudonym of a user, given by name, or of nobody known any more, given as it is.
+    """The actor id of a user, by name, or an actor id of the log, such as a forgotten user's.
 
-    Raises ConfigurationError for whom the log has never seen.
+    Raises ConfigurationError if no such user or actor has recorded anything.
     """
     with suppress(ValueError):
         actor = uuid.UUID(name)
         if Event.objects.using(log_database()).filter(actor_id=actor).exists():
             return actor
-    from django.contrib.auth import get_user_model
-
     users: Any = get_user_model()
     found = None
-    with suppress(UnicodeEncodeError):  # A name that no text can be.
+    with suppress(UnicodeEncodeError):  # A name that the database cannot store.
         named = users._default_manager.filter(**{users.USERNAME_FIELD: name})
         found = Actor.objects.using(log_database()).filter(user__in=named).first()
     if found is None:
         raise ConfigurationError(
-            f"expected who has said something, by user name or by actor id, found {name!r}"
+            f"no user or actor {name!r} has recorded anything; give a user name or an actor id"
         )
     return found.id
 
 
 def moment(text: str) -> dt.datetime:
-    """A time with its zone, from ISO 8601. Raises ConfigurationError."""
+    """The UTC time of an ISO 8601 text.
+
+    Raises ConfigurationError if the text is malformed or has no zone.
+    """
     found = None
     with suppress(ValueError, OverflowError):
         given = dt.datetime.fromisoformat(text)
@@ -97,7 +102,7 @@ def moment(text: str) -> dt.datetime:
 
 
 def _literal(column: str, value: Any) -> str:
-    """A value of ours as SQL: a UUID or a time, of which neither can hold a quote."""
+    """A UUID or a time as SQL. Neither can contain a quote."""
     field = cast(Any, Event._meta.get_field(column))
     stored = field.get_db_prep_value(value, connections[log_database()])
     return f"'{stored}'"

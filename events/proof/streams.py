@@ -1,4 +1,4 @@
-"""Is each stream what was written? Digests, hashes, versions, clocks, erasures, places."""
+"""Checks each stream: digests, hashes, versions, times, erasures and positions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .walk import NEVER_ERASED
 
 
 class Anchor(NamedTuple):
-    """The event before the first one that is looked at: its hash, time and position."""
+    """The event before the first one that is checked: its hash, time and position."""
 
     hash: bytes
     recorded_at: int
@@ -24,9 +24,9 @@ class Anchor(NamedTuple):
 
 
 class Stream:
-    """What must be remembered of a stream while its events pass: no more for more of them.
+    """The state of one stream while its events are checked, one after another.
 
-    Unless they are erased: which ones no `PayloadErased` has named yet.
+    It grows only with erased events: those that no `PayloadErased` has named yet.
     """
 
     def __init__(self, stream_id: int, version: int = 0, anchor: Anchor | None = None) -> None:
@@ -37,14 +37,14 @@ class Stream:
         self.waiting_from: int | None = None  # The first version that has no position yet.
 
     def check(self, row: Row) -> list[Problem]:
-        """What is wrong with the next event. Nothing of it, mostly, and at no great cost."""
+        """The problems with the next event: mostly none, found quickly."""
         # fmt: off
         (stream_id, version, type_, schema, turn_id, actor_id, recorded_at,
          payload, metadata, salt, digest, hash_, position, unreadable) = row
         # fmt: on
         found: list[tuple[str, Any, Any]] = []
         if unreadable:
-            found += [(name, "what such a column holds", "something else") for name in unreadable]
+            found += [(name, "a valid value for this column", "another") for name in unreadable]
             self.version = self.version + 1 if version is None else version
             self.hash = hash_ or bytes(32)
             return self._problems(row, found)
@@ -55,7 +55,7 @@ class Stream:
         if payload is None and salt is None:
             self.erased[version] = position
             if type_ in _NEVER_ERASED:
-                found.append(("payload", f"one, for {type_.decode()} is never erased", "none"))
+                found.append(("payload", f"one, because {type_.decode()} is never erased", "none"))
         elif payload is None or salt is None:
             found.append(("payload and salt", "both or neither", "one of them"))
         elif len(salt) != 32 or sha256(salt + payload).digest() != digest:
@@ -72,7 +72,7 @@ class Stream:
             # fmt: on
         except struct.error:
             numbers = f"schema {schema}, recorded_at {recorded_at}"
-            found.append(("hash", "numbers that have one", numbers))
+            found.append(("hash", "numbers that fit into the hash", numbers))
         else:
             if hash_ != expected or len(digest) != 32:
                 found.append(("hash", expected.hex(), hash_.hex()))
@@ -82,12 +82,12 @@ class Stream:
             found.append(("position", f"one after {self.position}", position))
         else:
             self.position = position
-        # Carry on from what is stored: one bad event is one problem, not a problem in each after.
+        # Continue from the stored values: one bad event is one problem, not one in each after it.
         self.version, self.hash, self.clock = version, hash_, recorded_at
         return self._problems(row, found) if found else _NOTHING
 
     def end(self) -> Iterator[Problem]:
-        """What is wrong once all events have passed."""
+        """Yield the problems that are known once all events have passed."""
         for version, position in self.erased.items():
             yield Problem(
                 *(position, self.id, version, "erased payload"),
@@ -110,11 +110,11 @@ _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def named_versions(payload: bytes) -> list[int]:
-    """The versions that a PayloadErased names; none if its payload is not what it should be."""
+    """The versions that a PayloadErased names; none if its payload is malformed."""
     try:
         return [version for version in json.loads(payload)["versions"] if type(version) is int]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return []  # Then it names none, and what it should have named is found to be unnamed.
+        return []  # The events that it should have named are then reported as not named.
 
 
 _NOTHING: list[Problem] = []

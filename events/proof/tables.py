@@ -1,4 +1,4 @@
-"""What stands beside the events: positions, pending appends, checkpoints, tiles, texts."""
+"""Reads what is stored beside the events: positions, pending appends, checkpoints, tiles, texts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _HASHES = """
     LEFT JOIN turnlog_event e ON e.stream_id = p.stream_id AND e.version = p.version
     {where} ORDER BY p.position
 """
-# How many events there are, how many positions, and how many events wait for one.
+# The number of events and of positions, the first and last position, and how many events have none.
 _COUNTS = """
     SELECT (SELECT count(*) FROM turnlog_event), (SELECT count(*) FROM turnlog_position),
         (SELECT {n} FROM (SELECT min(position) AS n FROM turnlog_position) one),
         (SELECT {n} FROM (SELECT max(position) AS n FROM turnlog_position) one),
         (SELECT coalesce(sum(CAST(last AS bigint) - first + 1), 0) FROM turnlog_pending)
 """
-# On PostgreSQL any quoted digest in the payload, for its JSON functions refuse what other payloads
-# may hold. Cut at the quotes: a regular expression over the whole payload took most of verify_log.
+# On PostgreSQL, any quoted digest in the payload counts, because its JSON functions refuse values
+# that other payloads may hold. The payload is split at the quotes: a regular expression over all of
+# it took most of verify_log's time.
 _WITHOUT_TEXT = {
     "postgresql": """
         SELECT p.position, e.stream_id, e.version, e.payload, t.digest FROM turnlog_event e
@@ -53,15 +54,16 @@ _WITHOUT_TEXT = {
 
 
 def places(after: int | None = None, where: str = "") -> Iterator[tuple[Any, Any, Any, Any]]:
-    """(position, stream_id, version, the event's hash or None) of positions, in their order: of
-    all, of those above one, or of those that SQL of ours says over `turnlog_position p`."""
+    """Yield (position, stream_id, version, the event's hash or None), in order of position: for all
+    positions, those after `after`, or those of `where`, turnlog's own SQL over `turnlog_position
+    p`."""
     if after is not None:
         where = f"WHERE p.position > {int(after)}"
     return read_many(_hashes(where))
 
 
 def leaves(after: int, until: int) -> list[tuple[Any, Any]]:
-    """(position, the event's hash or None) of the positions after one up to another."""
+    """(position, the event's hash or None) for each position after `after` up to `until`."""
     where = f"WHERE p.position > {int(after)} AND p.position <= {int(until)}"
     return [(position, hash_) for position, _, _, hash_ in read(_hashes(where))]
 
@@ -74,14 +76,15 @@ def _hashes(where: str) -> str:
 
 
 def counts() -> tuple[Any, ...]:
-    """Events, positions, the least and the greatest position, and events that wait for one."""
+    """The number of events and of positions, the first and last position, and the number of events
+    that wait for one."""
     found: tuple[Any, ...] = next(read(_COUNTS.replace("{n}", stored("n", "integer"))))
     return found
 
 
 def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
-    """(stream_id, first, last) of the appends without positions, in order; `where` is SQL of ours
-    over `turnlog_pending e`."""
+    """Yield (stream_id, first, last) for each append without positions, in order; `where` is
+    turnlog's own SQL over `turnlog_pending e`."""
     columns = ", ".join(stored(f"e.{name}", "integer") for name in ("stream_id", "first", "last"))
     return read_many(
         f"SELECT {columns} FROM turnlog_pending e {where} ORDER BY e.stream_id, e.first"
@@ -89,24 +92,24 @@ def pending(where: str = "") -> Iterator[tuple[Any, Any, Any]]:
 
 
 def last_position() -> int:
-    """The greatest position; 0 for none. Raises LogDamaged for what is no number."""
+    """The last position; 0 if there is none. Raises LogDamaged if it is not a number."""
     greatest = "SELECT max(position) AS n FROM turnlog_position"
     [(last,)] = read(f"SELECT {stored('n', 'integer')} FROM ({greatest}) one")
     if last is not None and type(last) is not int:
         raise LogDamaged(
-            "expected whole numbers in turnlog_position, found something else; `manage.py"
-            " verify_log` says more"
+            "expected whole numbers in turnlog_position, found something else; run `manage.py"
+            " verify_log` for details"
         )
     return last or 0
 
 
 def checkpoints() -> Iterator[tuple[Any, Any, str]]:
-    """(id, size, note) of all signed checkpoints, in the order in which they were signed."""
+    """Yield (id, size, note) for each signed checkpoint, in the order of signing."""
     return _checkpoints("ORDER BY id")
 
 
 def last_checkpoint() -> tuple[Any, Any, str] | None:
-    """The one of the greatest size: of two that signed at once, either may be stored first."""
+    """The checkpoint with the largest size. Ids do not decide: two processes may sign at once."""
     order = "ORDER BY turnlog_signed_checkpoint.size DESC, id DESC LIMIT 1"
     return next(_checkpoints(order), None)
 
@@ -114,15 +117,15 @@ def last_checkpoint() -> tuple[Any, Any, str] | None:
 def _checkpoints(order: str) -> Iterator[tuple[Any, Any, str]]:
     columns = f"id, {stored('size', 'integer')}, {stored('note', 'text')}"
     for pk, size, note in list(read(f"SELECT {columns} FROM turnlog_signed_checkpoint {order}")):
-        # What is no text is no checkpoint either.
+        # A note that is not UTF-8 fails later, when it is opened.
         yield pk, size, note.decode(errors="replace") if type(note) is bytes else note
 
 
 def tiles(
     level: int, first: int = 0, last: int | None = None
 ) -> Iterator[tuple[Any, bytes, bytes]]:
-    """(number, hashes, root) of a level's stored tiles from one to another, in order; empty for
-    what is no bytes."""
+    """Yield (number, hashes, root) for a level's stored tiles from `first` to `last`, in order. A
+    value that is not bytes is yielded as empty."""
     columns = stored("t.number", "integer"), stored("t.hashes", "blob"), stored("t.root", "blob")
     where = f"t.level = {int(level)}"
     if last is not None:
@@ -133,14 +136,14 @@ def tiles(
 
 
 def last_tile(level: int) -> Any:
-    """The greatest number of a level's stored tiles; None for none."""
+    """The highest number of a level's stored tiles; None if there are none."""
     last = f"SELECT max(number) AS n FROM turnlog_tile WHERE level = {int(level)}"
     [(number,)] = read(f"SELECT {stored('n', 'integer')} FROM ({last}) one")
     return number
 
 
 def tile_levels() -> Iterator[tuple[Any, Any]]:
-    """(level, the greatest number of a tile of it)."""
+    """Yield (level, the highest number of its tiles) for each level."""
     return read(
         f"SELECT {stored('t.level', 'integer')}, {stored('t.last', 'integer')}"
         " FROM (SELECT level, max(number) AS last FROM turnlog_tile GROUP BY level) t"
@@ -149,12 +152,12 @@ def tile_levels() -> Iterator[tuple[Any, Any]]:
 
 
 def texts(digests: Collection[str] | None = None) -> Iterator[tuple[bytes, bytes]]:
-    """(SHA-256 in hex, text) of what turns refer to by digest, all of it or those of some digests;
-    empty for what is no text."""
+    """Yield (SHA-256 in hex, text) for the texts that turns refer to, all or those with `digests`.
+    A value that is not text is yielded as empty."""
     columns = f"{stored('sha256', 'text')}, {stored('text', 'text')}"
     where = ""
     if digests is not None:
-        # Nothing but hex digits, which the caller has made sure of.
+        # The caller has checked that these are hex digits and nothing else.
         where = f"WHERE turnlog_content.sha256 IN ({', '.join(map(repr, sorted(digests)))})"
     sql = f"SELECT {columns} FROM turnlog_content {where} ORDER BY turnlog_content.sha256"
     for row in read_many(sql):
@@ -163,6 +166,6 @@ def texts(digests: Collection[str] | None = None) -> Iterator[tuple[bytes, bytes
 
 
 def turns_without_text() -> Iterator[tuple[Any, Any, Any, bytes, bytes]]:
-    """(position, stream_id, version, payload, digest) of each TurnStarted in whose payload stands a
-    digest that is not among `texts()`."""
+    """Yield (position, stream_id, version, payload, digest) for each digest in a TurnStarted's
+    payload that is not among `texts()`."""
     return read_many(_WITHOUT_TEXT[connections[log_database()].vendor])

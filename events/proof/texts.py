@@ -1,4 +1,4 @@
-"""The texts that turns refer to by digest (`turnlog_content`): each is there, and is itself."""
+"""Checks the texts that turns refer to by digest (`turnlog_content`): present and unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .problems import Problem
 
 
 def check_texts() -> Iterator[Problem]:
-    """Texts that are not those of their digests, and turns whose texts are not there."""
+    """Yield texts that do not match their digests, and turns whose texts are missing."""
     for digest, text in tables.texts():
         found = sha256(text).hexdigest()
         if found.encode() != digest:
@@ -27,5 +27,5 @@ def _referring(payload: bytes, digest: str) -> Iterator[str]:
     try:
         named = texts_of(payload)
     except (ValueError, RecursionError):
-        return  # The event's own digest tells of that.
+        return  # The check of the event's own digest reports that.
     yield from (name for name, key in named.items() if key == digest)

@@ -1,8 +1,8 @@
-"""The Merkle tree over the log, as it is stored: leaf n is the hash of the event at position n+1.
+"""The stored Merkle tree over the log: leaf n is the hash of the event at position n+1.
 
 A tile holds 256 hashes of one level and their root, as in C2SP's tlog-tiles. Only full tiles are
-stored; the rest, less than a tile on each level, is computed when it is asked for. So a root or a
-proof reads some hundred hashes on each of a few levels, however long the log is.
+stored; the rest, less than a tile on each level, is computed on demand. So a root or a proof reads
+a few hundred hashes on each of a few levels, however long the log is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StoredTree:
         return tree_root(self.size if size is None else size, self.node)
 
     def inclusion(self, position: int, size: int | None = None) -> list[bytes]:
-        """A proof that an event's position, from 1 on, is in the tree."""
+        """The proof that the event at `position` (from 1) is in the tree."""
         return inclusion_proof(position - 1, self.size if size is None else size, self.node)
 
     def node(self, level: int, number: int) -> bytes:
@@ -49,9 +49,9 @@ class StoredTree:
         return root_of(self.hashes(tile_level, tile)[offset : offset + (1 << inside)])
 
     def _hashes(self, level: int, number: int) -> list[bytes]:
-        """The hashes of a tile, as many as there are."""
+        """The hashes of a tile: fewer than 256 if it is not full."""
         begin = number * WIDTH
-        # Not one that somebody has put there before it could be full.
+        # Ignore a stored tile that cannot be full yet: turnlog has not stored it.
         full = (begin + WIDTH) << (HEIGHT * level) <= self.size
         if full and (hashes := _tile(level, number)):
             return hashes
@@ -69,7 +69,8 @@ class StoredTree:
 def store_tiles(size: int) -> None:
     """Store all tiles that are full over the first `size` positions and not stored yet.
 
-    In short transactions: a long log that never had a checkpoint takes many. Raises LogDamaged.
+    Uses short transactions: a long log that never had a checkpoint takes many. Raises LogDamaged if
+    events or tiles are not as expected.
     """
     using = log_database()
     tiles = -1
@@ -85,9 +86,10 @@ def store_tiles(size: int) -> None:
 
 
 def sample_tiles(size: int, count: int) -> None:
-    """Hold some stored tiles, at random, against the events that they are made of.
+    """Compare some stored tiles, chosen at random, with the events that they are made of.
 
-    So that what was changed beneath them is not signed for long. Raises LogDamaged.
+    So an event that was changed beneath its tile is noticed after a few checkpoints. Raises
+    LogDamaged if one differs.
     """
     full = size // WIDTH
     for number in sorted(random.sample(range(full), min(count, full))):
@@ -97,25 +99,25 @@ def sample_tiles(size: int, count: int) -> None:
             if leaf not in stored[position - number * WIDTH - 1 : position - number * WIDTH]:
                 raise LogDamaged(
                     f"expected at position {position} the event that was there when the tree was"
-                    " stored, found another; `manage.py verify_log` says more"
+                    " stored, found another one; run `manage.py verify_log` for details"
                 )
 
 
 def _stored(size: int) -> int:
-    """How many tiles of level 0 there are. Raises LogDamaged for more than can be full."""
+    """The number of stored tiles of level 0. Raises LogDamaged if more exist than can be full."""
     last = tables.last_tile(0)
     if last is None:
         return 0
     if type(last) is not int:
         raise LogDamaged(
-            "expected whole numbers in turnlog_tile, found something else; `manage.py verify_log`"
-            " says more"
+            "expected whole numbers in turnlog_tile, found something else; run `manage.py"
+            " verify_log` for details"
         )
     number = last + 1
     if number > size // WIDTH:
         raise LogDamaged(
             f"expected at most {size // WIDTH} stored tiles for {size} positions, found number"
-            f" {number - 1}; `manage.py verify_log` says more"
+            f" {number - 1}; run `manage.py verify_log` for details"
         )
     return number
 
@@ -128,8 +130,8 @@ def split(hashes: bytes) -> list[bytes]:
 def _store(level: int, number: int, hashes: list[bytes]) -> None:
     if _tiles().filter(level=level, number=number).exists():
         raise LogDamaged(
-            f"expected no tile {number} of level {level} before it is full, found one;"
-            " `manage.py verify_log` says more"
+            f"expected no tile {number} of level {level} before it is full, found one; run"
+            " `manage.py verify_log` for details"
         )
     _tiles().create(level=level, number=number, hashes=b"".join(hashes), root=root_of(hashes))
     if number % WIDTH == WIDTH - 1:
@@ -138,12 +140,12 @@ def _store(level: int, number: int, hashes: list[bytes]) -> None:
 
 
 def _tile(level: int, number: int) -> list[bytes]:
-    """The hashes of a stored tile; none if it is not stored. Raises LogDamaged."""
+    """The hashes of a stored tile; none if it is not stored. Raises LogDamaged on a bad size."""
     for _, hashes, _ in tables.tiles(level, number, number):
         if len(hashes) != 32 * WIDTH:
             raise LogDamaged(
-                f"expected {32 * WIDTH} bytes in tile {number} of level {level}, found other than"
-                " that; `manage.py verify_log` says more"
+                f"expected {32 * WIDTH} bytes in tile {number} of level {level}, found another"
+                " number; run `manage.py verify_log` for details"
             )
         return split(hashes)
     return []
@@ -160,8 +162,8 @@ def _leaves(after: int, until: int) -> Iterator[bytes]:
             return
         expected = after + len(found) + 1
     raise LogDamaged(
-        f"expected an event at position {expected}, found none; `manage.py verify_log` says what"
-        " is missing"
+        f"expected an event at position {expected}, found none; run `manage.py verify_log` to see"
+        " what is missing"
     )
 
 

@@ -1,4 +1,4 @@
-"""Is the log still what was written, and what signed checkpoints promised?"""
+"""Verifies that the log is still what was written and what signed checkpoints promised."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _EVERY = 1000
 
 
 class Verifier:
-    """Finds what is wrong, and counts what it has seen; memory does not grow with the log.
+    """Finds problems, and counts what it has checked; memory does not grow with the log.
 
-    `keys` are those by which checkpoints are checked. `notes`, pairs of a name and a signed note,
-    are checkpoints that the caller has kept and wants kept. `tick` is called now and then with the
-    number of events that were looked at since.
+    `keys` are the public keys for checking checkpoints. `notes`, pairs (name, signed note), are
+    checkpoints that the caller has kept and that must still hold. The verifier calls `tick` now and
+    then with the number of events checked since the last call.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Verifier:
         self._outside: list[tuple[str, str]] = []
 
     def whole(self) -> Iterator[Problem]:
-        """Everything wrong with the log, its positions, its checkpoints and its triggers."""
+        """Yield each problem with the log, its positions, its checkpoints and its triggers."""
         with self._snapshot():
             yield from self._triggers()
             promises = self._promises()
@@ -59,15 +59,15 @@ class Verifier:
             yield from check_texts()
 
     def conversation(self, stream_id: int) -> Iterator[Problem]:
-        """Everything wrong with one stream, also against the last checkpoint that covers it."""
+        """Yield each problem with one stream, also compared with the last checkpoint."""
         yield from self._some("WHERE {}.stream_id = " + str(int(stream_id)))
 
     def sample(self, part: int, parts: int) -> Iterator[Problem]:
-        """The same of one part of all streams: those whose number, divided, leaves `part`."""
+        """The same for one part of all streams: those with stream_id % parts == part."""
         yield from self._some("WHERE {}.stream_id %" + f" {int(parts)} = {int(part)}")
 
     def since_checkpoint(self) -> Iterator[Problem]:
-        """Everything wrong with what came after the last checkpoint, whose promise is relied on.
+        """Yield each problem with what came after the last checkpoint, and rely on that checkpoint.
 
         Raises ConfigurationError if there is none.
         """
@@ -77,10 +77,10 @@ class Verifier:
             promises = self._promises()
             yield from promises.problems
             if promises.last is None and promises.problems:
-                return  # There was one, and what became of it has been said.
+                return  # There was one, and its problem has been reported.
             if promises.last is None:
                 raise ConfigurationError(
-                    "expected a signed checkpoint to begin at, found none; run checkpoint_log"
+                    "expected a signed checkpoint to start from, found none; run checkpoint_log"
                     " first, or leave --since-checkpoint out"
                 )
             covered = _Covered(promises.last)
@@ -120,7 +120,7 @@ class Verifier:
             stream = None
             for row in of_stream:
                 if stream_id is None:
-                    what = ("stream_id", "what such a column holds", "something else")
+                    what = ("stream_id", "a valid value for this column", "another")
                     yield Problem(row[12], None, row[1], *what)
                     continue
                 if stream is None:
@@ -147,14 +147,14 @@ class Verifier:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        # What is kept outside is read before: what is signed meanwhile promises more than is seen.
+        # Read the notes outside first: one that is signed later covers more than the snapshot.
         self._outside = list(outside.kept())
         with snapshot():
             yield
 
     def _promises(self) -> Promises:
         promises = Promises(self._keys, [*self._outside, *self._notes])
-        # The same one may be here and outside.
+        # The same checkpoint may be in the database and outside.
         self.checkpoints = len({promise.checkpoint for promise in promises.all})
         return promises
 
@@ -164,7 +164,7 @@ class Verifier:
 
 
 def _counts() -> Iterator[Problem]:
-    """What a part of the log does not show: positions or events that are gone, whoever's."""
+    """Yield what a part of the log does not show: missing positions or events of any stream."""
     events, positions, first, last, waiting = tables.counts()
     if positions and (first, last) != (1, positions):
         place = (None, None, None, "turnlog_position")
@@ -175,21 +175,21 @@ def _counts() -> Iterator[Problem]:
 
 
 def _missing(places: Iterator[tuple[Any, Any, Any, Any]]) -> Iterator[Problem]:
-    """Events that positions name and that are gone."""
+    """Yield each event that a position names and that is gone."""
     for position, stream_id, version, hash_ in places:
         if type(hash_) is not bytes:
-            what = ("event", "what turnlog_position names", "none")
+            what = ("event", "the one that turnlog_position names", "none")
             yield Problem(position, stream_id, version, *what)
 
 
 def require_intact() -> None:
-    """Raises LogDamaged for the first thing that is wrong with the log, whatever it is."""
+    """Raise LogDamaged for the first problem with the log, if there is one."""
     for problem in Verifier(known_keys()).whole():
-        raise LogDamaged(f"{problem}; `manage.py verify_log` has all of it")
+        raise LogDamaged(f"{problem}; run `manage.py verify_log` for all problems")
 
 
 class _Covered:
-    """What the last checkpoint says of single events, by proofs from the stored tiles."""
+    """Checks single events against the last checkpoint, with proofs from the stored tiles."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -197,7 +197,7 @@ class _Covered:
         self.holds = False
 
     def problems(self) -> Iterator[Problem]:
-        """Whether the stored tree is the one that was signed; if not, it says nothing of events."""
+        """Yield a problem if the stored tree is not the signed one; then it proves nothing."""
         expected = self.checkpoint.root.hex()
         try:
             found = self.tree.root().hex()
@@ -209,7 +209,7 @@ class _Covered:
             yield Problem(None, None, None, what, expected, found)
 
     def includes(self, row: Row) -> Iterator[Problem]:
-        """That an event's hash is in the tree at its position."""
+        """Yield a problem if an event's hash is not in the tree at its position."""
         if not self.holds or row.position is None or row.position > self.checkpoint.size:
             return
         place = (row.position, row.stream_id, row.version, "leaf")
@@ -223,7 +223,7 @@ class _Covered:
             yield Problem(*place, f"the one in the tree of {size} events", leaf.hex())
 
     def anchor(self, stream_id: int, version: int) -> Anchor | Problem:
-        """The event that others continue from, which must be in the tree."""
+        """The event from which a stream is checked on. It must be in the tree."""
         where = f"WHERE e.stream_id = {stream_id} AND e.version = {version}"
         before = rows.first(where)
         if before is None or before.position is None or before.unreadable:
@@ -235,7 +235,7 @@ class _Covered:
 
 
 class _Waiting:
-    """The rows of turnlog_pending, in order of stream, beside the streams."""
+    """The rows of turnlog_pending, in order of stream, read along with the streams."""
 
     def __init__(self, pending: Iterator[tuple[Any, Any, Any]]) -> None:
         self._unreadable = 0
@@ -251,7 +251,7 @@ class _Waiting:
         self._next = None
 
     def of(self, stream: Stream) -> Iterator[Problem]:
-        """What is wrong with which events of a stream wait for a position."""
+        """Yield the problems with the rows of a stream's events that wait for a position."""
         while self._next is not None and self._next[0] < stream.id:
             yield self._unknown(self._next)
         last = (stream.waiting_from or stream.version + 1) - 1
@@ -265,7 +265,9 @@ class _Waiting:
             last = until
             self._advance()
         if last > stream.version:
-            yield Problem(None, stream.id, last, "event", "what turnlog_pending names", "none")
+            yield Problem(
+                None, stream.id, last, "event", "the one that turnlog_pending names", "none"
+            )
         elif last < stream.version:
             yield Problem(
                 *(None, stream.id, last + 1, "position"),
@@ -281,4 +283,4 @@ class _Waiting:
     def _unknown(self, row: tuple[Any, Any, Any]) -> Problem:
         self._advance()
         stream_id, _, last = row
-        return Problem(None, stream_id, last, "event", "what turnlog_pending names", "none")
+        return Problem(None, stream_id, last, "event", "the one that turnlog_pending names", "none")

@@ -1,6 +1,6 @@
-"""Checking a bundle: a walk over the tree from left to right, and along each stream's chain.
+"""Checks a bundle: walks over the tree from left to right, and along each stream's chain.
 
-Needs neither Django nor a database, for `turnlog.events.verify` does not.
+Needs neither Django nor a database, because `turnlog.events.verify` needs neither.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .notes import NoteError, PublicKey, open_checkpoint
 FORMAT = "turnlog bundle v1"
 COMPLETE = {
     "log": "the whole log",
-    "conversations": "each from its beginning on",
+    "conversations": "each from its beginning",
     "selection": "a selection",
 }
-"""How much a bundle may promise to hold, and how a person is told of it."""
+"""What a bundle may promise to hold, and the words for it in the result."""
 NEVER_ERASED = ("PayloadErased", "ConversationForked")
 
 _EVENT = {
@@ -53,7 +53,7 @@ _EVENT = {
     "digest": (str,),
     "hash": (str,),
 }
-# The same, for a glance: nearly every line is an event.
+# The same, for a fast check: nearly every line is an event.
 _NAMES = tuple(_EVENT)
 _USUAL = set(itertools.product(*_EVENT.values()))
 _MANIFEST: dict[str, tuple[type, ...]] = {
@@ -67,13 +67,13 @@ _MANIFEST: dict[str, tuple[type, ...]] = {
 
 @dataclass
 class Result:
-    """What a bundle holds and what shows that it is intact."""
+    """What an intact bundle holds, and the signed checkpoint that proves it."""
 
     events: int = 0
     conversations: int = 0
     erased: int = 0
     erased_unsigned: int = 0
-    """Of them those that only events after the signed checkpoint say to be erased."""
+    """Erased events whose PayloadErased came after the signed checkpoint."""
     proven: int = 0
     """Events that the signed checkpoint covers; the others came after it."""
     complete: str = ""
@@ -83,7 +83,7 @@ class Result:
     root: str = ""
     key: str = ""
     trusted: bool = False
-    """Whether the key was given by who verifies, or only comes with the bundle."""
+    """Whether the caller passed the key; if not, it only comes with the bundle."""
 
     def sentence(self) -> str:
         """The result in one line."""
@@ -94,25 +94,25 @@ class Result:
         if self.erased:
             said += f", {self.erased} of the events erased"
         if self.erased_unsigned:
-            said += f" ({self.erased_unsigned} as events say that are not signed yet)"
-        said += f"; {self.proven} in the log of {self.origin}"
-        said += f" as signed at {counted(self.size, 'event')}"
+            said += f" ({self.erased_unsigned} by events that are not signed yet)"
+        said += f"; {self.proven} proven by the checkpoint of {self.origin}"
+        said += f" at {counted(self.size, 'event')}"
         if newer:
-            said += f", {newer} after that, not signed yet"
+            said += f", {newer} newer and not signed yet"
         if self.trusted:
-            return f"{said}; the signature is by your key {self.key}"
-        return f"{said}; the signature is by the key {self.key}, which you must know to be theirs"
+            return f"{said}; signed with your key {self.key}"
+        return f"{said}; signed with the key {self.key}: make sure that this is the log's key"
 
 
 def verify(file: BinaryIO, keys: Sequence[PublicKey] = ()) -> Result:
-    """Check a whole bundle. Raises BundleError at the first thing that is wrong with it.
+    """Check a whole bundle. Raises BundleError at the first problem.
 
-    The checkpoint must be signed by the bundle's own key and, with `keys`, by one of these.
+    The checkpoint must be signed by the bundle's own key and, with `keys`, also by one of these.
     """
     return _Verification(keys).run(objects(file))
 
 
-_BEGINNING = (0, GENESIS, -(1 << 63))  # Of every stream: version, hash and time.
+_BEGINNING = (0, GENESIS, -(1 << 63))  # Version, hash and time before a stream's first event.
 
 
 class _Verification:
@@ -145,13 +145,13 @@ class _Verification:
             else:
                 wrong(number, "expected an event, a skip, a content or the end")
         else:
-            wrong(number + 1, "expected the end, found that the file is cut off")
+            wrong(number + 1, "expected the end, but the file is cut off")
         for number, _ in objects:
-            wrong(number, "expected nothing after the end, found more")
+            wrong(number, "expected nothing after the end, found another line")
         return self.result
 
     def begin(self, number: int, line: dict[str, Any]) -> None:
-        """The manifest: which format, how much, and the signed checkpoint."""
+        """Check the manifest: the format, the scope, and the signed checkpoint."""
         if line.get("format") != FORMAT:
             wrong(number, f"expected a bundle, with the format {FORMAT!r}, found something else")
         require(number, line, _MANIFEST)
@@ -179,37 +179,39 @@ class _Verification:
         )
 
     def scope(self, number: int, complete: str, scope: dict[str, Any]) -> None:
-        """What was asked for: nothing, some conversations, or what the exporter calls it."""
+        """Check the scope: nothing, some conversations, or the exporter's own description."""
         if complete == "log":
             if scope:
-                wrong(number, "expected an empty `scope`, for it is the whole log")
+                wrong(number, "expected an empty `scope`, because this is the whole log")
         elif complete == "conversations":
             named: Any = scope.get("conversations")
             listed = type(named) is list and all(type(each) is int and fits(each) for each in named)
             if len(scope) != 1 or not listed or named != sorted(set(named)):
                 wrong(number, "expected `scope` to name conversations, in order of their numbers")
             self.wanted = set(named)
-        # Flat, so that nobody has to agree on how deep is too deep.
+        # Flat, so that verifiers need not agree on how deep is too deep.
         elif not all(
             is_plain(each)
             for value in scope.values()
             for each in (value if type(value) is list else [value])
         ):
-            wrong(number, "expected texts, whole numbers of 64 bits or lists of them in `scope`")
+            wrong(number, "expected texts, 64-bit whole numbers or lists of them in `scope`")
 
     def event(self, number: int, line: dict[str, Any]) -> None:
-        """One event: payload and digest, the chain, and its place in the tree."""
+        """Check one event: payload and digest, the chain, and its place in the tree."""
         if tuple(map(type, line.values())) not in _USUAL or tuple(line) != _NAMES:
             require(number, line, {**_EVENT, "previous": (str,)} if "previous" in line else _EVENT)
         stream_id, payload, salt = line["stream_id"], line["payload"], line["salt"]
         digest = hash_bytes(number, line["digest"])
         if payload is None and salt is None:
             if line["type"] in NEVER_ERASED:
-                _wrong_event(number, line, f"expected a payload, for {line['type']} is not erased")
+                _wrong_event(
+                    number, line, f"expected a payload, because {line['type']} is never erased"
+                )
             self.result.erased += 1
             self.erased.add((stream_id, line["version"]))
         elif payload is None or salt is None:
-            _wrong_event(number, line, "expected payload and salt, or neither")
+            _wrong_event(number, line, "expected both payload and salt, or neither")
         elif sha256(hash_bytes(number, salt) + utf8(number, payload)).digest() != digest:
             _wrong_event(number, line, "the payload is not the one that was recorded")
         elif line["type"] == "PayloadErased":
@@ -229,9 +231,9 @@ class _Verification:
                 utf8(number, line["metadata"]),
             )
         except struct.error:
-            _wrong_event(number, line, "expected numbers that fit, found greater ones")
+            _wrong_event(number, line, "expected numbers that fit into the hash, found larger ones")
         if hash_.hex() != line["hash"]:
-            _wrong_event(number, line, "it was changed, or does not follow the one before it")
+            _wrong_event(number, line, "it was changed, or does not follow the event before it")
         self.heads[stream_id] = line["version"], hash_, line["recorded_at"]
         self.place(number, line["position"], hash_)
         self.result.events += 1
@@ -240,19 +242,19 @@ class _Verification:
         """The hash of the event before this one: the last of its stream, if that is it."""
         version, hash_, clock = self.heads.get(line["stream_id"], _BEGINNING)
         if line["recorded_at"] < clock:
-            _wrong_event(number, line, "expected a time that does not go back")
+            _wrong_event(number, line, "expected a time that is not before the previous event's")
         if line["version"] == version + 1:
             if "previous" in line:
-                _wrong_event(number, line, "expected no `previous`: the event before it is here")
+                _wrong_event(number, line, "expected no `previous`: the bundle has that event")
             return hash_
         if self.result.complete != "selection" or line["version"] <= version:
             _wrong_event(number, line, f"expected version {version + 1}")
         if "previous" not in line:
-            _wrong_event(number, line, "expected `previous`: the event before it is not here")
+            _wrong_event(number, line, "expected `previous`: the bundle does not have that event")
         return hash_bytes(number, line["previous"])
 
     def place(self, number: int, position: int | None, hash_: bytes) -> None:
-        """The event's leaf, at the position where it must be."""
+        """Put the event's leaf into the tree, at the position where it must be."""
         if position is None:
             if self.tree.size != self.result.size:
                 wrong(number, f"expected the event at position {self.tree.size + 1}")
@@ -263,13 +265,13 @@ class _Verification:
         self.result.proven += 1
 
     def skip(self, number: int, line: dict[str, Any]) -> None:
-        """Positions that are not here: the hashes of the subtrees that they fill."""
+        """Add the hashes that replace positions which are not in the bundle."""
         require(number, line, {"skip": (list,), "until": (int,)})
         if self.result.complete == "log":
             wrong(number, "expected the whole log, found positions left out")
         begin, end = self.tree.size, line["until"]
         if begin == self.skipped:
-            wrong(number, "expected an event or the end after a skip, found one more skip")
+            wrong(number, "expected an event or the end after a skip, found another skip")
         self.skipped = end
         if not begin < end <= self.result.size:
             wrong(number, f"expected `until` from {begin + 1} to {self.result.size}, found {end}")
@@ -280,17 +282,17 @@ class _Verification:
             self.tree.add(hash_bytes(number, hash_), level)
 
     def content(self, number: int, line: dict[str, Any]) -> None:
-        """A text that events refer to by its digest."""
+        """Check a text that events refer to by its digest."""
         require(number, line, {"content": (str,), "sha256": (str,)})
         digest = hash_bytes(number, line["sha256"])
         if sha256(utf8(number, line["content"])).digest() != digest:
-            wrong(number, "expected a text with the digest that stands beside it")
+            wrong(number, "expected a text that has the digest beside it")
         if digest in self.contents:
-            wrong(number, "expected each content once, found one again")
+            wrong(number, "expected each content once, found one twice")
         self.contents.add(digest)
 
     def forgive(self, number: int, line: dict[str, Any]) -> None:
-        """A PayloadErased names versions whose payloads are gone rightly."""
+        """Accept the missing payloads that a PayloadErased names."""
         named: Any = None
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             named = PAYLOAD_DECODER.decode(line["payload"])["versions"]
@@ -303,25 +305,25 @@ class _Verification:
             self.result.erased_unsigned += len(found)
 
     def end(self, number: int, line: dict[str, Any]) -> None:
-        """Everything was there, and the root is the one that was signed."""
+        """Check that everything was there and that the root is the signed one."""
         result = self.result
         require(number, line, {"end": (dict,)})
         require(number, line["end"], {"events": (int,), "conversations": (int,)})
         counted = {"events": result.events, "conversations": len(self.heads)}
         if line["end"] != counted:
-            wrong(number, f"expected {counted}, as counted, found other numbers")
+            wrong(number, f"expected the counts {counted}, found others")
         if self.tree.size != result.size:
             wrong(number, f"expected positions up to {result.size}, found {self.tree.size}")
         if self.tree.root() != self.root:
-            wrong(number, "these events are not those in the tree that the checkpoint signs")
+            wrong(number, "these events are not the ones in the tree that the checkpoint signs")
         if self.wanted is not None and self.wanted != set(self.heads):
             wrong(number, "expected the conversations that `scope` names, found others")
         if self.erased:
             stream_id, version = min(self.erased)
             wrong(
                 number,
-                f"conversation {stream_id}, version {version}: expected a PayloadErased that names"
-                " it, for its payload is gone",
+                f"conversation {stream_id}, version {version}: the payload is gone; expected a"
+                " PayloadErased that names this version, found none",
             )
         result.conversations = len(self.heads)
 

@@ -12,9 +12,9 @@ from .held import require_no_hold_of
 
 class ActorManager(models.Manager["Actor"]):
     def id_of(self, user: Any) -> uuid.UUID | None:
-        """The pseudonym of a user, made at first sight; None for nobody and for guests.
+        """The pseudonym of a user, created if there is none yet; None for None and for guests.
 
-        Remembered on the user object, which lives as long as a request or a socket.
+        It is cached on the user object, which lives as long as a request or a socket.
         """
         if user is None or not user.is_authenticated:
             return None
@@ -22,7 +22,7 @@ class ActorManager(models.Manager["Actor"]):
         if known is None:
             known = self.get_or_create(user_id=user.pk)[0].id
             if not connections[self.db].in_atomic_block:
-                # What a transaction made may be rolled back.
+                # Not within a transaction, which may be rolled back.
                 user._turnlog_actor_id = known
         return known
 
@@ -41,9 +41,9 @@ def unless_held(collector: Any, field: Any, actors: Any, using: str) -> None:
 
 
 class Actor(models.Model):
-    """Who a pseudonym in the log stands for.
+    """The user that a pseudonym in the log stands for.
 
-    Deleting the row, which deleting the user does, forgets who and breaks no hash.
+    Deleting the user deletes the row. That forgets the user and breaks no hash.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

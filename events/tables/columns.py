@@ -31,7 +31,7 @@ def quoted(names: Iterable[str], alias: str = "") -> str:
 def adapters(
     model: type[Model], names: Iterable[str], connection: BaseDatabaseWrapper
 ) -> list[Adapter]:
-    """For each field, by its attribute's name, what turns a value into a statement's parameter.
+    """For each field, by attribute name: a function from a value to a statement's parameter.
 
     The ORM does this by itself. A raw statement needs it on SQLite, which stores datetimes and
     UUIDs in a form that only Django's fields know.

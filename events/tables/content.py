@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from django.db import connections, models, router
 
-# An erasure may delete between two looks.
+# An erasure may delete a text between the look and the insert.
 _TRIES = 3
 
 
@@ -23,7 +23,7 @@ class ContentManager(models.Manager["Content"]):
             missing = wanted.keys() - _locked(contents, wanted)
             if not missing:
                 break
-            # A conflict means that somebody is storing these very bytes.
+            # A conflict means that another transaction is storing the same bytes.
             contents.bulk_create([wanted[key] for key in sorted(missing)], ignore_conflicts=True)
         return [row.sha256 for row in rows]
 
@@ -46,7 +46,7 @@ class Content(models.Model):
 def texts_of(payload: str | bytes) -> dict[str, str]:
     """The digests by which a TurnStarted's stored payload refers to texts, by field.
 
-    Raises ValueError or RecursionError for what is no JSON.
+    Raises ValueError or RecursionError if the payload is not JSON.
     """
     started = json.loads(payload)
     if not isinstance(started, dict):
@@ -56,9 +56,9 @@ def texts_of(payload: str | bytes) -> dict[str, str]:
 
 
 def _locked(contents: models.QuerySet[Content], keys: Iterable[str]) -> set[str]:
-    """Those that are there; an erasure that would delete one waits for us."""
+    """The keys of texts that exist. Locks them: an erasure that would delete one waits."""
     if connections[contents.db].vendor == "sqlite":
-        # Whoever writes is alone.
+        # SQLite has one writer at a time.
         return set(contents.filter(pk__in=keys).values_list("pk", flat=True))
     rows = contents.raw(
         "SELECT sha256 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE",

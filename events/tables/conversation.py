@@ -1,8 +1,8 @@
-"""The conversation as a row. What one can do with it stands in `turnlog.events.models`."""
+"""The conversation as a row. Its operations are in `turnlog.events.models`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
@@ -15,7 +15,11 @@ from .database import log_database
 
 
 class ConversationRow(LifecycleModel):
-    """The fields of a conversation, and what follows from them alone."""
+    """The fields of a conversation, and methods that need nothing else."""
+
+    if TYPE_CHECKING:
+        # django-lifecycle's has no types.
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     user_id: Any
     forked_from_id: int | None
@@ -28,10 +32,10 @@ class ConversationRow(LifecycleModel):
         blank=True,
         related_name="turnlog_conversations",
     )
-    # Never nulled: "unowned" means that it never had an owner, not that the owner is gone.
+    # Never set to NULL: "unowned" means that there never was an owner, not that the owner is gone.
     owner_actor_id = models.UUIDField(null=True, blank=True, editable=False)
     title = models.CharField(_("title"), max_length=255, blank=True)
-    # What this one continues, and from which version of it on.
+    # The conversation that this one continues, and the version of it that this one starts from.
     forked_from = models.ForeignKey(
         "self",
         on_delete=models.PROTECT,
@@ -69,6 +73,6 @@ def rows() -> models.QuerySet[ConversationRow]:
 
 
 def require_conversation(pk: int) -> None:
-    """Raise UnknownConversation for a number that no conversation has."""
+    """Raise UnknownConversation if no conversation has this number."""
     if not rows().filter(pk=pk).exists():
         raise UnknownConversation(pk)

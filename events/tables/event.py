@@ -18,7 +18,7 @@ from ..upcasters import event_data
 
 
 class Event(models.Model):
-    """A row of the log. Written by `turnlog.events.log.append` and by nothing else."""
+    """A row of the log. Only `turnlog.events.log.append` writes it."""
 
     objects: ClassVar[models.Manager[Event]]
 
@@ -36,7 +36,7 @@ class Event(models.Model):
     hash = models.BinaryField(max_length=32)
 
     position: int
-    """Place in the whole log; set on what `read_all` yields."""
+    """The place in the whole log; set on events that `read_all` yields."""
 
     class Meta:
         db_table = "turnlog_event"
@@ -67,7 +67,7 @@ class Event(models.Model):
                 name="turnlog_event_cleared",
                 condition=Q(type="ConversationCleared"),
             ),
-            # For the trigger that asks, of each payload to be nulled, who has said so.
+            # For the trigger that, when a payload is set to NULL, looks for its PayloadErased.
             models.Index(
                 F("stream_id"),
                 F("version"),
@@ -93,7 +93,7 @@ class Event(models.Model):
         values: Collection[Any],
         **options: Any,  # fetch_mode, from Django 6.1 on: an event has nothing to fetch later.
     ) -> Event:
-        """As Django's own, at a third of its time: rebuilds load events by the million."""
+        """The same as Django's, in a third of the time: rebuilds load events by the million."""
         if len(values) != len(cls._meta.concrete_fields):
             return super().from_db(db, field_names, values, **options)
         event = cls.__new__(cls)
@@ -104,7 +104,7 @@ class Event(models.Model):
 
     @property
     def data(self) -> EventData | None:
-        """The typed event of today; None once erased. Raises UnknownEventType, UpcastFailed."""
+        """The typed event of today; None if erased. Raises UnknownEventType, UpcastFailed."""
         if self.payload is None:
             return None
         try:
@@ -114,10 +114,10 @@ class Event(models.Model):
 
     @property
     def current(self) -> Event:
-        """This event with the type, schema and payload it would be stored with today.
+        """This event with the type, schema and payload that it would be stored with today.
 
-        Itself, where that is so already. Salt, digest and hash are those of what is stored, always.
-        Raises UnknownEventType, UpcastFailed.
+        Returns the event itself if it has these already. Salt, digest and hash are always those of
+        the stored event. Raises UnknownEventType, UpcastFailed.
         """
         if upcasters.is_current(self.type, self.schema):
             return self
@@ -131,7 +131,7 @@ class Event(models.Model):
         except UnreadableEvent as error:
             raise error.at(self.stream_id, self.version) from error.__cause__
         except CodecError as error:
-            failed = UpcastFailed(self.type, self.schema, f"what they give is no JSON: {error}")
+            failed = UpcastFailed(self.type, self.schema, f"their result is not JSON: {error}")
             raise failed.at(self.stream_id, self.version) from error
         event = copy.copy(self)
         event.type, event.schema, event.payload = stored
@@ -145,7 +145,7 @@ class Event(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError(
-            "an event is written by turnlog.events.log.append() and never changed;"
+            "only turnlog.events.log.append() writes an event, and nothing changes it;"
             f" event {self} was not saved"
         )
 

@@ -17,7 +17,7 @@ HOLDS = (HoldPlaced.__name__, HoldLifted.__name__)
 
 
 def hold_of(stream_id: int) -> Event | None:
-    """The HoldPlaced that is in force, if there is one."""
+    """The HoldPlaced that is in force; None if there is none."""
     holds = Event.objects.using(log_database()).filter(stream_id=stream_id, type__in=HOLDS)
     last = holds.order_by("-version").first()
     return last if last is not None and last.type == HoldPlaced.__name__ else None
@@ -36,7 +36,7 @@ def require_no_hold(stream_id: int) -> None:
 def require_no_hold_of(user_id: Any, actor_id: uuid.UUID | None) -> None:
     """Raise LegalHold if a user owns a held conversation or took part in one.
 
-    Who they were is evidence, too.
+    Their identity is evidence, too.
     """
     theirs, owned = Q(pk__in=()), Q(user_id=user_id)
     if actor_id is not None:

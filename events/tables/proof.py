@@ -9,7 +9,7 @@ class Tile(models.Model):
     """A piece of the Merkle tree over the log: 256 hashes side by side, and their root.
 
     On level 0 they are the hashes of leaves, on each other level the roots of the tiles below. A
-    tile is stored once it is full, and says nothing that could not be computed from the events.
+    tile is stored once it is full. All of it could be computed from the events.
     """
 
     objects: ClassVar[models.Manager[Tile]]
@@ -41,4 +41,4 @@ class SignedCheckpoint(models.Model):
         db_table = "turnlog_signed_checkpoint"
 
     def __str__(self) -> str:
-        return f"{self.id}: {self.size}"  # type: ignore[attr-defined]
+        return f"{self.id}: {self.size}"

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Runner(models.Model):
-    """A process that answers turns. `heartbeat` is by the database's clock."""
+    """A process that answers turns. `heartbeat` is a time of the database's clock."""
 
     objects: ClassVar[models.Manager[Runner]]
 

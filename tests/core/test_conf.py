@@ -21,7 +21,7 @@ def test_defaults(settings: Any) -> None:
     ("value", "sentence"),
     [
         ([], "must be a dictionary, found list"),
-        ({"MAX_LENGHT": 1}, "unknown key 'MAX_LENGHT'; known are: MAX_MESSAGE_LENGTH"),
+        ({"MAX_LENGHT": 1}, "unknown key 'MAX_LENGHT'; known keys: MAX_MESSAGE_LENGTH"),
         ({"MAX_MESSAGE_LENGTH": "1"}, "must be a number above 0, found '1'"),
         ({"MAX_MESSAGE_LENGTH": 0}, "must be a number above 0"),
         ({"MAX_MESSAGE_LENGTH": True}, "must be a number above 0"),

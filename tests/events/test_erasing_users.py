@@ -175,7 +175,9 @@ def test_a_projection_that_cannot_forget_keeps_all_as_it_was(
         raise ValueError("a name is needed")
 
     monkeypatch.setattr(type(usage), "forget_user", forget_user_)
-    with pytest.raises(ErasureFailed, match=r"'usage' could not forget who .*: a name is needed"):
+    with pytest.raises(
+        ErasureFailed, match=r"'usage' could not forget the user: .*: a name is needed"
+    ):
         forget_user(person)
     assert len(named_anywhere(person)) == 5
 

@@ -127,7 +127,7 @@ def refused(name: str, schema: int, payload: Any = None) -> str:
 
 
 def test_what_is_not_known_is_named() -> None:
-    assert "found Sung schema 1; a newer turnlog wrote it" in refused("Sung", 1)
+    assert "found Sung schema 1; a newer version wrote it" in refused("Sung", 1)
     assert "found ConversationCleared schema 2;" in refused("ConversationCleared", 2, {})
     assert "found ConversationCleared schema 0;" in refused("ConversationCleared", 0, {})
     message = refused("ConversationCleared", 1, {"reason": "", "mood": "good"})
@@ -166,10 +166,10 @@ def test_what_an_upcaster_gives_has_to_be_an_event_of_today() -> None:
     with evolving():
         upcasters._steps.pop(("Rated", 2))
         upcaster("Rated", 2)(lambda payload: {"stars": 3})
-        assert re.search("what they give is no Rated: .*'stars'", refused("Rated", 2, {}))
+        assert re.search("their result is not a valid Rated: .*'stars'", refused("Rated", 2, {}))
         upcasters._steps.pop(("Judged", 1))
         upcaster("Judged", 1, becomes=("Rated", "Commented"))(lambda payload: ("Sung", payload))
-        assert "made it 'Sung', and was to make it Rated or Commented" in refused("Judged", 1)
+        assert "returned 'Sung' where Rated or Commented was expected" in refused("Judged", 1)
         upcasters._steps.pop(("Judged", 1))
         upcaster("Judged", 1, becomes=("Rated", "Commented"))(lambda payload: None)
         assert "raised TypeError" in refused("Judged", 1)
@@ -184,7 +184,7 @@ def test_an_event_says_where_it_is() -> None:
                 read()
         upcasters._steps.pop(("Rated", 2))
         upcaster("Rated", 2)(lambda payload: {"points": object(), "by": ""})
-        with pytest.raises(UpcastFailed, match=r"^conversation 7, version 3: .* is no JSON: "):
+        with pytest.raises(UpcastFailed, match=r"^conversation 7, version 3: .* is not JSON: "):
             _ = event.current
     unknown = Event(stream_id=7, version=4, type="Sung", schema=1, payload=None)
     assert unknown.data is None
@@ -209,7 +209,7 @@ def test_what_is_wrong_is_said_by_a_system_check() -> None:
     found = [error.msg for error in upcasters.check_upcasters(None)]
     assert len(found) == 2
     assert "ConversationCleared is at schema 1" in found[0]
-    assert "stand in queries, indexes and triggers" in found[1]
+    assert "are used in queries, indexes and triggers" in found[1]
     assert {error.id for error in upcasters.check_upcasters(None)} == {"turnlog.E006"}
 
 

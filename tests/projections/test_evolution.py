@@ -148,13 +148,13 @@ def unreadable(request: Any, unknown: Any) -> Iterator[str]:
     with mock.patch.dict(upcasters._steps):
         if request.param == "an upcaster that raises":
             upcaster("Sung", 4, becomes="TurnFailed")(failing)
-            yield "failing() raised LookupError: no such; mend that in the code"
+            yield "failing() raised LookupError: no such; fix the code"
         elif request.param == "unknown schema":
             put(unknown, stored_type("TurnFailed", 3)({}), turn_id=turn_of(unknown))
             upcaster("Sung", 4, becomes="TurnFailed")(lambda payload: ended())
-            yield "found TurnFailed schema 3; a newer turnlog wrote it"
+            yield "found TurnFailed schema 3; a newer version wrote it"
         else:
-            yield "found Sung schema 4; a newer turnlog wrote it"
+            yield "found Sung schema 4; a newer version wrote it"
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_not_passed_by(
     sentence = refusal(command, "usage", *(["--conversation", unknown.pk] if alone else []))
     assert unreadable in sentence
     assert f"of conversation {unknown.pk}" in sentence
-    assert "mend the projection" not in sentence
+    assert "fix the projection" not in sentence
     assert (list(Usage.objects.values()), list(Event.objects.values())) == before
 
 
@@ -206,7 +206,9 @@ def test_a_rebuild_says_where_the_worker_has_stopped(unknown: Any) -> None:
     with mock.patch.dict("turnlog.events.types.EVENT_TYPES", {"Sung": Commented}):
         sentence = refusal("rebuild_projections", "usage")
     assert "is rebuilt up to position 4, and stopped at the next event" in sentence
-    assert "version 5: expected an event that this turnlog knows, found Danced" in sentence
+    assert (
+        "version 5: expected an event that this version of turnlog knows, found Danced" in sentence
+    )
     assert Usage.objects.get().turns == 1
 
 

@@ -301,7 +301,7 @@ def test_damage_is_found_and_repaired(conversation: Any, user: Any, damage: str)
 @pytest.mark.parametrize("name", ["rebuild_projections", "check_projections"])
 def test_an_unknown_projection_is_one_line_and_exit_code_2(name: str) -> None:
     with pytest.raises(
-        CommandError, match=r"unknown projection 'mesages'; known are: .*messages"
+        CommandError, match=r"unknown projection 'mesages'; known projections: .*messages"
     ) as c:
         call_command(name, "mesages")
     assert c.value.returncode == 2

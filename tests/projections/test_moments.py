@@ -260,14 +260,14 @@ UTC = dt.UTC
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "both": (
         {"version": 3, "at": dt.datetime(2026, 1, 1, tzinfo=UTC)},
-        r"expected a version or a time, found both \(3 and 2026-01-01 00:00:00\+00:00\); give one",
+        r"expected a version or a time, found both \(3 and 2026-01-01 00:00:00\+00:00\); pass one",
     ),
-    "zero": ({"version": 0}, "expected a version from 1 to 7, its head, found 0"),
-    "negative": ({"version": -1}, "expected a version from 1 to 7, its head, found -1"),
-    "above the head": ({"version": 8}, "expected a version from 1 to 7, its head, found 8"),
-    "far above": ({"version": 10**30}, f"from 1 to 7, its head, found {10**30}"),
-    "bool": ({"version": True}, "a version is a whole number from 1 on, found True"),
-    "float": ({"version": 2.0}, "a version is a whole number from 1 on, found 2.0"),
+    "zero": ({"version": 0}, r"expected a version from 1 to 7 \(the head\), found 0"),
+    "negative": ({"version": -1}, r"expected a version from 1 to 7 \(the head\), found -1"),
+    "above the head": ({"version": 8}, r"expected a version from 1 to 7 \(the head\), found 8"),
+    "far above": ({"version": 10**30}, rf"from 1 to 7 \(the head\), found {10**30}"),
+    "bool": ({"version": True}, "expected a whole number from 1 on as version, found True"),
+    "float": ({"version": 2.0}, "expected a whole number from 1 on as version, found 2.0"),
     "naive": (
         {"at": dt.datetime(2026, 1, 1)},
         "expected a time with its zone, found 2026-01-01T00:00:00 without one; add",
@@ -275,15 +275,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"at": "2026-01-01"}, "expected a datetime with a time zone, found '2026-01-01'"),
     "before": (
         {"at": dt.datetime(2020, 1, 1, tzinfo=UTC)},
-        r"from its first event on, at 2\d{3}-.*, found 2020-01-01T00:00:00\+00:00, when there",
+        r"from its first event on, at 2\d{3}-.*, found 2020-01-01T00:00:00\+00:00, when it did",
     ),
     "before all time": (
         {"at": dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=9)))},
-        r"found 0001-01-01T00:00:00\+09:00, when there was nothing of it yet",
+        r"found 0001-01-01T00:00:00\+09:00, when it did not exist yet",
     ),
     "future": (
         {"at": dt.datetime(9999, 12, 31, 23, tzinfo=dt.timezone(dt.timedelta(hours=-9)))},
-        "expected a moment that has passed, found 9999-12-31T23:00:00-09:00, which is in the fut",
+        "expected a time in the past, found 9999-12-31T23:00:00-09:00, which is in the fut",
     ),
 }
 

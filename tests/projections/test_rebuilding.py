@@ -188,7 +188,7 @@ def test_a_projection_that_raises_in_another_process_is_named(rooms: list[int]) 
     assert (code, out) == (2, "")
     assert err == (
         f"CommandError: projection 'tally' could not apply version 2 of conversation {rooms[3]}:"
-        " ValueError: poison; mend the projection and run it again\n"
+        " ValueError: poison; fix the projection and run it again\n"
     )
 
 
@@ -202,7 +202,7 @@ def test_a_projection_that_raises_changes_nothing(
         list(rebuild(TALLY))
     assert (caught.value.stream_id, caught.value.version) == (rooms[2], 2)
     assert list(Tally.objects.values()) == before
-    with pytest.raises(CommandError, match="ValueError: poison; mend the projection"):
+    with pytest.raises(CommandError, match="ValueError: poison; fix the projection"):
         command("tally", f"--conversation={rooms[2]}")
     assert list(Tally.objects.values()) == before
 
@@ -277,7 +277,7 @@ def test_a_worker_that_starts_warns_of_stale_rows(
         (["--workers=0"], "--workers must be 1 or more, found 0"),
         (["--conversation=1", "--resume"], "omit --conversation or --resume"),
         (["--conversation=999999"], "there is no conversation 999999;"),
-        (["tolly"], "unknown projection 'tolly'; known are: "),
+        (["tolly"], "unknown projection 'tolly'; known projections: "),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], sentence: str) -> None:

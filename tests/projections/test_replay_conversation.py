@@ -398,7 +398,7 @@ REFUSED = {
         ["{pk}", "--version=2", "--at=2026-01-01T00:00Z"],
         "expected a version or a time, fou",
     ),
-    "above": (["{pk}", "--version=99"], "expected a version from 1 to 8, its head, found 99"),
+    "above": (["{pk}", "--version=99"], "expected a version from 1 to 8 .the head., found 99"),
     "naive": (["{pk}", "--at=2026-11-22T12:00:00"], "expected a time with its zone, found 2026-11"),
     "a day": (["{pk}", "--at=2026-11-22"], "expected a time with its zone, found 2026-11-22T00:00"),
     "no time": (

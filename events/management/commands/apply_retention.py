@@ -15,14 +15,14 @@ from .erase_payload import ON_DISK
 
 class Command(TurnlogCommand):
     help = (
-        'Erase what is older than TURNLOG["RETENTION"] wants it to be, conversation by'
-        " conversation; what is under a legal hold is left out. To be run each night."
+        'Erase what is older than TURNLOG["RETENTION"] allows, conversation by conversation, except'
+        " what is under a legal hold. Run this every night."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be erased, and erase nothing"
+            "--dry-run", action="store_true", help="show what would be erased, and erase nothing"
         )
 
     def run(self, *, dry_run: bool, **options: Any) -> None:
@@ -37,14 +37,14 @@ class Command(TurnlogCommand):
                 held.add(found.conversation)
                 continue
             except ReceiptNotKept as error:
-                # It is erased.
+                # The erasure itself is done.
                 errors.append(str(error))
                 receipt = error.receipt
             except TurnlogError as error:
                 errors.append(str(error))
                 continue
             except DatabaseError as error:
-                # What was erased is to be told all the same.
+                # Report what was erased all the same.
                 errors.append(f"the database refused: {error}")
                 break
             if receipt:
@@ -74,7 +74,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"nothing {erased}: nothing is old enough")
     if facts["held"]:
         left = counted(facts["held"], "conversation")
-        lines.append(f"{left} left alone, under a legal hold")
+        lines.append(f"{left} left alone because of a legal hold")
     lines += facts["errors"]
     if facts["conversations"] and not facts["dry_run"]:
         lines.append(ON_DISK)

@@ -12,14 +12,14 @@ from ...proof.verification import require_intact
 
 
 class Command(TurnlogCommand):
-    help = "Sign the root over the log: from then on, what is changed in it does not go unseen."
+    help = "Sign the root over the log, so that any later change to it can be detected."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
             "--verify",
             action="store_true",
-            help="verify the whole log first, and sign nothing if something is wrong with it",
+            help="verify the whole log first, and sign nothing if there is a problem",
         )
 
     def run(self, **options: Any) -> None:

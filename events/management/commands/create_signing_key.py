@@ -11,7 +11,7 @@ from ...proof.notes import NoteError
 
 
 class Command(TurnlogCommand):
-    help = "Make a key that signs checkpoints, in a new file that nobody else can read."
+    help = "Create a key that signs checkpoints, in a new file that only its owner can read."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -19,10 +19,12 @@ class Command(TurnlogCommand):
         parser.add_argument(
             "--name",
             required=True,
-            help="what the log is called by those who check it, such as example.com/chat; the"
-            " same again when a key is replaced",
+            help="the log's name for everyone who checks it, such as example.com/chat; keep the"
+            " name when you replace a key",
         )
-        parser.add_argument("--output", required=True, metavar="FILE", help="the private key")
+        parser.add_argument(
+            "--output", required=True, metavar="FILE", help="a new file for the private key"
+        )
 
     def run(self, *, name: str, output: str, **options: Any) -> None:
         try:
@@ -31,8 +33,8 @@ class Command(TurnlogCommand):
             raise CommandError(f"--name: {error}", returncode=2) from None
         except FileExistsError:
             raise CommandError(
-                f"expected a new file, found that {output} is there already; keys are not"
-                " overwritten",
+                f"expected a new file, but {output} exists; keys are never overwritten, so name"
+                " another file",
                 returncode=2,
             ) from None
         except OSError as error:
@@ -43,7 +45,7 @@ class Command(TurnlogCommand):
         self.report(
             options["json"],
             {"public_key": public, "file": output},
-            f"{public}\nThis is the public key: give it to whoever checks the log. The private one"
-            f" is in {output}: name it in TURNLOG['SIGNING_KEY_FILE'], or put what it says into"
-            f" {keys.ENVIRONMENT} in the environment.",
+            f"{public}\nThis is the public key: give it to everyone who checks the log. The private"
+            f" key is in {output}: name this file in TURNLOG['SIGNING_KEY_FILE'], or put its"
+            f" content into the environment variable {keys.ENVIRONMENT}.",
         )

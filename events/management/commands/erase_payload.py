@@ -21,45 +21,50 @@ from ...erasure.receipts import Receipt
 from ...erasure.users import erase_user
 
 ON_DISK = (
-    "the database's files may still hold the words: VACUUM, as the documentation's page on erasure"
-    " tells"
+    "the database's files may still hold the words: run VACUUM, as the documentation's page on"
+    " erasure describes"
 )
 
 
 class Command(TurnlogCommand):
     help = (
-        "Erase what was said from the log and from all that was made of it, and keep the proof:"
-        " turns, a whole conversation, everything of a user, or what receipts name again. Asks"
-        " nothing, and cannot be undone."
+        "Erase words from the log and from everything that was made of them, and keep the proof:"
+        " turns, a whole conversation, everything of a user, or again what receipts name. Does not"
+        " ask for confirmation, and cannot be undone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--conversation", type=int, metavar="PK", help="all of it and its title")
+        what.add_argument(
+            "--conversation", type=int, metavar="PK", help="erase all of it, and its title"
+        )
         what.add_argument(
             "--user",
             metavar="NAME",
-            help="everything of a user, by name or primary key: conversations, and turns elsewhere",
+            help="erase everything of a user, by name or primary key: their conversations, and"
+            " their turns in others",
         )
         what.add_argument(
-            "--again", metavar="FILE", help="what the receipts of a file name, after a restore"
+            "--again",
+            metavar="FILE",
+            help="after a restore, erase again what the receipts in this file name",
         )
         parser.add_argument(
             "--turn",
             type=_turn,
             action="append",
             metavar="UUID",
-            help="of the conversation this turn only; may be given several times",
+            help="erase only this turn of the conversation (may be repeated)",
         )
         parser.add_argument(
-            "--forget", action="store_true", help="of the user also whom the pseudonym stands for"
+            "--forget", action="store_true", help="also forget which user the pseudonym stands for"
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be erased, and erase nothing"
+            "--dry-run", action="store_true", help="show what would be erased, and erase nothing"
         )
-        parser.add_argument("--reason", metavar="TEXT", help="the request's reference; needed")
-        parser.add_argument("--by", metavar="NAME", help="the user who does it, for the log")
+        parser.add_argument("--reason", metavar="TEXT", help="the request's reference; required")
+        parser.add_argument("--by", metavar="NAME", help="the user whom the log names as the actor")
 
     def run(self, **options: Any) -> None:
         _require_fitting(options)
@@ -82,7 +87,7 @@ class Command(TurnlogCommand):
             self.tell(_one(wanted, by, options), options)
 
     def tell(self, erased: Iterable[Receipt], options: dict[str, Any]) -> None:
-        """Do it, and say what was done."""
+        """Erase, and report what was erased."""
         done: list[dict[str, Any]] = []
         lines: list[str] = []
         errors: Sequence[Exception] = ()
@@ -98,18 +103,18 @@ class Command(TurnlogCommand):
         except (TurnlogError, DatabaseError) as error:
             if not done:
                 raise
-            # It was cut off after something was erased: that is to be told.
+            # Something was erased before this error: report it.
             errors = [error]
         if (
             options["forget"]
             and not options["dry_run"]
             and all(isinstance(error, ReceiptNotKept) for error in errors)
         ):
-            lines.append("nobody can tell any more whom the user's pseudonym stands for")
+            lines.append("the log no longer knows which user the pseudonym stands for")
         self.conclude(options, {"receipts": done}, lines or ["nothing was left to erase"], errors)
 
     def again(self, options: dict[str, Any]) -> None:
-        """Apply receipts, and say what became of them."""
+        """Apply receipts, and report the result."""
         total = Again()
         for receipt in receipt_files.read(options["again"]):
             if isinstance(receipt, ReceiptRefused):
@@ -162,7 +167,7 @@ def _one(wanted: Wanted, by: Any, options: dict[str, Any]) -> Iterator[Receipt]:
 
 
 def sentence(receipt: Receipt, dry_run: bool = False) -> str:
-    """What a receipt says, for people."""
+    """A receipt as one line of text."""
     what = counted(len(receipt.events), "event")
     what += f" of {counted(len(receipt.turns), 'turn')}"
     if receipt.title:
@@ -178,10 +183,10 @@ def sentence(receipt: Receipt, dry_run: bool = False) -> str:
 
 
 def user_named(name: str, option: str) -> Any:
-    """The user of a name or a primary key. Raises CommandError."""
+    """The user with a name or a primary key. Raises CommandError if there is none, or two."""
     users = get_user_model()._default_manager
     found = list(users.filter(**{get_user_model().USERNAME_FIELD: name}))
-    # Not every text looks like a primary key.
+    # Not every text can be a primary key.
     with contextlib.suppress(TypeError, ValueError, OverflowError, ValidationError):
         found += users.filter(pk=name)
     if not found:
@@ -190,8 +195,8 @@ def user_named(name: str, option: str) -> Any:
         )
     if len({user.pk for user in found}) > 1:
         raise CommandError(
-            f"{option}: {name!r} is the name of one user and the key of another; use the other way"
-            " to name them",
+            f"{option}: {name!r} is the name of one user and the key of another; give the user's"
+            " other identifier",
             returncode=2,
         )
     return found[0]
@@ -208,16 +213,17 @@ def _require_fitting(options: dict[str, Any]) -> None:
     fitting = {"turn": "conversation", "forget": "user"}
     for option, of in fitting.items():
         if options[option] and options[of] is None:
-            raise CommandError(f"--{option} goes with --{of} only", returncode=2)
+            raise CommandError(f"--{option} can only be used with --{of}", returncode=2)
     if options["again"] is not None:
         if options["dry_run"]:
-            raise CommandError("--dry-run is not for --again", returncode=2)
+            raise CommandError("--dry-run cannot be used with --again", returncode=2)
         for option in ("reason", "by"):
             if options[option] is not None:
                 raise CommandError(
-                    f"--{option} is not for --again: the receipts have their own", returncode=2
+                    f"--{option} cannot be used with --again: the receipts have their own",
+                    returncode=2,
                 )
     elif options["reason"] is None:
         raise CommandError(
-            "--reason is needed: the reference of the request, for the log", returncode=2
+            "--reason is required: the request's reference, for the log", returncode=2
         )

@@ -12,8 +12,8 @@ from ...erasure.past import receipts
 
 class Command(TurnlogCommand):
     help = (
-        "Write the receipts of all erasures from the log to a file, which must be kept outside the"
-        " database: after a restore, `erase_payload --again FILE` applies them."
+        "Write the receipts of all erasures from the log to a file. Keep the file outside the"
+        " database: after a restore, `erase_payload --again FILE` applies the receipts."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -21,12 +21,15 @@ from ...store.sequence import sequence
 
 
 class Command(TurnlogCommand):
-    help = "Write a bundle: events that `python -m turnlog.events.verify FILE` checks by itself."
+    help = "Write a bundle: events that `python -m turnlog.events.verify FILE` can check offline."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--output", required=True, metavar="FILE", help="packed by gzip if it ends in .gz"
+            "--output",
+            required=True,
+            metavar="FILE",
+            help="compressed with gzip if the name ends in .gz",
         )
         parser.add_argument(
             "--conversation",
@@ -34,7 +37,7 @@ class Command(TurnlogCommand):
             action="append",
             default=[],
             metavar="PK",
-            help="only this one (may be repeated)",
+            help="only this conversation (may be repeated)",
         )
         parser.add_argument(
             "--user",
@@ -43,8 +46,8 @@ class Command(TurnlogCommand):
             metavar="NAME",
             help="only the turns of this user, by name or by actor id (may be repeated)",
         )
-        parser.add_argument("--since", metavar="TIME", help="only what was recorded from then on")
-        parser.add_argument("--until", metavar="TIME", help="only what was recorded up to then")
+        parser.add_argument("--since", metavar="TIME", help="only events recorded from then on")
+        parser.add_argument("--until", metavar="TIME", help="only events recorded up to then")
         parser.add_argument(
             "--key",
             action="append",
@@ -76,7 +79,7 @@ class Command(TurnlogCommand):
             try:
                 written = write()
             except ErasureNotSeen:
-                # Erased this very moment, or without saying so: the second time shows which.
+                # The erasure has no position yet, or was not recorded: a second try shows which.
                 written = write()
         except LogDamaged as error:
             self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
@@ -101,6 +104,6 @@ def _bundle(path: Path) -> Iterator[IO[bytes]]:
         if path.suffix != ".gz":
             yield file
             return
-        # Without a name and a time: the same bundle is packed to the same bytes.
+        # No name and no time, so that the same bundle is compressed to the same bytes.
         with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
             yield cast(IO[bytes], packed)

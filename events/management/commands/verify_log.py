@@ -27,38 +27,40 @@ SHOWN = 100
 
 class Command(TurnlogCommand):
     help = (
-        "Recompute every digest, hash and root of the log; exit 1 where it is not what was written"
-        " or not what signed checkpoints promised."
+        "Recompute every digest, hash and root of the log. Exits with 1 if the log is not what was"
+        " written or not what signed checkpoints promised."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--conversation", type=int, metavar="PK", help="only this one")
+        which.add_argument(
+            "--conversation", type=int, metavar="PK", help="check only this conversation"
+        )
         which.add_argument(
             "--since-checkpoint",
             action="store_true",
-            help="only what came after the last signed checkpoint, relying on it",
+            help="check only what came after the last signed checkpoint, and rely on that",
         )
         which.add_argument(
             "--sample",
             type=_part,
             metavar="[K/]N",
-            help="only one Nth of the conversations: the Kth, or each day (UTC) the next",
+            help="check only one Nth of the conversations: the Kth, or each day (UTC) the next one",
         )
         parser.add_argument(
             "--key",
             action="append",
             default=[],
             metavar="PUBLIC_KEY",
-            help="check checkpoints by this key, too (may be repeated)",
+            help="check checkpoints with this key, too (may be repeated)",
         )
         parser.add_argument(
             "--checkpoint",
             action="append",
             default=[],
             metavar="FILE",
-            help="a signed checkpoint of this log, which must still hold (may be repeated)",
+            help="a signed checkpoint of this log that must still hold (may be repeated)",
         )
 
     def run(self, **options: Any) -> None:
@@ -78,7 +80,7 @@ class Command(TurnlogCommand):
         self.say(verifier, found, whole, options["json"])
 
     def problems(self, verifier: Verifier, options: dict[str, Any]) -> Iterator[Problem]:
-        """Those of what was asked for."""
+        """The problems in the part of the log that was asked for."""
         if options["conversation"] is not None:
             return verifier.conversation(options["conversation"])
         if options["sample"] is not None:
@@ -90,7 +92,7 @@ class Command(TurnlogCommand):
         return verifier.whole()
 
     def say(self, verifier: Verifier, found: _Found, whole: bool, as_json: bool) -> None:
-        """Report, and end with exit code 1 if something is wrong."""
+        """Report, and end with exit code 1 if there are problems."""
         facts = {
             "ok": not found.count,
             "events": verifier.events,
@@ -118,7 +120,7 @@ class Command(TurnlogCommand):
 
 
 class _Found:
-    """The problems of one run: all are counted, some are kept, and the one that comes first."""
+    """The problems of one run: counts all, keeps some, and finds the first by position."""
 
     def __init__(self, problems: Iterator[Problem]) -> None:
         self.count = 0

@@ -72,11 +72,11 @@ def test_it_says_so_in_one_line(path: Path) -> None:
     path.write_bytes(example_bundle())
     assert run(path) == Said(
         0,
-        "intact: 5 events in 1 conversation, each from its beginning on, 1 of the events"
-        " erased; 4 in the log of example.com/chat as signed at 8 events, 1 after that, not"
-        f" signed yet; the signature is by the key {KEY.public}, which you must know to be theirs",
+        "intact: 5 events in 1 conversation, each from its beginning, 1 of the events"
+        " erased; 4 proven by the checkpoint of example.com/chat at 8 events, 1 newer and not"
+        f" signed yet; signed with the key {KEY.public}: make sure that this is the log's key",
     )
-    assert run(path, "--key", str(KEY.public)).line.endswith(f"is by your key {KEY.public}")
+    assert run(path, "--key", str(KEY.public)).line.endswith(f"signed with your key {KEY.public}")
     said = json.loads(run(path, "--json", "--key", str(KEY.public)).line)
     assert said["ok"] is True
     assert said["trusted"] is True
@@ -87,7 +87,7 @@ def test_it_says_so_in_one_line(path: Path) -> None:
     assert said.code == 1
     assert json.loads(said.line) == {
         "ok": False,
-        "error": "line 11: expected a line feed at its end, found that the file is cut off",
+        "error": "line 11: expected a line feed at its end, but the file is cut off",
     }
 
 
@@ -190,7 +190,9 @@ def test_a_line_of_gigabytes(path: Path) -> None:
 def test_a_line_that_needs_more_memory_than_there_is(path: Path) -> None:
     path.write_bytes(b'{"format":[' + b"[]," * 20_000_000 + b"[]]}\n")
     said = run(path)
-    assert said == Said(2, f"{path} cannot be read: a line of it needs more memory than there is")
+    assert said == Said(
+        2, f"{path} cannot be read: one of its lines needs more memory than there is"
+    )
 
 
 def nested(text: str) -> bytes:
@@ -334,7 +336,7 @@ def test_a_terminal_of_another_encoding_is_told_as_well(path: Path) -> None:
     )
     said = run(path, python=("-c", script))
     assert said.code == 0
-    assert "the log of \\ub85c\\uadf8.example as" in said.line
+    assert "the checkpoint of \\ub85c\\uadf8.example at" in said.line
 
 
 @pytest.mark.parametrize(

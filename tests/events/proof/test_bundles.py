@@ -226,14 +226,14 @@ def test_what_is_missing_is_said(user: Any, target: Path, monkeypatch: pytest.Mo
     call_command("checkpoint_log")
     assert "no conversation 999" in refused(*output, "--conversation", "999")
     for unknown in ("nobody", str(uuid.uuid4())):
-        assert f"found {unknown!r}" in refused(*output, "--user", unknown)
+        assert f"no user or actor {unknown!r}" in refused(*output, "--user", unknown)
     assert "found 'yesterday'" in refused(*output, "--since", "yesterday")
     assert "found '2026-11-22T10:00:00'" in refused(*output, "--until", "2026-11-22T10:00:00")
     assert "--key: expected a public key" in refused(*output, "--key", "x")
 
     monkeypatch.delenv("TURNLOG_SIGNING_KEY")
-    assert "give its public key" in refused(*output)
-    assert "give its public key" in refused(*output, "--key", str(OTHER_KEY.public))
+    assert "add its public key" in refused(*output)
+    assert "add its public key" in refused(*output, "--key", str(OTHER_KEY.public))
     monkeypatch.setenv("TURNLOG_SIGNING_KEY", "PRIVATE+KEY+nonsense")
     assert "TURNLOG_SIGNING_KEY in the environment: " in refused(*output)
     assert list(target.parent.iterdir()) == []

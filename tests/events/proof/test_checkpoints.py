@@ -186,7 +186,7 @@ def test_keys_are_rotated_under_the_same_name(
     grow(3)
     checkpoint_log()
     monkeypatch.setenv(keys.ENVIRONMENT, NEXT_KEY.secret())
-    with pytest.raises(ConfigurationError, match=r"signed by a key that is known .* public key"):
+    with pytest.raises(ConfigurationError, match=r"signed by a known key .* public key"):
         checkpoint_log()
     settings.TURNLOG = {"PUBLIC_KEYS": [str(KEY.public)]}
     again = checkpoint_log()
@@ -204,7 +204,7 @@ def test_keys_are_rotated_under_the_same_name(
     code, said = run("verify_log")
     assert code == 1
     assert "signed checkpoint" in said
-    assert "give its public key" in said
+    assert "add its public key" in said
     assert run("verify_log", f"--key={KEY.public}", f"--key={NEXT_KEY.public}")[0] == 0
 
 
@@ -265,7 +265,7 @@ def test_a_place_that_is_not_mounted_does_not_look_like_an_empty_one(
     settings.TURNLOG = {"CHECKPOINT_PATH": tmp_path / "away"}
     grow(2)
     for command in ("checkpoint_log", "verify_log"):
-        with pytest.raises(CommandError, match=r"expected .* to name a directory that is there"):
+        with pytest.raises(CommandError, match=r"expected .* to name an existing directory"):
             run(command)
 
 
@@ -324,7 +324,7 @@ def test_what_cannot_be_kept_outside_is_said_and_kept_the_next_time(
 ) -> None:
     settings.TURNLOG = settings_
     grow(2)
-    with pytest.raises(CommandError, match="nothing is signed, for the checkpoint could not") as no:
+    with pytest.raises(CommandError, match="no checkpoint was signed, because it could not") as no:
         run("checkpoint_log")
     assert no.value.returncode == 2
     assert not SignedCheckpoint.objects.exists()
@@ -346,7 +346,7 @@ def test_a_key_is_made_once(tmp_path: Path, settings: Any) -> None:
     secret = path.read_text().strip()
     assert secret not in said
     assert str(SigningKey.parse(secret).public) == public
-    with pytest.raises(CommandError, match="is there already; keys are not overwritten"):
+    with pytest.raises(CommandError, match="exists; keys are never overwritten"):
         run(*command)
     assert path.read_text().strip() == secret
     settings.TURNLOG = {"SIGNING_KEY_FILE": path}
@@ -381,12 +381,12 @@ def damaged_key(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        (no_key, r"found neither; `manage.py create_signing_key` makes one"),
+        (no_key, r"found neither; create one with `manage.py create_signing_key`"),
         (
             no_file,
             r"missing, as TURNLOG\['SIGNING_KEY_FILE'\] says, but it cannot be read: No such",
         ),
-        (no_text, r"binary, as .* but it cannot be read: it is no text"),
+        (no_text, r"binary, as .* but it cannot be read: it is not text"),
         (public_key, r"public: expected a private key, which begins with PRIVATE\+KEY\+"),
         (damaged_key, r"damaged: expected a private key"),
     ],

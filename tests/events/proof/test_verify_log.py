@@ -58,7 +58,9 @@ def streams(count: int, events: int) -> list[int]:
 
 @pytest.mark.django_db
 def test_only_what_came_since_the_checkpoint() -> None:
-    with pytest.raises(CommandError, match="a signed checkpoint to begin at, found none") as caught:
+    with pytest.raises(
+        CommandError, match="a signed checkpoint to start from, found none"
+    ) as caught:
         run("--since-checkpoint")
     assert caught.value.returncode == 2
     old, new = streams(2, 4)
