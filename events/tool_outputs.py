@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import codec
-from ..core.errors import CodecError
+from ..core.errors import ArgumentError, CodecError
 from .types import ToolOutputRecorded
 
 
@@ -16,8 +16,10 @@ def tool_outputs(items: Sequence[Any] | None) -> list[ToolOutputRecorded]:
     An item is a mapping with `tool`, `output` and optionally `tool_call_id`, `input`, `status`,
     `duration`, `text` (what our agent gives); a LangChain ToolMessage; or any other mapping, such
     as an agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the
-    output. Raises CodecError for anything else.
+    output. Raises CodecError for any other item, ArgumentError for anything but a list.
     """
+    if items is not None and not isinstance(items, list | tuple):
+        raise ArgumentError("tools_output_list", "a list, or None", items)
     return [_tool_output(number, item) for number, item in enumerate(items or ())]
 
 
@@ -46,7 +48,6 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
             input=None,
             output=codec.encode(item),
             status="error" if item.status == "error" else "ok",
-            text=codec.encode(str(item.text)),
         )
     raise CodecError(
         f"tools_output_list[{number}]: expected a mapping or a ToolMessage, found"

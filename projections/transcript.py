@@ -29,6 +29,7 @@ Standing = Literal[
 ]
 
 _EVENTS_PER_TURN = 6
+_HUMAN = ("HumanMessage", "HumanMessageChunk")
 
 
 @dataclass(slots=True)
@@ -163,7 +164,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.human = payload["message"]
         turn.metadata |= event.meta
     elif event.type == "MessageAppended":
-        if payload["_type"] == "HumanMessage":
+        if isinstance(payload, dict) and payload.get("_type") in _HUMAN:
             turn.human = payload
         else:
             turn.answer = payload

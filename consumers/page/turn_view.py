@@ -130,9 +130,11 @@ def _text(document: Any) -> str:
     if document is None:
         return ""
     try:
-        return str(codec.decode(document).text)
+        value = codec.decode(document)
     except CodecError:
         return _("This message cannot be shown here.")
+    # Older versions recorded as a message whatever they were given.
+    return str(value.text) if isinstance(getattr(value, "text", None), str) else as_text(value)
 
 
 def _value(document: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -136,6 +136,10 @@ class PostgreSQL:
         return True
 
 
+class _Sent(NamedTuple):
+    query: bytes
+
+
 @cache
 def _prepared_cursor() -> Any:
     from psycopg import Cursor
@@ -150,6 +154,8 @@ def _prepared_cursor() -> Any:
                 return super().execute(query, params, **kwargs)
             finally:
                 self.connection.prepare_threshold = before
+                # Where Django's SQL log looks, and psycopg 3.3 keeps nothing.
+                self._query = _Sent(str(query).encode())
 
     return PreparedCursor
 

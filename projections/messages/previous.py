@@ -27,6 +27,7 @@ NO_RESULT = "No result of this call was recorded."
 _NOT_IN_NAMES = re.compile(r"[^\w-]")
 _CALL_BLOCKS = ("tool_use", "tool_call", "function_call", "invalid_tool_call")
 _CALL_KWARGS = ("tool_calls", "function_call")
+_TOOL_MESSAGES = ("ToolMessage", "ToolMessageChunk")
 
 
 class Previous(NamedTuple):
@@ -123,8 +124,12 @@ _Part = Any
 
 def _part_of_entry(content: str, tools: bool) -> _Part:
     # As the codec writes a message; the payload of a tool's output begins with the tool.
-    if not content.startswith('{"_type":') and "_type" not in (payload := json.loads(content)):
-        return _output_of(payload) if tools else None
+    if not content.startswith('{"_type":'):
+        payload = json.loads(content)
+        if not isinstance(payload, dict):
+            return None  # Recorded as a message by a version that took anything.
+        if "_type" not in payload:
+            return _output_of(payload) if tools else None
     return _part_of(stored_message(content))
 
 
@@ -159,8 +164,11 @@ def _output_of(payload: Mapping[str, Any]) -> _Output | None:
 def _text(payload: Mapping[str, Any]) -> str:
     """What the model read of an output: its text, else the output itself, as JSON if need be."""
     document = payload.get("output") if payload.get("text") is None else payload["text"]
-    if isinstance(document, dict) and document.get("_type") == "str":
+    tag = document.get("_type") if isinstance(document, dict) else None
+    if tag == "str":
         document = codec.decode(document)
+    elif tag in _TOOL_MESSAGES:
+        return str(codec.decode(document).text)
     return document if isinstance(document, str) else codec.to_json(document)
 
 

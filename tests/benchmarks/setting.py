@@ -57,8 +57,8 @@ class Raw:
     events = f"INSERT INTO turnlog_event ({columns}) VALUES {marks}"
     messages = (
         "INSERT INTO turnlog_message"
-        " (conversation_id, version, user_id, actor_id, turn_id, content, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s), (%s, %s, %s, %s, %s, %s, %s)"
+        " (conversation_id, version, user_id, actor_id, turn_id, created_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s), (%s, %s, %s, %s, %s, %s)"
     )
 
     def __init__(self, stream_id: int, user_id: int, template: list[Event]) -> None:
@@ -74,7 +74,7 @@ class Raw:
             events += [changed.get(name, getattr(event, name)) for name in EVENT_COLUMNS]
             messages += [
                 *(self.stream_id, self.version, self.user_id, event.actor_id, turn_id),
-                *(event.payload, event.recorded_at),
+                event.recorded_at,
             ]
         return events, messages
 
@@ -84,6 +84,26 @@ class Raw:
             cursor.execute(self.events, events)
             cursor.execute(self.messages, messages)
             cursor.execute("COMMIT")
+
+
+    def record_next(self) -> bool:
+        """Record a turn after whatever the conversation has; False if another was faster."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(
+                "SELECT coalesce(max(version), 0) FROM turnlog_event WHERE stream_id = %s",
+                [self.stream_id],
+            )
+            [self.version] = cursor.fetchone() or [0]
+            events, messages = self.rows()
+            try:
+                cursor.execute(self.events, events)
+                cursor.execute(self.messages, messages)
+                cursor.execute("COMMIT")
+            except psycopg.errors.UniqueViolation:
+                cursor.execute("ROLLBACK")
+                return False
+        return True
 
 
 def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> float:
