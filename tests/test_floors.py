@@ -33,7 +33,6 @@ projections/models.py projections/transcript.py
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
 projections/engine/
-projections/messages/documents.py
 
 events/__init__.py
 events/apps.py

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from django.db import models, transaction
-from django.db.models.functions import Cast
+from django.db import transaction
 
 from ...core.errors import ConfigurationError
 from ...core.terminal import counted
 from ...events.tables.database import log_database
-from ..messages.documents import DocumentField
 from .chunks import giving_way, locked
 from .contract import Row, SetBased
 from .making import rebuild_rows
@@ -61,19 +59,14 @@ def rows(projection: Projection, streams: Sequence[int]) -> dict[int, list[Row]]
     """Return a projection's rows by conversation, without their ids and the conversation's."""
     query = projection.of_streams(streams)
     conversation = _conversation(projection)
-    fields = [
-        field
+    names = [
+        field.attname
         for field in query.model._meta.concrete_fields
         if not field.primary_key or field.attname == conversation
     ]
-    documents = [field.attname for field in fields if isinstance(field, DocumentField)]
-    # Documents are compared as stored text: decoding loses differences.
-    texts = {f"{name}_": Cast(name, models.TextField()) for name in documents}
-    names = [field.attname for field in fields if field.attname not in documents]
     by_stream: dict[int, list[Row]] = {stream: [] for stream in streams}
-    for row in query.values(*names, **texts).iterator():
-        stream = row.pop(conversation)
-        by_stream[stream].append({name.removesuffix("_"): row[name] for name in row})
+    for row in query.values(*names).iterator():
+        by_stream[row.pop(conversation)].append(row)
     return by_stream
 
 
