@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.making import rebuild_rows
     from .engine.projection import Projection
     from .engine.registry import register
     from .messages.previous import HistoryRule
@@ -29,6 +30,7 @@ __all__ = [
     "SearchError",
     "as_of",
     "diff",
+    "rebuild_rows",
     "register",
     "replay",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "SearchError": ".search.query",
     "as_of": ".travel.moments",
     "diff": ".travel.moments",
+    "rebuild_rows": ".engine.making",
     "register": ".engine.registry",
     "replay": ".travel.moments",
 }

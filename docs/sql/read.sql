@@ -23,8 +23,12 @@ SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."versi
   LIMIT 301;
 
 -- 2. The model: the previous messages, from the message list, before each answer.
-SELECT "turnlog_message"."content" AS "content"
+SELECT "turnlog_event"."payload" AS "content"
   FROM "turnlog_message"
+  INNER JOIN "turnlog_event"
+    ON ("turnlog_message"."conversation_id" = "turnlog_event"."stream_id"
+      AND "turnlog_message"."version" = "turnlog_event"."version")
   WHERE ("turnlog_message"."conversation_id" = 3
-    AND "turnlog_message"."user_id" = 1)
+    AND "turnlog_message"."user_id" = 1
+    AND "turnlog_event"."payload" IS NOT NULL)
   ORDER BY "turnlog_message"."version" ASC;

@@ -1,23 +1,12 @@
 BEGIN;
 
--- Wait for your turn as the one writer (SQLite only).
-DELETE FROM turnlog_pending WHERE 0;
-
--- The head of the stream, and how far this turn is.
-SELECT head.version, head.hash, head.recorded_at,
-       (SELECT type FROM turnlog_event
-          WHERE stream_id = 3 AND turn_id = '25fe49bbb9144fbe9420a03c792288d3'
-          ORDER BY version DESC LIMIT 1)
-  FROM (SELECT 1) LEFT JOIN (
-    SELECT version, hash, recorded_at FROM turnlog_event
-      WHERE stream_id = 3 ORDER BY version DESC LIMIT 1) head ON true;
-
--- The facts: only ever inserted.
+-- The facts: only ever inserted, and only if the head is still the one that was decided by. On
+-- PostgreSQL this statement and those below are one.
 INSERT INTO turnlog_event (
     "stream_id", "version", "type", "schema", "turn_id", "actor_id", "recorded_at",
     "payload", "metadata", "salt", "digest", "hash"
 )
-VALUES (
+SELECT * FROM (VALUES (
     3, 5, 'MessageAppended', 1,
     '25fe49bbb9144fbe9420a03c792288d3', '1348e87ba5114db591827e1048ef7584',
     '2026-11-22 20:46:12.140351',
@@ -29,17 +18,18 @@ VALUES (
     '2026-11-22 20:46:12.140351',
     '{"_type":"AIMessage","_value":{"content":"你好，请问我可以帮你点什么咖啡吗？","additional_kwargs":{},"response_metadata":{},"type":"ai","name":null,"id":"run-7c97e77c-847b-4ec9-a874-03317f4f7712","tool_calls":[],"invalid_tool_calls":[],"usage_metadata":{"input_tokens":139,"output_tokens":14,"total_tokens":153}}}',
     '{"tools_at":[]}', X'A505...', X'82D2...', X'054F...'
-);
+))
+WHERE (SELECT hash FROM turnlog_event WHERE stream_id = 3 ORDER BY version DESC LIMIT 1) = X'7B1C...';
 
 -- They have no place in the whole log's order yet.
 INSERT INTO turnlog_pending (stream_id, first, last) VALUES (3, 5, 6);
 
--- The message list follows, in the same transaction.
+-- The message list says which events are listed, and for whom; the words stay in the events.
 INSERT INTO turnlog_message
-    (conversation_id, version, user_id, actor_id, turn_id, content, created_at)
+    (conversation_id, version, user_id, actor_id, turn_id, created_at)
   SELECT e.stream_id, e.version,
       (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id) AS user_id,
-      e.actor_id, e.turn_id, e.payload, e.recorded_at
+      e.actor_id, e.turn_id, e.recorded_at
     FROM (SELECT * FROM turnlog_event
             WHERE stream_id = 3 AND version BETWEEN 5 AND 6) e
     WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL

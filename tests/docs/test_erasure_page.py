@@ -95,7 +95,7 @@ def test_after_the_clean_up_the_words_are_in_no_file(user: Any) -> None:
     # SQLite's text index shows the words of the table that it is of.
     tables = {table for table, _ in places_of(word)} - {"turnlog_search_fts"}
     assert tables == {
-        *("turnlog_event", "turnlog_message", "turnlog_search", "turnlog_content"),
+        *("turnlog_event", "turnlog_search", "turnlog_content"),
         *("turnlog_conversation", "turnlog_parked", "turnlog_checkpoint"),
     }
     if connection.vendor == "postgresql":

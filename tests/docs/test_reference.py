@@ -98,13 +98,13 @@ def test_commands_are_documented() -> None:
 
 
 def test_codec_tags_are_documented() -> None:
-    for name in ("images", "numpy_arrays", "pandas_frames"):
+    for name in ("images", "frames.numpy_arrays", "frames.pandas_frames"):
         import_module(f"turnlog.core.codec.{name}")  # They fill the table when they are needed.
     page = text_of("docs/codec.md")
     missing = {tag for tag in DECODERS if f"`{tag}`" not in page}
     messages = {tag for tag in missing if re.fullmatch(r"\w+Message(Chunk)?", tag)}
-    # Legacy tags are read and never written; a pytz zone stands within pandas' own values.
-    assert missing - messages == {"DataFrame", "Series", "pandas.pytz"}
+    # Legacy tags are read and never written.
+    assert missing - messages == {"DataFrame", "Series"}
     assert f"nest {codec.MAX_DEPTH} levels deep" in page
 
 
