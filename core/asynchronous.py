@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import select
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -35,7 +35,7 @@ def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(conf.get().database_threads, thread_name_prefix="turnlog-database")
 
 
-def in_database_thread(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
     """An awaitable twin of a sync function that uses the database.
 
     What the function raises is raised by the await. Cancelling the await does not stop a query

@@ -57,7 +57,8 @@ def fork(
         if user is not None and not parent.is_open_to(user):
             raise NotPermitted(parent.pk, "fork", user)
         moment = moment_of(parent.pk, version, at)
-        forked = rows().create(
+        # django-stubs knows no reference of an abstract model to itself.
+        forked = rows().create(  # type: ignore[misc]
             title=parent.title,
             user=parent.user if user is None else user,
             # Not from the user alone: when that one is gone, the fork is nobody else's either.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, cast
 
 from django.db import models
@@ -52,7 +52,7 @@ class Conversation(ConversationRow):
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
 
-    @hook(BEFORE_SAVE)
+    @hook(BEFORE_SAVE)  # type: ignore[untyped-decorator]  # django-lifecycle's has no types.
     def _remember_owner(self) -> None:
         if self.user_id is not None:
             begin_writing()  # In the transaction that save() opened.
@@ -64,7 +64,7 @@ class Conversation(ConversationRow):
         *,
         user: Any = None,
         turn_id: uuid.UUID | None = None,
-        prompt: Prompt | None = None,
+        prompt: Prompt | Callable[[], Prompt] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Turn:
         """Commit the human's words before the model is called; see `turns.start`."""

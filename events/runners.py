@@ -83,7 +83,7 @@ def is_gone(runner_id: uuid.UUID) -> bool:
     if runner is None:
         return True
     if runner.host == platform.node() and runner.boot == _boot() and runner.started:
-        return _started(runner.pid) != runner.started
+        return bool(_started(runner.pid) != runner.started)
     return bool(runner.silent)
 
 

@@ -21,7 +21,6 @@ consumers/chat.py consumers/lifespan.py
 consumers/socket/
 consumers/answering/
 consumers/mixins/
-consumers/answering/agent.py
 consumers/page/
 consumers/checks.py consumers/live.py consumers/routing.py
 consumers/failures.py

@@ -181,13 +181,6 @@ def _final(message: Any, text: str, usage: Any) -> AIMessage:
     return final
 
 
-def as_tools(tools: Sequence[Any]) -> list[BaseTool]:
-    """Return LangChain tools: functions are converted, tools stay as they are."""
-    from langchain_core.tools import BaseTool, tool
-
-    return [item if isinstance(item, BaseTool) else tool(item) for item in tools]
-
-
 @functools.cache
 def import_langchain() -> None:
     """Import LangChain, which takes seconds: call it in a thread, ahead of the first turn."""

@@ -17,6 +17,7 @@ from ...events.turns import open_turn
 from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup
 from . import agent, running
+from .running_turn import RunningTurn
 from .starting import set_up, start, start_unprepared
 from .tasks import to_the_end
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import HumanMessage
 
     from ...events.models import Conversation
+    from ...events.types import Outcome
 
 logger = logging.getLogger("turnlog")
 
@@ -35,7 +37,7 @@ async def take_turn(
     turn_id: uuid.UUID,
     *,
     initial: bool,
-) -> running.RunningTurn | None:
+) -> RunningTurn | None:
     """Answer a person's words; None if this very turn had been started before.
 
     The words are committed before the model is called. Raises what kept them from it:
@@ -63,7 +65,7 @@ async def take_turn(
             return None
         event = started.event
         version, actor_id, at = event.version, event.actor_id, event.recorded_at
-    turn = running.RunningTurn(
+    turn = RunningTurn(
         key,
         turn_id,
         actor_id=actor_id,
@@ -91,28 +93,29 @@ async def take_turn(
 
 async def _answer(
     chat: AgentMixin,
-    turn: running.RunningTurn,
+    turn: RunningTurn,
     setup: Setup | None,
     failure: Exception | None,
     human: HumanMessage,
 ) -> None:
     """Let the model answer and call the hook that fits how that went."""
-    outcome: str = "completed"
+    stopped = False
     error = failure
     if setup is not None:
         try:
             await _ask(chat, turn, setup, human)
         except asyncio.CancelledError:
-            outcome = turn.stopped_as
+            stopped = True
         except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
             error = caught
     turn.finish_text()
     chat.current_turn = CurrentTurn(turn.turn_id, {"tools_at": turn.answer.tools_at})
     message, outputs = turn.answer.message, _outputs(turn)
-    if message is not None and error is None and outcome == "completed":
+    if message is not None and error is None and not stopped:
         await to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
         turn.outcome = "completed"
         return
+    outcome: Outcome = turn.stopped_as if stopped else "failed"
     if error is not None:
         outcome, turn.failure = "failed", failures.describe(error)
         if turn.failure["kind"] == "unreachable" and turn.answer.text:
@@ -125,9 +128,7 @@ async def _answer(
     turn.outcome = outcome
 
 
-async def _ask(
-    chat: AgentMixin, turn: running.RunningTurn, setup: Setup, human: HumanMessage
-) -> None:
+async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage) -> None:
     from langchain_core.messages import SystemMessage
 
     system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
@@ -145,13 +146,13 @@ async def _ask(
         turn.follow(step)
 
 
-def _outputs(turn: running.RunningTurn) -> Any:
+def _outputs(turn: RunningTurn) -> Any:
     from langchain_core.runnables.utils import AddableDict
 
     return [AddableDict(output) for output in turn.answer.tools_output_list] or None
 
 
-async def _close_unrecorded(conversation: Conversation, turn: running.RunningTurn) -> None:
+async def _close_unrecorded(conversation: Conversation, turn: RunningTurn) -> None:
     """A hook that was overridden and recorded nothing leaves the turn open: say so in the log."""
     if await _is_open(conversation.pk, turn.turn_id):
         turn.outcome = "unrecorded"
@@ -161,7 +162,7 @@ async def _close_unrecorded(conversation: Conversation, turn: running.RunningTur
         )
 
 
-async def _close_failed(conversation: Conversation, turn: running.RunningTurn) -> None:
+async def _close_failed(conversation: Conversation, turn: RunningTurn) -> None:
     # Without the tools' outputs: one of them may be what cannot be stored.
     partial = turn.answer.partial_message()
     await conversation.afail_turn(turn.turn_id, "failed", error=turn.failure, ai_message=partial)

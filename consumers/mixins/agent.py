@@ -14,9 +14,9 @@ from ...core.asynchronous import in_database_thread
 from ...events.prompt import Prompt
 from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
-from ..answering.agent import as_tools
 from .chat import ChatMixin
 from .llm import LLMMixin, parameters_of
+from .tools import as_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -98,7 +98,9 @@ class AgentMixin(LLMMixin, ChatMixin):
         conversation = await self.aget_conversation()
         if conversation is None:
             return list(self._remembered)
-        return await ConversationMessage.objects.aget_histories(conversation, self.get_user())
+        here = ConversationMessage.objects
+        found: list[Any] = await here.aget_histories(conversation, self.get_user())
+        return found
 
     async def aget_prompt_messages(self) -> list[Any]:
         """The previous messages that the model is given: of `aget_previous_messages()`, what
@@ -154,8 +156,8 @@ class AgentMixin(LLMMixin, ChatMixin):
             ai_message,
             tools_output_list,
             user=self.get_user(),
-            turn_id=turn and turn.turn_id,
-            metadata=turn and turn.metadata,
+            turn_id=turn.turn_id if turn else None,
+            metadata=turn.metadata if turn else None,
         )
 
     async def on_conversation_failed(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from django.utils.safestring import mark_safe
 
 from ..answering import running
+from ..answering.running_turn import RunningTurn
 from ..live import Listener
 from ..page.frames import Encoder, Progress
 from ..page.turn_view import TurnView
@@ -81,9 +82,7 @@ class Follower:
             if self._open is not None:
                 self._answering = self._found(self._open) or self._answering
             await self._send_progress()
-            unheard = self._open is not None and not isinstance(
-                self._answering, running.RunningTurn
-            )
+            unheard = self._open is not None and not isinstance(self._answering, RunningTurn)
             await self._listener.wait(LOOK_AGAIN_SECONDS if unheard else None)
 
     def hear(self, event: dict[str, Any]) -> None:
@@ -167,7 +166,7 @@ class Follower:
         await self._send(self._encoder.turn(view, cursor))
         self._sent.note(view)
 
-    def _found(self, turn: TurnView) -> running.RunningTurn | None:
+    def _found(self, turn: TurnView) -> RunningTurn | None:
         found = running.find(self._key)
         return found if found is not None and str(found.turn_id) == turn.id else None
 

@@ -14,7 +14,8 @@ from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
 from ...projections.transcript import TranscriptTurn, fold_turns, is_shown, read_transcript
-from ..answering.running import RunningTurn, find
+from ..answering.running import find
+from ..answering.running_turn import RunningTurn
 from ..page.turn_view import TurnView, view_of
 
 

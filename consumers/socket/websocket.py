@@ -256,7 +256,10 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def turnlog_stop(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: meant for the process that answers."""
 
-    async def send(self, text_data: str | None = None, *args: Any, **kwargs: Any) -> None:
+    # Channels' own consumer of WebSockets overrides its base's in the same way.
+    async def send(  # type: ignore[override]
+        self, text_data: str | None = None, *args: Any, **kwargs: Any
+    ) -> None:
         # A client may leave at any moment; disconnect() is on its way then.
         if self._closed:
             return

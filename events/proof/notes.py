@@ -18,18 +18,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from typing import Any
 
 _ED25519 = b"\x01"
 _PRIVATE = "PRIVATE+KEY+"
 _SIGNATURE = "\u2014 "  # An em dash and a space.
 MAX_LENGTH = 16_384
 """Maximum characters of a note; turnlog's own have some 200."""
+
+
+def _ed25519() -> Any:
+    # lazy: the offline verifier runs without the package, and says that it needs it
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    return ed25519
 
 
 class NoteError(ValueError):
@@ -66,8 +68,10 @@ class PublicKey:
 
     def has_signed(self, text: str, signature: bytes) -> bool:
         """Whether `signature`, 64 bytes, is this key's signature of `text`."""
+        from cryptography.exceptions import InvalidSignature  # lazy: see _ed25519
+
         try:
-            Ed25519PublicKey.from_public_bytes(self.key).verify(signature, text.encode())
+            _ed25519().Ed25519PublicKey.from_public_bytes(self.key).verify(signature, text.encode())
         except InvalidSignature:
             return False
         return True
@@ -83,7 +87,7 @@ class SigningKey:
     @classmethod
     def create(cls, name: str) -> SigningKey:
         """Create a key. Raises NoteError if the name is not valid."""
-        return cls(_checked_name(name), Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(_checked_name(name), _ed25519().Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
@@ -97,7 +101,7 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        private = Ed25519PrivateKey.from_private_bytes(self.seed)
+        private = _ed25519().Ed25519PrivateKey.from_private_bytes(self.seed)
         return PublicKey(self.name, private.public_key().public_bytes_raw())
 
     def secret(self) -> str:
@@ -106,7 +110,7 @@ class SigningKey:
 
     def sign(self, text: str) -> str:
         """Sign a text that ends with a line feed; returns the note: text and signature."""
-        signature = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
+        signature = _ed25519().Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
         return f"{text}\n{_SIGNATURE}{self.name} {_base64(self.public.id + signature)}\n"
 
 

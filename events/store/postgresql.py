@@ -142,7 +142,7 @@ class _Sent(NamedTuple):
 
 @cache
 def _prepared_cursor() -> Any:
-    from psycopg import Cursor
+    from psycopg import Cursor  # lazy: SQLite needs no psycopg
 
     class PreparedCursor(Cursor):
         """Binds and prepares on the server, where Django's cursor sends text to be planned anew."""
@@ -155,7 +155,8 @@ def _prepared_cursor() -> Any:
             finally:
                 self.connection.prepare_threshold = before
                 # Where Django's SQL log looks, and psycopg 3.3 keeps nothing.
-                self._query = _Sent(str(query).encode())
+                sent: Any = _Sent(str(query).encode())
+                self._query = sent
 
     return PreparedCursor
 

@@ -42,16 +42,18 @@ class Inline:
     def __init__(self, projection: Contract, insert: str) -> None:
         self.insert = insert
         self._projection = projection
+        # Once: asking a protocol takes a tenth of an append.
+        self._set_based = projection if isinstance(projection, SetBased) else None
 
     def follows(self, events: Sequence[Event]) -> bool:
         """Return whether `follow` has anything to do for a batch."""
-        if isinstance(self._projection, SetBased):
-            return self._projection.follows(events)
+        if self._set_based is not None:
+            return self._set_based.follows(events)
         return not self.insert and any(event.type in self._projection.handles for event in events)
 
     def follow(self, events: Sequence[Event]) -> None:
-        """Apply a batch that is being appended; `insert` has already run with it."""
-        if isinstance(self._projection, SetBased):
-            self._projection.follow(events)
+        """Apply a batch that is being appended; `insert` has run with it already."""
+        if self._set_based is not None:
+            self._set_based.follow(events)
         elif not self.insert and (mine := wanted(self._projection, events)):
             self._projection.apply(mine)

@@ -33,7 +33,7 @@ def stored_message(text: str) -> Any:
     return value
 
 
-class DocumentField(models.TextField):
+class DocumentField(models.TextField):  # type: ignore[type-arg]  # Django's takes none at run time.
     """Stored as JSON text, the payload's own bytes; look-ups such as `contains` see that text."""
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:

@@ -35,12 +35,14 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         here = self.using(log_database())
         messages = here.filter(conversation=conversation).of(user).order_by("version")
         messages = messages.filter(event__payload__isnull=False)
-        return list(messages.values_list("content", flat=True))
+        with_content: Any = messages  # The manager's annotation, which the stubs do not know.
+        return list(with_content.values_list("content", flat=True))
 
     aget_histories = in_database_thread(get_histories)
 
 
 class ConversationMessageManager(
+    # The plugin knows such a base only where it has a name of its own.
     models.Manager["ConversationMessage"].from_queryset(ConversationMessageQuerySet)  # type: ignore[misc]
 ):
     def get_queryset(self) -> ConversationMessageQuerySet:
@@ -109,4 +111,5 @@ class ConversationMessage(models.Model):
     @cached_property
     def content(self) -> Any:
         """The message; `objects` loads it with the row, any other way with a query of its own."""
-        return stored_message(self.event.payload)
+        payload = self.event.payload if self.event else None
+        return None if payload is None else stored_message(payload)

@@ -114,12 +114,12 @@ _REPLACE = """
 
 def _expected(stream_id: int) -> list[Row]:
     listed = fold(read(stream_id))
-    spoke = {entry.actor_id for entry in listed} - {None}
+    spoke = {entry.actor_id for entry in listed if entry.actor_id}
     actors = Actor.objects.using(log_database()).filter(id__in=spoke)
     users = dict(actors.values_list("id", "user_id"))
     found = []
     for entry in listed:
-        row = {**asdict(entry), "user_id": users.get(entry.actor_id)}
+        row = {**asdict(entry), "user_id": entry.actor_id and users.get(entry.actor_id)}
         del row["content"]  # It stands in the event.
         found.append(row)
     return found

@@ -85,7 +85,6 @@ class Raw:
             cursor.execute(self.messages, messages)
             cursor.execute("COMMIT")
 
-
     def record_next(self) -> bool:
         """Record a turn after whatever the conversation has; False if another was faster."""
         with self.connection.cursor() as cursor:

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers.answering import agent
 from turnlog.consumers.answering.agent import Answer, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.mixins.tools import as_tools
 
 
 def double(number: int) -> int:
@@ -26,9 +27,7 @@ def explode(number: int) -> int:
 async def run(model: ScriptedModel, tools: Any = (), **options: Any) -> tuple[Answer, list[Any]]:
     answer = Answer()
     messages = [HumanMessage("hello")]
-    steps = agent.run(
-        answer, model, messages, agent.as_tools(tools), **{"max_rounds": 3, **options}
-    )
+    steps = agent.run(answer, model, messages, as_tools(tools), **{"max_rounds": 3, **options})
     return answer, [step async for step in steps]
 
 

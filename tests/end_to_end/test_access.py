@@ -114,7 +114,9 @@ def test_a_page_that_is_refused_says_so(
         expect(chat_page.page.locator("#turnlog-connection")).to_have_text(
             "No access", use_inner_text=True
         )
-        expect(chat_page.page.get_by_text("You do not have access to this conversation.")).to_be_visible()
+        expect(
+            chat_page.page.get_by_text("You do not have access to this conversation.")
+        ).to_be_visible()
         chat_page.box.fill("Let me in.")
         expect(chat_page.page.locator("#turnlog-send")).to_be_disabled()
 

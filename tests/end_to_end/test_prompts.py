@@ -19,7 +19,7 @@ TUTORIAL = "/ws/example/chat/{}/"
 PRINT_PROMPT = """
 import json
 from langchain_core.messages import convert_to_openai_messages
-from turnlog.projections.moments import as_of
+from turnlog.projections import as_of
 
 given = as_of({room}, version={version}).prompt()
 print(json.dumps(dict(

@@ -39,7 +39,12 @@ WRONG: list[Any] = [
     ("record_turn", ("a", "b", "text"), {}, "tools_output_list"),
     ("record_turn", ("a", "b"), {"turn_id": 1}, "turn_id: .* found 1"),
     ("fail_turn", (None,), {}, "turn_id: expected a uuid.UUID, found NoneType"),
-    ("fail_turn", (uuid.uuid4(), "exploded"), {}, "outcome: expected one of 'failed', .* 'exploded'"),
+    (
+        "fail_turn",
+        (uuid.uuid4(), "exploded"),
+        {},
+        "outcome: .* 'failed', .* 'exploded'",
+    ),
     ("fail_turn", (uuid.uuid4(),), {"error": "oops"}, "error: expected a dictionary of texts"),
     ("fail_turn", (uuid.uuid4(),), {"error": {"type": "E"}}, "error: .* with 'type' and 'text'"),
     ("fail_turn", (uuid.uuid4(),), {"ai_message": 7}, "ai_message: .* found 7"),

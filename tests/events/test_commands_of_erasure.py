@@ -124,7 +124,9 @@ def test_bad_input_is_one_sentence(conversation: Any, user: Any) -> None:
     assert "there is no turn" in refused(*one, "--turn", uuid.uuid4(), "--reason", "r")
     assert "no user with the name or key 'eve'" in refused("--user", "eve", "--reason", "r")
     assert "--by: there is no user" in refused(*one, "--reason", "r", "--by", "eve")
-    assert "--turn can only be used with" in refused("--user", "ada", "--turn", uuid.uuid4(), "--reason", "r")
+    assert "--turn can only be used with" in refused(
+        "--user", "ada", "--turn", uuid.uuid4(), "--reason", "r"
+    )
     assert "--forget can only be used with --user" in refused(*one, "--forget", "--reason", "r")
     assert "--reason cannot be used with --again" in refused("--again", "x", "--reason", "r")
     assert "could not be read: No such file" in refused("--again", "/nowhere/x")

@@ -13,6 +13,7 @@ from django.db import models
 from turnlog.core.errors import TurnlogError
 from turnlog.events.prompt import Prompt
 from turnlog.events.tables.actor import Actor
+from turnlog.events.tables.content import Content
 
 from .texts import MODELS, SUBJECTS
 
@@ -93,13 +94,16 @@ def value_for(field: Any, name: str) -> Any:
 
 
 def _prompts() -> dict[tuple[str, str], dict[str, Any]]:
-    return {
-        (subject.name, model): Prompt(
-            model=model,
-            parameters={"temperature": subject.temperature, "max_tokens": MAX_TOKENS},
-            system_prompt=subject.system_prompt,
-            tools=[subject.tool.schema()],
-        ).keep()
-        for subject in SUBJECTS
-        for model in MODELS
-    }
+    return {(s.name, model): _kept_prompt(s, model) for s in SUBJECTS for model in MODELS}
+
+
+def _kept_prompt(subject: Any, model: str) -> dict[str, Any]:
+    prompt = Prompt(
+        model=model,
+        parameters={"temperature": subject.temperature, "max_tokens": MAX_TOKENS},
+        system_prompt=subject.system_prompt,
+        tools=[subject.tool.schema()],
+    )
+    data, texts = prompt.started(None)
+    Content.objects.keep(*texts.values())
+    return {name: value for name, value in data.payload().items() if name != "message"}

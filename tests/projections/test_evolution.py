@@ -30,8 +30,8 @@ from turnlog.events.store.append_only import triggers_suspended
 from turnlog.events.store.sequence import sequence
 from turnlog.events.types import EventData, TurnFailed
 from turnlog.events.upcasters import upcaster
-from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine import applying
+from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine.projection import Projection
 from turnlog.projections.engine.reading import events_between, events_of, last_position
 from turnlog.projections.engine.registry import named

@@ -20,6 +20,7 @@ from turnlog.events.models import Conversation
 from turnlog.events.store.dialect import PostgreSQL
 from turnlog.projections.engine.checking import differences
 from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.making import Inline
 from turnlog.projections.engine.registry import named
 from turnlog.projections.models import ConversationMessage
 
@@ -38,7 +39,7 @@ def locked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 @pytest.fixture
 def inline_tally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(TALLY), "inline", True)
-    monkeypatch.setattr(hooks, "inline_projections", [*hooks.inline_projections, TALLY])
+    monkeypatch.setattr(hooks, "inline_projections", [*hooks.inline_projections, Inline(TALLY, "")])
 
 
 @pytest.fixture

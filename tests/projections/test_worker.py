@@ -21,10 +21,10 @@ from langchain_core.messages import AIMessage
 from tests.project.tally.models import Tally
 from turnlog.events.models import Conversation, Position
 from turnlog.events.store.sequence import sequence
-from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine import reading, worker
 from turnlog.projections.engine.checking import differences
 from turnlog.projections.engine.chunks import rebuild_chunk
+from turnlog.projections.engine.making import wanted
 from turnlog.projections.engine.rebuild import rebuild
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker, advance

@@ -15,6 +15,7 @@ from typing import Any
 from turnlog.events.log import NewEvent, chained
 from turnlog.events.models import Event
 from turnlog.events.standing import Standing
+from turnlog.events.store.hashing import microseconds
 from turnlog.events.types import EVENT_TYPES, EventData
 
 HERE = Path(__file__).parent
@@ -96,7 +97,7 @@ def _row(event: Event) -> dict[str, Any]:
         "schema": event.schema,
         "turn_id": event.turn_id and str(event.turn_id),
         "actor_id": event.actor_id and str(event.actor_id),
-        "recorded_at": hashing.microseconds(event.recorded_at),
+        "recorded_at": microseconds(event.recorded_at),
         "payload": event.payload,
         "metadata": event.metadata,
         "salt": event.salt and bytes(event.salt).hex(),
