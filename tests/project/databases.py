@@ -1,4 +1,9 @@
-"""The two databases of a test run: `TURNLOG_TEST_DATABASE` is sqlite (default) or postgresql."""
+"""The two databases of a test run: `TURNLOG_TEST_DATABASE` is sqlite (default) or postgresql.
+
+The tests start a PostgreSQL server from a Python package, of the version that
+`PGSERVER_POSTGRES_VERSION` names (18 or 16). `TURNLOG_TEST_POSTGRESQL_BIN` names a folder with the
+binaries of another version, `TURNLOG_TEST_POSTGRESQL_URI` a server that is running.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from . import postgresql_server
 
 
 @functools.cache
@@ -55,6 +62,8 @@ def _postgresql() -> dict[str, Any]:
 
 
 def _start_server() -> str:
+    if binaries := os.environ.get("TURNLOG_TEST_POSTGRESQL_BIN"):
+        return postgresql_server.start(Path(binaries))
     # The server's package warns where no desktop session has set it.
     runtime = folder() / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)

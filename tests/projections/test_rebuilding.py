@@ -149,7 +149,8 @@ def test_a_rebuild_that_was_killed_is_resumed(rooms: list[int]) -> None:
     """SIGKILL, in the middle of whatever it was doing; people read and write all the while."""
     Worker([TALLY]).catch_up()
     Tally.objects.update(letters=-1)
-    process = start("rebuild_projections", "tally", TURNLOG_TEST_STREAMS="1")
+    halt = {"TURNLOG_TEST_STREAMS": "1", "TURNLOG_TEST_HALT": "a" * 6}
+    process = start("rebuild_projections", "tally", **halt)
     wait_until(lambda: Checkpoint.objects.get(name="tally").rebuilt_until >= rooms[1], process)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Sequence
 
 from django.db.models import F
@@ -21,6 +22,8 @@ class TallyProjection(Projection):
             text = event.data.message["_value"]["content"]
             if text == os.environ.get("TURNLOG_TEST_POISON"):
                 raise ValueError("poison")
+            if text == os.environ.get("TURNLOG_TEST_HALT"):
+                sys.stdin.read()  # Until it is killed.
             tally, _ = Tally.objects.get_or_create(conversation_id=event.stream_id)
             rows = Tally.objects.filter(pk=tally.pk)
             rows.update(messages=F("messages") + 1, letters=F("letters") + len(text))
