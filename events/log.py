@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
-from ..core import codec
+from ..core import codec, retrying
 from ..core.errors import ConcurrencyError, TurnlogError
 from . import hooks, runners
 from .standing import AskedTurn, OpenTurn, Standing, memory
@@ -30,8 +30,6 @@ from .tables.conversation import rows
 from .tables.database import log_database
 from .tables.event import Event
 from .types import ConversationOpened, EventData
-
-MAX_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def append_decided(
         stored = attempt.at_once(turn_id)
         if stored is not None:
             return stored
-    for number in range(MAX_TRIES):
+    for number in range(retrying.LOST_RACES):
         try:
             # Nested in somebody's transaction this is a savepoint; outermost, the transaction
             # itself, so that a lost race begins with a fresh snapshot.

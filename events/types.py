@@ -19,6 +19,8 @@ class EventData:
 
     __slots__ = ()
     schema: ClassVar[int] = 1
+    erasable: ClassVar[bool] = True
+    """False for what says what became of a conversation; its only words are reasons."""
 
     def payload(self) -> Any:
         """The JSON value that is stored."""
@@ -112,6 +114,8 @@ class ConversationCleared(EventData):
 class ConversationForked(EventData):
     """This stream continues another one from `version`; `hash` (hex) is that event's."""
 
+    erasable: ClassVar[bool] = False
+
     parent: int
     version: int
     hash: str
@@ -122,6 +126,8 @@ class PayloadErased(EventData):
     """The payloads of `versions` of this stream are erased, for `reason`; with `title`, the
     conversation's title too."""
 
+    erasable: ClassVar[bool] = False
+
     versions: Sequence[int]
     reason: str
     title: bool = False
@@ -131,12 +137,16 @@ class PayloadErased(EventData):
 class HoldPlaced(EventData):
     """From here on, for `reason`, nothing of this stream is erased until the hold is lifted."""
 
+    erasable: ClassVar[bool] = False
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class HoldLifted(EventData):
     """The legal hold of this stream has ended, for `reason`."""
+
+    erasable: ClassVar[bool] = False
 
     reason: str
 
@@ -156,3 +166,6 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         HoldLifted,
     )
 }
+
+NEVER_ERASED = tuple(name for name, cls in EVENT_TYPES.items() if not cls.erasable)
+"""Types whose payloads the triggers, an erasure and every verifier leave in place."""

@@ -52,7 +52,7 @@ events/types.py
 core/__init__.py
 core/apps.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
-core/conf.py core/files.py core/specs.py core/terminal.py
+core/conf.py core/files.py core/retrying.py core/specs.py core/terminal.py
 core/errors.py
 """.strip().splitlines()
 

@@ -11,13 +11,13 @@ import contextlib
 import uuid
 from typing import Any, cast
 
+from ...core import retrying
 from ..live import group_of, shared_layer, warn_of_layer
 from ..page.markdown import displayable
 from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
 REPEAT_SECONDS = 1.0
-RETRY_SECONDS = 2.0
 
 
 async def relay(turn: RunningTurn) -> None:
@@ -27,7 +27,7 @@ async def relay(turn: RunningTurn) -> None:
             await _tell_and_hear(turn)
         except Exception as error:  # noqa: BLE001 - a transport may raise anything
             warn_of_layer(error)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(retrying.LAYER_PAUSE)
 
 
 async def _tell_and_hear(turn: RunningTurn) -> None:

@@ -22,8 +22,6 @@ from .running_turn import RunningTurn
 
 logger = logging.getLogger("turnlog")
 
-_HEARTBEAT = "turnlog heartbeat"
-
 _turns: dict[Hashable, RunningTurn] = {}
 
 
@@ -43,8 +41,7 @@ def enter(turn: RunningTurn) -> None:
     """Let listeners find it. Call it only once the human's words are committed."""
     turn.task = asyncio.current_task()
     _turns[turn.key] = turn
-    if not any(task.get_name() == _HEARTBEAT for task in tasks.beside):
-        tasks.spawn(_beat(), tasks.beside).set_name(_HEARTBEAT)
+    tasks.spawn_once(_beat)
     if isinstance(turn.key, int) and live.shared_layer():
         turn.relay = tasks.spawn(relay(turn), tasks.beside)
     # Listeners hear of a turn that is in the log by the batch that it began with.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+from ...core import retrying
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
@@ -33,10 +34,6 @@ logger = logging.getLogger("turnlog")
 # For overridden methods that ask elsewhere for tools or prompts: a turn cannot be stopped before it
 # has begun.
 SET_UP_SECONDS = 30.0
-
-# How often an overridden chat's messages are read before a turn is given up that others keep
-# overtaking.
-READINGS = 5
 
 
 class Started(NamedTuple):
@@ -165,7 +162,7 @@ async def _own_messages(commit: _Commit, setup: Setup) -> _Tried:
     asked again.
     """
     failure: Exception | None = None
-    for _ in range(READINGS):
+    for _ in range(retrying.OVERTAKEN_PROMPTS):
         given, failure = await _in_time(_given(commit.chat, commit.conversation))
         if given is None:
             break

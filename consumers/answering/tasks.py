@@ -11,11 +11,11 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
+from ...core import retrying
+from ...events.store.faults import is_passing
 from .. import failures
 
 logger = logging.getLogger("turnlog")
-
-GIVE_UP_SECONDS = 600.0
 
 turns: set[asyncio.Task[None]] = set()
 """Running turns; a server that is shutting down waits for them."""
@@ -40,6 +40,16 @@ def spawn(
     return task
 
 
+def spawn_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a function as a task beside turns, unless it is running already in this loop."""
+    running = _once.get(work)
+    if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
+        _once[work] = spawn(work(), beside)
+
+
+_once: dict[Callable[..., Any], asyncio.Task[None]] = {}
+
+
 async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run work that must be completed, even if the task is cancelled or the database is away.
 
@@ -47,8 +57,7 @@ async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     database is restarting, the work is tried again for ten minutes, so that no words are lost.
     """
     loop = asyncio.get_running_loop()
-    give_up = loop.time() + GIVE_UP_SECONDS
-    pause = 0.5
+    pauses = retrying.RECORDING.pauses()
     while True:
         inner = loop.create_task(make())
         while not inner.done():
@@ -59,13 +68,13 @@ async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         if inner.cancelled():
             raise RuntimeError("work that must be completed was cancelled from within")
         error = inner.exception()
-        if error is None or not _is_away(error) or loop.time() > give_up:
+        pause = next(pauses, None)
+        if error is None or not _is_away(error) or pause is None:
             return inner.result()
         logger.warning("the database is unreachable, trying again: %s", failures.where(error))
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(pause)
-        pause = min(5.0, 2 * pause)
 
 
 def _is_away(error: BaseException) -> bool:
-    return isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, OperationalError | InterfaceError) and is_passing(error)

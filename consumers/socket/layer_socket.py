@@ -7,11 +7,9 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from ...core import retrying
 from ..answering import tasks
 from ..live import warn_of_layer
-
-RETRY_SECONDS = 1.0
-_REJOINING = "turnlog rejoins the channel layer"
 
 _sockets: set[LayerSocket] = set()
 
@@ -37,9 +35,8 @@ class LayerSocket(AsyncWebsocketConsumer):
                 return await self._receive_from_layer()
             except Exception as error:  # noqa: BLE001 - a transport may raise anything
                 warn_of_layer(error)
-            if not any(task.get_name() == _REJOINING for task in tasks.beside):
-                tasks.spawn(_rejoin(), tasks.beside).set_name(_REJOINING)
-            await asyncio.sleep(RETRY_SECONDS)
+            tasks.spawn_once(_rejoin)
+            await asyncio.sleep(retrying.LAYER_PAUSE)
 
     async def join(self, group: str) -> bool:
         """Receive a group's messages from now on; return whether the layer could be reached."""
@@ -72,7 +69,7 @@ async def _rejoin() -> None:
     # The layer may have come back empty, and only one socket of a process learns of its failure.
     everybody = False
     while not everybody:
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(retrying.LAYER_PAUSE)
         everybody = True
         for socket in list(_sockets):
             if await socket.join(socket._group):

@@ -27,9 +27,9 @@ from ..tables.actor import Actor
 from ..tables.conversation import require_conversation, rows
 from ..tables.database import log_database
 from ..tables.event import Event
-from ..tables.held import HOLDS, require_no_hold
+from ..tables.held import require_no_hold
 from ..turns import close_abandoned, open_turn
-from ..types import ConversationForked, ConversationOpened, PayloadErased
+from ..types import NEVER_ERASED, ConversationOpened, PayloadErased
 from . import receipt_files
 from .copies import copies_of
 from .past import opening_hash
@@ -37,9 +37,6 @@ from .quoting import may_be_given, quoting_turns
 from .reasons import require_reason
 from .receipts import ErasedEvent, Receipt, Record
 from .unused_texts import delete_unused, keys_of
-
-KEPT = (PayloadErased.__name__, ConversationForked.__name__, *HOLDS)
-"""Never erased: these say what happened to a conversation, and hold no words but reasons."""
 
 # Versions in one PayloadErased. The trigger reads the list once for each row that is set to NULL.
 _BATCH = 100
@@ -226,7 +223,7 @@ class _Act:
     def _still_due(self, pk: int, wanted: Wanted, since: dt.datetime) -> Wanted:
         """What is wanted, without anything that was continued since."""
         later = Event.objects.using(self._using).filter(stream_id=pk, recorded_at__gte=since)
-        later = later.exclude(type__in=KEPT)
+        later = later.exclude(type__in=NEVER_ERASED)
         if wanted.everything:
             return Wanted() if later.exists() else wanted
         return replace(wanted, turns=wanted.turns - set(later.values_list("turn_id", flat=True)))
@@ -242,7 +239,7 @@ class _Act:
     def _targets(self, pk: int, which: Q) -> list[_Target]:
         events = Event.objects.using(self._using).filter(which, stream_id=pk)
         rows = (
-            events.exclude(type__in=KEPT)
+            events.exclude(type__in=NEVER_ERASED)
             .annotate(gone=Q(payload__isnull=True))
             .order_by("version")
             .values_list("version", "type", "turn_id", "digest", "gone")

@@ -17,7 +17,8 @@ from ...core.errors import ConfigurationError
 from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
-from .erase import KEPT, Wanted, erase_wanted
+from ..types import NEVER_ERASED
+from .erase import Wanted, erase_wanted
 from .receipts import Receipt
 
 _PAGE = 500
@@ -84,7 +85,7 @@ Found = Iterator[tuple[int, frozenset[uuid.UUID]]]
 
 def _conversations(kind: str, before: dt.datetime) -> Found:
     """Yield conversations with nothing recorded since `before` and something left to erase."""
-    facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=KEPT)
+    facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=NEVER_ERASED)
     last = Subquery(facts.order_by("-version").values("recorded_at")[:1])
     conversations = (
         rows()

@@ -13,7 +13,8 @@ from ..tables.actor import Actor
 from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
-from .erase import KEPT, Wanted, erase_wanted
+from ..types import NEVER_ERASED
+from .erase import Wanted, erase_wanted
 from .forgetting import forget_user, require_user
 from .reasons import require_reason
 from .receipts import Receipt
@@ -85,7 +86,7 @@ def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wante
         return
     # There is no index on actors: this reads the whole log, once.
     said = Event.objects.using(using).filter(actor_id=actor_id, payload__isnull=False)
-    said = said.exclude(type__in=KEPT).order_by()
+    said = said.exclude(type__in=NEVER_ERASED).order_by()
     for stream in sorted(said.values_list("stream_id", flat=True).distinct()):
         if not conversations.filter(pk=stream).exists():
             of_stream = said.filter(stream_id=stream)

@@ -10,9 +10,9 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ..store.hashing import GENESIS, raw_event_hash
+from ..types import NEVER_ERASED
 from .problems import Problem
 from .rows import EPOCH, Row
-from .walk import NEVER_ERASED
 
 
 class Anchor(NamedTuple):

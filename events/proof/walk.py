@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from ...core.terminal import counted
 from ..store.hashing import GENESIS, raw_event_hash
+from ..types import NEVER_ERASED
 from .lines import (
     PAYLOAD_DECODER,
     fits,
@@ -36,7 +37,6 @@ COMPLETE = {
     "selection": "a selection",
 }
 """What a bundle may promise to hold, and the words for it in the result."""
-NEVER_ERASED = ("PayloadErased", "ConversationForked")
 
 _EVENT = {
     "position": (int, type(None)),

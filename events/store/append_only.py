@@ -15,6 +15,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..tables.event import Event
+from ..types import NEVER_ERASED
 
 # Tables that are only added to, and what tells a row of theirs from the others. The log's own has
 # one exception, erasure, and hence triggers of its own.
@@ -75,7 +76,9 @@ def unguarded(connection: BaseDatabaseWrapper) -> dict[str, str]:
 def _script(vendor: str) -> str:
     folder = Path(__file__).parent / "sql"
     plain = (folder / f"{vendor}-table.sql").read_text()
-    scripts = [(folder / f"{vendor}.sql").read_text()]
+    never_erased = ", ".join(f"'{name}'" for name in NEVER_ERASED)
+    script = (folder / f"{vendor}.sql").read_text().replace("{never_erased}", never_erased)
+    scripts = [script]
     for table, same in _PLAIN_TABLES.items():
         scripts.append(plain.replace("{table}", table).replace("{same}", same))
     return "".join(scripts)

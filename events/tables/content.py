@@ -6,8 +6,9 @@ from hashlib import sha256
 
 from django.db import connections, models, router
 
+from ...core import retrying
+
 # An erasure may delete a text between the look and the insert.
-_TRIES = 3
 
 
 class ContentManager(models.Manager["Content"]):
@@ -19,7 +20,7 @@ class ContentManager(models.Manager["Content"]):
         rows = [Content(sha256=sha256(text.encode()).hexdigest(), text=text) for text in texts]
         wanted = {row.sha256: row for row in rows}
         contents = self.using(router.db_for_write(Content))
-        for _ in range(_TRIES):
+        for _ in range(retrying.VANISHED_TEXTS):
             missing = wanted.keys() - _locked(contents, wanted)
             if not missing:
                 break

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from django.db import OperationalError, connections, transaction
 from django.db.models import Max
 
+from ...core import retrying
 from ...core.errors import RebuildCutOff
 from ...events.models import Event
 from ...events.store.dialect import dialect_of
@@ -27,7 +28,6 @@ from .projection import Projection
 
 STREAMS = 500
 EVENTS = 10_000
-MAX_REFUSALS = 200  # 300 ms each: a minute in all.
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def giving_way(streams: Sequence[int], work: Callable[[Sequence[int]], object]) 
             if not is_lock_timeout(error):
                 raise
             refused += 1
-            if refused > MAX_REFUSALS:
+            if refused > retrying.REFUSED_LOCKS:
                 raise RebuildCutOff(
                     f"conversation {part[0]} is written to in a transaction that does not end; end"
                     " that session and run the command again"

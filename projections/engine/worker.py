@@ -13,6 +13,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from ...core import retrying
 from ...core.errors import ProjectionFailed
 from ...events import runners
 from ...events.store.dialect import dialect_of
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("turnlog")
 
-TRIES = 3
-RETRY_SECONDS = 1.0
 HEARTBEAT_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 0.05
 
@@ -55,12 +54,14 @@ class Worker:
     def run(self) -> None:
         """Follow the log until `stopped` is set."""
         listening, worked = False, False
+        pauses = retrying.FOLLOWING.pauses()
         while not self.stopped.is_set():
             try:
                 if not listening:
                     wake.listen()
                     listening = True
                 before, worked = worked, self.turn()
+                pauses = retrying.FOLLOWING.pauses()
                 if not worked:
                     wake.wait_for_news(self.stopped, soon=before)
             except (OperationalError, InterfaceError) as error:
@@ -71,7 +72,7 @@ class Worker:
                 )
                 connections[log_database()].close()
                 listening = False
-                self.stopped.wait(RETRY_SECONDS)
+                self.stopped.wait(next(pauses))
 
     def catch_up(self) -> None:
         """Follow the log to its present end, including the retries that this takes.
@@ -182,7 +183,7 @@ def _apply(
 
 def is_stopped(projection: Projection, checkpoint: Checkpoint) -> bool:
     """Return whether the projection has given up on an event."""
-    return checkpoint.failures >= TRIES and projection.on_error == "stop"
+    return checkpoint.failures >= retrying.EVENT_TRIES and projection.on_error == "stop"
 
 
 def is_behind(projection: Projection, position: int) -> bool:
@@ -223,14 +224,15 @@ def _note_failure(
         kind,
         failures,
     )
-    if failures >= TRIES and projection.on_error == "park":
+    if failures >= retrying.EVENT_TRIES and projection.on_error == "park":
         applying.park(projection, failed)
         _move(checkpoint, at)
         return
     checkpoint.position = at - 1
     checkpoint.failed_at, checkpoint.failures = at, failures
     checkpoint.error = failed.error
-    checkpoint.retry_at = timezone.now() + dt.timedelta(seconds=RETRY_SECONDS * 2 ** (failures - 1))
+    pause = retrying.EVENT_PAUSE * 2 ** (failures - 1)
+    checkpoint.retry_at = timezone.now() + dt.timedelta(seconds=pause)
     _save(checkpoint)
 
 

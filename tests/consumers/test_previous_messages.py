@@ -13,7 +13,7 @@ from langchain_core.tools import tool
 from tests.consumers.test_socket import Client, chat, get_stored, said, url
 from tests.project.models_for_tests import tool_call
 from turnlog.consumers.answering import starting, turn_task
-from turnlog.core import codec
+from turnlog.core import codec, retrying
 from turnlog.events import prompt
 from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event
@@ -199,7 +199,8 @@ async def test_who_is_overtaken_again_and_again_keeps_the_words(
     consumer = chat(["ok"], aget_prompt_messages=overtaken)
     assert await ask(consumer, conversation, user, "hello") == ["failed"]
     *cleared, started, failed = [event async for event in events_of(conversation)]
-    assert [event.type for event in cleared[1:]] == ["ConversationCleared"] * starting.READINGS
+    tries = retrying.OVERTAKEN_PROMPTS
+    assert [event.type for event in cleared[1:]] == ["ConversationCleared"] * tries
     assert started.data.message["_value"]["content"] == "hello"
     assert failed.data.error["type"] == prompt.StalePrompt.__name__
 

@@ -10,8 +10,9 @@ import pytest
 from django.core.management import load_command_class
 
 from tests.docs.pages import codes, rows, section, text_of
+from turnlog.core import retrying
 from turnlog.projections.engine import chunks as rebuild
-from turnlog.projections.engine import reading, status, worker
+from turnlog.projections.engine import reading, status
 from turnlog.projections.engine.projection import Projection
 from turnlog.projections.engine.registry import named
 from turnlog.projections.models import Checkpoint, Parked
@@ -83,10 +84,10 @@ def test_figures_are_those_of_the_code() -> None:
         f"up to {reading.BATCH:,}\n  events",
         f"some {rebuild.STREAMS} of them or some {rebuild.EVENTS:,} events",
         f"none has for {status.SILENT_SECONDS:.0f} seconds",
-        f"after pauses of {worker.RETRY_SECONDS:.0f} and {2 * worker.RETRY_SECONDS:.0f} seconds",
+        f"after pauses of {retrying.EVENT_PAUSE:.0f} and {2 * retrying.EVENT_PAUSE:.0f} seconds",
     ):
         assert figure in PAGE, figure
-    assert worker.TRIES == 3
+    assert retrying.EVENT_TRIES == 3
     assert "It is tried three times" in PAGE
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,13 @@ from django.db import DatabaseError, connection, transaction
 from turnlog.core.errors import AppendOnlyError
 from turnlog.events.log import NewEvent, append, read_all
 from turnlog.events.models import Event
-from turnlog.events.store.append_only import check_triggers, triggers_suspended, unguarded
-from turnlog.events.types import ConversationCleared, PayloadErased
+from turnlog.events.store.append_only import (
+    _script,
+    check_triggers,
+    triggers_suspended,
+    unguarded,
+)
+from turnlog.events.types import EVENT_TYPES, NEVER_ERASED, ConversationCleared, PayloadErased
 
 pytestmark = pytest.mark.django_db
 
@@ -168,3 +175,31 @@ def test_a_test_database_can_be_flushed(round_: int, conversation: Any) -> None:
     """The second round would find the first one's events, had they not been flushed."""
     append(conversation.pk, [NewEvent(ConversationCleared())])
     assert Event.objects.count() == 2
+
+
+def test_sql_and_types_agree_on_what_is_never_erased() -> None:
+    """The triggers, both verifiers and the indexes' conditions say in SQL what the types say."""
+    listed = ", ".join(f"'{name}'" for name in NEVER_ERASED)
+    for vendor in ("postgresql", "sqlite"):
+        assert f"OLD.type NOT IN ({listed})" in _script(vendor)
+    second = (Path(__file__).parent / "proof" / "verify.mjs").read_text()
+    assert f"[{listed}]".replace("'", '"') in second
+    for index in Event._meta.indexes:
+        for name in re.findall(r"'(\w+)'", str(index.condition)):
+            assert name in EVENT_TYPES or name in ("turn_id__isnull", "type", "type__in")
+
+
+@pytest.mark.parametrize("act", ["hold", "lift_hold"])
+def test_a_hold_is_never_erased(conversation: Any, act: str) -> None:
+    conversation.hold(reason="case 1")
+    event = getattr(conversation, act)(reason="case 2")
+    erased = NewEvent(PayloadErased([event.version], "request"))
+    append(conversation.pk, [erased])
+    with pytest.raises(DatabaseError), transaction.atomic():
+        Event.objects.filter(pk=_pk(event)).update(payload=None, salt=None)
+
+
+def _pk(event: Event) -> int:
+    return Event.objects.values_list("pk", flat=True).get(
+        stream_id=event.stream_id, version=event.version
+    )

@@ -16,7 +16,8 @@ from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, require_sound
 from tests.everywhere import places_of
-from turnlog.events import forks, log
+from turnlog.core import retrying
+from turnlog.events import forks
 from turnlog.events.erasure.users import forget_user
 from turnlog.events.models import Content, Conversation, Event
 from turnlog.events.prompt import Prompt
@@ -97,7 +98,7 @@ def test_what_is_being_recorded_is_erased_too(
         room.clear(reason=WORD)
         if not locked:
             # Without its lock an erasure would only wait at the unique version.
-            monkeypatch.setattr(log, "MAX_TRIES", 2)
+            monkeypatch.setattr(retrying, "LOST_RACES", 2)
         acting = erase_meanwhile(room)()
     acting.join()
     assert (places_of(WORD) == []) is locked

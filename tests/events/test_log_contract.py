@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from tests.events.hashes import hash_of
+from turnlog.core import retrying
 from turnlog.core.errors import ConcurrencyError
 from turnlog.events import hooks, log
 from turnlog.events.log import NewEvent, append, read, read_all
@@ -134,8 +135,9 @@ def test_a_race_that_is_always_lost_ends_in_a_concurrency_error(
     monkeypatch.setattr(log._Attempt, "was_overtaken", overtaken)
     with pytest.raises(ConcurrencyError) as caught:
         append(conversation.pk, [said("a")])
-    assert tries == [False] + [True] * (log.MAX_TRIES - 1)
-    assert (caught.value.expected, caught.value.actual) == (log.MAX_TRIES, log.MAX_TRIES + 1)
+    last = retrying.LOST_RACES
+    assert tries == [False] + [True] * (last - 1)
+    assert (caught.value.expected, caught.value.actual) == (last, last + 1)
 
 
 def test_an_integrity_error_of_another_cause_is_not_taken_for_a_race(

@@ -160,7 +160,7 @@ def unreadable(request: Any, unknown: Any) -> Iterator[str]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be applied is tried again without a pause."""
-    monkeypatch.setattr("turnlog.projections.engine.worker.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("turnlog.core.retrying.EVENT_PAUSE", 0.0)
 
 
 def turn_of(conversation: Any) -> Any:

@@ -19,6 +19,7 @@ from hypothesis.extra.django import TestCase
 from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
+from turnlog.core import retrying
 from turnlog.events.models import Conversation, Position
 from turnlog.events.store.sequence import sequence
 from turnlog.projections.engine import reading, worker
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(retrying, "EVENT_PAUSE", 0)
 
 
 def say(conversation: Conversation, *texts: str) -> None:
@@ -160,7 +161,7 @@ def test_an_event_that_cannot_be_applied_stops_its_projection_and_nothing_else(
     assert (code, tally["ok"], tally["position"]) == (1, False, 3)
     assert "position 4 cannot be applied: ValueError: no poison" in tally["advice"]
     # The log of the process tells where and what, and not what people said.
-    assert len(caplog.records) == worker.TRIES
+    assert len(caplog.records) == retrying.EVENT_TRIES
     assert "poison" not in caplog.text
     assert "'tally' could not apply position 4: ValueError (try 3)" in caplog.text
 

@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION {schema}.turnlog_only_erase() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.payload IS NULL AND NEW.salt IS NULL
-        AND OLD.type NOT IN ('PayloadErased', 'ConversationForked')
+        AND OLD.type NOT IN ({never_erased})
         AND (NEW.id, NEW.stream_id, NEW.version, NEW.type, NEW.schema, NEW.turn_id, NEW.actor_id,
              NEW.recorded_at, NEW.metadata, NEW.digest, NEW.hash)
             IS NOT DISTINCT FROM

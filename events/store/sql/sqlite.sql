@@ -12,7 +12,7 @@ END;
 CREATE TRIGGER turnlog_event_update BEFORE UPDATE ON turnlog_event
 WHEN NOT (
     NEW.payload IS NULL AND NEW.salt IS NULL
-    AND OLD.type NOT IN ('PayloadErased', 'ConversationForked')
+    AND OLD.type NOT IN ({never_erased})
     AND NEW.id IS OLD.id AND NEW.stream_id IS OLD.stream_id AND NEW.version IS OLD.version
     AND NEW.type IS OLD.type AND NEW.schema IS OLD.schema AND NEW.turn_id IS OLD.turn_id
     AND NEW.actor_id IS OLD.actor_id AND NEW.recorded_at IS OLD.recorded_at

@@ -16,6 +16,7 @@ const MAX_LINE = 67_108_864;
 const MAX_NOTE = 16_384;
 const ZEROS = Buffer.alloc(32);
 const LINE_FEED = 10;
+const NEVER_ERASED = ["ConversationForked", "PayloadErased", "HoldPlaced", "HoldLifted"];
 
 class Wrong extends Error {
   name = "Wrong";
@@ -393,7 +394,7 @@ class Walk {
   }
 
   lose(type, stream, version) {
-    require(type !== "PayloadErased" && type !== "ConversationForked", "a payload");
+    require(!NEVER_ERASED.includes(type), "a payload");
     this.erased.add(`${stream}/${version}`);
     this.found.erased += 1;
   }

@@ -1,0 +1,47 @@
+"""What is tried again, how often, and after which pauses: every such number of turnlog's.
+
+Whether a database error is worth another try is decided in `events.store.faults.is_passing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOST_RACES = 10
+"""Tries of an append that other writers of its stream keep overtaking."""
+VANISHED_TEXTS = 3
+"""Looks for a text that an erasure may delete between two of them."""
+OVERTAKEN_PROMPTS = 5
+"""Times that an overridden chat is asked for its previous messages, if others keep writing."""
+REFUSED_LOCKS = 200
+"""Times that a rebuild gives way to writers; 300 ms each, hence a minute in all."""
+EVENT_TRIES = 3
+"""Tries of an event that a projection cannot apply, before it stops or parks the event."""
+EVENT_PAUSE = 1.0
+"""Seconds before the second of these tries; the pauses double."""
+LAYER_PAUSE = 1.0
+"""Seconds before the channel layer is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses in seconds that double from `first` to `longest`, for `seconds` in all."""
+
+    first: float
+    longest: float
+    seconds: float = float("inf")
+
+    def pauses(self) -> Iterator[float]:
+        """Yield each pause; the end means that it is time to give up."""
+        pause, waited = self.first, 0.0
+        while waited < self.seconds:
+            yield pause
+            waited += pause
+            pause = min(self.longest, 2 * pause)
+
+
+RECORDING = Backoff(first=0.5, longest=5.0, seconds=600.0)
+"""While the database is away: what was said in a turn waits to be recorded."""
+FOLLOWING = Backoff(first=1.0, longest=5.0)
+"""While the database is away: a worker waits to go on."""
