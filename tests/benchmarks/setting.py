@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ["TURNLOG_TEST_DATABASE"] = "postgresql"
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.project.settings"
+os.environ["TURNLOG_TEST_FSYNC"] = "on"
 
 import django
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of given binaries, for this run only: to test on another version."""
+"""The PostgreSQL servers of a test run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 
 def start(binaries: Path) -> str:
@@ -41,3 +43,11 @@ def start(binaries: Path) -> str:
 
     atexit.register(stop)
     return f"postgresql://postgres@/postgres?host={folder}"
+
+
+def forget_the_disk(uri: str) -> None:
+    """Let a server lose everything if the machine loses its power, and so be faster."""
+    with psycopg.connect(uri, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")

@@ -50,6 +50,8 @@ def main() -> int:
             **os.environ,
             "TURNLOG_TEST_DATABASE": database.partition("-")[0],
             "DJANGO_SETTINGS_MODULE": SETTINGS.get(database, "tests.project.settings"),
+            # As in production, a commit waits for the disk.
+            "TURNLOG_TEST_FSYNC": "on",
             # Small batches: more moments between them.
             "TURNLOG_TEST_BATCH": "50",
         }

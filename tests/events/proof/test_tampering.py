@@ -7,6 +7,7 @@ PostgreSQL, where that takes longer, of texts and bytes one bit of each byte, ea
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from turnlog.events.proof.keys import known_keys
 from turnlog.events.proof.notes import SigningKey
 from turnlog.events.proof.selecting import select
 from turnlog.events.proof.verification import Verifier
+from turnlog.events.store import append_only
 from turnlog.events.store.append_only import triggers_suspended
 from turnlog.events.types import ConversationCleared, PayloadErased, TurnStarted
 
@@ -63,6 +65,8 @@ def log(monkeypatch: pytest.MonkeyPatch, user: Any) -> Iterator[list[int]]:
         monkeypatch.setattr(module, "HEIGHT", 1)
         monkeypatch.setattr(module, "WIDTH", 2)
     monkeypatch.setenv(keys.ENVIRONMENT, SigningKey("t", bytes(32)).secret())
+    # The same few definitions, in thousands of verifications.
+    monkeypatch.setattr(append_only, "_plain", functools.cache(append_only._plain))
     one, other = (Conversation.objects.create().pk for _ in range(2))
     actor = Actor.objects.id_of(user)
     append(one, [NewEvent(ConversationCleared("a"), uuid.uuid4(), actor)])
