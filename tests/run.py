@@ -1,8 +1,9 @@
 """Runs the whole suite on SQLite, then on PostgreSQL; ends with one line for each.
 
-python -m tests.run [pytest's arguments]
+python -m tests.run [--coverage] [pytest's arguments]
 
 In as many processes as there are cores; `-n 0` or `--pdb` among the arguments means one.
+`--coverage` measures the run on SQLite, where only PostgreSQL's own tests are missing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def run(database: str, arguments: list[str]) -> tuple[int, str]:
 
 
 def main() -> int:
-    results = [run(database, sys.argv[1:]) for database in DATABASES]
+    arguments = [each for each in sys.argv[1:] if each != "--coverage"]
+    measured = ["--cov", "--cov-report=term"] if "--coverage" in sys.argv else []
+    options = {"sqlite": measured}
+    results = [run(each, [*options.get(each, []), *arguments]) for each in DATABASES]
     print()
     for code, line in results:
         print(f"{'ok  ' if code == 0 else 'FAIL'} {line}")

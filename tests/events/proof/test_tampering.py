@@ -43,7 +43,7 @@ from turnlog.events.types import ConversationCleared, PayloadErased, TurnStarted
 
 from .administrator import problems, try_to, undone
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 # What says nothing: `id`, an identifier and never an order, of the log and of other tables.
 COLUMNS = {
