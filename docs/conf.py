@@ -26,7 +26,21 @@ nitpicky = False
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-autodoc_typehints = "none"
+# Docstrings name code as Markdown does.
+default_role = "literal"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
+
+
+def show_factories(app, what, name, obj, options, signature, returns):
+    """A field's default that is made anew is `<factory>`, which Sphinx cannot parse."""
+    return signature and signature.replace("<factory>", "..."), returns
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", show_factories)
+
 
 html_theme = "furo"
 html_title = "turnlog"
