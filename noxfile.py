@@ -16,6 +16,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def interpreter(version: str) -> str | None:
     """A folder with an interpreter that runs: a shim of pyenv may be there and refuse."""
     name = f"python{version}"
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [*sorted(versions.glob(f"{version}.*/bin/{name}")), Path(shutil.which(name) or "")]
-    for path in found:
+    own = Path(sys.base_prefix, "bin", name)
+    pyenvs = sorted(versions.glob(f"{version}.*/bin/{name}"))
+    for path in (own, *pyenvs, Path(shutil.which(name) or "")):
         if path.is_file() and subprocess.run([path, "-V"], capture_output=True).returncode == 0:
             return str(path.parent)
     return None
