@@ -93,8 +93,11 @@ def append_decided(
     connection = connections[using]
     alone = not connection.in_atomic_block and connection.get_autocommit()
     if alone and not memory.is_contended(stream_id):
-        stored = attempt.at_once(turn_id)
+        with memory.alone(stream_id):
+            stored = attempt.at_once(turn_id)
         if stored is not None:
+            if stored:
+                _announce(stored)
             return stored
     for number in range(retrying.LOST_RACES):
         try:
@@ -164,7 +167,6 @@ class _Attempt:
         if not done:
             return None
         self.remember(events)
-        _announce(events)
         return events
 
     def in_transaction(self, turn_id: uuid.UUID | None, *, exclusive: bool) -> list[Event]:

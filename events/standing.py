@@ -11,8 +11,10 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from .store.hashing import GENESIS
 from .tables.event import Event
@@ -87,6 +89,14 @@ class Memory:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
         self._lock = threading.Lock()
+        self._alone: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+    def alone(self, stream_id: int) -> AbstractContextManager[Any]:
+        """Keep this process's other threads from appending by the same memory: all but one of them
+        would find it outdated. The lock lives as long as it is held or waited for."""
+        with self._lock:
+            lock: AbstractContextManager[Any] = self._alone.setdefault(stream_id, threading.RLock())
+        return lock
 
     def recall(self, stream_id: int, turn_id: uuid.UUID | None) -> Standing | None:
         """The remembered standing, if it is enough to decide by."""

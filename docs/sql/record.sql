@@ -33,12 +33,13 @@ INSERT INTO turnlog_message
     FROM (SELECT * FROM turnlog_event
             WHERE stream_id = 3 AND version BETWEEN 5 AND 6) e
     WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
-      AND NOT EXISTS (
-        SELECT 1 FROM turnlog_event c
-          WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
-            AND c.version > coalesce(
-              (SELECT min(t.version + 0) FROM turnlog_event t
-                 WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
-              e.version));
+      AND coalesce(
+        (SELECT max(c.version) FROM turnlog_event c
+           WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared')
+          <= coalesce(
+            (SELECT min(t.version + 0) FROM turnlog_event t
+               WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+            e.version),
+        true);
 
 COMMIT;

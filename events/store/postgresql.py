@@ -67,12 +67,9 @@ class PostgreSQL:
         runner: uuid.UUID | None,
     ) -> bool:
         first, last = events[0], events[-1]
-        parameters: list[Any] = [_STREAM_LOCKS, first.stream_id, first.stream_id]
+        parameters = [*_parameters(events), _STREAM_LOCKS, *[first.stream_id] * 2, head]
         if texts:
-            parameters.append(list(texts))
-        parameters += [*_parameters(events), head]
-        if texts:
-            parameters.append(len(texts))
+            parameters += [list(texts), len(texts)]
         if runner is not None:
             parameters.append(runner)
         parameters += [first.stream_id, first.version, last.version]
@@ -81,7 +78,7 @@ class PostgreSQL:
                 _insert_after(len(events), tuple(follow), bool(texts), runner is not None),
                 parameters,
             )
-            return bool(cursor.fetchone()[0])
+            return bool(cursor.rowcount)
 
     def projected(self, insert: str, events: str) -> str:
         return insert.format(events=events)
@@ -177,39 +174,31 @@ def _insert(count: int, follow: tuple[str, ...]) -> str:
 
 
 # As `_insert`, a transaction of its own: only if the stream's head is the event with this hash, and
-# only if what the events refer to is there and stays until the commit. The lock is taken first. The
-# statement's snapshot is older than what it may have waited for; if a writer was faster meanwhile,
-# the version is taken and the insert fails.
-_HEAD = """
-    head AS MATERIALIZED (
-        SELECT last.hash
-        FROM (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock
-        LEFT JOIN LATERAL (
-            SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1
-        ) last ON true)"""
-_TEXTS = """
-    texts AS MATERIALIZED (
-        SELECT sha256 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE)"""
+# only if what the events refer to is there and stays until the commit. The lock is taken before the
+# insert. The statement's snapshot is older than what it may have waited for; if a writer was faster
+# meanwhile, the version is taken and the insert fails.
+_HEAD_IS = """
+    (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) IS NOT NULL
+    AND (SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1) = %s"""
+_TEXTS_ARE_THERE = """
+    (SELECT count(*) FROM (
+        SELECT 1 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE
+    ) texts) = %s"""
+_RUNNER_IS_THERE = "EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)"
 
 
 @cache
 def _insert_after(count: int, follow: tuple[str, ...], texts: bool, runner: bool) -> str:
-    needed = ["(SELECT hash FROM head) = %s"]
-    if texts:
-        needed.append("(SELECT count(*) FROM texts) = %s")
-    if runner:
-        needed.append("EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)")
+    needed = [_HEAD_IS, *[_TEXTS_ARE_THERE] * texts, *[_RUNNER_IS_THERE] * runner]
     batch = (
         f"batch AS (INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)})"
         f" SELECT * FROM ({values(count, _casts())}) AS given WHERE {' AND '.join(needed)}"
         " RETURNING *)"
     )
-    pending = (
-        f"pending AS ({PENDING} SELECT %s::bigint, %s::integer, %s::integer"
-        " WHERE EXISTS (SELECT 1 FROM batch))"
+    return (
+        f"WITH {', '.join([batch, *_steps(follow)])} {PENDING}"
+        " SELECT %s::bigint, %s::integer, %s::integer WHERE EXISTS (SELECT 1 FROM batch)"
     )
-    steps = [_HEAD, *[_TEXTS] * texts, batch, *_steps(follow), pending]
-    return f"WITH {', '.join(steps)} SELECT count(*) FROM batch"
 
 
 @cache

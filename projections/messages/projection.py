@@ -30,8 +30,9 @@ class MessagesProjection(Projection):
     handles = (*LISTED, "ConversationCleared")
     inline = True
     model = ConversationMessage
-    # An event is listed unless the conversation was cleared after its turn began. With "+ 0" the
-    # turn's own index is used: for a bare min(version) both databases may walk the stream instead.
+    # An event is listed unless the conversation was cleared after its turn began. The last clearing
+    # is looked up for each event, by an index: a join may read all clearings of the log. With "+ 0"
+    # the turn's own index is used: for a bare min(version) both databases may walk the stream.
     # FOR KEY SHARE: a transaction that forgets this user waits for this one, or this one for it. No
     # row may name them afterwards.
     insert = """
@@ -42,13 +43,14 @@ class MessagesProjection(Projection):
           e.actor_id, e.turn_id, e.recorded_at
         FROM {events} e
         WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
-          AND NOT EXISTS (
-            SELECT 1 FROM turnlog_event c
-            WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared'
-              AND c.version > coalesce(
+          AND coalesce(
+            (SELECT max(c.version) FROM turnlog_event c
+             WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared')
+              <= coalesce(
                 (SELECT min(t.version + 0) FROM turnlog_event t
                  WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
-                e.version))
+                e.version),
+            true)
     """
     erase = Projection.erase_rows
 
