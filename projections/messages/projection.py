@@ -74,14 +74,12 @@ class MessagesProjection(Projection):
         """Replace the rows of these conversations; always up to each stream's head."""
         ids = ", ".join(str(int(stream)) for stream in streams)
         connection = connections[log_database()]
-        events = f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
-        insert = dialect_of(connection).projected(self.insert, events)
         if connection.vendor == "postgresql":
-            listed = insert[insert.index("SELECT") :]
-            self.execute(_REPLACE.format(ids=ids, listed=listed))
+            self.execute(_REPLACE.format(ids=ids))
         else:
+            events = f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
             self.execute(f"DELETE FROM turnlog_message WHERE conversation_id IN ({ids})")
-            self.execute(insert)
+            self.execute(dialect_of(connection).projected(self.insert, events))
 
     def expected(self, streams: Sequence[int]) -> dict[int, list[Row]]:
         """By the fold, where the rows were made by SQL: neither vouches for itself."""
@@ -89,9 +87,24 @@ class MessagesProjection(Projection):
 
 
 # What is right already is left as it is: deleting and inserting all would take twice as long, and
-# leave as many dead rows behind as there are live ones.
+# leave as many dead rows behind as there are live ones. The last clearing is looked up once for each
+# conversation, and what came before it is not read.
 _REPLACE = """
-    WITH wanted AS MATERIALIZED ({listed}),
+    WITH wanted AS MATERIALIZED (
+        SELECT e.stream_id, e.version,
+          (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
+          e.actor_id, e.turn_id, e.recorded_at
+        FROM unnest(ARRAY[{ids}]::bigint[]) AS stream (id)
+        LEFT JOIN LATERAL (
+            SELECT max(version) AS version FROM turnlog_event
+            WHERE stream_id = stream.id AND type = 'ConversationCleared') cleared ON true
+        JOIN turnlog_event e
+          ON e.stream_id = stream.id AND e.version > coalesce(cleared.version, 0)
+        WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+          AND (cleared.version IS NULL OR NOT EXISTS (
+            SELECT 1 FROM turnlog_event t
+            WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id
+              AND t.version + 0 < cleared.version))),
     held AS MATERIALIZED (SELECT * FROM turnlog_message WHERE conversation_id IN ({ids})),
     gone AS (
         DELETE FROM turnlog_message WHERE id IN (
