@@ -42,8 +42,9 @@ events/erasure/
 events/forks.py events/turns.py
 events/proof/
 events/log.py
-events/hooks.py events/listed.py events/moments.py events/runners.py events/standing.py
-events/arguments.py events/prompt.py
+events/attempt.py
+events/chain.py events/hooks.py events/listed.py events/moments.py events/runners.py
+events/arguments.py events/prompt.py events/standing.py
 events/store/
 events/tables/
 events/tool_outputs.py events/upcasters.py

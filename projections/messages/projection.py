@@ -87,7 +87,7 @@ class MessagesProjection(Projection):
 
 
 # What is right already is left as it is: deleting and inserting all would take twice as long, and
-# leave as many dead rows behind as there are live ones. The last clearing is looked up once for each
+# leave as many dead rows behind as there are live ones. The last clearing is looked up once for a
 # conversation, and what came before it is not read.
 _REPLACE = """
     WITH wanted AS MATERIALIZED (

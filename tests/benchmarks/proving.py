@@ -17,7 +17,7 @@ from unittest import mock
 from django.core.management import call_command
 from django.db import connection
 
-from turnlog.events import log
+from turnlog.events import chain
 from turnlog.events.models import Conversation
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.keys import ENVIRONMENT, known_keys
@@ -91,8 +91,8 @@ def recording(user: Any) -> float:
         question, reply = human(), answer()
         mine.append(timed(proven.record_turn, question, reply, user=user))
         with (
-            mock.patch.object(log, "payload_digest", lambda *args: nothing),  # noqa: PT008 - quicker
-            mock.patch.object(log, "event_hash", lambda *args, **kept: nothing),  # noqa: PT008
+            mock.patch.object(chain, "payload_digest", lambda *args: nothing),  # noqa: PT008 - quicker
+            mock.patch.object(chain, "event_hash", lambda *args, **kept: nothing),  # noqa: PT008
         ):
             theirs.append(timed(bare.record_turn, question, reply, user=user))
     # The checkpoint does not care which of them have hashes.

@@ -129,7 +129,7 @@ def test_exported_rows_verify(conversation: Conversation, user: Any) -> None:
 
 
 def _append_at(moment: dt.datetime) -> None:
-    with mock.patch("turnlog.events.log.timezone.now", return_value=moment):
+    with mock.patch("turnlog.events.attempt.timezone.now", return_value=moment):
         Conversation.objects.create().clear()
 
 

@@ -16,7 +16,7 @@ from .socket_client import chat
 
 def messages(database: Database) -> list[tuple[Any, ...]]:
     return database.rows(
-        "SELECT conversation_id, version, turn_id, user_id, actor_id, content, created_at"
+        "SELECT conversation_id, version, turn_id, user_id, actor_id, created_at"
         " FROM turnlog_message ORDER BY conversation_id, version"
     )
 

@@ -19,7 +19,8 @@ from hypothesis.extra.django import TransactionTestCase
 from langchain_core.messages import AIMessage
 
 from turnlog.core.errors import TurnConflict, TurnInProgress
-from turnlog.events import hooks, log, standing
+from turnlog.events import attempt, hooks, log, standing
+from turnlog.events.attempt import Attempt
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Content, Conversation, Event, Pending, Position, Runner
 from turnlog.events.prompt import Prompt
@@ -76,13 +77,13 @@ def elsewhere(work: Callable[[], Any]) -> None:
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The streams that were appended to the ordinary way."""
     seen: list[int] = []
-    original = log._Attempt.in_transaction
+    original = Attempt.in_transaction
 
     def noted(self: Any, *arguments: Any, **options: Any) -> Any:
         seen.append(self.stream_id)
         return original(self, *arguments, **options)
 
-    monkeypatch.setattr(log._Attempt, "in_transaction", noted)
+    monkeypatch.setattr(Attempt, "in_transaction", noted)
     return seen
 
 
@@ -316,7 +317,8 @@ class TheLaw(TransactionTestCase):
         done: list[tuple[uuid.UUID, str]] = []
         with pytest.MonkeyPatch.context() as patch:
             for process, number, action in actions:
-                patch.setattr(log, "memory", memories[process])
+                for module in (attempt, log):
+                    patch.setattr(module, "memory", memories[process])
                 self.act(action, rooms[number], number, opened, done)
         require_whole(*rooms)
         for turn_id, text in done:

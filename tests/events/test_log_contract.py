@@ -19,6 +19,7 @@ from tests.events.hashes import hash_of
 from turnlog.core import retrying
 from turnlog.core.errors import ConcurrencyError
 from turnlog.events import hooks, log
+from turnlog.events.attempt import Attempt
 from turnlog.events.log import NewEvent, append, read, read_all
 from turnlog.events.models import Conversation, Event, Pending, Position
 from turnlog.events.standing import Memory, Standing
@@ -134,8 +135,8 @@ def test_a_race_that_is_always_lost_ends_in_a_concurrency_error(
         self.actual = len(tries) + 1
         return True
 
-    monkeypatch.setattr(log._Attempt, "in_transaction", lose)
-    monkeypatch.setattr(log._Attempt, "was_overtaken", overtaken)
+    monkeypatch.setattr(Attempt, "in_transaction", lose)
+    monkeypatch.setattr(Attempt, "was_overtaken", overtaken)
     with pytest.raises(ConcurrencyError) as caught:
         append(conversation.pk, [said("a")])
     last = retrying.LOST_RACES
@@ -170,7 +171,7 @@ def test_time_never_goes_back_within_a_stream(
     append(conversation.pk, [said("a")])
     [_, before] = read(conversation.pk)
     earlier = timezone.now() - dt.timedelta(hours=1)
-    monkeypatch.setattr("turnlog.events.log.timezone.now", lambda: earlier)
+    monkeypatch.setattr("turnlog.events.attempt.timezone.now", lambda: earlier)
     [late] = append(conversation.pk, [said("b")])
     assert late.recorded_at == before.recorded_at
     assert late.meta["clock_behind"] == pytest.approx(3600, abs=60)

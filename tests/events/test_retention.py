@@ -16,7 +16,7 @@ from tests.events.test_commands_of_erasure import run
 from tests.events.test_erasing import WORD, events, failed, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import ConfigurationError
-from turnlog.events import log
+from turnlog.events import attempt
 from turnlog.events.erasure import retention
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
@@ -30,7 +30,7 @@ DAY = dt.timedelta(days=1)
 def clock(monkeypatch: Any) -> Any:
     """The log's clock, 100 days behind to begin with."""
     clock = SimpleNamespace(now=timezone.now() - 100 * DAY)
-    monkeypatch.setattr(log, "timezone", SimpleNamespace(now=lambda: clock.now))
+    monkeypatch.setattr(attempt, "timezone", SimpleNamespace(now=lambda: clock.now))
     return clock
 
 

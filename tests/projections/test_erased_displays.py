@@ -11,7 +11,7 @@ from django.utils import translation
 from langchain_core.messages import AIMessage
 
 from tests.everywhere import places_of
-from turnlog.events import log
+from turnlog.events import attempt, log
 from turnlog.events.models import Conversation
 from turnlog.projections.transcript import read_transcript
 from turnlog.projections.travel.moments import as_of, replay
@@ -30,7 +30,7 @@ def erased(conversation: Any, user: Any, monkeypatch: Any) -> Any:
     outputs = [{"tool": "look", "output": "milk"}]
     turn_id = conversation.record_turn("a latte", AIMessage("here"), outputs, user=user)[-1].turn_id
     conversation.record_turn("a tea", AIMessage("there"), user=user)
-    monkeypatch.setattr(log, "timezone", SimpleNamespace(now=lambda: AT))
+    monkeypatch.setattr(attempt, "timezone", SimpleNamespace(now=lambda: AT))
     conversation.erase([turn_id], by=user, reason="request 7")
     return conversation
 

@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import MomentError, TurnInProgress, UnknownConversation
-from turnlog.events import log
+from turnlog.events import attempt
 from turnlog.events.listed import fold
 from turnlog.events.log import read
 from turnlog.events.models import Actor, Conversation, Event
@@ -103,7 +103,7 @@ def lived(actions: list[tuple[str, int, int]]) -> tuple[Conversation, list[Any]]
     started: list[tuple[uuid.UUID, Any]] = []
     clock = SimpleNamespace(now=timezone.now() - dt.timedelta(days=1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "timezone", SimpleNamespace(now=lambda: clock.now))
+        patch.setattr(attempt, "timezone", SimpleNamespace(now=lambda: clock.now))
         for number, (action, person, passed) in enumerate(actions):
             clock.now += passed * SECOND
             act(room, action, people[person], f"{action} {number}", started)
@@ -321,7 +321,7 @@ def test_a_conversation_without_events_has_no_moments(
 def test_an_event_of_a_clock_that_was_fast_can_be_asked_for(coffee: Any, monkeypatch: Any) -> None:
     ahead = timezone.now() + dt.timedelta(hours=1)
     with monkeypatch.context() as patch:
-        patch.setattr(log, "timezone", SimpleNamespace(now=lambda: ahead))
+        patch.setattr(attempt, "timezone", SimpleNamespace(now=lambda: ahead))
         coffee.clear()
     state = as_of(coffee)
     assert state.at == ahead

@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from turnlog.core import codec
 from turnlog.core.terminal import safe
-from turnlog.events import log
+from turnlog.events import attempt
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Event
 from turnlog.events.types import MessageAppended
@@ -65,7 +65,7 @@ START = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 def clock(monkeypatch: Any) -> Any:
     """The log's clock."""
     clock = SimpleNamespace(now=START)
-    monkeypatch.setattr(log, "timezone", SimpleNamespace(now=lambda: clock.now))
+    monkeypatch.setattr(attempt, "timezone", SimpleNamespace(now=lambda: clock.now))
     return clock
 
 

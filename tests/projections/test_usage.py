@@ -73,7 +73,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     class Clock:
         now = dt.datetime(2026, 11, 22, 23, 59, 50, tzinfo=dt.UTC)
 
-    monkeypatch.setattr("turnlog.events.log.timezone.now", lambda: Clock.now)
+    monkeypatch.setattr("turnlog.events.attempt.timezone.now", lambda: Clock.now)
     return Clock
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from turnlog.events.log import NewEvent, chained
+from turnlog.events.chain import NewEvent, chained
 from turnlog.events.models import Event
 from turnlog.events.standing import Standing
 from turnlog.events.store.hashing import microseconds

@@ -1,0 +1,176 @@
+"""One append, for as many tries as it takes: at once by a known head, or in a transaction."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import IntegrityError, connections, transaction
+from django.utils import timezone
+
+from ..core.errors import TurnlogError
+from . import hooks, runners
+from .chain import NewEvent, chained
+from .standing import AskedTurn, OpenTurn, Standing, memory
+from .store.dialect import dialect_of
+from .tables.content import Content
+from .tables.conversation import rows
+from .tables.event import Event
+from .types import ConversationOpened
+
+
+class Attempt:
+    """One append, for as many tries as it takes."""
+
+    def __init__(
+        self, stream_id: int, using: str, decide: Callable[[Standing], Sequence[NewEvent]]
+    ) -> None:
+        self.stream_id = stream_id
+        self.standing = Standing()
+        self.actual = 0
+        self.lost = memory.is_contended(stream_id)
+        self._decide = decide
+        self._using = using
+        self._connection = connections[using]
+        self._dialect = dialect_of(self._connection)
+
+    def at_once(self, turn_id: uuid.UUID | None) -> list[Event] | None:
+        """Append in a statement of its own that does so only if the head is still the one that was
+        decided by; None if it is not, or if this is not possible."""
+        remembered = memory.recall(self.stream_id, turn_id)
+        if remembered is not None and (stored := self._by_memory(remembered)):
+            return stored
+        if self.lost:
+            return None
+        with self._dialect.cursor(self._connection) as cursor:
+            standing = self._read(cursor, turn_id, join=False)
+        if standing.version == 0:
+            return None  # An empty stream is opened first.
+        offered = self._decide(standing)
+        return self._insert_after(standing, offered) if offered else []
+
+    def _by_memory(self, remembered: Standing) -> list[Event] | None:
+        try:
+            offered = self._decide(remembered)
+        except TurnlogError:
+            return None  # What is remembered may be outdated, and refuses nothing.
+        return self._insert_after(remembered, offered) if offered else None
+
+    def _insert_after(self, standing: Standing, offered: Sequence[NewEvent]) -> list[Event] | None:
+        self.standing = standing
+        events = self._rows(offered)
+        follow = [projection.insert for projection in hooks.inline_projections]
+        if any(projection.follows(events) for projection in hooks.inline_projections):
+            return None  # Takes more than one statement.
+        [runner] = {event.runner for event in offered} - {None} or {None}
+        texts = sorted({key for event in offered for key in event.texts})
+        try:
+            done = self._dialect.insert_after(
+                self._connection, standing.hash, events, list(filter(None, follow)), texts, runner
+            )
+        except IntegrityError:
+            if not self.was_overtaken():
+                raise
+            return None
+        if not done:
+            return None
+        self.remember(events)
+        return events
+
+    def in_transaction(self, turn_id: uuid.UUID | None, *, exclusive: bool) -> list[Event]:
+        """Append in the transaction that is open. Raises IntegrityError if a writer was faster."""
+        with self._dialect.cursor(self._connection) as cursor:
+            if exclusive:
+                # A statement of its own, for the head must be read after the wait.
+                self._dialect.lock_streams(cursor, [self.stream_id])
+            self.standing = self._read(cursor, turn_id, join=True)
+            offered = self._decide(self.standing)
+            if not offered:
+                return []
+            if self.standing.version == 0 and not isinstance(offered[0].data, ConversationOpened):
+                offered = [_opening(self.stream_id), *offered]
+            _keep_what_they_need(offered)
+            events = self._rows(offered)
+            follow = [projection.insert for projection in hooks.inline_projections]
+            self._dialect.insert(cursor, events, list(filter(None, follow)))
+        for projection in hooks.inline_projections:
+            projection.follow(events)
+        # Robust: the batch is committed, whatever the receivers make of it.
+        transaction.on_commit(lambda: announce(events), using=self._using, robust=True)
+        return events
+
+    def _rows(self, offered: Sequence[NewEvent]) -> list[Event]:
+        salts = os.urandom(32 * len(offered))
+        return chained(self.stream_id, self.standing, offered, timezone.now(), salts)
+
+    def _read(self, cursor: Any, turn_id: uuid.UUID | None, *, join: bool) -> Standing:
+        row = self._dialect.read_standing(cursor, self.stream_id, turn_id, join=join)
+        return _standing(row, turn_id)
+
+    def remember(self, events: Sequence[Event]) -> None:
+        """Let this process's next append to the stream begin from here."""
+        memory.keep(self.stream_id, self.standing.after(events))
+
+    def was_overtaken(self) -> bool:
+        """Whether an IntegrityError means that another writer was faster."""
+        last = Event.objects.using(self._using).filter(stream_id=self.stream_id)
+        versions = last.order_by("-version").values_list("version", flat=True)
+        self.actual = versions.first() or 0
+        self.lost = self.actual != self.standing.version
+        if self.lost:
+            memory.lost(self.stream_id)
+        return self.lost
+
+
+def _standing(row: Sequence[Any], turn_id: uuid.UUID | None) -> Standing:
+    version, hash_, recorded_at, state, actor, erased, *opened = row
+    if version is None:
+        return Standing()
+    turn = None
+    if turn_id is not None and state is not None:
+        turn = AskedTurn(state, _uuid(actor), bool(erased))
+    return Standing(version, bytes(hash_), recorded_at, turn, _open_turn(turn_id, *opened))
+
+
+def _open_turn(
+    asked: uuid.UUID | None, version: int | None, turn_id: Any, actor_id: Any, metadata: Any
+) -> OpenTurn | None:
+    if version is None:
+        return None
+    runner = json.loads(metadata).get("runner")
+    # Looked up where it makes a difference: whoever asks about the turn itself is answering it.
+    gone = _uuid(turn_id) != asked and runners.is_abandoned(runner)
+    return OpenTurn(_uuid(turn_id), _uuid(actor_id), runner, gone)
+
+
+def _uuid(stored: Any) -> uuid.UUID | None:
+    """A UUID as a raw cursor gives it: SQLite's driver knows it as text."""
+    return uuid.UUID(stored) if isinstance(stored, str) else stored
+
+
+def _keep_what_they_need(offered: Sequence[NewEvent]) -> None:
+    """Texts and runners, with the events that refer to them: a turn that is refused leaves none,
+    and an erasure that finds a text used by no other turn waits for this one."""
+    texts = {key: text for event in offered for key, text in event.texts.items()}
+    if texts:
+        Content.objects.keep(*texts.values())
+    if any(event.runner for event in offered):
+        runners.beat()
+
+
+def _opening(stream_id: int) -> NewEvent:
+    conversation = rows().filter(pk=stream_id).first()
+    owner = conversation.owner_actor_id if conversation else None
+    data = ConversationOpened(
+        str(owner) if owner else None, conversation.title if conversation else ""
+    )
+    return NewEvent(data, actor_id=owner)
+
+
+def announce(events: Sequence[Event]) -> None:
+    """Tell the rooms above what has been committed."""
+    for tell in hooks.after_commit:
+        tell(events)
