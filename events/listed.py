@@ -9,19 +9,20 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
+from django.db import connections
 from django.db.models import Exists, OuterRef
 
+from .store.dialect import dialect_of
 from .tables.database import log_database
 from .tables.event import Event
 
 LISTED = ("MessageAppended", "ToolOutputRecorded")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """An entry of the message list: its event's version, turn, actor, payload text and time."""
 
     version: int
@@ -78,10 +79,14 @@ def read_listed(stream_id: int, until: int) -> list[Listed]:
 
     The cost grows with what came between the last clearing before that version and the version.
     """
-    rows = visible(stream_id, until).filter(payload__isnull=False)
+    rows = visible(stream_id, until).filter(payload__isnull=False).order_by()
+    time, moment = dialect_of(connections[log_database()]).times("recorded_at")
+    columns = rows.values_list("version", "turn_id", "actor_id", "payload", time)
+    # Sorted here: they mostly come in order, and PostgreSQL may sort long texts on disk.
+    ordered = sorted(columns, key=itemgetter(0))
     return [
-        Listed(*row)
-        for row in rows.values_list("version", "turn_id", "actor_id", "payload", "recorded_at")
+        Listed(version, turn_id, actor_id, payload, moment(at))
+        for version, turn_id, actor_id, payload, at in ordered
     ]
 
 

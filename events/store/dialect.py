@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -52,6 +53,12 @@ class Dialect(Protocol):
 
     def projected(self, insert: str, events: str) -> str:
         """The statement that such an `insert` is, of the events in a relation."""
+
+    def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
+        """An expression for a column of times, and what makes a datetime of each of its values.
+
+        Faster than the column itself, which matters where thousands are loaded.
+        """
 
     def lock_streams(
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False

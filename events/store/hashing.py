@@ -107,6 +107,11 @@ def raw_event_hash(
     ).digest()
 
 
+def moment_of(microseconds: int) -> dt.datetime:
+    """The time in UTC that is so many microseconds after the Unix epoch."""
+    return _EPOCH + dt.timedelta(microseconds=microseconds)
+
+
 def microseconds(moment: dt.datetime) -> int:
     """Whole microseconds since the Unix epoch, exactly."""
     return (moment - _EPOCH) // _MICROSECOND

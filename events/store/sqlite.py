@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
 
 from ..tables.columns import EVENT_COLUMNS, adapters, quoted
 from ..tables.database import log_database
@@ -78,6 +79,9 @@ class SQLite:
         # Whoever writes is alone.
         return insert.format(events=events).replace(" FOR KEY SHARE", "")
 
+    def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
+        return F(name), _as_it_is
+
     def lock_streams(
         self, cursor: Any, stream_ids: Sequence[int], *, give_way: bool = False
     ) -> None:
@@ -106,6 +110,10 @@ class SQLite:
         return True
 
     queue_for_projection = try_lock_projection
+
+
+def _as_it_is(moment: dt.datetime) -> dt.datetime:
+    return moment
 
 
 _HEAD_IS = """

