@@ -1,6 +1,6 @@
-"""Who wants to know that something happened in a conversation, here and in other processes.
+"""Wakes the listeners of a conversation, here and in other processes, when something happens.
 
-The news itself carries nothing that must not be lost: who hears it looks for what is new.
+News may be lost without harm: a listener that gets it looks for what is new.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import failures
 logger = logging.getLogger("turnlog")
 
 SEND_SECONDS = 1.0
-# Batches that wait for one listener; more are read from the log instead.
+# Batches that wait for one listener; if there are more, it reads the log instead.
 _MOST_BATCHES = 20
 
 _listeners: defaultdict[Hashable, set[Listener]] = defaultdict(set)
@@ -39,7 +39,7 @@ class Listener:
         _listeners[key].add(self)
 
     async def wait(self, seconds: float | None) -> None:
-        """Wait for news, at most so long; news that came meanwhile counts."""
+        """Wait for news, at most `seconds`; news since the last wait counts."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -48,18 +48,20 @@ class Listener:
         self._news.clear()
 
     def take(self) -> list[Sequence[Event]] | None:
-        """The batches that this process has appended since the last call; None if what is new can
-        only be found in the log."""
+        """Return the batches that this process appended since the last call.
+
+        Returns None if only the log has all that is new.
+        """
         look, self._look = self._look, False
         batches, self._batches = self._batches, []
         return None if look else batches
 
     def wake(self, *, log_changed: bool) -> None:
-        """Tell it, from whatever thread."""
+        """Wake the listener; any thread may call this."""
         self._soon(self._note, log_changed)
 
     def tell(self, batch: Sequence[Event]) -> None:
-        """Tell it what has been appended, from whatever thread."""
+        """Give the listener what was appended; any thread may call this."""
         self._soon(self._keep, batch)
 
     def _soon(self, note: Callable[..., None], *arguments: Any) -> None:
@@ -73,25 +75,25 @@ class Listener:
     def _keep(self, batch: Sequence[Event]) -> None:
         self._batches.append(batch)
         if len(self._batches) > _MOST_BATCHES:
-            self._batches.clear()  # A client that does not read: it looks at the log later.
+            self._batches.clear()  # The client does not read now; it reads the log later.
             self._look = True
         self._news.set()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         _listeners[self.key].discard(self)
         if not _listeners[self.key]:
             del _listeners[self.key]
 
 
 def wake(key: Hashable, *, log_changed: bool = False) -> None:
-    """Tell every listener of a conversation in this process."""
+    """Wake each listener of a conversation in this process."""
     for listener in list(_listeners.get(key, ())):
         listener.wake(log_changed=log_changed)
 
 
 def announce(events: Sequence[Event]) -> None:
-    """Receiver of the log's after_commit: tell this process and the others."""
+    """Receiver of the log's after_commit: inform this process and the others."""
     stream_id, version = events[-1].stream_id, events[-1].version
     for listener in list(_listeners.get(stream_id, ())):
         listener.tell(events)
@@ -101,27 +103,27 @@ def announce(events: Sequence[Event]) -> None:
 
 
 async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
-    # Whoever records a turn waits for this: not for long.
+    # Recording a turn waits for this, so it must not take long.
     try:
         async with asyncio.timeout(SEND_SECONDS):
             await layer.group_send(group, news)
-    except Exception as error:  # noqa: BLE001 - whatever the transport raises
+    except Exception as error:  # noqa: BLE001 - a transport may raise anything
         warn_of_layer(error)
 
 
 def warn_of_layer(error: Exception) -> None:
-    """Tell the operator that other processes cannot be told; the chat goes on without them."""
+    """Warn that other processes cannot be reached; the chat continues without them."""
     logger.warning("the channel layer cannot be reached: %s", failures.where(error))
 
 
 def shared_layer() -> Any:
-    """The channel layer, if there is one that reaches other processes."""
+    """Return the channel layer, if there is one that reaches other processes."""
     if not getattr(settings, "CHANNEL_LAYERS", None):
-        return None  # Asked after every commit: Channels takes longer to find that out.
+        return None  # This runs after every commit, and Channels takes longer to find out.
     layer = get_channel_layer()
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
 def group_of(stream_id: int) -> str:
-    """The channel layer's group of a conversation."""
+    """Return the name of a conversation's group in the channel layer."""
     return f"turnlog.{stream_id}"

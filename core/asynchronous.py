@@ -1,8 +1,8 @@
 """The one place where sync database code becomes awaitable.
 
-Channels' `database_sync_to_async` sends all work of a process through one thread: one slow query
-delays all users. Ours goes through a pool of threads of its own. Each thread keeps its connection:
-with Django's default settings, opening one for every call would take longer than the call itself.
+Channels' `database_sync_to_async` sends all work of a process through one thread, so one slow query
+delays all users. turnlog has its own pool of threads. Each thread keeps its connection: with
+Django's default settings, opening one for every call would take longer than the call itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 KEPT_SECONDS = 60.0
-"""How long a thread's connection may be idle and be used again, where CONN_MAX_AGE is 0."""
+"""How long a thread's idle connection can still be used again, if CONN_MAX_AGE is 0."""
 
 _kept: WeakSet[BaseDatabaseWrapper] = WeakSet()
 
@@ -36,10 +36,10 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """An awaitable twin of a sync function that uses the database.
+    """Return an awaitable twin of a sync function that uses the database.
 
-    What the function raises is raised by the await. Cancelling the await does not stop a query
-    that is already running: shield what must be recorded.
+    The await raises what the function raises. Cancelling the await does not stop a query that is
+    already running: shield what must be recorded.
     """
 
     @functools.wraps(function)
@@ -62,8 +62,10 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
 
 
 def _require_live(connection: BaseDatabaseWrapper) -> None:
-    """Close a kept connection that the server has closed, or that is too old; Django opens it
-    again."""
+    """Close a kept connection if the server has closed it or it is too old.
+
+    Django opens it again.
+    """
     if connection.connection is None:
         return
     if _has_news(connection) and not connection.is_usable():
@@ -72,7 +74,7 @@ def _require_live(connection: BaseDatabaseWrapper) -> None:
 
 
 def _has_news(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server has sent something unasked, as it does when it closes a connection."""
+    """Return whether the server sent something unasked, as it does when it closes a connection."""
     raw: Any = connection.connection
     if connection.vendor != "postgresql":
         return False
@@ -90,13 +92,15 @@ def _let_go(connection: BaseDatabaseWrapper) -> None:
     if ages_at_once and not pooled and connection.connection is not None:
         connection.close_at = time.monotonic() + KEPT_SECONDS
         _kept.add(connection)
-    # Closes it too if the call has left it in an error or in another mode.
+    # This also closes it if the call left it in an error or in another mode.
     connection.close_if_unusable_or_obsolete()
 
 
 def close_connections() -> None:
-    """Close what the threads have kept, from whatever thread: a test database cannot be dropped
-    while it is in use. No call may be under way."""
+    """Close the connections that the threads keep: a test database in use cannot be dropped.
+
+    Any thread may call this, but no call in a database thread may be running.
+    """
     for connection in list(_kept):
         if connection.vendor == "postgresql" and connection.connection is not None:
             connection.connection.close()

@@ -1,4 +1,4 @@
-"""What is tried again, how often, and after which pauses: every such number of turnlog's.
+"""What turnlog tries again, how often, and after which pauses: all numbers in one place.
 
 Whether a database error is worth another try is decided in `events.store.faults.is_passing`.
 """
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 LOST_RACES = 10
 """Tries of an append that other writers of its stream keep overtaking."""
 VANISHED_TEXTS = 3
-"""Looks for a text that an erasure may delete between two of them."""
+"""Tries to find a text that an erasure may delete between two tries."""
 OVERTAKEN_PROMPTS = 5
-"""Times that an overridden chat is asked for its previous messages, if others keep writing."""
+"""Times that an overridden chat is asked for its previous messages while others write."""
 REFUSED_LOCKS = 200
-"""Times that a rebuild gives way to writers; 300 ms each, hence a minute in all."""
+"""Times that a rebuild gives way to writers: 300 ms each, a minute in all."""
 EVENT_TRIES = 3
 """Tries of an event that a projection cannot apply, before it stops or parks the event."""
 EVENT_PAUSE = 1.0
@@ -33,7 +33,7 @@ class Backoff:
     seconds: float = float("inf")
 
     def pauses(self) -> Iterator[float]:
-        """Yield each pause; the end means that it is time to give up."""
+        """Yield each pause. When there are no more, give up."""
         pause, waited = self.first, 0.0
         while waited < self.seconds:
             yield pause
@@ -42,6 +42,6 @@ class Backoff:
 
 
 RECORDING = Backoff(first=0.5, longest=5.0, seconds=600.0)
-"""While the database is away: what was said in a turn waits to be recorded."""
+"""How a finished turn waits to be recorded while the database is away."""
 FOLLOWING = Backoff(first=1.0, longest=5.0)
-"""While the database is away: a worker waits to go on."""
+"""How a worker waits to continue while the database is away."""

@@ -1,4 +1,4 @@
-"""What people may give for a turn, checked before anything is written."""
+"""Checks the arguments of a turn before anything is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTCOMES = get_args(Outcome)
 
 
 def human_message(given: str | HumanMessage, name: str = "human_message") -> HumanMessage:
-    """A HumanMessage, made of text if that is given. Raises ArgumentError."""
+    """Return a HumanMessage, built from text if text is given. Raises ArgumentError."""
     from langchain_core.messages import HumanMessage
 
     if isinstance(given, HumanMessage):
@@ -27,7 +27,7 @@ def human_message(given: str | HumanMessage, name: str = "human_message") -> Hum
 
 
 def ai_message(given: str | AIMessage, name: str = "ai_message") -> AIMessage:
-    """An AIMessage, made of text if that is given. Raises ArgumentError."""
+    """Return an AIMessage, built from text if text is given. Raises ArgumentError."""
     from langchain_core.messages import AIMessage
 
     if isinstance(given, AIMessage):
@@ -38,19 +38,19 @@ def ai_message(given: str | AIMessage, name: str = "ai_message") -> AIMessage:
 
 
 def require_turn_id(given: uuid.UUID | None, *, optional: bool = True) -> None:
-    """Raise ArgumentError for what is no UUID."""
+    """Raise ArgumentError if the value is not a UUID."""
     if not (isinstance(given, uuid.UUID) or (optional and given is None)):
         raise ArgumentError("turn_id", "a uuid.UUID" + " or None" * optional, given)
 
 
 def require_user(given: Any, name: str = "user") -> None:
-    """Raise ArgumentError for what is no user of Django's."""
+    """Raise ArgumentError if the value is not a Django user."""
     if given is not None and not hasattr(given, "is_authenticated"):
         raise ArgumentError(name, "a user of Django's, or None", given)
 
 
 def require_metadata(given: Mapping[str, Any] | None) -> None:
-    """Raise ArgumentError for what is no mapping with text keys."""
+    """Raise ArgumentError if the value is not a mapping with text keys."""
     if given is None:
         return
     if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
@@ -58,13 +58,13 @@ def require_metadata(given: Mapping[str, Any] | None) -> None:
 
 
 def require_outcome(given: str) -> None:
-    """Raise ArgumentError for an outcome that turns do not have."""
+    """Raise ArgumentError if no turn can have this outcome."""
     if given not in OUTCOMES:
         raise ArgumentError("outcome", f"one of {', '.join(map(repr, OUTCOMES))}", given)
 
 
 def require_error(given: Mapping[str, str] | None) -> None:
-    """Raise ArgumentError unless `type` and `text` are there, and everything is text."""
+    """Raise ArgumentError if `type` or `text` is missing, or anything in it is not text."""
     if given is None:
         return
     texts = isinstance(given, Mapping) and all(
@@ -75,6 +75,6 @@ def require_error(given: Mapping[str, str] | None) -> None:
 
 
 def require_text(given: str, name: str) -> None:
-    """Raise ArgumentError for what is no text."""
+    """Raise ArgumentError if the value is not text."""
     if not isinstance(given, str):
         raise ArgumentError(name, "text", given)

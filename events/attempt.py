@@ -1,4 +1,4 @@
-"""One append, for as many tries as it takes: at once by a known head, or in a transaction."""
+"""One append and all its tries: in one statement if the head is known, or in a transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .types import ConversationOpened
 
 
 class Attempt:
-    """One append, for as many tries as it takes."""
+    """One append and all its tries."""
 
     def __init__(
         self, stream_id: int, using: str, decide: Callable[[Standing], Sequence[NewEvent]]
@@ -38,8 +38,10 @@ class Attempt:
         self._dialect = dialect_of(self._connection)
 
     def at_once(self, turn_id: uuid.UUID | None) -> list[Event] | None:
-        """Append in a statement of its own that does so only if the head is still the one that was
-        decided by; None if it is not, or if this is not possible."""
+        """Append in one statement, which does so only if the head has not moved since the decision.
+
+        Returns None if it has moved, or if one statement is not enough.
+        """
         remembered = memory.recall(self.stream_id, turn_id)
         if remembered is not None and (stored := self._by_memory(remembered)):
             return stored
@@ -56,7 +58,7 @@ class Attempt:
         try:
             offered = self._decide(remembered)
         except TurnlogError:
-            return None  # What is remembered may be outdated, and refuses nothing.
+            return None  # The memory may be outdated, so it refuses nothing.
         return self._insert_after(remembered, offered) if offered else None
 
     def _insert_after(self, standing: Standing, offered: Sequence[NewEvent]) -> list[Event] | None:
@@ -84,7 +86,7 @@ class Attempt:
         """Append in the transaction that is open. Raises IntegrityError if a writer was faster."""
         with self._dialect.cursor(self._connection) as cursor:
             if exclusive:
-                # A statement of its own, for the head must be read after the wait.
+                # A separate statement: the head must be read after the wait.
                 self._dialect.lock_streams(cursor, [self.stream_id])
             self.standing = self._read(cursor, turn_id, join=True)
             offered = self._decide(self.standing)
@@ -98,7 +100,7 @@ class Attempt:
             self._dialect.insert(cursor, events, list(filter(None, follow)))
         for projection in hooks.inline_projections:
             projection.follow(events)
-        # Robust: the batch is committed, whatever the receivers make of it.
+        # Robust: the batch stays committed even if a receiver raises.
         transaction.on_commit(lambda: announce(events), using=self._using, robust=True)
         return events
 
@@ -111,7 +113,7 @@ class Attempt:
         return _standing(row, turn_id)
 
     def remember(self, events: Sequence[Event]) -> None:
-        """Let this process's next append to the stream begin from here."""
+        """Let this process's next append to the stream start from here."""
         memory.keep(self.stream_id, self.standing.after(events))
 
     def was_overtaken(self) -> bool:
@@ -141,19 +143,22 @@ def _open_turn(
     if version is None:
         return None
     runner = json.loads(metadata).get("runner")
-    # Looked up where it makes a difference: whoever asks about the turn itself is answering it.
+    # Only for another turn: the process that asks about this very turn is answering it.
     gone = _uuid(turn_id) != asked and runners.is_abandoned(runner)
     return OpenTurn(_uuid(turn_id), _uuid(actor_id), runner, gone)
 
 
 def _uuid(stored: Any) -> uuid.UUID | None:
-    """A UUID as a raw cursor gives it: SQLite's driver knows it as text."""
+    """Return a UUID that came from a raw cursor: SQLite's driver returns text."""
     return uuid.UUID(stored) if isinstance(stored, str) else stored
 
 
 def _keep_what_they_need(offered: Sequence[NewEvent]) -> None:
-    """Texts and runners, with the events that refer to them: a turn that is refused leaves none,
-    and an erasure that finds a text used by no other turn waits for this one."""
+    """Store texts and runners in the transaction of the events that refer to them.
+
+    A refused turn leaves none behind. An erasure that finds a text used by no other turn waits for
+    this transaction.
+    """
     texts = {key: text for event in offered for key, text in event.texts.items()}
     if texts:
         Content.objects.keep(*texts.values())
@@ -171,6 +176,6 @@ def _opening(stream_id: int) -> NewEvent:
 
 
 def announce(events: Sequence[Event]) -> None:
-    """Tell the rooms above what has been committed."""
+    """Pass the committed events to the rooms above."""
     for tell in hooks.after_commit:
         tell(events)

@@ -1,4 +1,4 @@
-"""The facts that are offered to the log, and the rows that they become."""
+"""Turns the facts that are offered to the log into its rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .types import EventData
 class NewEvent:
     """A fact offered to the log; what was stored is an `Event`.
 
-    `texts` are those that the fact refers to, by their SHA-256 digests in hex, and `runner` is the
-    process that it names: the log sees to it that they are there when the event is.
+    `texts` maps SHA-256 digests in hex to the texts that the fact refers to, and `runner` is the
+    process that it names. The log makes sure that both are stored when the event is.
     """
 
     data: EventData
@@ -35,10 +35,10 @@ class NewEvent:
 def chained(
     stream_id: int, head: Standing, offered: Sequence[NewEvent], now: dt.datetime, salts: bytes
 ) -> list[Event]:
-    """The rows of a batch: numbered, dated, salted (32 bytes each) and chained to the head."""
+    """Return a batch's rows: numbered, dated, salted (32 bytes each) and chained to the head."""
     skew: dict[str, Any] = {}
     if head.recorded_at is not None and now < head.recorded_at:
-        # Time never goes back within a stream; a clock that did is noted.
+        # Time never goes back within a stream. If the clock did, the metadata say by how much.
         skew = {"clock_behind": (head.recorded_at - now).total_seconds()}
         now = head.recorded_at
     stored = []
@@ -47,7 +47,7 @@ def chained(
         version = head.version + 1 + number
         type_, schema = type(event.data).__name__, event.data.schema
         payload = codec.to_json(event.data.payload())
-        # A batch's events mostly share theirs.
+        # A batch's events mostly share one metadata object.
         if number == 0 or event.metadata is not offered[number - 1].metadata:
             metadata = codec.to_json({**event.metadata, **skew})
         salt = salts[32 * number : 32 * number + 32]
@@ -66,6 +66,6 @@ def chained(
         )
         row: list[Any] = [None, stream_id, version, type_, schema]
         row += [event.turn_id, event.actor_id, now, payload, metadata, salt, digest, previous]
-        # By position, as rows are loaded: half the time of naming each field.
+        # By position, as Django loads rows: naming each field takes twice as long.
         stored.append(Event.from_db(None, LOADED, row))
     return stored

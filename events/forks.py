@@ -1,8 +1,8 @@
-"""Forks: a new conversation that continues another one from any of its moments on.
+"""Forks: a new conversation that continues another one from any of its moments.
 
-What was visible then is copied, event by event, so that the fork stands alone. Each copy's
-metadata are those of its original and the key `origin`: `{"stream": ..., "version": ...}`, the
-event of the immediate parent that it is a copy of. Erasure follows it.
+A fork copies each event that was visible then, so it needs no other conversation. A copy has its
+original's metadata and the key `origin`: `{"stream": ..., "version": ...}`, the event of the
+immediate parent that was copied. Erasure follows this key.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ def fork(
     *,
     user: Any = None,
 ) -> ConversationRow:
-    """A new conversation with what was visible in this one at a version, at a time, or now.
+    """Create a conversation with what was visible in this one at a version, at a time, or now.
 
-    With `user`, it is theirs and holds their own turns; it must be open to them. Without, it has
-    the parent's owner and everybody's turns. The parent stays as it is. Raises NotPermitted,
-    MomentError, UnknownConversation; then nothing has happened.
+    With `user`, the fork is theirs and holds only their own turns; the parent must be open to them.
+    Without it, the fork has the parent's owner and all turns. The parent stays as it is. Raises
+    NotPermitted, MomentError or UnknownConversation; then nothing is created.
     """
     using = log_database()
     with transaction.atomic(using=using):
-        # Before anything is read, and until the commit: an erasure in the parent comes either
-        # before, and what it erased is not copied, or after, and finds the copies.
+        # Before the first read, and until the commit. An erasure in the parent comes either
+        # before, and what it erased is not copied; or after, and it finds the copies.
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_streams(cursor, [stream_id])
         parent = _parent(stream_id)
         if user is not None and not parent.is_open_to(user):
             raise NotPermitted(parent.pk, "fork", user)
         moment = moment_of(parent.pk, version, at)
-        # django-stubs knows no reference of an abstract model to itself.
+        # django-stubs does not support an abstract model that refers to itself.
         forked = rows().create(  # type: ignore[misc]
             title=parent.title,
             user=parent.user if user is None else user,
-            # Not from the user alone: when that one is gone, the fork is nobody else's either.
+            # Not only the user: if that user is deleted, the fork must not become open to others.
             owner_actor_id=parent.owner_actor_id if user is None else None,
             forked_from=parent,
             forked_at=moment.version,
@@ -71,7 +71,7 @@ def fork(
 
 
 def _parent(pk: int) -> ConversationRow:
-    # Read again: whose it is may have changed since the caller looked.
+    # Read again: the owner may have changed since the caller looked.
     require_conversation(pk)
     return rows().select_related("user").get(pk=pk)
 
@@ -79,7 +79,7 @@ def _parent(pk: int) -> ConversationRow:
 def _copy(
     moment: Event, forked: ConversationRow, actor_id: uuid.UUID | None, *, everything: bool
 ) -> None:
-    """Append what the fork begins with, batch by batch."""
+    """Append the events that the fork begins with, batch by batch."""
     data = ConversationForked(moment.stream_id, moment.version, bytes(moment.hash).hex())
     append(forked.pk, [NewEvent(data, actor_id=actor_id)])
     listed = read_listed(moment.stream_id, moment.version)
@@ -104,9 +104,9 @@ def _copy_of(original: Event) -> NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Copy(EventData):
-    """A stored fact as it is: its text comes out byte for byte, whatever schema it is of.
+    """A stored fact that keeps its text byte for byte, in any schema.
 
-    Through the fact's own class it might not: a field that was added since would appear in it.
+    The fact's own class might change the text: it would write a field that was added since.
     """
 
     document: Any

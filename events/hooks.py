@@ -1,4 +1,4 @@
-"""What the rooms above want to be told: lists that they fill in their `AppConfig.ready()`.
+"""Lists of callbacks, which the rooms above fill in their `AppConfig.ready()`.
 
 Imports run downwards only; calls upwards go through here.
 """
@@ -17,24 +17,24 @@ class InlineProjection(Protocol):
     insert: str
     """`INSERT INTO ... SELECT ... FROM {events} e ...`, where {events} is a relation with the
     columns of turnlog_event; empty for none. PostgreSQL runs it within the statement that appends
-    the batch, so it sees the log as it was before."""
+    the batch, so it sees the log as it was before the batch."""
 
     def follows(self, events: Sequence[Event]) -> bool:
         """Return whether `follow` has anything to do for a batch."""
 
     def follow(self, events: Sequence[Event]) -> None:
-        """Do what else a batch means, once it is inserted and `insert` has run."""
+        """Do the rest of the work for a batch, after `insert` has run."""
 
 
 inline_projections: list[InlineProjection] = []
-"""All or nothing with the append."""
+"""Each follows the append in its transaction: all or nothing."""
 
 after_commit: list[Callable[[Sequence[Event]], None]] = []
 """Called with the events of a batch of one stream, once it is committed."""
 
 erasers: list[Callable[[int, Sequence[Event]], None]] = []
 """Called with (stream_id, events) within an erasure's transaction, once these events' payloads are
-gone. Every room above that holds copies of them removes these, or raises. The caller holds the
+gone. Each room above that holds copies of them removes the copies, or raises. The caller holds the
 stream's lock."""
 
 forgetters: list[Callable[[Any], None]] = []

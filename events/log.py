@@ -25,7 +25,7 @@ __all__ = ["NewEvent", "append", "append_decided", "read", "read_all"]
 
 F = TypeVar("F")
 Decision = Callable[[Standing, F], Sequence[NewEvent]]
-"""A pure function of how the stream stands and of what else was gathered. It may raise."""
+"""A pure function of the stream's standing and of what was gathered. It may raise."""
 
 
 def append(
@@ -55,13 +55,13 @@ def append_decided(
     *,
     turn_id: uuid.UUID | None = None,
 ) -> list[Event]:
-    """Append what `decide` answers to how the stream stands and to what `gather` has read.
+    """Append what `decide` returns for the stream's standing and for what `gather` has read.
 
     `gather` reads what the decision needs besides the standing, and `decide` is pure. Both run
     again after a lost race. What was read still holds when the batch is inserted: nothing has been
     appended in between. Nothing is appended if the decision is empty, or raises.
 
-    `turn_id` is the turn that `standing.turn` is about.
+    `turn_id` is the turn that `standing.turn` describes.
     """
     using = log_database()
     attempt = Attempt(stream_id, using, lambda standing: decide(standing, gather(standing)))
@@ -76,23 +76,23 @@ def append_decided(
             return stored
     for number in range(retrying.LOST_RACES):
         try:
-            # Nested in somebody's transaction this is a savepoint; outermost, the transaction
-            # itself, so that a lost race begins with a fresh snapshot.
+            # Inside a caller's transaction this is a savepoint. Outermost, it is the transaction
+            # itself, so that a try after a lost race begins with a fresh snapshot.
             with transaction.atomic(using=using):
                 # After a lost race, take the exclusive lock before reading: otherwise this writer
-                # may go on losing where many write.
+                # may keep losing if there are many.
                 stored = attempt.in_transaction(turn_id, exclusive=attempt.lost or number > 0)
             if alone and stored:
                 attempt.remember(stored)
             return stored
         except IntegrityError:
             if not attempt.was_overtaken():
-                raise  # The error is a real one.
+                raise  # No writer was faster: the error is a real one.
     raise ConcurrencyError(stream_id, attempt.standing.version, attempt.actual)
 
 
 def read(stream_id: int, *, after: int = 0, until: int | None = None) -> Iterator[Event]:
-    """A stream's events in order of version, those with `after` < version <= `until`."""
+    """Return a stream's events in order of version, those with `after` < version <= `until`."""
     events = Event.objects.using(log_database()).filter(stream_id=stream_id, version__gt=after)
     if until is not None:
         events = events.filter(version__lte=until)
@@ -100,10 +100,10 @@ def read(stream_id: int, *, after: int = 0, until: int | None = None) -> Iterato
 
 
 def read_all(*, after: int = 0, limit: int | None = None) -> Iterator[Event]:
-    """The whole log in order of position, from the first position above `after` on.
+    """Read the whole log in order of position, from the first position above `after`.
 
-    Gives positions to what has none yet, then yields at most `limit` events, each with its
-    `position`. Who has read up to N has read all there ever will be up to N.
+    Gives a position to each event that has none yet, then yields at most `limit` events, each with
+    its `position`. Once a reader reaches position N, nothing can appear at or before N.
     """
     sequence()
     using = log_database()

@@ -1,4 +1,4 @@
-"""The door of the write side: its models, and what one can do with a conversation."""
+"""The entrance to the write side: its models, and what you can do with a conversation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Conversation(ConversationRow):
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
 
-    @hook(BEFORE_SAVE)  # type: ignore[untyped-decorator]  # django-lifecycle's has no types.
+    @hook(BEFORE_SAVE)  # type: ignore[untyped-decorator]  # django-lifecycle has no types.
     def _remember_owner(self) -> None:
         if self.user_id is not None:
             begin_writing()  # In the transaction that save() opened.
@@ -113,7 +113,7 @@ class Conversation(ConversationRow):
         )
 
     def clear(self, by: Any = None, reason: str = "") -> Event:
-        """Empty the message list from here on; the log keeps everything. See `turns.clear`."""
+        """Empty the message list up to here; the log keeps everything. See `turns.clear`."""
         return turns.clear(self.pk, by=by, reason=reason)
 
     def fork(
@@ -131,14 +131,14 @@ class Conversation(ConversationRow):
         by: Any = None,
         reason: str = "",
     ) -> Receipt:
-        """Erase the words of turns, or of all of it, everywhere; see `erasure.erase.erase`."""
+        """Erase the words of these turns, or of all, everywhere; see `erasure.erase.erase`."""
         receipt = erase(self.pk, turns, by=by, reason=reason)
         if receipt.title:
-            self.title = ""  # Or saving this very object would bring it back.
+            self.title = ""  # Otherwise saving this object would bring it back.
         return receipt
 
     def hold(self, by: Any = None, reason: str = "") -> Event:
-        """Let nothing of it be erased until `lift_hold`; see `holds.place`."""
+        """Keep the conversation from being erased until `lift_hold`; see `holds.place`."""
         return holds.place(self.pk, by=by, reason=reason)
 
     def lift_hold(self, by: Any = None, reason: str = "") -> Event:
@@ -146,7 +146,7 @@ class Conversation(ConversationRow):
         return holds.lift(self.pk, by=by, reason=reason)
 
     def is_held(self) -> bool:
-        """Whether it is under a legal hold."""
+        """Return whether the conversation is under a legal hold."""
         return hold_of(self.pk) is not None
 
     astart_turn = in_database_thread(start_turn)

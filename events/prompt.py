@@ -1,4 +1,4 @@
-"""What a turn's model is about to see."""
+"""What the model of a turn will see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .types import Document, TurnStarted
 
 
 class StalePrompt(TurnlogError):
-    """The conversation went on between reading what the model is to be given and starting."""
+    """The conversation continued after the model's messages were read, before the turn started."""
 
     def __init__(self, stream_id: int, read_at: int, actual: int) -> None:
         super().__init__(
@@ -29,9 +29,9 @@ class StalePrompt(TurnlogError):
 class Prompt:
     """Model name, parameters, system prompt and tool schemas (JSON objects) of one turn.
 
-    `previous` is what `TurnStarted.previous` says of the messages before the human's. With
-    `read_at`, the stream's version at which they were read (0: it had none), the turn is refused
-    with StalePrompt if the stream is at another one.
+    `previous` becomes `TurnStarted.previous`, which describes the messages before the human's.
+    `read_at` is the stream's version at which they were read (0: it had no events). If it is given
+    and the stream is at another version, the turn is refused with StalePrompt.
     """
 
     model: str | None = None
@@ -42,7 +42,7 @@ class Prompt:
     read_at: int | None = None
 
     def started(self, message: Document) -> tuple[TurnStarted, dict[str, str]]:
-        """The start of a turn with this prompt, and the long texts that it refers to by digest."""
+        """Return a turn's start with this prompt, and the long texts it refers to by digest."""
         named = {}
         if self.system_prompt:
             named["system_prompt"] = self.system_prompt

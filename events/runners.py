@@ -1,7 +1,7 @@
-"""Who answers a turn, and whether they still can.
+"""Which process answers a turn, and whether it still can.
 
-A turn that is open while its runner is gone was interrupted. On the same machine that is seen at
-once; of another one only the heartbeat tells, by the database's clock.
+If a turn is open and its runner is gone, the turn was interrupted. On the same machine, turnlog
+sees this at once. For another machine, it goes by the heartbeat and the database's clock.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FORGOTTEN_AFTER = dt.timedelta(days=7)
 
 
 def beat() -> uuid.UUID:
-    """Say that this process is alive; returns the id of its runner.
+    """Record that this process is alive, and return the id of its runner.
 
-    Two threads that do so for the first time do not race: the row is written in one statement.
+    Two threads may make the first call at once: one statement writes the row.
     """
     pid = os.getpid()
     runner_id = _runner_id(pid)
@@ -49,13 +49,13 @@ def beat() -> uuid.UUID:
     runners.bulk_create(
         [runner], update_conflicts=True, unique_fields=["id"], update_fields=["heartbeat"]
     )
-    if not connections[using].in_atomic_block:  # It may be rolled back.
+    if not connections[using].in_atomic_block:  # Otherwise it may be rolled back.
         _beaten[runner_id] = time.monotonic()
     return runner_id
 
 
 def beating() -> uuid.UUID:
-    """The id of this process's runner, with a heartbeat of a few seconds ago or of now."""
+    """Return the id of this process's runner; beat if the last heartbeat is too old."""
     runner_id = _runner_id(os.getpid())
     beaten = _beaten.get(runner_id)
     if beaten is not None and time.monotonic() < beaten + HEARTBEAT_SECONDS:
@@ -64,21 +64,21 @@ def beating() -> uuid.UUID:
 
 
 _beaten: dict[uuid.UUID, float] = {}
-"""When this process last said that it is alive; a forked child has not."""
+"""When this process last beat, by its runner's id; a forked child has another id."""
 
 
 def is_abandoned(runner: str | None) -> bool:
-    """Whether no process will finish a turn whose metadata name this runner."""
+    """Return whether no process will finish a turn whose metadata name this runner."""
     return runner is None or is_gone(uuid.UUID(runner))
 
 
 def is_gone(runner_id: uuid.UUID) -> bool:
-    """Whether the process that a turn names can no longer finish it."""
+    """Return whether the process that a turn names can no longer finish it."""
     if runner_id == _runner_id(os.getpid()):
         return False
     silence = dt.timedelta(seconds=conf.get().runner_timeout)
     silent = Q(heartbeat__lt=Now() - silence)
-    runners = Runner.objects.using(log_database())  # A replica may not know it yet.
+    runners = Runner.objects.using(log_database())  # A replica may not have it yet.
     runner: Any = runners.annotate(silent=silent).filter(pk=runner_id).first()
     if runner is None:
         return True
@@ -89,15 +89,15 @@ def is_gone(runner_id: uuid.UUID) -> bool:
 
 @functools.cache
 def _runner_id(pid: int) -> uuid.UUID:
-    # By pid: a forked child is another runner than its parent.
+    # By pid: a forked child and its parent are different runners.
     return uuid.uuid4()
 
 
 @functools.cache
 def _boot() -> str:
-    """The machine's boot and the process namespace, within which a pid means one process.
+    """Return the machine's boot and the process namespace, within which a pid is one process.
 
-    Empty where the system does not tell (no /proc): then only heartbeats count.
+    Empty if the system has no /proc: then only heartbeats count.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -107,12 +107,12 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot (proc(5), field 22): pids are reused."""
+    """Return when a process started, in ticks since boot (proc(5), field 22): pids are reused."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The command, field 2, stands in parentheses and may hold anything. A zombie (state Z) has
+    # The command, field 2, is in parentheses and may contain anything. A zombie (state Z) has
     # been killed and only waits for its parent.
     state, *rest = stat.rpartition(")")[2].split()
     return None if state in "ZX" else rest[18]

@@ -1,7 +1,7 @@
-"""How a stream stands when something is about to be appended: the facts that decisions go by.
+"""How a stream stands just before an append: the facts that a decision is based on.
 
 A standing is read in one statement, or remembered from this process's last append. A remembered one
-may be outdated and is never wrong: an append that goes by it compares the head's hash.
+may be outdated, but does no harm: an append that uses it compares the head's hash.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Standing(NamedTuple):
     opened: OpenTurn | None = None
 
     def after(self, events: Sequence[Event]) -> Standing:
-        """The standing once these events are appended, with no turn asked about."""
+        """Return the standing after these events are appended, without an asked turn."""
         opened = self.opened
         for event in events:
             if event.type == "TurnStarted":
@@ -65,10 +65,10 @@ class Standing(NamedTuple):
         return Standing(head.version, bytes(head.hash), head.recorded_at, None, opened)
 
     def asked(self, turn_id: uuid.UUID | None) -> Standing | None:
-        """The same with a turn asked about; None if that takes a look at the stream.
+        """Return this standing with an asked turn, or None if the stream must be read for it.
 
-        About an open turn this knows all, and about no turn; but not whether another process still
-        answers what it remembers as open.
+        A standing knows the open turn and no other. It does not know whether another process still
+        answers the turn that it remembers as open.
         """
         if turn_id is None:
             return self if self.opened is None else None
@@ -84,7 +84,7 @@ class _Entry:
 
 
 class Memory:
-    """The standings that this process's own appends left behind, the latest ones."""
+    """The standings after this process's own latest appends."""
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
@@ -99,7 +99,7 @@ class Memory:
         return lock
 
     def recall(self, stream_id: int, turn_id: uuid.UUID | None) -> Standing | None:
-        """The remembered standing, if it is enough to decide by."""
+        """Return the remembered standing, if a decision needs no more than that."""
         entry = self._entries.get(stream_id)
         return entry.standing.asked(turn_id) if entry is not None else None
 

@@ -1,4 +1,4 @@
-"""What the completion hook is given for tools, as events."""
+"""Turns the tool outputs that the completion hook gets into events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .types import ToolOutputRecorded
 
 
 def tool_outputs(items: Sequence[Any] | None) -> list[ToolOutputRecorded]:
-    """One event for each item of a `tools_output_list`.
+    """Return one event for each item of a `tools_output_list`.
 
     An item is a mapping with `tool`, `output` and optionally `tool_call_id`, `input`, `status`,
-    `duration`, `text` (what our agent gives); a LangChain ToolMessage; or any other mapping, such
-    as an agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the
-    output. Raises CodecError for any other item, ArgumentError for anything but a list.
+    `duration`, `text` (as turnlog's agent gives it); a LangChain ToolMessage; or any other mapping,
+    such as an agent executor's `{"actions": ...}` and `{"steps": ...}`, which is kept whole as the
+    output. Raises CodecError for any other item, and ArgumentError if `items` is not a list.
     """
     if items is not None and not isinstance(items, list | tuple):
         raise ArgumentError("tools_output_list", "a list, or None", items)
@@ -58,7 +58,7 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
 
 
 def _name_in_steps(item: Mapping[str, Any]) -> str:
-    """The tool's name in an agent executor's chunk, for people who read the log."""
+    """Return the tool's name in an agent executor's chunk, for people who read the log."""
     for step in item.get("steps") or item.get("actions") or ():
         name = getattr(getattr(step, "action", step), "tool", None)
         if isinstance(name, str):

@@ -1,7 +1,7 @@
-"""A turn's life: started, then recorded or failed; and clearing.
+"""The operations on a turn: start, record, fail; and clear, which hides turns.
 
-Each function checks what it was given, decides over how the stream stands, and appends one batch.
-All of them may be called again with the same turn: what is already there is not appended twice.
+Each function checks its arguments, decides by the stream's standing, and appends one batch. You may
+call it again with the same turn: what the log already holds is not appended twice.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def start(
     """Commit the human's words before the model is called.
 
     If the stream's last turn is open and its runner is gone, that turn is closed as interrupted in
-    the same batch. `prompt` may be a function that reads the previous messages and makes the
-    prompt of them: it is called just before the append, and again if the conversation went on
-    meanwhile.
+    the same batch. `prompt` may be a function that reads the previous messages and builds
+    the prompt from them. It is called just before the append, and again if the conversation
+    continued meanwhile.
 
     Raises ArgumentError; TurnInProgress while another turn is open; TurnConflict if `turn_id` was
-    started with other words; StalePrompt if the conversation went on since the prompt's messages
-    were read.
+    started with other words; StalePrompt if the conversation continued after the prompt's
+    messages were read.
     """
     arguments.require_turn_id(turn_id)
     arguments.require_user(user)
@@ -84,7 +84,7 @@ def start(
         if standing.turn is not None:
             return ()
         closing = _close_before(stream_id, standing)
-        # What is closed here was no message: it comes with this batch, after the head.
+        # Compare with the head: the event that closes the other turn is part of this batch.
         prompt.require_fresh(stream_id, standing.version)
         data, texts = prompt.started(message)
         return [*closing, NewEvent(data, turn_id, actor_id, meta, texts, runner)]
@@ -109,11 +109,11 @@ def record(
 ) -> list[Event]:
     """Append a finished turn in one batch: the human's message, tool outputs, the answer.
 
-    Returns the stored events; called again with the same turn and content, those of the first
-    time. A turn that was closed meanwhile is recorded all the same: nothing is lost.
+    Returns the stored events. A second call with the same turn and content returns those of the
+    first. A turn that was closed meanwhile is still recorded: nothing is lost.
 
-    Raises ArgumentError; TurnConflict for the same turn with other content; CodecError for what
-    cannot be stored exactly; TurnErased for a turn whose words were erased while it was being
+    Raises ArgumentError; TurnConflict if the turn was recorded with other content; CodecError if a
+    value cannot be stored exactly; TurnErased if the turn's words were erased while it was being
     answered.
     """
     arguments.require_turn_id(turn_id)
@@ -135,7 +135,7 @@ def record(
         if turn.state in COMPLETION_TYPES:
             return ()
         if turn.state == "TurnFailed" and turn.erased:
-            # What is open is not erased: it was closed before, for its runner seemed to be gone.
+            # Open turns are not erased: this one was closed first, as its runner seemed gone.
             raise TurnErased(stream_id, turn_id)
         return [NewEvent(data, turn_id, actor_id or turn.actor_id, meta) for data in batch]
 
@@ -144,7 +144,7 @@ def record(
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
     kept = [event.payload for event in stored]
-    erased = None in kept  # Then it can no longer be said whether it was the same.
+    erased = None in kept  # Then nothing is left to compare with.
     if not erased and kept != offered:
         raise TurnConflict(stream_id, turn_id)
     return stored
@@ -159,7 +159,7 @@ def fail(
     ai_message: str | AIMessage | None = None,
     tools_output_list: Sequence[Any] | None = None,
 ) -> list[Event]:
-    """Close a started turn with what it had produced until then.
+    """Close a started turn and record what it had produced by then.
 
     `error` holds `type` and `text`. Nothing is appended if the turn has ended already. Raises
     ArgumentError, CodecError, and UnknownTurn if the turn was never started.
@@ -195,8 +195,11 @@ def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
 
 
 def close_abandoned(stream_id: int) -> list[Event]:
-    """Close the stream's open turn as interrupted if its runner is gone; what was appended."""
-    # Without a write lock first: on most visits there is nothing to close.
+    """Close the stream's open turn as interrupted if its runner is gone.
+
+    Returns the appended events.
+    """
+    # Look without a write lock first: on most visits there is nothing to close.
     opened = open_turn(stream_id)
     if opened is None or not runners.is_abandoned(opened.meta.get("runner")):
         return []
@@ -210,7 +213,7 @@ def close_abandoned(stream_id: int) -> list[Event]:
 
 
 def open_turn(stream_id: int) -> Event | None:
-    """The `TurnStarted` of the turn that is being answered, if there is one."""
+    """Return the `TurnStarted` of the turn that is being answered, if there is one."""
     events = Event.objects.using(log_database())
     # Only the last one can be open: a turn is refused while another is.
     last = events.filter(stream_id=stream_id, type="TurnStarted").order_by("-version").first()
@@ -223,11 +226,11 @@ def open_turn(stream_id: int) -> Event | None:
 
 
 def _no_more(standing: Standing) -> None:
-    """All that the decision goes by is how the stream stands."""
+    """Gather nothing: the decision needs only the standing."""
 
 
 def _close_before(stream_id: int, standing: Standing) -> list[NewEvent]:
-    """What must be appended before a turn may start. Raises TurnInProgress."""
+    """Return what must be appended before a turn may start. Raises TurnInProgress."""
     opened = standing.opened
     if opened is None:
         return []

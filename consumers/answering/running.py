@@ -1,7 +1,7 @@
 """Turns that are being answered in this process.
 
 A running turn is a task of the process, not of a connection: leaving the page does not cancel
-it, and whoever comes finds it by its conversation and follows it from where it is.
+it, and a new connection finds it by its conversation and follows it from where it is.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ _turns: dict[Hashable, RunningTurn] = {}
 
 
 def find(key: Hashable) -> RunningTurn | None:
-    """The turn that this process is answering in a conversation, if any."""
+    """Return the turn that this process is answering in a conversation, if any."""
     return _turns.get(key)
 
 
 def stop_hidden(key: Hashable, cleared: int) -> None:
-    """Stop a turn that was cleared while it ran: nobody can see it, and it is in the way."""
+    """Stop a turn that was cleared while it ran: no page shows it, and it blocks the next one."""
     turn = _turns.get(key)
     if turn is not None and turn.version < cleared:
         turn.stop()
 
 
 def enter(turn: RunningTurn) -> None:
-    """Let listeners find it. Call it only once the human's words are committed."""
+    """Let listeners find the turn. Call this only after the human's words are committed."""
     turn.task = asyncio.current_task()
     _turns[turn.key] = turn
     tasks.spawn_once(_beat)
     if isinstance(turn.key, int) and live.shared_layer():
         turn.relay = tasks.spawn(relay(turn), tasks.beside)
-    # Listeners hear of a turn that is in the log by the batch that it began with.
+    # If the turn is in the log, listeners already have its first batch.
     live.wake(turn.key, log_changed=not turn.recorded)
 
 
 def leave(turn: RunningTurn) -> None:
-    """The turn's end is in the log."""
+    """Remove the turn; its end is in the log."""
     turn.ended = True
     if _turns.get(turn.key) is turn:
         del _turns[turn.key]
@@ -66,7 +66,7 @@ def note_end(events: Sequence[Event]) -> None:
 
 
 async def drain(seconds: float) -> None:
-    """Let running turns finish, at most so long; then record them as interrupted."""
+    """Let running turns finish, for at most `seconds`; then record them as interrupted."""
     if tasks.turns:
         await asyncio.wait(list(tasks.turns), timeout=seconds)
     for turn in list(_turns.values()):
@@ -76,10 +76,10 @@ async def drain(seconds: float) -> None:
 
 
 async def _beat() -> None:
-    """Say to other processes that this one is alive, while it has turns."""
+    """Show other processes that this one is alive, while it has turns."""
     beat = in_database_thread(runners.beat)
     while True:
-        await asyncio.sleep(runners.HEARTBEAT_SECONDS)  # The turn's start has just said so.
+        await asyncio.sleep(runners.HEARTBEAT_SECONDS)  # The turn's start has just beaten.
         if not _turns:
             return
         try:

@@ -18,7 +18,7 @@ FLUSH_SECONDS = 0.08
 
 
 class RunningTurn:
-    """The state of an answer under way; everything that listeners see is rendered here, once."""
+    """The state of an answer in progress; everything that listeners see is rendered here, once."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class RunningTurn:
         self.outcome: str = "open"
         self.ended = False
         self.recorded = version > 0
-        """Whether the turn is in a conversation, and not of its connection alone."""
+        """Whether the turn belongs to a conversation, not only to its connection."""
         self.in_log = False
         """Whether the turn's end is committed, as far as this process has appended it."""
         self.failure: dict[str, str] | None = None
@@ -56,24 +56,24 @@ class RunningTurn:
         self.relay: asyncio.Task[None] | None = None
 
     def view(self) -> TurnView:
-        """What there is to show now."""
+        """Return what there is to show now."""
         human_text, show_human, at = self._fixed
         return TurnView(
             id=str(self.turn_id),
             version=self.version,
-            # What the log does not say yet is not told either.
+            # The outcome is not shown before the log has it.
             outcome=self.outcome if self.ended else "open",
             human_text=human_text,
             show_human=show_human,
             at=at,
-            pieces=tuple(self.pieces),  # Ours goes on growing while the view is sent.
+            pieces=tuple(self.pieces),  # The list keeps growing while the view is sent.
             tail=self.tail,
             text=self.shown_text,
             failure=self.failure,
         )
 
     def follow(self, step: Step) -> None:
-        """Take in a step of the agent's; listeners see it within a moment."""
+        """Take in a step of the agent; listeners see it within a moment."""
         match step:
             case TextDelta(text):
                 self._unshown += text
@@ -89,7 +89,7 @@ class RunningTurn:
                 live.wake(self.key)
 
     def flush(self) -> None:
-        """Render what has come since the last time."""
+        """Render the text that has arrived since the last time."""
         if self._flush_at is not None:
             self._flush_at.cancel()
             self._flush_at = None
@@ -103,7 +103,7 @@ class RunningTurn:
         live.wake(self.key)
 
     def finish_text(self) -> None:
-        """The model has ended: no block stays open."""
+        """Close the open block: the model has finished."""
         self._close_blocks()
         live.wake(self.key)
 
@@ -113,7 +113,7 @@ class RunningTurn:
         self.tail = ""
 
     def stop(self, outcome: Literal["cancelled", "interrupted"] = "cancelled") -> None:
-        """End the turn now; what it has produced is recorded."""
+        """End the turn now; what it has produced so far is recorded."""
         if self.task is not None and self.outcome == "open":
             self.stopped_as = outcome
             self.task.cancel(outcome)

@@ -1,4 +1,4 @@
-"""Starting a turn: what the model is called with is made ready, and the user's words committed."""
+"""Starts a turn: prepares what the model is called with, and commits the user's words."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ R = TypeVar("R")
 
 logger = logging.getLogger("turnlog")
 
-# For overridden methods that ask elsewhere for tools or prompts: a turn cannot be stopped before it
-# has begun.
+# A limit for overridden methods that fetch tools or prompts from elsewhere: the user cannot stop a
+# turn before it has begun.
 SET_UP_SECONDS = 30.0
 
 
@@ -45,8 +45,10 @@ class Started(NamedTuple):
 
 
 async def set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
-    """What to call the model with; or why it cannot be called, to be told once the words are
-    committed."""
+    """Return what to call the model with, or why it cannot be called.
+
+    The caller reports the error after the words are committed.
+    """
 
     async def ask() -> Setup:
         if "langchain_openai" not in sys.modules:
@@ -64,16 +66,16 @@ async def start(
     setup: Setup,
     metadata: dict[str, Any],
 ) -> Started:
-    """Start a turn that says what its model is given; without that, where it cannot be said.
+    """Start a turn that records what its model is given; if that fails, start it without.
 
-    Raises TurnInProgress, TurnConflict, and database errors that speak of the database.
+    Raises TurnInProgress, TurnConflict, and database errors that are the database's own fault.
     """
     commit = _Commit(chat, conversation, human, turn_id, metadata)
     start_with = _own_messages if gives_own_messages(chat) else _listed_messages
     started = await start_with(commit, setup)
     if started.turn is not None:
         return Started(started.turn, started.setup, started.failure)
-    # The words are not lost for it: the turn begins, and ends as failed.
+    # The words are not lost: the turn begins, and ends as failed.
     return Started(await commit(None), None, started.failure)
 
 
@@ -84,7 +86,7 @@ async def start_unprepared(
     turn_id: uuid.UUID,
     metadata: dict[str, Any],
 ) -> Turn:
-    """Start a turn whose model cannot be called: its words are committed all the same."""
+    """Start a turn whose model cannot be called: its words are still committed."""
     return await _Commit(chat, conversation, human, turn_id, metadata)(None)
 
 
@@ -114,23 +116,25 @@ class _Commit:
                 metadata=self.metadata,
             )
         except (OperationalError, InterfaceError) as error:
-            # It may be committed for all that, only the answer was lost; then it would stay open.
+            # The turn may be committed and only the reply lost; then it would stay open.
             tasks.spawn(_close_if_started(self.conversation, self.turn_id, error), tasks.beside)
             raise
 
     async def or_failure(self, prompt: Prompt | Callable[[], Prompt]) -> Turn | Exception:
-        """The same, but what is wrong with the prompt is returned."""
+        """Commit as above, but return an error that the prompt caused."""
         try:
             return await self(prompt)
         except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
             raise
-        except Exception as error:  # noqa: BLE001 - a prompt that the database does not take
+        except Exception as error:  # noqa: BLE001 - the database may refuse the prompt
             return error
 
 
 async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
-    """Let the model be given what the rule makes of the message list, read just before the append:
-    what the log says was given is what the list was when the turn began."""
+    """Give the model what the rule makes of the message list, read just before the append.
+
+    So what the log records as given is the list as it was when the turn began.
+    """
     user, rule = commit.chat.get_user(), commit.chat.get_llm_history_rule()
     ready: list[Setup] = []
     failures_: list[Exception] = []
@@ -156,10 +160,10 @@ async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
 
 
 async def _own_messages(commit: _Commit, setup: Setup) -> _Tried:
-    """Let the model be given what an overridden method says.
+    """Give the model the messages that an overridden method returns.
 
-    It is asked, and the turn started only if nothing has been appended in between; otherwise it is
-    asked again.
+    The turn starts only if nothing was appended since the method was called; otherwise it is called
+    again.
     """
     failure: Exception | None = None
     for _ in range(retrying.OVERTAKEN_PROMPTS):
@@ -177,9 +181,9 @@ async def _own_messages(commit: _Commit, setup: Setup) -> _Tried:
 
 
 async def _given(chat: AgentMixin, conversation: Conversation) -> Given:
-    """What `aget_prompt_messages` gives, as of a version of the conversation that it names.
+    """Return what `aget_prompt_messages` gives, and the conversation's version before the call.
 
-    Raises what overridden methods raise, and CodecError for messages that cannot be kept.
+    Raises what overridden methods raise, and CodecError if a message cannot be stored.
     """
     from langchain_core.messages import convert_to_messages
 
@@ -198,11 +202,11 @@ async def _close_if_started(
 
 
 async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
-    """What is prepared in time, or why it cannot be had."""
+    """Return the prepared value, or the error that prevented it; a timeout is one."""
     try:
         async with asyncio.timeout(SET_UP_SECONDS):
             return await preparing, None
-    except Exception as error:  # noqa: BLE001 - overridden methods are anybody's code
+    except Exception as error:  # noqa: BLE001 - overridden methods may raise anything
         if isinstance(error, ConfigurationError):
             logger.error("the chat is not set up: %s", error)
         return None, error

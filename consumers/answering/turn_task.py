@@ -1,4 +1,4 @@
-"""One turn from the person's words to the log: started, answered, recorded or closed."""
+"""Takes one turn from the person's words to the log: start, answer, then record or close."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ async def take_turn(
     *,
     initial: bool,
 ) -> RunningTurn | None:
-    """Answer a person's words; None if this very turn had been started before.
+    """Answer a person's words. Returns None if this turn was already started.
 
-    The words are committed before the model is called. Raises what kept them from it:
-    TurnInProgress, TurnConflict, DatabaseError. After that nothing is raised: how the turn ended
-    is in the log, and in what is returned.
+    The words are committed before the model is called. Raises TurnInProgress, TurnConflict or
+    DatabaseError if they cannot be. After the commit nothing is raised: the log and the returned
+    turn say how it ended.
     """
     from langchain_core.messages import HumanMessage
 
@@ -79,9 +79,9 @@ async def take_turn(
         await _answer(chat, turn, setup, failure, human)
         if conversation is not None and not turn.in_log:
             await to_the_end(lambda: _close_unrecorded(conversation, turn))
-    except Exception as error:  # noqa: BLE001 - the turn's task is the last to hear of it
-        # An overridden hook, or a database that refuses. The words are in the log; the turn
-        # itself is closed there if that is still possible.
+    except Exception as error:  # noqa: BLE001 - no caller could handle it
+        # An overridden hook raised, or the database refused. The words are in the log; the turn
+        # is closed there if that is still possible.
         logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
         turn.outcome, turn.failure = "failed", failures.describe(error)
         if conversation is not None:
@@ -98,7 +98,7 @@ async def _answer(
     failure: Exception | None,
     human: HumanMessage,
 ) -> None:
-    """Let the model answer and call the hook that fits how that went."""
+    """Let the model answer, then call the hook for how the turn ended."""
     stopped = False
     error = failure
     if setup is not None:
@@ -119,7 +119,7 @@ async def _answer(
     if error is not None:
         outcome, turn.failure = "failed", failures.describe(error)
         if turn.failure["kind"] == "unreachable" and turn.answer.text:
-            turn.failure["kind"] = "truncated"  # It was there, and spoke.
+            turn.failure["kind"] = "truncated"  # It was reachable, and answered.
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
     partial = turn.answer.partial_message()
     await to_the_end(
@@ -133,7 +133,7 @@ async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMe
 
     system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
     previous = setup.previous
-    if previous is None:  # Without a conversation: of this connection alone.
+    if previous is None:  # No conversation: only this connection's.
         previous = await chat.aget_prompt_messages()
     steps = agent.run(
         turn.answer,
@@ -153,7 +153,7 @@ def _outputs(turn: RunningTurn) -> Any:
 
 
 async def _close_unrecorded(conversation: Conversation, turn: RunningTurn) -> None:
-    """A hook that was overridden and recorded nothing leaves the turn open: say so in the log."""
+    """Close a turn that an overridden hook did not record, as `unrecorded`."""
     if await _is_open(conversation.pk, turn.turn_id):
         turn.outcome = "unrecorded"
         partial = turn.answer.partial_message()
@@ -163,7 +163,7 @@ async def _close_unrecorded(conversation: Conversation, turn: RunningTurn) -> No
 
 
 async def _close_failed(conversation: Conversation, turn: RunningTurn) -> None:
-    # Without the tools' outputs: one of them may be what cannot be stored.
+    # Without the tools' outputs: perhaps one of them cannot be stored.
     partial = turn.answer.partial_message()
     await conversation.afail_turn(turn.turn_id, "failed", error=turn.failure, ai_message=partial)
 
@@ -176,5 +176,5 @@ def _is_open(stream_id: int, turn_id: uuid.UUID) -> bool:
 
 @in_database_thread
 def actor_id_of(user: Any) -> uuid.UUID | None:
-    """The pseudonym under which a person's turns are in the log."""
+    """Return the pseudonym under which a person's turns are in the log."""
     return Actor.objects.id_of(user)

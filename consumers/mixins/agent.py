@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class CurrentTurn:
-    """The turn a completion hook is called for."""
+    """The turn for which a completion hook is called."""
 
     turn_id: uuid.UUID
     metadata: dict[str, Any]
@@ -46,11 +46,11 @@ class Setup:
     tools: Sequence[BaseTool]
     prompt: Prompt
     previous: Sequence[Any] | None = None
-    """The messages before the human's; None while they are not read."""
+    """The messages before the human's; None until they are read."""
 
 
 class AgentMixin(LLMMixin, ChatMixin):
-    """A model with tools that answers, and the hooks by which each turn gets into the log."""
+    """A model that answers with tools, and the hooks that record each turn in the log."""
 
     welcome_message_template: str = ""
     """HTML shown above the conversation; `{name}` placeholders are filled in, escaped."""
@@ -63,8 +63,8 @@ class AgentMixin(LLMMixin, ChatMixin):
     llm_history_tools: bool = False
     """Whether the model is given the tool calls of earlier turns, with their outputs."""
     llm_history_max_tokens: int | None = None
-    """Tokens, approximately, that the previous messages may have: the last whole turns that fit.
-    None for all of them."""
+    """How many tokens, approximately, the previous messages may have. The model is given the last
+    whole turns that fit; None: all of them."""
 
     current_turn: CurrentTurn | None = None
     """Set while the completion hooks are called."""
@@ -74,14 +74,14 @@ class AgentMixin(LLMMixin, ChatMixin):
         self._remembered: list[Any] = []
 
     def get_tools(self) -> Sequence[Any]:
-        """The tools of the next turn; may be overridden by an async method too."""
+        """Return the tools of the next turn. An override may be async."""
         return self.tools or ()
 
     def get_show_initial_prompt(self) -> bool:
         return self.show_initial_prompt
 
     async def aget_welcome_message(self) -> str:
-        """Safe HTML, empty for none. Raises ConfigurationError."""
+        """Return the welcome message as safe HTML, empty for none. Raises ConfigurationError."""
         template = self.welcome_message_template.strip()
         if not template:
             return ""
@@ -90,7 +90,7 @@ class AgentMixin(LLMMixin, ChatMixin):
         return mark_safe(self.render_template(template, safe))
 
     async def aget_previous_messages(self) -> list[Any]:
-        """This person's messages in the conversation, in order of version.
+        """Return this person's messages in the conversation, in order of version.
 
         `SystemMessage | HumanMessage | AIMessage | AddableDict` (a tool's output). Without a
         conversation, those of this connection.
@@ -103,11 +103,11 @@ class AgentMixin(LLMMixin, ChatMixin):
         return found
 
     async def aget_prompt_messages(self) -> list[Any]:
-        """The previous messages that the model is given: of `aget_previous_messages()`, what
-        `get_llm_history_rule()` makes of them.
+        """Return the previous messages that the model is given.
 
-        Called before the turn is started, and again if the conversation went on meanwhile. What it
-        gives is in the log.
+        These are what `get_llm_history_rule()` makes of `aget_previous_messages()`. Called before
+        the turn is started, and again if the conversation continued meanwhile. The log records
+        what it returns.
         """
         rule, previous = self.get_llm_history_rule(), await self.aget_previous_messages()
         return await asyncio.to_thread(rule.of_messages, previous)
@@ -116,17 +116,19 @@ class AgentMixin(LLMMixin, ChatMixin):
         return HistoryRule(self.llm_history_tools, self.llm_history_max_tokens)
 
     async def aget_setup(self) -> Setup:
-        """Model, tools and prompt of the next turn. Raises ConfigurationError, and what
-        overridden methods and the model's client raise."""
+        """Return model, tools and prompt of the next turn.
+
+        Raises ConfigurationError, and what overridden methods and the model's client raise.
+        """
         from langchain_core.utils.function_calling import convert_to_openai_tool
 
         found = self.get_tools()
         tools = as_tools(await found if inspect.isawaitable(found) else found)
-        # Making a client takes its time, and an override may well ask the database.
+        # Making a client takes time, and an override may query the database.
         in_thread = asyncio.to_thread if _is_default(self) else _in_database_thread
         llm = await in_thread(self.get_llm)
         prompt = Prompt(
-            # A model that was brought along need not be the one the attribute names.
+            # An override of get_llm() may return another model than the attribute names.
             model=getattr(llm, "model_name", None)
             or getattr(llm, "model", None)
             or type(llm).__name__,
@@ -144,7 +146,8 @@ class AgentMixin(LLMMixin, ChatMixin):
     ) -> None:
         """Called when a turn is finished; by default appends it to the log.
 
-        May be called again for the same turn if the database was away: appending is idempotent.
+        If the database was away, it may be called again for the same turn: appending is
+        idempotent.
         """
         conversation = await self.aget_conversation()
         if conversation is None:
@@ -191,7 +194,7 @@ async def _in_database_thread(function: Callable[[], R]) -> R:
 
 
 def gives_own_messages(chat: AgentMixin) -> bool:
-    """Whether a chat overrides which messages its model is given."""
+    """Return whether a chat overrides which messages its model is given."""
     return any(
         getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]
         for name in ("aget_previous_messages", "aget_prompt_messages")

@@ -1,4 +1,4 @@
-"""What the next turn's model is given of what was said before, and how the log says so."""
+"""Reads the previous messages for the next turn's model, and describes them for the log."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ...projections.travel.prompts import described
 
 
 class Given(NamedTuple):
-    """The messages before the human's, `TurnStarted.previous` of them, and the stream's version at
-    which they were read."""
+    """The messages before the human's, their description for `TurnStarted.previous`, and the
+    stream's version at which they were read."""
 
     messages: Sequence[Any]
     previous: dict[str, Any]
@@ -36,27 +36,27 @@ class Read:
     ruled: Previous
 
     def given(self, messages: Sequence[Any]) -> Given:
-        """What an overridden method has made of it.
+        """Describe the messages that an overridden method returned.
 
-        Compared, not taken at its word: messages can be changed in place. Raises CodecError for
-        messages that cannot be stored.
+        They are compared with the entries, because messages can be changed in place. Raises
+        CodecError if a message cannot be stored.
         """
         return Given(messages, described(messages, self.ruled, self.entries), self.version)
 
 
 @in_database_thread
 def read_at_head(conversation: Conversation, user: Any, rule: HistoryRule) -> Read:
-    """What there is now, for a chat that makes messages of its own from it."""
+    """Read a user's entries as they are now, for a chat that makes its own messages."""
     events = Event.objects.using(log_database()).filter(stream_id=conversation.pk)
-    # First: what is appended after this may or may not be among the messages, and the turn's
-    # start will notice.
+    # Read the version first: a later event may or may not be among the messages, and the turn's
+    # start notices it.
     version = events.order_by("-version").values_list("version", flat=True).first() or 0
     entries = listed_entries(conversation, user)
     return Read(version, entries, rule.of_entries(entries))
 
 
 def listed_entries(conversation: Conversation, user: Any) -> list[Listed]:
-    """What `get_histories` reads, with the stored text instead of what it stands for."""
+    """Return the entries that `get_histories` reads, with their stored text."""
     here = ConversationMessage.objects.using(log_database())
     mine = here.filter(conversation=conversation, event__payload__isnull=False).of(user)
     text = ExpressionWrapper(F("event__payload"), output_field=TextField())

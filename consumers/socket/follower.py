@@ -1,7 +1,7 @@
-"""Keeps one client up to date: what the log has, and the turn that is being answered.
+"""Keeps one client up to date with the log and with the turn that is being answered.
 
-It pulls: news only wakes it. Slow clients therefore coalesce by themselves, and nothing is sent
-twice or left out, however often they are woken.
+A follower pulls: news only wakes it. So slow clients skip what has been overtaken, and nothing is
+sent twice or left out, however often they are woken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..page.frames import Encoder, Progress
 from ..page.turn_view import TurnView
 from .transcripts import Batch, Page, Transcripts
 
-# An open turn that no process has told us of is looked up again after so many seconds.
+# Seconds until the log is read again for an open turn that this process is not answering.
 LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -28,7 +28,7 @@ class _Answering(Protocol):
 
 
 class _Elsewhere:
-    """A turn that another process is answering, as far as it has told."""
+    """A turn that another process is answering, as of its last message."""
 
     def __init__(self, view: TurnView) -> None:
         self._view = view
@@ -37,7 +37,7 @@ class _Elsewhere:
         return self._view
 
     def hear(self, event: dict[str, Any]) -> None:
-        # Rendered and sanitised by the process that answers; only the mark got lost on the way.
+        # The answering process rendered and sanitised this; only the safe mark was lost.
         pieces = [
             {**piece, "html": mark_safe(piece["html"])} if "html" in piece else piece
             for piece in event["pieces"]
@@ -48,7 +48,7 @@ class _Elsewhere:
 
 
 class Follower:
-    """One client's place in a conversation: `cursor` is the version up to which it has all."""
+    """One client's place in a conversation; it has everything up to the version `cursor`."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Follower:
             await self._listener.wait(LOOK_AGAIN_SECONDS if unheard else None)
 
     def hear(self, event: dict[str, Any]) -> None:
-        """Another process has told how far it is with a turn, all of it."""
+        """Take in all that another process has produced of a turn so far."""
         if self._open is None or self._open.id != event["turn_id"]:
             return
         if self._answering is None:
@@ -102,7 +102,7 @@ class Follower:
         )
 
     async def _take_in(self, batches: Sequence[Batch]) -> bool:
-        """Show what this process has just appended; False if that takes a look at the log."""
+        """Show what this process has just appended; return False if the log must be read."""
         for batch in batches:
             if batch[-1].version <= self.cursor:
                 continue
@@ -120,8 +120,8 @@ class Follower:
         if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
             page = await self._transcripts.read(after=self.cursor)
         if self.cursor and (page.more or page.erased > self.cursor):
-            # More was missed than is sent at once, or what was sent is erased since: begin anew
-            # rather than leave a gap, or the words.
+            # The client missed more than is sent at once, or some of what it has was erased: start
+            # again, so that no gap and no erased words stay on the page.
             page = await self._transcripts.read()
             anew = True
         else:
@@ -140,12 +140,12 @@ class Follower:
             await self._when_empty()
 
     def _is_unheard(self, turn: TurnView) -> bool:
-        """Open, but not answered in this process: the one that answers may be gone."""
+        """Return whether the turn is open but not answered here: its process may be gone."""
         return turn.outcome == "open" and self._found(turn) is None
 
     async def _send_turns(self, page: Page) -> None:
         for turn in page.turns:
-            # The cursor moves with the last frame: a client that is cut off before has a gap.
+            # Only the last frame moves the cursor: a client that is cut off before it has a gap.
             cursor = page.head if turn is page.turns[-1] else None
             if turn.outcome == "open":
                 await self._begin(turn, cursor)

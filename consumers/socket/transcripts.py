@@ -1,4 +1,4 @@
-"""Where a socket reads the turns it shows: from the log, or from its own memory."""
+"""Reads the turns that a socket shows: from the log, or from its own memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..page.turn_view import TurnView, view_of
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Turns in order, the version they were read at, the last clearing's, what is left out, and the
-    version of the last erasure."""
+    """Turns in order, the version they were read at, the last clearing's version, whether there are
+    more and before which version, and the version of the last erasure."""
 
     turns: Sequence[TurnView]
     head: int
@@ -40,24 +40,26 @@ class Transcripts(Protocol):
     recorded: bool
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
-        """The turns that changed after a version, and the open one; or those before a version."""
+        """Return the turns that changed after a version, and the open one; or those before one."""
 
     async def after(self, batch: Batch) -> Page | None:
-        """The turns that a batch changes, given that all before it has been read; None if that is
-        not known from the batch alone."""
+        """Return the turns that a batch changes, if everything before it has been read.
+
+        Returns None if the batch alone does not say.
+        """
 
     async def close_abandoned(self) -> bool:
-        """Close an open turn whose process is gone; whether there was one."""
+        """Close an open turn whose process is gone; return whether there was one."""
 
     async def shows(self, turn_id: uuid.UUID) -> bool:
-        """Whether a turn that was started once is still among those that are shown."""
+        """Return whether a turn that was started before is still shown."""
 
     def keep(self, turn: RunningTurn) -> None:
-        """A turn has ended."""
+        """Keep a turn that has ended."""
 
 
 class RecordedTranscript:
-    """The turns of one person in a conversation, as the log has them."""
+    """One person's turns in a conversation, as the log has them."""
 
     recorded = True
 
@@ -66,14 +68,14 @@ class RecordedTranscript:
         self._user = user
         self._show_initial_prompt = show_initial_prompt
         self._runner: str | None = None
-        # Of the turn that a batch has begun and none has ended, and the version it was read at.
+        # The events of a turn that a batch began and none has ended; the version they were read at.
         self._opened: list[Event] = []
         self._at = 0
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         page = await in_database_thread(self._read)(after, before)
         if page.head != self._at:
-            self._opened = []  # The turn may have been cleared since, or ended.
+            self._opened = []  # The turn may have ended or been cleared.
         return page
 
     def _read(self, after: int, before: int | None) -> Page:
@@ -87,7 +89,7 @@ class RecordedTranscript:
         for turn in transcript.turns:
             if turn.standing == "open":
                 self._runner = turn.metadata.get("runner")
-        # Rendering Markdown takes its time too, and belongs in this thread.
+        # Rendering Markdown takes time too, and belongs in this thread.
         turns = self._views(transcript.turns)
         first = transcript.turns[0].first if transcript.turns else 0
         return Page(
@@ -96,7 +98,7 @@ class RecordedTranscript:
 
     async def after(self, batch: Batch) -> Page | None:
         mine = _known_actor(self._user)
-        # That a conversation is opened shows nothing.
+        # The opening of a conversation is not shown.
         new = [event for event in batch if event.type != "ConversationOpened"]
         events = [*self._opened, *new]
         self._at = batch[-1].version
@@ -106,7 +108,7 @@ class RecordedTranscript:
         self._opened = events if events[-1].type == "TurnStarted" else []
         turns: list[TurnView] = []
         if events[0].actor_id == mine:
-            # Rendering Markdown takes its time; no database is needed for it.
+            # Rendering Markdown takes time, but needs no database.
             turns = await asyncio.to_thread(self._views, fold_turns(events))
         return Page(turns, batch[-1].version, 0, False, 0)
 
@@ -123,11 +125,11 @@ class RecordedTranscript:
         return await in_database_thread(is_shown)(self._stream_id, turn_id)
 
     def keep(self, turn: RunningTurn) -> None:
-        """It is in the log."""
+        """Do nothing: the turn is in the log."""
 
 
 class MemoryTranscript:
-    """The turns of a chat without a conversation; gone with its socket."""
+    """The turns of a chat without a conversation, which end with its socket."""
 
     recorded = False
 
@@ -158,14 +160,14 @@ _UNKNOWN = object()
 
 
 def _known_actor(user: Any) -> Any:
-    """A user's pseudonym, as far as it has been looked up; None for a guest."""
+    """Return a user's pseudonym, None for a guest, _UNKNOWN if it was not looked up yet."""
     if user is None or not user.is_authenticated:
         return None
     return getattr(user, "_turnlog_actor_id", _UNKNOWN)
 
 
 def _is_one_turn(events: Sequence[Event]) -> bool:
-    """Whether these events, one after the other, are the beginning of a turn or a whole one."""
+    """Return whether these consecutive events are a whole turn, or the beginning of one."""
     return (
         bool(events)
         and events[0].type == "TurnStarted"

@@ -1,4 +1,4 @@
-"""The WebSocket of a chat: what comes in, what goes out, and following what happens."""
+"""The WebSocket of a chat: takes requests, sends frames, and follows the conversation."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ TRY_AGAIN_LATER = 1013
 
 
 class ChatSocket(AgentMixin, LayerSocket):
-    """Accepts a socket, takes in requests and keeps the page up to date with the conversation."""
+    """Accepts a socket, handles requests and keeps the page up to date with the conversation."""
 
     encoder: Encoder
     transcripts: Transcripts
     follower: Follower
     key: Any = None
-    """By which the running turn of this chat is found: the conversation's primary key, if any."""
+    """The key that finds this chat's running turn: the conversation's primary key, if any."""
     listener: live.Listener | None = None
     _pump: asyncio.Task[None] | None = None
     _closed: bool = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        # Not in disconnect(): an exception in a handler skips that.
+        # Not in disconnect(): an exception in a handler skips it.
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -75,7 +75,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         except DatabaseFailure as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
             if not accepted:
-                # A page that is refused does not come back, and this one should.
+                # A refused page does not connect again, and this one should.
                 await self.accept()
             await self.close(TRY_AGAIN_LATER)
 
@@ -123,7 +123,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             )
         )
         if after and not self.transcripts.recorded:
-            await self._send(self.encoder.reset())  # It shows what another socket remembered.
+            await self._send(self.encoder.reset())  # The page shows another socket's turns.
         self._pump = asyncio.create_task(self._keep_up_to_date())
         asyncio.get_running_loop().run_in_executor(None, import_langchain)
 
@@ -141,14 +141,14 @@ class ChatSocket(AgentMixin, LayerSocket):
         except DatabaseFailure as error:
             logger.error("a chat lost its database: %s", failures.where(error))
             await self.close(TRY_AGAIN_LATER)
-        except Exception as error:  # noqa: BLE001 - the page comes back and starts anew
+        except Exception as error:  # noqa: BLE001 - the page reconnects and starts again
             logger.error("a chat's page could not be kept up to date: %s", failures.where(error))
             await self.close(1011)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._closed:
             return
-        # Whatever happens here, the socket stays usable.
+        # The socket stays usable after any error here.
         try:
             await self._handle(parse_request(text_data, bytes_data))
         except BadRequest as error:
@@ -161,7 +161,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._refuse(_("This could not be done. Try again in a moment."))
 
     async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
-        # One look for both: the conversation may have changed hands since the socket was opened.
+        # One hop for both: the conversation may have another owner since the socket was opened.
         alive, self._conversation = await self._look(again=not isinstance(request, Ping))
         if not alive:
             await self.close(SESSION_ENDED)
@@ -182,7 +182,7 @@ class ChatSocket(AgentMixin, LayerSocket):
                 await self.follower.earlier(before)
 
     async def _look(self, *, again: bool) -> tuple[bool, Conversation | None]:
-        """Whether the session is still alive, and the conversation, `again` from the database."""
+        """Return whether the session is alive, and the conversation, `again` from the database."""
         pk = self.get_conversation_pk()
         if not again or pk is None or not _finds_by_default(self):
             alive = await in_database_thread(access.session_is_alive)(self.scope)
@@ -207,7 +207,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             if turn is not None:
                 self.transcripts.keep(turn)
             elif not await self.transcripts.shows(turn_id):
-                # Sent again by a page that will not get it: it was cleared meanwhile.
+                # The page sent it again and will not see it: it was cleared meanwhile.
                 await self._refuse(_("This message was sent before and then cleared."), refused)
             if self.listener and (turn is None or not self.transcripts.recorded):
                 self.listener.wake(log_changed=True)
@@ -217,14 +217,14 @@ class ChatSocket(AgentMixin, LayerSocket):
                     _("Another answer is still being written: wait for it."), refused
                 )
                 if self.listener:
-                    # Perhaps in another process, of which this page knows nothing yet.
+                    # Perhaps another process answers, and this page does not know yet.
                     self.listener.wake(log_changed=True)
         except TurnConflict:
             await self._refuse(_("This message was sent before with other words."), refused)
         except DatabaseFailure as error:
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_database_away(), refused)
-        except Exception as error:  # noqa: BLE001 - the words go back to whoever wrote them
+        except Exception as error:  # noqa: BLE001 - the words go back to the page
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_("This message could not be sent. Try again."), refused)
 
@@ -254,20 +254,20 @@ class ChatSocket(AgentMixin, LayerSocket):
             self.listener.wake(log_changed=False)
 
     async def turnlog_stop(self, event: dict[str, Any]) -> None:
-        """Handler of the channel layer: meant for the process that answers."""
+        """Handler of the channel layer: only the process that answers acts on it."""
 
-    # Channels' own consumer of WebSockets overrides its base's in the same way.
+    # Channels' own WebSocket consumer overrides its base in the same way.
     async def send(  # type: ignore[override]
         self, text_data: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        # A client may leave at any moment; disconnect() is on its way then.
+        # A client may leave at any moment; then disconnect() follows.
         if self._closed:
             return
         with contextlib.suppress(OSError):
             await super().send(text_data and displayable(text_data), *args, **kwargs)
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
-        # Requests that were under way may each find a reason, and a server takes one close only.
+        # Several requests may each find a reason to close, but a server takes only one close.
         if self._closed:
             return
         self._closed = True
@@ -289,7 +289,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         self.listener.close()
         turn = running.find(self.key)
         if turn is not None and not self.transcripts.recorded:
-            turn.stop()  # Nobody can ever see it.
+            turn.stop()  # No page can show it any more.
         await self.leave()
 
 
@@ -307,7 +307,7 @@ def _database_away() -> str:
 
 
 def _language(asked: str) -> str:
-    """The page's language, as far as the project has it."""
+    """Return the page's language if the project has it, otherwise the project's own."""
     try:
         return translation.get_supported_language_variant(asked)
     except LookupError:

@@ -1,4 +1,4 @@
-"""Legal holds: what must not be erased for now. Facts in the log, as all else.
+"""Legal holds: what must not be erased for now. A hold is a fact in the log.
 
 A conversation is held if the last of its HoldPlaced and HoldLifted is a HoldPlaced.
 """
@@ -24,7 +24,7 @@ from .reasons import require_reason
 def place(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """Keep a conversation from being erased until the hold is lifted.
 
-    Of a conversation that is held already, the new reason is the one that is told. Raises
+    If the conversation is already held, the new reason replaces the old one in messages. Raises
     ReasonRefused, UnknownConversation.
     """
     data = HoldPlaced(require_reason(reason))
@@ -39,7 +39,7 @@ def lift(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     event = NewEvent(data, actor_id=Actor.objects.id_of(by))
     using = log_database()
     with transaction.atomic(using=using):
-        # Before it is asked whether there is a hold, and until the commit.
+        # Before looking for a hold, and until the commit.
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_streams(cursor, [stream_id])
         if hold_of(stream_id) is None:

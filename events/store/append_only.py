@@ -17,8 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..tables.event import Event
 from ..types import NEVER_ERASED
 
-# Tables that are only added to, and what tells a row of theirs from the others. The log's own has
-# one exception, erasure, and hence triggers of its own.
+# Tables that only grow, and the condition that finds a row with the same key. The log's own table
+# has an exception, erasure, so it has its own triggers.
 _PLAIN_TABLES = {
     "turnlog_position": "position = NEW.position"
     " OR (stream_id = NEW.stream_id AND version = NEW.version)",
@@ -33,9 +33,9 @@ TRIGGERS = {
 
 
 def install_triggers(connection: BaseDatabaseWrapper) -> None:
-    """Create what is missing or another one. Does nothing on databases turnlog does not support."""
+    """Create triggers that are missing or differ; do nothing on an unsupported database."""
     if connection.vendor not in TRIGGERS:
-        return  # A system check has said so.
+        return  # A system check reports it.
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             wrong = unguarded(connection)
@@ -44,13 +44,13 @@ def install_triggers(connection: BaseDatabaseWrapper) -> None:
                     cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
                     cursor.execute(definition)
         else:
-            # Not left to the search_path of whoever fires the trigger later.
+            # Name the schema: the session that fires the trigger may have another search_path.
             cursor.execute("SELECT quote_ident(current_schema())")
             cursor.execute(_script("postgresql").replace("{schema}", cursor.fetchone()[0]))
 
 
 def unguarded(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Names of the triggers that should be there, enabled and as we made them; what is instead."""
+    """Return the missing, disabled or changed triggers: their names, and what was found instead."""
     if connection.vendor not in TRIGGERS:
         return {}
     with connection.cursor() as cursor:
@@ -86,7 +86,7 @@ def _script(vendor: str) -> str:
 
 @cache
 def _definitions(vendor: str) -> dict[str, str]:
-    """Each trigger's definition by its name; PostgreSQL's with its function's source after it."""
+    """Return trigger definitions by name; on PostgreSQL, the function's source follows each."""
     script = _script(vendor)
     if vendor == "sqlite":
         named = {statement.split()[2]: statement.strip() for statement in _statements(script)}
@@ -99,7 +99,7 @@ def _definitions(vendor: str) -> dict[str, str]:
 
 
 def _plain(definition: str) -> str:
-    """A definition without what does not matter: line ends, schemas, comments before it."""
+    """Return a definition without line ends, schemas and "OR REPLACE", which do not matter."""
     definition = re.sub(r"\bOR REPLACE\b", "", definition)
     definition = re.sub(r'(?:"[^"]+"|{?\w+}?)\.(?=turnlog_)', "", definition)
     return " ".join(definition.replace("()", "() ").split()).removesuffix(";")
@@ -107,7 +107,7 @@ def _plain(definition: str) -> str:
 
 @contextmanager
 def triggers_suspended(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let a *test* database be flushed. `turnlog.events.testing` guards the call."""
+    """Allow flushing a *test* database. `turnlog.events.testing` guards the call."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             for name in TRIGGERS["sqlite"]:
@@ -136,7 +136,7 @@ def install_after_migrate(*, using: str, **kwargs: Any) -> None:
 def check_triggers(
     app_configs: Any, databases: Any = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
-    """turnlog.E003: the database would let somebody change the log."""
+    """turnlog.E003: the database does not stop changes to the log."""
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
@@ -157,7 +157,7 @@ def check_triggers(
 
 
 def _statements(script: str) -> Iterator[str]:
-    """A SQLite script's statements; a trigger's own semicolons do not end it."""
+    """Yield a SQLite script's statements; the semicolons within a trigger do not end it."""
     statement = ""
     for line in script.splitlines(keepends=True):
         if not statement and not line.startswith("CREATE"):

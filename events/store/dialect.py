@@ -19,21 +19,21 @@ class Dialect(Protocol):
     """The statements of an append and of the sequencer."""
 
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
-        """A cursor for statements that run again and again."""
+        """Return a cursor for statements that run again and again."""
 
     def read_standing(
         self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None, *, join: bool
     ) -> Any:
-        """How a stream stands, in one statement, and what became of a turn, if one is given.
+        """Read in one statement how a stream stands and, if a turn is given, its state.
 
-        A row of: version, hash and time of the head; last type and actor of the turn, and whether
+        The row: version, hash and time of the head; last type and actor of the turn, and whether
         it is erased; version, turn, actor and metadata of the TurnStarted that is open. With `join`
-        also join the stream's writers until the transaction ends: a rebuild is kept out.
+        also join the stream's writers until the transaction ends, which keeps a rebuild out.
         """
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
-        """Insert a batch of one stream, the row that says it has no positions yet, and what the
-        inline projections make of it (see `hooks.InlineProjection.insert`)."""
+        """Insert a batch of one stream, the row that says it has no positions yet, and the inline
+        projections' rows (see `hooks.InlineProjection.insert`)."""
 
     def insert_after(
         self,
@@ -44,15 +44,15 @@ class Dialect(Protocol):
         texts: Sequence[str],
         runner: uuid.UUID | None,
     ) -> bool:
-        """The same as a transaction of its own, if the stream's head has this hash; on PostgreSQL
-        in one round trip. Returns whether it has happened.
+        """Do the same in a separate transaction, if the stream's head has this hash.
 
-        Nor does it happen if one of the `texts`, by their digests, or the `runner` is not there.
-        Raises IntegrityError if another writer was faster by a moment.
+        On PostgreSQL this takes one round trip. Returns whether the batch was inserted: it is not
+        if one of the `texts` (given as digests) or the `runner` is missing. Raises IntegrityError
+        if another writer was faster by a moment.
         """
 
     def projected(self, insert: str, events: str) -> str:
-        """The statement that such an `insert` is, of the events in a relation."""
+        """Return an inline projection's `insert` as a statement over the events in a relation."""
 
     def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
         """An expression for a column of times, and what makes a datetime of each of its values.
@@ -69,14 +69,14 @@ class Dialect(Protocol):
         """
 
     def use_indexes(self, cursor: Any) -> None:
-        """Until the transaction ends, reach rows by index: it is about a few of very many."""
+        """Until the transaction ends, reach rows by index: it needs few rows of large tables."""
 
     def take_room(self, cursor: Any) -> None:
-        """Until the transaction ends, work on some thousand events at once, with memory for them,
-        and let the commit not wait for the disk: what it writes can be made again."""
+        """Until the transaction ends, use memory for some thousand events at once, and do not let
+        the commit wait for the disk: what it writes can be made again."""
 
     def check_foreign_keys(self, cursor: Any) -> None:
-        """Raise IntegrityError for a row of this transaction that refers to nothing."""
+        """Raise IntegrityError if a row of this transaction refers to a missing row."""
 
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
@@ -85,22 +85,24 @@ class Dialect(Protocol):
         """Be the only one that stores tiles and signs checkpoints until the transaction ends."""
 
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
-        """Keep the projection's checkpoint where it is until the transaction ends; alone, or
-        together with others who only rely on it."""
+        """Keep the projection's checkpoint where it is until the transaction ends. With `shared`,
+        other transactions may do so at the same time."""
 
     def try_lock_projection(self, cursor: Any, name: str) -> bool:
-        """The same, alone, if nobody else has it."""
+        """Take the same lock alone, if it is free. Returns whether it was."""
 
     def queue_for_projection(self, cursor: Any, name: str) -> bool:
-        """The same, alone, after those who have it now and before those who come next. May raise
-        an error for which `is_lock_timeout` holds."""
+        """Take the same lock alone, after its present holders and before later requests.
+
+        May raise an error for which `is_lock_timeout` holds.
+        """
 
 
 _DIALECTS: dict[str, Dialect] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
-    """The dialect of a connection. Raises ConfigurationError for other databases."""
+    """Return a connection's dialect. Raises ConfigurationError for other databases."""
     try:
         return _DIALECTS[connection.vendor]
     except KeyError:

@@ -36,7 +36,7 @@ _NO_UUID = bytes(17)
 
 
 def payload_digest(salt: bytes, payload: str) -> bytes:
-    """32 bytes over a salt of 32 bytes and the payload's stored text."""
+    """Return the digest (32 bytes) of a salt of 32 bytes and the payload's stored text."""
     return sha256(salt + payload.encode()).digest()
 
 
@@ -53,7 +53,7 @@ def event_hash(
     metadata: str,
     digest: bytes,
 ) -> bytes:
-    """32 bytes over the previous event's hash and an event's fields, in the layout above."""
+    """Return the hash (32 bytes) of the previous hash and an event's fields, as laid out above."""
     return raw_event_hash(
         previous,
         stream_id,
@@ -80,7 +80,7 @@ def raw_event_hash(
     type_bytes: bytes,
     metadata: bytes,
 ) -> bytes:
-    """The same from values as they stand in the layout: microseconds, 16 bytes, UTF-8.
+    """Return the same hash, from values in the layout's form: microseconds, 16 bytes, UTF-8.
 
     Raises struct.error for a number that does not fit.
     """
@@ -113,5 +113,5 @@ def moment_of(microseconds: int) -> dt.datetime:
 
 
 def microseconds(moment: dt.datetime) -> int:
-    """Whole microseconds since the Unix epoch, exactly."""
+    """Return the whole microseconds since the Unix epoch, exactly."""
     return (moment - _EPOCH) // _MICROSECOND

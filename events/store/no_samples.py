@@ -1,8 +1,8 @@
-"""PostgreSQL's statistics hold samples of what stands in a column, beyond its erasure.
+"""Keeps PostgreSQL's statistics from holding samples of people's words.
 
-So there are none of the columns that hold people's words, or the salts that hide them: nothing is
-looked up by them, and the planner does not miss them. Nor of who a pseudonym stands for: unique
-columns need none.
+A sample would outlive the erasure of the words. So turnlog turns statistics off for the columns
+that hold words, or the salts that hide them: no query looks rows up by these, and the planner does
+not need them. The same goes for the columns that say who a pseudonym stands for: they are unique.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLUMNS = {
 def keep_no_samples(
     connection: BaseDatabaseWrapper, columns: Mapping[str, Sequence[str]] = _COLUMNS
 ) -> None:
-    """Tell PostgreSQL so, where it has not been told; the tables must be there."""
+    """Turn statistics off for these columns, by table. The tables must exist."""
     if connection.vendor != "postgresql":
         return
     with connection.cursor() as cursor:
@@ -34,7 +34,7 @@ def keep_no_samples(
                 " AND attname = ANY (%s) AND attstattarget IS DISTINCT FROM 0",
                 [table, list(names)],
             )
-            # Only where there is something to say: it waits for a running VACUUM.
+            # Only if something must change: the statement waits for a running VACUUM.
             for (name,) in cursor.fetchall():
                 cursor.execute(f'ALTER TABLE {table} ALTER COLUMN "{name}" SET STATISTICS 0')
 

@@ -33,8 +33,8 @@ class _Microseconds(Func):
 
 class PostgreSQL:
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
-        # Behind a transaction pooler, prepared statements are not safe; this is how a project
-        # tells Django that it has one.
+        # Behind a transaction pooler, prepared statements are not safe. With this setting a
+        # project tells Django that it has one.
         if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             return connection.cursor()
         connection.ensure_connection()
@@ -47,8 +47,8 @@ class PostgreSQL:
     def read_standing(
         self, cursor: Any, stream_id: int, turn_id: uuid.UUID | None, *, join: bool
     ) -> Any:
-        # The shared lock keeps a rebuild of this stream away until we commit; writers share it
-        # and never wait for each other. Volatile, hence evaluated before the rows beside it.
+        # The shared lock keeps a rebuild of this stream out until the commit. Writers share it
+        # and never wait for each other. It is volatile, so it runs before the rows beside it.
         lock = "(SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock"
         cursor.execute(
             standing(turn_id is not None, lock if join else "(SELECT 1) one"),
@@ -102,7 +102,7 @@ class PostgreSQL:
     ) -> None:
         if give_way:
             # Shorter than deadlock_timeout (1 s unless set): where a writer holds one of these
-            # streams and waits for another, it is not the writer that is given up.
+            # streams and waits for another, PostgreSQL does not cancel the writer.
             cursor.execute("SET LOCAL lock_timeout = '300ms'")
         # In one order, so that two rebuilds of overlapping streams cannot deadlock.
         cursor.execute(
@@ -112,8 +112,8 @@ class PostgreSQL:
         )
 
     def use_indexes(self, cursor: Any) -> None:
-        # Statistics lag behind: those of a table that was small a minute ago make reading all of
-        # it, for each chunk anew, look cheap to the planner.
+        # Statistics lag behind: if a table was small a minute ago, the planner believes that
+        # reading all of it for each chunk is cheap.
         cursor.execute("SET LOCAL enable_seqscan = off")
 
     def take_room(self, cursor: Any) -> None:
@@ -130,8 +130,8 @@ class PostgreSQL:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 1)", [_SEQUENCER_LOCK])
 
     def lock_projection(self, cursor: Any, name: str, *, shared: bool = False) -> None:
-        # Advisory, not the row's own lock: it is fair. Whoever queues for it alone comes before
-        # those who want to share it later.
+        # An advisory lock, not the row's, because it is fair: a request for it alone comes before
+        # later requests to share it.
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         cursor.execute(f"SELECT {function}(%s, hashtext(%s))", [_PROJECTION_LOCKS, name])
 
@@ -156,16 +156,16 @@ def _prepared_cursor() -> Any:
     from psycopg import Cursor  # lazy: SQLite needs no psycopg
 
     class PreparedCursor(Cursor):
-        """Binds and prepares on the server, where Django's cursor sends text to be planned anew."""
+        """Binds and prepares on the server; Django's cursor sends text to be planned each time."""
 
         def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-            # Django switches preparing off for the whole connection; on for this statement.
+            # Django turns preparing off for the whole connection; turn it on for this statement.
             before, self.connection.prepare_threshold = self.connection.prepare_threshold, 0
             try:
                 return super().execute(query, params, **kwargs)
             finally:
                 self.connection.prepare_threshold = before
-                # Where Django's SQL log looks, and psycopg 3.3 keeps nothing.
+                # Django's SQL log looks here, and psycopg 3.3 keeps nothing.
                 sent: Any = _Sent(str(query).encode())
                 self._query = sent
 
@@ -187,9 +187,9 @@ def _insert(count: int, follow: tuple[str, ...]) -> str:
     return f"WITH {', '.join(steps)} {PENDING} VALUES (%s, %s, %s)"
 
 
-# As `_insert`, a transaction of its own: only if the stream's head is the event with this hash, and
-# only if what the events refer to is there and stays until the commit. The lock is taken before the
-# insert. The statement's snapshot is older than what it may have waited for; if a writer was faster
+# Like `_insert`, but a separate transaction. It inserts only if the stream's head has this hash and
+# what the events refer to exists and stays until the commit. It takes the lock before the insert.
+# The statement's snapshot is older than a lock that it waited for. If a writer was faster
 # meanwhile, the version is taken and the insert fails.
 _HEAD_IS = """
     (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) IS NOT NULL

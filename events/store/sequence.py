@@ -1,8 +1,8 @@
 """The global order: positions 1, 2, 3, ... without gaps, given after the commit.
 
-An identity column is no order, for transactions commit late: whoever follows it skips events for
-ever. So each append leaves a row in `turnlog_pending`, and whoever wants the global order first
-moves what is pending to `turnlog_position`, one at a time.
+An identity column gives no order, because transactions commit late: a reader that follows it skips
+events permanently. So each append leaves a row in `turnlog_pending`. A reader that wants the global
+order first moves what is pending to `turnlog_position`, one reader at a time.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .dialect import dialect_of
 
 BATCH = 1000
 
-# Within a stream a later batch has a higher id: its writer read the earlier one's commit. Ids of
-# visible rows therefore give every stream's own order.
+# Within a stream a later batch has a higher id: its writer read the earlier one's commit. So
+# the ids of visible rows give each stream's own order.
 _BATCH = "SELECT id FROM turnlog_pending ORDER BY id LIMIT %s"
 # Row by row, not by a range of ids: what commits meanwhile may have an id in between.
 _GIVE_POSITIONS = """
@@ -30,7 +30,7 @@ _GIVE_POSITIONS = """
         SELECT 1 FROM turnlog_position q
         WHERE q.stream_id = e.stream_id AND q.version = e.version)
 """
-# A row whose events are not there stays: it is how verify_log sees a log that was cut off.
+# A row whose events are missing stays: it shows verify_log that the log was cut off.
 _DROP_PENDING = """
     DELETE FROM turnlog_pending WHERE id IN ({ids}) AND EXISTS (
         SELECT 1 FROM turnlog_position q
@@ -39,7 +39,7 @@ _DROP_PENDING = """
 
 
 def sequence() -> int:
-    """Give a position to every committed event that has none; how many there were."""
+    """Give a position to each committed event that has none; return how many there were."""
     given = 0
     while moved := _sequence_batch():
         given += moved
@@ -48,15 +48,15 @@ def sequence() -> int:
 
 def _sequence_batch() -> int:
     using = log_database()
-    # Without becoming a writer first: mostly there is nothing to do.
+    # Look before becoming a writer: mostly there is nothing to do.
     if not Pending.objects.using(using).exists():
         return 0
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         dialect_of(connections[using]).lock_sequencer(cursor)
         dialect_of(connections[using]).use_indexes(cursor)
-        # A statement of its own after the lock, so that it sees what the last one has done.
+        # A separate statement after the lock, so that it sees what the last sequencer did.
         cursor.execute(_BATCH, [BATCH])
-        # Our own numbers, not parameters: SQLite allows fewer of those than a batch may have.
+        # Literals, not parameters: SQLite allows fewer parameters than a batch may need.
         ids = ", ".join(str(int(id_)) for (id_,) in cursor.fetchall())
         if not ids:
             return 0

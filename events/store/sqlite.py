@@ -18,7 +18,7 @@ from .statements import BATCH, PENDING, insert_events, standing, values
 
 
 class SQLite:
-    """One writer at a time: whoever has written first in a transaction holds all locks at once."""
+    """One writer at a time: a transaction that has written holds all locks at once."""
 
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
         return connection.cursor()
@@ -58,7 +58,7 @@ class SQLite:
             needed.append("EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)")
             parameters.append(runner.hex)
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            # A write, first: see `_become_writer`.
+            # Write first: see `_become_writer`.
             cursor.execute(
                 f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)})"
                 f" SELECT * FROM ({values(len(events))}) WHERE {' AND '.join(needed)}",
@@ -76,7 +76,7 @@ class SQLite:
             cursor.execute(self.projected(statement, BATCH), place)
 
     def projected(self, insert: str, events: str) -> str:
-        # Whoever writes is alone.
+        # The writer is alone.
         return insert.format(events=events).replace(" FOR KEY SHARE", "")
 
     def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
@@ -88,13 +88,13 @@ class SQLite:
         _become_writer(cursor)
 
     def use_indexes(self, cursor: Any) -> None:
-        pass  # It knows no other way without ANALYZE.
+        pass  # Without ANALYZE, SQLite always uses indexes.
 
     def take_room(self, cursor: Any) -> None:
-        pass  # It is for each connection to say, not for each transaction.
+        pass  # SQLite sets this for a connection, not for a transaction.
 
     def check_foreign_keys(self, cursor: Any) -> None:
-        pass  # It could only check every row there is; the commit checks these.
+        pass  # SQLite could only check all rows; the commit checks these.
 
     def lock_sequencer(self, cursor: Any) -> None:
         _become_writer(cursor)
@@ -130,7 +130,7 @@ def _parameters(events: Sequence[Event]) -> list[Any]:
 
 
 def begin_writing() -> None:
-    """In a transaction of somebody's, before anything is read in it: be the writer on SQLite."""
+    """Become the writer on SQLite. Call it in a transaction, before its first read."""
     connection = connections[log_database()]
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
@@ -138,10 +138,10 @@ def begin_writing() -> None:
 
 
 def wait_for_writers(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Receiver of connection_created: on SQLite, wait longer than five seconds for one's turn.
+    """Receiver of connection_created: on SQLite, wait longer than five seconds to write.
 
-    SQLite's waiting is not fair: of eight busy writers one may be passed by for that long. A
-    project that says how long (`OPTIONS["timeout"]`) knows better.
+    SQLite's waiting is not fair: one of eight busy writers may wait that long. If the project sets
+    `OPTIONS["timeout"]`, its value stays.
     """
     if connection.vendor != "sqlite" or connection.alias != log_database():
         return

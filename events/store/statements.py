@@ -6,8 +6,8 @@ from functools import cache
 
 from ..tables.columns import EVENT_COLUMNS, quoted
 
-# "+ 0" keeps both databases from walking the stream by its versions: the turn's own index has the
-# few rows that are asked for.
+# "+ 0" keeps both databases from walking the stream by its versions: the turn's own index
+# finds the few rows at once.
 _OF_TURN = "FROM turnlog_event WHERE stream_id = %s AND turn_id = %s"
 _ASKED = f"""
     (SELECT type {_OF_TURN} ORDER BY version + 0 DESC LIMIT 1),
@@ -38,7 +38,7 @@ PENDING = "INSERT INTO turnlog_pending (stream_id, first, last)"
 
 @cache
 def standing(asked: bool, first: str) -> str:
-    """How a stream stands; `first` is a relation of one row that is evaluated before the others.
+    """Return the SQL that reads a standing; `first` is a relation of one row, evaluated first.
 
     Parameters: stream and turn, three times, if `asked`; those of `first`; the stream, three times.
     """
@@ -47,7 +47,7 @@ def standing(asked: bool, first: str) -> str:
 
 @cache
 def values(count: int, casts: tuple[str, ...] = ()) -> str:
-    """The rows of a batch, their first one with types where the database has to be told."""
+    """Return the VALUES of a batch; with `casts`, its first row states the types."""
     marks = ", ".join(["%s"] * len(EVENT_COLUMNS))
     typed = ", ".join(f"%s::{cast}" for cast in casts) or marks
     return "VALUES " + ", ".join([f"({typed})", *[f"({marks})"] * (count - 1)])
@@ -55,5 +55,5 @@ def values(count: int, casts: tuple[str, ...] = ()) -> str:
 
 @cache
 def insert_events(count: int) -> str:
-    """The insert of a batch of events."""
+    """Return the INSERT of a batch of events."""
     return f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)}) {values(count)}"

@@ -1,4 +1,4 @@
-"""A text column whose value in Python is what its document stands for."""
+"""A text column whose value in Python is the decoded document."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger("turnlog")
 
 
 def stored_message(text: str) -> Any:
-    """What a stored payload is for people and models: a message, or an AddableDict for a tool.
+    """Return a stored payload as people and models read it: a message, or a tool's AddableDict.
 
-    What cannot be read here, as a class that is not registered any more, comes as an AddableDict
-    of its text and the error: one such row must not make the rest of a history unreadable.
+    A payload that cannot be read, such as one of a class that is no longer registered, becomes an
+    AddableDict of its text and the error: one such row must not make the whole history unreadable.
     """
     try:
         value = codec.loads(text)
@@ -27,7 +27,7 @@ def stored_message(text: str) -> Any:
     if type(value) is dict:
         from langchain_core.runnables.utils import AddableDict
 
-        # What an agent executor's own chunk held comes back as that chunk.
+        # The chunk of an agent executor comes back as that chunk.
         output = value.get("output")
         return output if isinstance(output, AddableDict) else AddableDict(value)
     return value
@@ -37,7 +37,7 @@ class DocumentField(models.TextField):  # type: ignore[type-arg]  # Django's tak
     """Stored as JSON text, the payload's own bytes; look-ups such as `contains` see that text."""
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
-        # To migrations it is the text column that it is in the database.
+        # For migrations it is a plain text column, as in the database.
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.TextField", args, kwargs
 

@@ -16,7 +16,7 @@ from .documents import DocumentField, stored_message
 
 class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
     def of(self, user: Any) -> ConversationMessageQuerySet:
-        """The messages of one person's turns; those of guests for None and for a guest.
+        """Return the messages of one person's turns; for None or a guest, those of all guests.
 
         A deleted user's messages keep their actor and never become a guest's.
         """
@@ -25,7 +25,7 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         return self.filter(user=user)
 
     def get_histories(self, conversation: Conversation | None, user: Any = None) -> list[Any]:
-        """Messages and tool outputs of a person's turns in a conversation, in order of version.
+        """Return messages and tool outputs of a person's turns here, in order of version.
 
         `SystemMessage | HumanMessage | AIMessage | AddableDict`; empty without a conversation.
         """
@@ -43,11 +43,11 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
 
 
 class ConversationMessageManager(
-    # The plugin knows such a base only where it has a name of its own.
+    # The mypy plugin knows such a base only if it has its own name.
     models.Manager["ConversationMessage"].from_queryset(ConversationMessageQuerySet)  # type: ignore[misc]
 ):
     def get_queryset(self) -> ConversationMessageQuerySet:
-        """The rows with `content`, which can be looked up and ordered by like a field."""
+        """Return the rows with `content`, which you can filter and order by like a field."""
         content = ExpressionWrapper(F("event__payload"), output_field=DocumentField())
         found: ConversationMessageQuerySet = super().get_queryset().annotate(content=content)
         return found
@@ -60,8 +60,8 @@ class ConversationMessage(models.Model):
     a LangChain message, or an AddableDict for a tool's output.
     """
 
-    # Nothing the database enforces: the rows are disposable, checking them is a third of the time
-    # of inserting them, and a turn must not be refused for a user who is deleted at that moment.
+    # The database enforces no foreign key: the rows are disposable, checking takes a third of the
+    # time of inserting, and a turn must not be refused if its user is deleted at that moment.
     conversation_id: int
     conversation = models.ForeignKey(
         Conversation,
@@ -90,7 +90,7 @@ class ConversationMessage(models.Model):
         from_fields=("conversation_id", "version"),
         to_fields=("stream_id", "version"),
         related_name="+",
-        null=True,  # A row that is damaged may refer to no event.
+        null=True,  # A damaged row may refer to no event.
     )
 
     objects = ConversationMessageManager()
@@ -111,6 +111,6 @@ class ConversationMessage(models.Model):
 
     @cached_property
     def content(self) -> Any:
-        """The message; `objects` loads it with the row, any other way with a query of its own."""
+        """The message. `objects` loads it with the row; otherwise it takes another query."""
         payload = self.event.payload if self.event else None
         return None if payload is None else stored_message(payload)

@@ -1,7 +1,7 @@
-"""What a model is given of what was said before: messages, made from the listed entries by a rule.
+"""The previous messages that a model is given: a rule makes them from the listed entries.
 
-A pure function of the log. The same entries under the same rule give the same messages, whether
-they are read for a turn or, later, to see what that turn was given.
+The rule is a pure function of the log. The same entries under the same rule give the same messages,
+whether turnlog reads them for a turn or, later, to show what that turn was given.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NO_RESULT = "No result of this call was recorded."
 
-# What a tool's name may be for the models' APIs, and the blocks by which some of them put calls
-# into a message's content a second time.
+# Characters that the models' APIs refuse in a tool's name, and the blocks by which some APIs repeat
+# the calls in a message's content.
 _NOT_IN_NAMES = re.compile(r"[^\w-]")
 _CALL_BLOCKS = ("tool_use", "tool_call", "function_call", "invalid_tool_call")
 _CALL_KWARGS = ("tool_calls", "function_call")
@@ -31,10 +31,10 @@ _TOOL_MESSAGES = ("ToolMessage", "ToolMessageChunk")
 
 
 class Previous(NamedTuple):
-    """Messages, and the versions of the first and the last entry that they are made of (0: none).
+    """Messages, and the versions of the first and the last entry that they come from (0: none).
 
-    `tools` is the rule's. By these three they can be made again from the log: the list as it was at
-    its last entry's version is the list that was read, and what trimming left begins at the first.
+    `tools` is the rule's. From these three values the log gives the same messages again: the list
+    at the last entry's version is the list that was read, and trimming kept it from the first.
     """
 
     messages: list[Any]
@@ -43,7 +43,7 @@ class Previous(NamedTuple):
     tools: bool
 
     def described(self) -> dict[str, Any]:
-        """The `previous` of a TurnStarted, and of its Prompt."""
+        """Return the `previous` of a TurnStarted, and of its Prompt."""
         return {"tools": self.tools, "since": self.since, "until": self.until}
 
 
@@ -51,17 +51,17 @@ class Previous(NamedTuple):
 class HistoryRule:
     """How the messages that a model is given follow from the message list.
 
-    By default what people and the model said. With `tools` also the calls of tools and their
-    outputs, in the form that the models' APIs demand: each call is followed by exactly one tool
-    message. With `max_tokens` the last turns that fit, whole ones only, counted by LangChain's
-    `count_tokens_approximately`.
+    By default the model gets what people and the model said. With `tools` it also gets the tool
+    calls and their outputs, in the form that the models' APIs demand: exactly one tool message
+    follows each call. With `max_tokens` it gets the last whole turns that fit, counted by
+    LangChain's `count_tokens_approximately`.
     """
 
     tools: bool = False
     max_tokens: int | None = None
 
     def of_entries(self, entries: Iterable[Listed]) -> Previous:
-        """The messages that follow from entries of the message list, in order of version."""
+        """Return the messages that follow from entries of the message list, in order of version."""
         entries = list(entries)
         parts = [_part_of_entry(entry.content, self.tools) for entry in entries]
         given = self._given(parts)
@@ -76,7 +76,7 @@ class HistoryRule:
         )
 
     def of_messages(self, said: Iterable[Any]) -> list[Any]:
-        """The same from `ConversationMessage.objects.get_histories`: messages and AddableDicts."""
+        """Return the same from what `get_histories` returns: messages and AddableDicts."""
         return [message.message for message in self._given([_part_of(item) for item in said])]
 
     def _given(self, parts: Sequence[_Part]) -> list[_Given]:
@@ -87,13 +87,13 @@ class HistoryRule:
         if not kept:
             return []
         first = given[-len(kept)].place
-        # Made again from there: calls are numbered from the first that is given.
+        # Make them again from there: numbering starts at the first call that is given.
         shifted = _spoken(parts[first:], self.tools)
         return [_Given(message.message, message.place + first) for message in shifted]
 
 
 class _Output(NamedTuple):
-    """What a tool gave, as a model reads it."""
+    """A tool's output, as a model reads it."""
 
     tool: str
     call_id: str
@@ -103,14 +103,14 @@ class _Output(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """A message, and the place of the part that it is made of."""
+    """A message, and the place of the part that it comes from."""
 
     message: Any
     place: int
 
 
 class _Call(NamedTuple):
-    """A call in a model's message, its output, and that one's place; None without any."""
+    """A call in a model's message, its output (None: it has none), and the output's place."""
 
     tool: str
     args: dict[str, Any]
@@ -119,15 +119,15 @@ class _Call(NamedTuple):
 
 
 _Part = Any
-"""A HumanMessage, an AIMessage, an _Output, or None for what no model is given."""
+"""A HumanMessage, an AIMessage, an _Output, or None for an entry that no model is given."""
 
 
 def _part_of_entry(content: str, tools: bool) -> _Part:
-    # As the codec writes a message; the payload of a tool's output begins with the tool.
+    # The codec writes a message like this; a tool output's payload begins with the tool.
     if not content.startswith('{"_type":'):
         payload = json.loads(content)
         if not isinstance(payload, dict):
-            return None  # Recorded as a message by a version that took anything.
+            return None  # An older version recorded any value as a message.
         if "_type" not in payload:
             return _output_of(payload) if tools else None
     return _part_of(stored_message(content))
@@ -143,7 +143,7 @@ def _part_of(item: Any) -> _Part:
         return _Output(item.name or "", item.tool_call_id, {}, str(item.text), failed)
     if isinstance(item, Mapping):
         if isinstance(stored := item.get("unreadable"), str):
-            # Of a class that is not registered here; what a model needs of it is in the text.
+            # Its class is not registered here; the text has what a model needs.
             return _output_of(json.loads(stored))
         if item.get("tool_call_id") is not None:
             names = ("input", "output", "text")
@@ -153,7 +153,7 @@ def _part_of(item: Any) -> _Part:
 
 
 def _output_of(payload: Mapping[str, Any]) -> _Output | None:
-    """None for what answers no call: a chunk of an agent executor's, or a note without an id."""
+    """Return an output; None if it answers no call: an executor's chunk, a note without an id."""
     call_id = payload.get("tool_call_id")
     if call_id is None:
         return None
@@ -162,7 +162,7 @@ def _output_of(payload: Mapping[str, Any]) -> _Output | None:
 
 
 def _text(payload: Mapping[str, Any]) -> str:
-    """What the model read of an output: its text, else the output itself, as JSON if need be."""
+    """Return what the model read of an output: its text, or the output, as JSON if need be."""
     document = payload.get("output") if payload.get("text") is None else payload["text"]
     tag = document.get("_type") if isinstance(document, dict) else None
     if tag == "str":
@@ -173,7 +173,7 @@ def _text(payload: Mapping[str, Any]) -> str:
 
 
 def _args(document: Any) -> dict[str, Any]:
-    """The arguments of a call: a JSON object, whatever the tool was called with."""
+    """Return a call's arguments as a JSON object, in whatever form the tool got them."""
     if isinstance(document, dict):
         return document
     return {} if document is None else {"input": document}
@@ -188,23 +188,23 @@ def _last_that_fit(messages: list[Any], max_tokens: int) -> list[Any]:
         max_tokens=max_tokens,
         token_counter=count_tokens_approximately,
         strategy="last",
-        # So whole turns are left, and no output without its call. The class, for chunks too.
+        # So whole turns remain, and no output without its call. The class covers chunks too.
         start_on=HumanMessage,
     )
     return kept
 
 
 def _spoken(parts: Sequence[_Part], tools: bool) -> Iterator[_Given]:
-    # Numbers of our own: those of the models repeat, are missing, or are refused by another
-    # provider. Nine letters and digits please all of them, and of one length they cost the same
-    # wherever the list begins.
+    # Our own ids: the models' ids repeat, are missing, or are refused by another provider. All
+    # providers take nine letters and digits, and with a fixed length they cost the same wherever
+    # the list begins.
     ids = map("call{:05}".format, count(1))
     for turn in _turns(parts):
         yield from _with_calls(turn, ids) if tools else _words(turn)
 
 
 def _turns(parts: Sequence[_Part]) -> Iterator[list[tuple[int, _Part]]]:
-    """Places and parts, a new list with each human message."""
+    """Yield places and parts; each human message starts a new list."""
     from langchain_core.messages import HumanMessage
 
     turn: list[tuple[int, _Part]] = []
@@ -224,7 +224,7 @@ def _words(turn: list[tuple[int, _Part]]) -> Iterator[_Given]:
 
 
 def _with_calls(turn: list[tuple[int, _Part]], ids: Iterator[str]) -> Iterator[_Given]:
-    """A turn with each call before its output, and each output behind its call."""
+    """Yield a turn's messages, with each output behind its call."""
     from langchain_core.messages import AIMessage
 
     outputs = {place: part for place, part in turn if isinstance(part, _Output)}
@@ -240,7 +240,7 @@ def _with_calls(turn: list[tuple[int, _Part]], ids: Iterator[str]) -> Iterator[_
 
 
 def _claimed(message: Any, outputs: dict[int, _Output]) -> Iterator[_Call]:
-    """A message's own calls, each with the first output of its id, which is taken out."""
+    """Yield a message's calls, each with the first output of its id, removed from `outputs`."""
     calls = getattr(message, "tool_calls", ()), getattr(message, "invalid_tool_calls", ())
     for call in (call for some in calls for call in some):
         asked = call["id"] or ""
@@ -250,7 +250,7 @@ def _claimed(message: Any, outputs: dict[int, _Output]) -> Iterator[_Call]:
 
 
 def _unclaimed(outputs: dict[int, _Output], until: int | None = None) -> list[_Call]:
-    """The outputs before a place, which are taken out, as calls that nobody kept otherwise."""
+    """Remove the outputs before a place; return them as calls that no message has."""
     places = [place for place in outputs if until is None or place < until]
     found = [(place, outputs.pop(place)) for place in places]
     return [_Call(output.tool, output.args, output, place) for place, output in found]
@@ -259,7 +259,7 @@ def _unclaimed(outputs: dict[int, _Output], until: int | None = None) -> list[_C
 def _called(
     message: AIMessage, calls: Sequence[_Call], ids: Iterator[str], place: int | None = None
 ) -> Iterator[_Given]:
-    """A message that makes these calls, and a tool message for each; nothing without calls."""
+    """Yield a message that makes these calls and a tool message for each; nothing without calls."""
     numbered = [(next(ids), call) for call in calls]
     if not numbered:
         return
@@ -287,7 +287,7 @@ def _name(call: _Call) -> str:
 
 
 def _without_calls(message: Any) -> Any:
-    """A message that asks for tools is refused by models unless their outputs follow it."""
+    """Return a message without tool calls: models refuse calls that no output follows."""
     from langchain_core.messages import AIMessage
 
     if not isinstance(message, AIMessage):

@@ -1,4 +1,4 @@
-"""The message list as a read model: SQL, held equal by tests to the fold that defines it."""
+"""The message list as a read model, in SQL; tests hold it equal to the fold that defines it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .model import ConversationMessage
 class MessagesProjection(Projection):
     """`ConversationMessage`, kept inline: it is there when the append's transaction commits.
 
-    A row says that an event is listed, and for whom. The words stay in the event: they are stored
-    once, and a rebuild moves none of them.
+    A row says that an event is listed, and for whom. The words stay in the event: they
+    are stored once, and a rebuild moves none of them.
     """
 
     name = "messages"
@@ -31,9 +31,9 @@ class MessagesProjection(Projection):
     model = ConversationMessage
     # An event is listed unless the conversation was cleared after its turn began. The last clearing
     # is looked up for each event, by an index: a join may read all clearings of the log. With "+ 0"
-    # the turn's own index is used: for a bare min(version) both databases may walk the stream.
-    # FOR KEY SHARE: a transaction that forgets this user waits for this one, or this one for it. No
-    # row may name them afterwards.
+    # both databases use the turn's own index: for a bare min(version) they may walk the stream.
+    # FOR KEY SHARE: a transaction that forgets this user and this one wait for each other. No row
+    # may name the user afterwards.
     insert = """
         INSERT INTO turnlog_message
             (conversation_id, version, user_id, actor_id, turn_id, created_at)
@@ -61,7 +61,7 @@ class MessagesProjection(Projection):
         return any(event.type == "ConversationCleared" for event in events)
 
     def follow(self, events: Sequence[Event]) -> None:
-        """Drop what a clearing hides."""
+        """Delete the rows that a clearing hides."""
         for event in events:
             if event.type == "ConversationCleared":
                 self.execute(
@@ -70,7 +70,7 @@ class MessagesProjection(Projection):
                 )
 
     def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
-        """Replace the rows of these conversations; always up to each stream's head."""
+        """Replace the rows of these conversations, always up to each stream's head."""
         ids = ", ".join(str(int(stream)) for stream in streams)
         connection = connections[log_database()]
         if connection.vendor == "postgresql":
@@ -81,13 +81,13 @@ class MessagesProjection(Projection):
             self.execute(dialect_of(connection).projected(self.insert, events))
 
     def expected(self, streams: Sequence[int]) -> dict[int, list[Row]]:
-        """By the fold, where the rows were made by SQL: neither vouches for itself."""
+        """Return the rows by the fold: SQL made the stored ones, so neither checks itself."""
         return {stream: _expected(stream) for stream in streams}
 
 
-# What is right already is left as it is: deleting and inserting all would take twice as long, and
-# leave as many dead rows behind as there are live ones. The last clearing is looked up once for a
-# conversation, and what came before it is not read.
+# A row that is already right stays: deleting and inserting all rows would take twice as long, and
+# leave as many dead rows as live ones. The last clearing is looked up once for each conversation,
+# and nothing before it is read.
 _REPLACE = """
     WITH wanted AS MATERIALIZED (
         SELECT e.stream_id, e.version,
@@ -134,6 +134,6 @@ def _expected(stream_id: int) -> list[Row]:
     found = []
     for entry in listed:
         row = {**entry._asdict(), "user_id": entry.actor_id and users.get(entry.actor_id)}
-        del row["content"]  # It stands in the event.
+        del row["content"]  # It is in the event.
         found.append(row)
     return found

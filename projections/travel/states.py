@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, overload
 
 from ...events.listed import Listed
@@ -42,7 +43,7 @@ class Entries(Sequence[Listed]):
         return self._listed[range(self._count)[index]]
 
     def __iter__(self) -> Iterator[Listed]:
-        return (self._listed[place] for place in range(self._count))
+        return islice(self._listed, self._count)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Entries | list | tuple):
