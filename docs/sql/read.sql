@@ -23,7 +23,7 @@ SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."versi
   LIMIT 301;
 
 -- 2. The model: the previous messages, from the message list, before each answer.
-SELECT "turnlog_event"."payload" AS "content"
+SELECT "turnlog_event"."payload" AS "stored"
   FROM "turnlog_message"
   INNER JOIN "turnlog_event"
     ON ("turnlog_message"."conversation_id" = "turnlog_event"."stream_id"
