@@ -54,6 +54,14 @@ class Dialect(Protocol):
     def projected(self, insert: str, events: str) -> str:
         """Return an inline projection's `insert` as a statement over the events in a relation."""
 
+    def events(
+        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
+    ) -> list[Event]:
+        """The events that a SELECT of the columns `APPLIED` gives, loaded as fast as can be.
+
+        The SELECT may name `position` after them.
+        """
+
     def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
         """An expression for a column of times, and what makes a datetime of each of its values.
 

@@ -79,6 +79,11 @@ class SQLite:
         # The writer is alone.
         return insert.format(events=events).replace(" FOR KEY SHARE", "")
 
+    def events(
+        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
+    ) -> list[Event]:
+        return list(Event.objects.using(connection.alias).raw(sql, parameters))
+
     def times(self, name: str) -> tuple[Any, Callable[[Any], dt.datetime]]:
         return F(name), _as_it_is
 

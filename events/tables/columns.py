@@ -22,6 +22,10 @@ LOADED = ("id", *EVENT_COLUMNS)
 """What `Event.from_db` and `Event.objects.raw` need."""
 
 
+APPLIED = tuple(name for name in LOADED if name not in ("salt", "digest", "hash"))
+"""What projections go by; of the proof, an event loads what it is asked for."""
+
+
 def quoted(names: Iterable[str], alias: str = "") -> str:
     """Columns for an SQL statement, separated by commas, each of the relation `alias` if given."""
     relation = f"{alias}." if alias else ""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, NoReturn
 
 from django.db import models
@@ -96,8 +96,13 @@ class Event(models.Model):
         """The same as Django's, in a third of the time: rebuilds load events by the million."""
         if len(values) != len(cls._meta.concrete_fields):
             return super().from_db(db, field_names, values, **options)
+        return cls.of_row(db, field_names, values)
+
+    @classmethod
+    def of_row(cls, db: str | None, names: Iterable[str], values: Iterable[Any]) -> Event:
+        """The event of a row; fields that are not among the names are loaded when asked for."""
         event = cls.__new__(cls)
-        event.__dict__.update(zip(field_names, values, strict=True))
+        event.__dict__.update(zip(names, values, strict=True))
         event._state = ModelState()
         event._state.adding, event._state.db = False, db
         return event

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from django.db import connections
+
 from ...core.errors import UnreadableEvent
 from ...events import upcasters
 from ...events.models import Event, Position
-from ...events.tables.columns import LOADED, quoted
+from ...events.store.dialect import dialect_of
+from ...events.tables.columns import APPLIED, quoted
 from ...events.tables.database import log_database
 from ...events.upcasters import known_names, stored_as
 from .contract import Contract
@@ -18,7 +21,7 @@ BATCH = 1000
 PAGE = 5000
 """The most events that a process of a rebuild holds in memory."""
 
-_COLUMNS = quoted(LOADED, "e")
+_COLUMNS = quoted(APPLIED, "e")
 
 
 def events_of(
@@ -42,7 +45,7 @@ def events_of(
     )
     stream_id = version = 0
     while True:
-        page = list(Event.objects.using(log_database()).raw(sql, [stream_id, version, *parameters]))
+        page = _load(sql, [stream_id, version, *parameters])
         if events := given(page, projection):
             yield events
         if len(page) < PAGE:
@@ -54,7 +57,7 @@ def events_between(after: int, until: int, projection: Contract) -> list[Event]:
     """Return a projection's events with `after` < position <= `until`, in order, with positions."""
     where, parameters = _wanted(projection)
     return given(
-        Event.objects.using(log_database()).raw(
+        _load(
             f"SELECT {_COLUMNS}, p.position FROM turnlog_position p JOIN turnlog_event e"
             " ON e.stream_id = p.stream_id AND e.version = p.version"
             f" WHERE p.position > %s AND p.position <= %s{where} ORDER BY p.position",
@@ -62,6 +65,11 @@ def events_between(after: int, until: int, projection: Contract) -> list[Event]:
         ),
         projection,
     )
+
+
+def _load(sql: str, parameters: Sequence[Any]) -> list[Event]:
+    connection = connections[log_database()]
+    return dialect_of(connection).events(connection, sql, parameters)
 
 
 def last_position() -> int:

@@ -74,7 +74,8 @@ class MessagesProjection(Projection):
         ids = ", ".join(str(int(stream)) for stream in streams)
         connection = connections[log_database()]
         if connection.vendor == "postgresql":
-            self.execute(_REPLACE.format(ids=ids))
+            there = self.of_streams(streams).exists()
+            self.execute((_REPLACE if there else _INSERT).format(ids=ids))
         else:
             events = f"(SELECT * FROM turnlog_event WHERE stream_id IN ({ids}))"
             self.execute(f"DELETE FROM turnlog_message WHERE conversation_id IN ({ids})")
@@ -85,26 +86,33 @@ class MessagesProjection(Projection):
         return {stream: _expected(stream) for stream in streams}
 
 
-# A row that is already right stays: deleting and inserting all rows would take twice as long, and
-# leave as many dead rows as live ones. The last clearing is looked up once for each conversation,
-# and nothing before it is read.
-_REPLACE = """
-    WITH wanted AS MATERIALIZED (
-        SELECT e.stream_id, e.version,
-          (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
-          e.actor_id, e.turn_id, e.recorded_at
-        FROM unnest(ARRAY[{ids}]::bigint[]) AS stream (id)
-        LEFT JOIN LATERAL (
-            SELECT max(version) AS version FROM turnlog_event
-            WHERE stream_id = stream.id AND type = 'ConversationCleared') cleared ON true
-        JOIN turnlog_event e
-          ON e.stream_id = stream.id AND e.version > coalesce(cleared.version, 0)
-        WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
-          AND (cleared.version IS NULL OR NOT EXISTS (
-            SELECT 1 FROM turnlog_event t
-            WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id
-              AND t.version + 0 < cleared.version))),
-    held AS MATERIALIZED (SELECT * FROM turnlog_message WHERE conversation_id IN ({ids})),
+# The last clearing is looked up once for a conversation, and what came before it is not read.
+_LISTED = """
+    SELECT e.stream_id, e.version,
+      (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
+      e.actor_id, e.turn_id, e.recorded_at
+    FROM unnest(ARRAY[{ids}]::bigint[]) AS stream (id)
+    LEFT JOIN LATERAL (
+        SELECT max(version) AS version FROM turnlog_event
+        WHERE stream_id = stream.id AND type = 'ConversationCleared') cleared ON true
+    JOIN turnlog_event e
+      ON e.stream_id = stream.id AND e.version > coalesce(cleared.version, 0)
+    WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+      AND (cleared.version IS NULL OR NOT EXISTS (
+        SELECT 1 FROM turnlog_event t
+        WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id
+          AND t.version + 0 < cleared.version))
+"""
+_INSERT = f"""
+    INSERT INTO turnlog_message
+        (conversation_id, version, user_id, actor_id, turn_id, created_at)
+    {_LISTED}
+"""
+# Rows that are already right stay: deleting and inserting every row would take twice as long, and
+# leave as many dead rows behind as there are live ones.
+_REPLACE = f"""
+    WITH wanted AS MATERIALIZED ({_LISTED}),
+    held AS MATERIALIZED (SELECT * FROM turnlog_message WHERE conversation_id IN ({{ids}})),
     gone AS (
         DELETE FROM turnlog_message WHERE id IN (
             SELECT h.id FROM held h LEFT JOIN wanted w
