@@ -53,7 +53,7 @@ def bytes_of(path: Path) -> bytes:
 
 
 def end_other_sessions() -> None:
-    """A rewrite of a table keeps what an older transaction may see, such as a leftover of a test."""
+    """A rewrite of a table keeps rows that an older transaction may still see."""
     if connection.vendor != "postgresql":
         return
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
