@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from .tables.content import Content
 from .tables.conversation import rows
 from .tables.event import Event
 from .types import ConversationOpened
+
+logger = logging.getLogger("turnlog")
 
 
 class Attempt:
@@ -176,6 +179,13 @@ def _opening(stream_id: int) -> NewEvent:
 
 
 def announce(events: Sequence[Event]) -> None:
-    """Pass the committed events to the rooms above."""
+    """Tell the rooms above what has been committed.
+
+    A receiver that raises keeps neither the others nor the append from their ends.
+    """
     for tell in hooks.after_commit:
-        tell(events)
+        try:
+            tell(events)
+        except Exception as error:
+            kind = type(error).__name__
+            logger.error("a receiver of the log's news failed: %s", kind, exc_info=error)

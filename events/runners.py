@@ -36,6 +36,8 @@ def beat() -> uuid.UUID:
     runner_id = _runner_id(pid)
     using = log_database()
     runners = Runner.objects.using(using)
+    if connections[using].in_atomic_block and runners.filter(pk=runner_id).exists():
+        return runner_id  # The row would be locked until the caller's transaction ends.
     if runner_id not in _beaten:
         runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
     runner = Runner(

@@ -73,7 +73,7 @@ def start(
     message = codec.encode(arguments.human_message(human_message))
     actor_id = Actor.objects.id_of(user)
     runner = runners.beating()
-    meta = {"runner": str(runner), **(metadata or {})}
+    meta = {**(metadata or {}), "runner": str(runner)}
 
     def gather(standing: Standing) -> Prompt:
         if standing.turn is not None or prompt is None:

@@ -148,6 +148,7 @@ async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
             failures_.append(error)
             return Prompt()
         prompt = replace(setup.prompt, previous=ruled.described())
+        failures_.clear()  # A try that lost its race does not count.
         ready.append(replace(setup, prompt=prompt, previous=ruled.messages))
         return prompt
 

@@ -356,3 +356,35 @@ class TheLaw(TransactionTestCase):
         elif turn_id is not None and action == "fail":
             room.fail_turn(turn_id)
             opened[number] = None
+
+
+@pytest.mark.parametrize("way", ["at once", "in a transaction"])
+def test_a_receiver_that_fails_disturbs_neither_the_append_nor_the_others(
+    room: Conversation, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    told: list[Any] = []
+
+    def broken(events: Any) -> None:
+        raise RuntimeError("no layer")
+
+    monkeypatch.setattr(hooks, "after_commit", [broken, told.append])
+    if way == "at once":
+        events = room.record_turn("e", AIMessage("f"))
+    else:
+        with transaction.atomic():
+            events = room.record_turn("e", AIMessage("f"))
+    assert told == [events]
+    assert texts(room)[-2:] == ["e", "f"]
+
+
+def test_metadata_cannot_pretend_to_be_another_runner(room: Conversation) -> None:
+    turn = room.start_turn("e", metadata={"runner": "batch-7"})
+    assert uuid.UUID(turn.event.meta["runner"]) == Runner.objects.get().pk
+
+
+def test_a_transaction_does_not_hold_the_heartbeat(room: Conversation) -> None:
+    room.start_turn("e")
+    before = Runner.objects.get().heartbeat
+    with transaction.atomic():
+        Conversation.objects.create().start_turn("f")
+        assert Runner.objects.get().heartbeat == before
