@@ -8,8 +8,6 @@ from django.db import connections, models, router
 
 from ...core import retrying
 
-# An erasure may delete a text between the look and the insert.
-
 
 class ContentManager(models.Manager["Content"]):
     def keep(self, *texts: str) -> list[str]:

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from django.db import connections, transaction
 from django.db.models import OuterRef, Subquery
 
-from turnlog.core import codec
 from turnlog.events import hooks
-from turnlog.events.log import NewEvent
+from turnlog.events.chain import NewEvent, chained
 from turnlog.events.models import Conversation
+from turnlog.events.standing import Standing
 from turnlog.events.store.dialect import dialect_of
-from turnlog.events.store.hashing import GENESIS, event_hash, payload_digest
-from turnlog.events.tables.columns import EVENT_COLUMNS, LOADED
+from turnlog.events.tables.columns import EVENT_COLUMNS
 from turnlog.events.tables.database import log_database
 from turnlog.events.tables.event import Event, Pending
 
@@ -125,41 +124,12 @@ def _date(streams: Sequence[int], using: str) -> None:
 
 
 def _rows(stream: NewStream) -> Iterator[list[Event]]:
-    version, hash_ = 0, GENESIS
+    head = Standing()
     for at, offered in stream.batches:
         salts = stream.salts(32 * len(offered))
-        rows = []
-        for number, event in enumerate(offered):
-            salt = salts[32 * number : 32 * number + 32]
-            version, row = version + 1, _row_of(stream, version + 1, event, at, salt, hash_)
-            hash_ = bytes(row.hash)
-            rows.append(row)
+        rows = chained(stream.conversation.pk, head, offered, at, salts)
+        head = Standing(rows[-1].version, bytes(rows[-1].hash))
         yield rows
-
-
-def _row_of(
-    stream: NewStream, version: int, event: NewEvent, at: dt.datetime, salt: bytes, previous: bytes
-) -> Event:
-    """The row that an append at that moment would store, with that salt."""
-    stream_id = stream.conversation.pk
-    type_, schema = type(event.data).__name__, event.data.schema
-    payload, metadata = codec.to_json(event.data.payload()), codec.to_json({**event.metadata})
-    digest = payload_digest(salt, payload)
-    hash_ = event_hash(
-        previous,
-        stream_id=stream_id,
-        version=version,
-        type=type_,
-        schema=schema,
-        turn_id=event.turn_id,
-        actor_id=event.actor_id,
-        recorded_at=at,
-        metadata=metadata,
-        digest=digest,
-    )
-    row: list[Any] = [None, stream_id, version, type_, schema]
-    row += [event.turn_id, event.actor_id, at, payload, metadata, salt, digest, hash_]
-    return Event.from_db(None, LOADED, row)
 
 
 def _slice(batches: Iterable[list[Event]]) -> Iterator[list[Event]]:
