@@ -7,10 +7,12 @@ Django's default settings, opening one for every call would take longer than the
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import select
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -42,6 +44,28 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
     already running: shield what must be recorded.
     """
 
+    work = _with_live_connections(function)
+
+    @functools.wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        run = sync_to_async(work, thread_sensitive=False, executor=_executor())
+        return await run(*args, **kwargs)
+
+    return twin
+
+
+@functools.cache
+def _heart() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="turnlog-heartbeat")
+
+
+async def by_heart(function: Callable[[], R]) -> R:
+    """Run a function in the heartbeat's own thread: no other work can hold it."""
+    work = _with_live_connections(function)
+    return await sync_to_async(work, thread_sensitive=False, executor=_heart())()
+
+
+def _with_live_connections(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def with_live_connections(*args: P.args, **kwargs: P.kwargs) -> R:
         # Inside the worker: connections belong to the thread that opened them.
@@ -53,12 +77,35 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
             for connection in connections.all(initialized_only=True):
                 _let_go(connection)
 
-    @functools.wraps(function)
-    async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
-        run = sync_to_async(with_live_connections, thread_sensitive=False, executor=_executor())
-        return await run(*args, **kwargs)
+    return with_live_connections
 
-    return twin
+
+@contextlib.contextmanager
+def closing_connections() -> Iterator[None]:
+    """For a thread that ends: close the database connections that it opens, or give them back to
+    the project's pool."""
+    try:
+        yield
+    finally:
+        connections.close_all()
+
+
+async def tidy_shared_thread() -> None:
+    """Look after the connections of the thread that Django's own async ORM methods work in.
+
+    Only requests do so in Django, and a chat is none: a connection that its server has closed would
+    stay there for good, and one of a pool would never be given back. Waits a second at most: other
+    work may hold the thread.
+    """
+    look = sync_to_async(_tidy, thread_sensitive=True)()
+    await asyncio.wait({asyncio.ensure_future(look)}, timeout=1.0)
+
+
+def _tidy() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            _require_live(connection)
+            connection.close_if_unusable_or_obsolete()
 
 
 def _require_live(connection: BaseDatabaseWrapper) -> None:

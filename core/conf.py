@@ -28,6 +28,8 @@ class Settings:
     """Turns that are sent when a page opens; older ones are sent on request."""
     max_tool_rounds: int = 10
     """Model calls within one turn before the turn fails."""
+    show_tool_errors: bool = False
+    """Whether people see what a failed tool said; the log and the model always have it."""
     database_threads: int = 10
     """Threads, and so connections, for the database work of async code, in each process."""
     runner_timeout: float = 20.0

@@ -20,6 +20,10 @@ EVENT_TRIES = 3
 """Tries of an event that a projection cannot apply, before it stops or parks the event."""
 EVENT_PAUSE = 1.0
 """Seconds before the second of these tries; the pauses double."""
+HOOK_TRIES = 3
+"""Tries of a project's own hook that fails although the log can be written to."""
+HOOK_SECONDS = 60.0
+"""Seconds that a project's own hook may take."""
 LAYER_PAUSE = 1.0
 """Seconds before the channel layer is tried again."""
 
@@ -43,5 +47,7 @@ class Backoff:
 
 RECORDING = Backoff(first=0.5, longest=5.0, seconds=600.0)
 """How a finished turn waits to be recorded while the database is away."""
+STARTING = Backoff(first=0.2, longest=1.0, seconds=3.0)
+"""How a turn's start waits for the database: its person waits too, and can send again."""
 FOLLOWING = Backoff(first=1.0, longest=5.0)
 """How a worker waits to continue while the database is away."""

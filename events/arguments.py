@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..core.errors import ArgumentError
@@ -35,6 +35,17 @@ def ai_message(given: str | AIMessage, name: str = "ai_message") -> AIMessage:
     if isinstance(given, str):
         return AIMessage(given)
     raise ArgumentError(name, "text or an AIMessage", given)
+
+
+def model_rounds(given: Sequence[AIMessage] | None) -> Sequence[AIMessage]:
+    """Return the messages of a turn's model calls. Raises ArgumentError."""
+    from langchain_core.messages import AIMessage
+
+    if given is None:
+        return ()
+    if not isinstance(given, list | tuple) or not all(isinstance(m, AIMessage) for m in given):
+        raise ArgumentError("rounds", "a list of AIMessages, or None", given)
+    return given
 
 
 def require_turn_id(given: uuid.UUID | None, *, optional: bool = True) -> None:

@@ -81,6 +81,7 @@ class Conversation(ConversationRow):
         user: Any = None,
         turn_id: uuid.UUID | None = None,
         metadata: Mapping[str, Any] | None = None,
+        rounds: Sequence[Any] | None = None,
     ) -> list[Event]:
         """Append a finished turn as one batch; see `turns.record`."""
         return turns.record(
@@ -91,6 +92,7 @@ class Conversation(ConversationRow):
             user=user,
             turn_id=turn_id,
             metadata=metadata,
+            rounds=rounds,
         )
 
     def fail_turn(
@@ -101,6 +103,7 @@ class Conversation(ConversationRow):
         error: Mapping[str, str] | None = None,
         ai_message: Any = None,
         tools_output_list: Sequence[Any] | None = None,
+        rounds: Sequence[Any] | None = None,
     ) -> list[Event]:
         """Close a started turn that has no answer to keep; see `turns.fail`."""
         return turns.fail(
@@ -110,6 +113,7 @@ class Conversation(ConversationRow):
             error=error,
             ai_message=ai_message,
             tools_output_list=tools_output_list,
+            rounds=rounds,
         )
 
     def clear(self, by: Any = None, reason: str = "") -> Event:

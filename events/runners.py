@@ -23,7 +23,7 @@ from ..core import conf
 from .tables.database import log_database
 from .tables.runner import Runner
 
-HEARTBEAT_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 5.0
 _FORGOTTEN_AFTER = dt.timedelta(days=7)
 
 
@@ -56,11 +56,16 @@ def beat() -> uuid.UUID:
     return runner_id
 
 
+def heartbeat_seconds() -> float:
+    """Return the seconds between two heartbeats: several fit into the time that others wait."""
+    return min(_HEARTBEAT_SECONDS, conf.get().runner_timeout / 4)
+
+
 def beating() -> uuid.UUID:
     """Return the id of this process's runner; beat if the last heartbeat is too old."""
     runner_id = _runner_id(os.getpid())
     beaten = _beaten.get(runner_id)
-    if beaten is not None and time.monotonic() < beaten + HEARTBEAT_SECONDS:
+    if beaten is not None and time.monotonic() < beaten + heartbeat_seconds():
         return runner_id
     return beat()
 

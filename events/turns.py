@@ -15,6 +15,7 @@ from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from . import arguments, runners
 from .log import NewEvent, append, append_decided
 from .prompt import Prompt
+from .rounds import in_order
 from .standing import Standing
 from .tables.actor import Actor
 from .tables.database import log_database
@@ -24,6 +25,7 @@ from .types import (
     ConversationCleared,
     EventData,
     MessageAppended,
+    ModelCallRecorded,
     Outcome,
     ToolOutputRecorded,
     TurnFailed,
@@ -33,7 +35,11 @@ from .types import (
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
 
-COMPLETION_TYPES = (MessageAppended.__name__, ToolOutputRecorded.__name__)
+COMPLETION_TYPES = (
+    MessageAppended.__name__,
+    ModelCallRecorded.__name__,
+    ToolOutputRecorded.__name__,
+)
 
 MakePrompt = Callable[[], Prompt]
 
@@ -106,8 +112,12 @@ def record(
     user: Any = None,
     turn_id: uuid.UUID | None = None,
     metadata: Mapping[str, Any] | None = None,
+    rounds: Sequence[AIMessage] | None = None,
 ) -> list[Event]:
     """Append a finished turn in one batch: the human's message, tool outputs, the answer.
+
+    `rounds` are the messages that the model's calls gave, in order, if it was called more than once
+    or the answer is not its message.
 
     Returns the stored events. A second call with the same turn and content returns those of the
     first. A turn that was closed meanwhile is still recorded: nothing is lost.
@@ -120,10 +130,11 @@ def record(
     arguments.require_user(user)
     arguments.require_metadata(metadata)
     asked, turn_id = turn_id, turn_id or uuid.uuid4()
+    answer = codec.encode(arguments.ai_message(ai_message))
     batch: list[EventData] = [
         MessageAppended(codec.encode(arguments.human_message(human_message))),
-        *tool_outputs(tools_output_list),
-        MessageAppended(codec.encode(arguments.ai_message(ai_message))),
+        *_calls(arguments.model_rounds(rounds), tool_outputs(tools_output_list), answer),
+        MessageAppended(answer),
     ]
     actor_id = Actor.objects.id_of(user)
     meta = metadata or {}
@@ -158,6 +169,7 @@ def fail(
     error: Mapping[str, str] | None = None,
     ai_message: str | AIMessage | None = None,
     tools_output_list: Sequence[Any] | None = None,
+    rounds: Sequence[AIMessage] | None = None,
 ) -> list[Event]:
     """Close a started turn and record what it had produced by then.
 
@@ -167,10 +179,12 @@ def fail(
     arguments.require_turn_id(turn_id, optional=False)
     arguments.require_outcome(outcome)
     arguments.require_error(error)
-    produced = {
+    produced: dict[str, Any] = {
         "message": None if ai_message is None else codec.encode(arguments.ai_message(ai_message)),
         "tools": [data.payload() for data in tool_outputs(tools_output_list)],
     }
+    if called := [codec.encode(message) for message in arguments.model_rounds(rounds)]:
+        produced["rounds"] = called
     data = TurnFailed(outcome, produced, error)
 
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
@@ -223,6 +237,20 @@ def open_turn(stream_id: int) -> Event | None:
         stream_id=stream_id, turn_id=last.turn_id, version__gt=last.version
     ).exists()
     return None if ended else last
+
+
+def _calls(
+    rounds: Sequence[AIMessage], outputs: Sequence[ToolOutputRecorded], answer: Any
+) -> list[EventData]:
+    """Return the events of a turn's model calls and of the tools they called, in order."""
+    documents = [codec.encode(message) for message in rounds]
+    if documents == [answer]:
+        return [*outputs]  # The answer is this call's message.
+    encoded = iter(documents)
+    return [
+        item if isinstance(item, ToolOutputRecorded) else ModelCallRecorded(next(encoded))
+        for item in in_order(rounds, outputs)
+    ]
 
 
 def _no_more(standing: Standing) -> None:

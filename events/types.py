@@ -61,8 +61,8 @@ class TurnStarted(EventData):
 
 
 @dataclass(frozen=True, slots=True)
-class MessageAppended(EventData):
-    """One message of a finished turn; the payload is the message's document itself."""
+class _OneMessage(EventData):
+    """The payload is the message's document itself."""
 
     message: Document
 
@@ -75,10 +75,26 @@ class MessageAppended(EventData):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageAppended(_OneMessage):
+    """One message of a finished turn, as the message list has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCallRecorded(_OneMessage):
+    """What one call of the model in a turn gave: the AIMessage as its provider gave it.
+
+    It has the content in its own form and order, with ids, reasoning and its signatures, the tool
+    calls, the usage and the provider's metadata. A turn's only call needs none if the answer is
+    this very message.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class ToolOutputRecorded(EventData):
     """The output of a tool call. `input` and `output` are documents, `duration` is in seconds.
 
-    `text` is the document of the text that the model read, if that is not `output` itself.
+    `text` is the document of what the model read, if that is not `output` itself: text, or a list
+    of content blocks.
     """
 
     tool: str
@@ -94,8 +110,9 @@ class ToolOutputRecorded(EventData):
 class TurnFailed(EventData):
     """A turn that ended without an answer to keep.
 
-    `produced` holds what the turn had produced by then: `message` (a document or None) and `tools`
-    (a list of ToolOutputRecorded payloads). `error` holds `type` and `text`, or is None.
+    `produced` holds what the turn had produced by then: `message` (a document or None), `tools`
+    (a list of ToolOutputRecorded payloads) and, if there are any, `rounds` (the documents of what
+    the model's calls gave). `error` holds `type` and `text`, or is None.
     """
 
     outcome: Outcome
@@ -157,6 +174,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         ConversationOpened,
         TurnStarted,
         MessageAppended,
+        ModelCallRecorded,
         ToolOutputRecorded,
         TurnFailed,
         ConversationCleared,

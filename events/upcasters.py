@@ -21,6 +21,7 @@ FIXED_NAMES = (
     "ConversationOpened",
     "TurnStarted",
     "MessageAppended",
+    "ModelCallRecorded",
     "ToolOutputRecorded",
     "ConversationCleared",
     "ConversationForked",

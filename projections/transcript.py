@@ -47,6 +47,8 @@ class TranscriptTurn:
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     erasure: Erasure | None = None
+    finished: bool = False
+    """Whether its messages are in the message list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,9 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         logger.warning("event %s is left out of a transcript: %s, %s schema %s", event, *what)
         return
     payload = json.loads(event.payload or "null")
-    if event.type in LISTED and turn.standing != "completed":
+    if event.type in LISTED and not turn.finished:
         # The batch that finishes the turn. It contains in full what a failure had recorded.
+        turn.finished = True
         turn.standing, turn.error, turn.answer = "completed", None, None
         turn.tools.clear()
     if event.type == "TurnStarted":
@@ -169,6 +172,8 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         else:
             turn.answer = payload
         turn.metadata |= event.meta
+        if event.meta.get("outcome") == "cancelled":
+            turn.standing = "cancelled"  # Somebody stopped it; what it had said is kept.
     elif event.type == "ToolOutputRecorded":
         turn.tools.append(payload)
     elif event.type == "TurnFailed":

@@ -5,17 +5,23 @@ It knows nothing about sockets or the log. The caller keeps what has been produc
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
+from ...core.wellformed import TextStream
+from ..endings import Ending, NoAnswer, ending_of, reason_of, refusal_of
+from .binding import with_tools
+from .reply import Reply
+from .tool_calls import call_tool
+from .wire import Noted, noted
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.tools import BaseTool
 
 
@@ -37,17 +43,14 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """What a tool returned: an item of the completion hook's `tools_output_list`."""
+    """What a tool returned: an item of the completion hook's `tools_output_list`, and as text."""
 
     number: int
     output: dict[str, Any]
+    shown: str
 
 
 Step = TextDelta | ToolStarted | ToolFinished
-
-
-class TruncatedAnswer(ModelError):
-    """The connection to the model ended in the middle of its answer."""
 
 
 class TooManyRounds(ModelError):
@@ -58,10 +61,12 @@ class TooManyRounds(ModelError):
 class Answer:
     """A turn's answer as it grows; it can be recorded at any moment.
 
-    `tools_at` holds, for each tool call, the number of characters of the text before it.
+    `rounds` holds what each call of the model gave, as its provider gave it. `tools_at` holds, for
+    each tool call, the number of characters of the text before it.
     """
 
     text: str = ""
+    rounds: list[AIMessage] = field(default_factory=list)
     tools_output_list: list[dict[str, Any]] = field(default_factory=list)
     tools_at: list[int] = field(default_factory=list)
     message: AIMessage | None = None
@@ -81,104 +86,108 @@ async def run(
     tools: Sequence[BaseTool] = (),
     *,
     max_rounds: int,
+    tool_seconds: float | None = None,
 ) -> AsyncIterator[Step]:
     """Let the model answer and run the tools it calls; fill `answer` and yield each step.
 
-    Raises ModelError, and anything that the model's client raises.
+    A tool call is given up after `tool_seconds`. Raises ModelError, and anything that the model's
+    client raises.
     """
-    from langchain_core.messages import message_chunk_to_message
-    from langchain_core.messages.ai import add_usage
-
     by_name = {tool.name: tool for tool in tools}
-    runnable = llm.bind_tools(list(tools)) if tools else llm
-    conversation = list(messages)
-    usage = None
+    runnable = with_tools(llm, tools)
+    conversation: list[Any] = list(messages)
     for _round in range(max_rounds):
-        reply: Any = None
-        said_before = answer.text
-        async for chunk in runnable.astream(conversation):
-            reply = chunk if reply is None else reply + chunk
-            if text := chunk.text:
+        reply, seen = Reply(), Noted()
+        async with contextlib.aclosing(_text_of(runnable, conversation, reply, seen)) as pieces:
+            said_before = answer.text
+            async for text in pieces:
                 # Two rounds of text are two paragraphs.
                 gap = "\n\n" if said_before and answer.text == said_before else ""
                 answer.text += gap + text
                 yield TextDelta(gap + text)
-        message: Any = None if reply is None else message_chunk_to_message(reply)
-        _require_whole(llm, message)
-        usage = add_usage(usage, message.usage_metadata)
-        if not (message.tool_calls or message.invalid_tool_calls):
-            answer.message = _final(message, answer.text, usage)
+        message = reply.message(seen)
+        if message is None:
+            raise NoAnswer(Ending.EMPTY)
+        message = _with_ids(message, len(answer.tools_at))
+        answer.rounds.append(message)
+        ending = ending_of(message, finished=seen.done or bool(seen.finish_reason))
+        calls = [*message.tool_calls, *message.invalid_tool_calls]
+        if ending is Ending.PAUSED:
+            conversation.append(message)
+            continue
+        if ending is not Ending.WHOLE or not calls:
+            _require_answer(answer, message, ending)
+            answer.message = _final(answer)
             return
         conversation.append(message)
-        for call in [*message.tool_calls, *message.invalid_tool_calls]:
+        for call in calls:
             number = len(answer.tools_at)
             answer.tools_at.append(len(answer.text))
             yield ToolStarted(number, call["name"] or "", call["args"])
-            output, tool_message = await _call(by_name, call)
-            answer.tools_output_list.append(output)
-            conversation.append(tool_message)
-            yield ToolFinished(number, output)
+            called = await call_tool(by_name, call, tool_seconds)
+            answer.tools_output_list.append(called.output)
+            conversation.append(called.message)
+            yield ToolFinished(number, called.output, called.shown)
     raise TooManyRounds(f"the model called tools {max_rounds} times without answering")
 
 
-async def _call(by_name: dict[str, BaseTool], call: Any) -> tuple[dict[str, Any], Any]:
-    """Run one tool call. If it fails, the model is given the failure, and the turn continues."""
-    from langchain_core.messages import ToolMessage
+async def _text_of(
+    runnable: Any, conversation: Sequence[Any], reply: Reply, seen: Noted
+) -> AsyncIterator[str]:
+    """Call the model; yield the text as it comes, and put everything into `reply` and `seen`."""
+    text = TextStream()
+    # A generator's context is that of whoever asks for its next item: this turn's task.
+    noted.set(seen)
+    async with contextlib.aclosing(runnable.astream(conversation)) as chunks:
+        async for chunk in chunks:
+            reply.add(chunk)
+            if said := text.feed(str(chunk.text)):
+                yield said
+    if rest := text.end():
+        yield rest
 
-    name, call_id = call["name"] or "", call["id"] or ""
-    begun = time.monotonic()
-    tool = by_name.get(name)
-    if tool is None:
-        failure = f"There is no tool named {name}."
-        result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
-    elif not isinstance(call["args"], dict):
-        failure = f"The input is not a JSON object: {call['args']}"
-        result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
-    else:
-        try:
-            result = await tool.ainvoke({**call, "id": call_id, "type": "tool_call"})
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything
-            failure = f"{type(error).__name__}: {error}"
-            result = ToolMessage(failure, tool_call_id=call_id, name=name, status="error")
-    output = {
-        "tool": name,
-        "tool_call_id": call_id,
-        "input": call["args"],
-        # The tool's own result, if it is more than the text that the model reads.
-        "output": result.content if result.artifact is None else result.artifact,
-        "text": _text_beside(result),
-        "status": "error" if result.status == "error" else "ok",
-        "duration": round(time.monotonic() - begun, 3),
+
+def _with_ids(message: AIMessage, number: int) -> AIMessage:
+    """Return a message whose calls all have ids: some servers give none, and none accepts that."""
+    changes = {}
+    for name in ("tool_calls", "invalid_tool_calls"):
+        calls: list[Any] = getattr(message, name)
+        if any(not call["id"] for call in calls):
+            changes[name] = [
+                {**call, "id": call["id"] or f"call{number + place:05}"}
+                for place, call in enumerate(calls)
+            ]
+    return message.model_copy(update=changes) if changes else message
+
+
+def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:
+    """Raise NoAnswer unless there is an answer to keep: whole, or cut at a limit of tokens."""
+    reason = reason_of(message.response_metadata)
+    if ending is Ending.EMPTY and answer.text:
+        return  # The model had said it all before it called its last tool.
+    if ending is Ending.LENGTH and answer.text and not message.tool_calls:
+        return
+    if ending is Ending.DECLINED and (words := refusal_of(message)) and words not in answer.text:
+        answer.text += ("\n\n" if answer.text else "") + words
+    if ending is not Ending.WHOLE:
+        raise NoAnswer(ending, reason)
+
+
+def _final(answer: Answer) -> AIMessage:
+    """Return the last round's message; if there were several, with the text and usage of all."""
+    from langchain_core.messages.ai import add_usage
+
+    last = answer.rounds[-1]
+    if len(answer.rounds) == 1:
+        return last
+    usage = functools.reduce(add_usage, (message.usage_metadata for message in answer.rounds), None)
+    changes = {
+        "content": answer.text,
+        "usage_metadata": usage,
+        "tool_calls": [],
+        "invalid_tool_calls": [],
     }
-    return output, result
-
-
-def _text_beside(result: ToolMessage) -> str | None:
-    """Return the text that the model reads, if the output is stored in another form; else None."""
-    if result.artifact is None and isinstance(result.content, str):
-        return None
-    return str(result.text)
-
-
-def _require_whole(llm: Any, message: Any) -> None:
-    if message is None:
-        raise TruncatedAnswer("the model ended its answer before it began")
-    # To LangChain, a connection cut in mid-answer looks like an end; only the reason is missing.
-    if _is_openai(llm) and not message.response_metadata.get("finish_reason"):
-        raise TruncatedAnswer("the connection to the model was cut in the middle of its answer")
-
-
-def _is_openai(llm: Any) -> bool:
-    return any(cls.__name__ == "BaseChatOpenAI" for cls in type(llm).__mro__)
-
-
-def _final(message: Any, text: str, usage: Any) -> AIMessage:
-    """Return the last round's message, with the text and the usage of all rounds."""
-    changes: dict[str, Any] = {"usage_metadata": usage}
-    if isinstance(message.content, str):
-        changes["content"] = text
-    final: AIMessage = message.model_copy(update=changes)
-    return final
+    return last.model_copy(update=changes)
 
 
 @functools.cache

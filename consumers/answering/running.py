@@ -10,9 +10,7 @@ import asyncio
 import logging
 from collections.abc import Hashable, Sequence
 
-from django.db import Error as DatabaseFailure
-
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import by_heart
 from ...events import runners
 from ...events.models import Event
 from .. import failures, live
@@ -59,10 +57,13 @@ def leave(turn: RunningTurn) -> None:
 
 
 def note_end(events: Sequence[Event]) -> None:
-    """Receiver of the log's after_commit: a turn of this process has ended in the log."""
-    turn = _turns.get(events[-1].stream_id)
-    if turn is not None and events[-1].turn_id == turn.turn_id:
-        turn.in_log = events[-1].type != "TurnStarted"
+    """Receiver of the log's after_commit: a turn of this process has ended or was cleared."""
+    last = events[-1]
+    turn = _turns.get(last.stream_id)
+    if turn is not None and last.turn_id == turn.turn_id:
+        turn.in_log = last.type != "TurnStarted"
+    elif turn is not None and last.type == "ConversationCleared":
+        turn.stop_soon()
 
 
 async def drain(seconds: float) -> None:
@@ -77,12 +78,12 @@ async def drain(seconds: float) -> None:
 
 async def _beat() -> None:
     """Show other processes that this one is alive, while it has turns."""
-    beat = in_database_thread(runners.beat)
     while True:
-        await asyncio.sleep(runners.HEARTBEAT_SECONDS)  # The turn's start has just beaten.
+        await asyncio.sleep(runners.heartbeat_seconds())  # The turn's start has just beaten.
         if not _turns:
             return
         try:
-            await beat()
-        except DatabaseFailure as error:
+            # Not by the threads that turns wait for: they may all be held by a lock.
+            await by_heart(runners.beat)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat comes
             logger.warning("no heartbeat: %s", failures.where(error))

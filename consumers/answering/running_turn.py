@@ -84,8 +84,8 @@ class RunningTurn:
                 self._close_blocks()
                 self.pieces.append(tool_piece(number, tool, tool_input))
                 live.wake(self.key)
-            case ToolFinished(number, output):
-                self.pieces.append(tool_result_piece(number, output))
+            case ToolFinished(number, output, shown):
+                self.pieces.append(tool_result_piece(number, output, shown))
                 live.wake(self.key)
 
     def flush(self) -> None:
@@ -111,6 +111,11 @@ class RunningTurn:
         self.flush()
         self.pieces += block_pieces(self._markdown.finish())
         self.tail = ""
+
+    def stop_soon(self) -> None:
+        """End the turn from another thread."""
+        if self.task is not None:
+            self.task.get_loop().call_soon_threadsafe(self.stop)
 
     def stop(self, outcome: Literal["cancelled", "interrupted"] = "cancelled") -> None:
         """End the turn now; what it has produced so far is recorded."""

@@ -7,22 +7,25 @@ import contextlib
 import logging
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 
 from ...core import retrying
-from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress, UnknownTurn
+from ...core.wellformed import wellformed_message
+from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
+from ...events.store.faults import is_passing
 from ...events.turns import Turn
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages
 from ..mixins.given import Given, listed_entries, read_at_head
-from . import agent, tasks
-from .tasks import to_the_end
+from . import agent, closing, running
+from .contained import contained
 
 if TYPE_CHECKING:
     from langchain_core.messages import HumanMessage
@@ -42,6 +45,23 @@ class Started(NamedTuple):
     turn: Turn
     setup: Setup | None
     failure: Exception | None = None
+
+
+@contextlib.asynccontextmanager
+async def one_at_a_time(turn_id: uuid.UUID) -> AsyncIterator[None]:
+    """Let one sending of a turn after the other pass; each sees what became of the one before."""
+    closing.answering(turn_id)
+    while (other := _sending.get(turn_id)) is not None:
+        await asyncio.wait([other])
+    passed = _sending[turn_id] = asyncio.get_running_loop().create_future()
+    try:
+        yield
+    finally:
+        del _sending[turn_id]
+        passed.set_result(None)
+
+
+_sending: dict[uuid.UUID, asyncio.Future[None]] = {}
 
 
 async def set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
@@ -107,26 +127,56 @@ class _Commit:
     metadata: dict[str, Any]
 
     async def __call__(self, prompt: Prompt | Callable[[], Prompt] | None) -> Turn:
-        try:
-            return await self.conversation.astart_turn(
-                self.human,
-                user=self.chat.get_user(),
-                turn_id=self.turn_id,
-                prompt=prompt,
-                metadata=self.metadata,
-            )
-        except (OperationalError, InterfaceError) as error:
-            # The turn may be committed and only the reply lost; then it would stay open.
-            tasks.spawn(_close_if_started(self.conversation, self.turn_id, error), tasks.beside)
-            raise
+        pauses = retrying.STARTING.pauses()
+        lost = False
+        while True:
+            try:
+                turn = await self._once(prompt)
+            except DatabaseFailure as error:
+                pause = next(pauses, None)
+                if not is_passing(error) or pause is None:
+                    if lost or is_passing(error):
+                        # The turn may be committed and only the reply lost.
+                        failure = failures.describe(error)
+                        closing.close_later(self.conversation, self.turn_id, failure)
+                    raise
+                lost = True
+                logger.warning("a turn could not be started, trying again: %s", failures.where(error))
+                await asyncio.sleep(pause)
+                continue
+            if lost and not turn.created and await self._is_ours(turn):
+                return turn._replace(created=True)
+            return turn
+
+    async def _once(self, prompt: Prompt | Callable[[], Prompt] | None) -> Turn:
+        return await self.conversation.astart_turn(
+            self.human,
+            user=self.chat.get_user(),
+            turn_id=self.turn_id,
+            prompt=prompt,
+            metadata=self.metadata,
+        )
+
+    async def _is_ours(self, turn: Turn) -> bool:
+        """Return whether a turn that was in the log already is what an earlier try put there.
+
+        No other sending of it is under way in this process, so if it is open and nobody answers it,
+        only the reply to that try was lost.
+        """
+        answered = running.find(self.conversation.pk)
+        if answered is not None and answered.turn_id == turn.turn_id:
+            return False
+        return await closing.is_open(self.conversation.pk, turn.turn_id)
 
     async def or_failure(self, prompt: Prompt | Callable[[], Prompt]) -> Turn | Exception:
         """Commit as above, but return an error that the prompt caused."""
         try:
             return await self(prompt)
-        except (TurnConflict, TurnInProgress, OperationalError, InterfaceError):
+        except (TurnConflict, TurnInProgress):
             raise
         except Exception as error:  # noqa: BLE001 - the database may refuse the prompt
+            if is_passing(error):
+                raise
             return error
 
 
@@ -190,23 +240,14 @@ async def _given(chat: AgentMixin, conversation: Conversation) -> Given:
 
     read = await read_at_head(conversation, chat.get_user(), chat.get_llm_history_rule())
     messages = convert_to_messages(await chat.aget_prompt_messages())
-    return await asyncio.to_thread(read.given, messages)
-
-
-async def _close_if_started(
-    conversation: Conversation, turn_id: uuid.UUID, error: Exception
-) -> None:
-    with contextlib.suppress(UnknownTurn):
-        await to_the_end(
-            lambda: conversation.afail_turn(turn_id, "failed", error=failures.describe(error))
-        )
+    return await asyncio.to_thread(lambda: read.given(list(map(wellformed_message, messages))))
 
 
 async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:
     """Return the prepared value, or the error that prevented it; a timeout is one."""
     try:
         async with asyncio.timeout(SET_UP_SECONDS):
-            return await preparing, None
+            return await contained(preparing), None
     except Exception as error:  # noqa: BLE001 - overridden methods may raise anything
         if isinstance(error, ConfigurationError):
             logger.error("the chat is not set up: %s", error)

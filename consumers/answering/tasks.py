@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-
-from django.db import InterfaceError, OperationalError
 
 from ...core import retrying
 from ...events.store.faults import is_passing
 from .. import failures
+from .contained import contained
 
 logger = logging.getLogger("turnlog")
 
@@ -28,7 +27,8 @@ def spawn(
 ) -> asyncio.Task[None]:
     """Run a coroutine as a task of the process: it outlives the connection that started it."""
     # A context of its own: a request's would tie it to that request's connection and language.
-    task = asyncio.get_running_loop().create_task(coroutine, context=contextvars.Context())
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(contained(coroutine), context=contextvars.Context())
     holder.add(task)  # The loop itself keeps only a weak reference.
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -50,31 +50,52 @@ def spawn_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 _once: dict[Callable[..., Any], asyncio.Task[None]] = {}
 
 
-async def to_the_end(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+async def to_the_end(
+    make: Callable[[], Awaitable[Any]],
+    *,
+    seconds: float | None = None,
+    give_up: Callable[[], Awaitable[bool]] | None = None,
+) -> Any:
     """Run work that must be completed, even if the task is cancelled or the database is away.
 
     The work itself is not cancelled, because a query goes on when its await is cancelled. If the
     database is restarting, the work is tried again for ten minutes, so that no words are lost.
+    `give_up` is asked after each try that failed. Raises TimeoutError if a try takes more than
+    `seconds`; what it runs may still go on then.
     """
-    loop = asyncio.get_running_loop()
     pauses = retrying.RECORDING.pauses()
     while True:
-        inner = loop.create_task(make())
-        while not inner.done():
-            try:
-                await asyncio.shield(asyncio.wait([inner]))
-            except asyncio.CancelledError:
-                continue
+        inner = await _finished(make(), seconds)
         if inner.cancelled():
             raise RuntimeError("work that must be completed was cancelled from within")
         error = inner.exception()
         pause = next(pauses, None)
-        if error is None or not _is_away(error) or pause is None:
+        if error is None or not is_passing(error) or pause is None:
             return inner.result()
+        if give_up is not None and (await _finished(give_up(), None)).result():
+            raise error
         logger.warning("the database is unreachable, trying again: %s", failures.where(error))
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(pause)
 
 
-def _is_away(error: BaseException) -> bool:
-    return isinstance(error, OperationalError | InterfaceError) and is_passing(error)
+async def _finished(work: Awaitable[Any], seconds: float | None) -> asyncio.Task[Any]:
+    """Return the task of some work once it has ended, whatever happens to the caller's task."""
+    loop = asyncio.get_running_loop()
+    inner = loop.create_task(contained(work))
+    until = None if seconds is None else loop.time() + seconds
+    while not inner.done():
+        left = None if until is None else until - loop.time()
+        if left is not None and left <= 0:
+            beside.add(inner)
+            inner.add_done_callback(_forget)
+            raise TimeoutError(f"it did not end within {seconds:g} seconds")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(asyncio.wait([inner], timeout=left))
+    return inner
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    beside.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("work that was given up ended with an error: %s", failures.where(error))

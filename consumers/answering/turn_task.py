@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from ...core import conf
+from ...core import conf, retrying
 from ...core.asynchronous import in_database_thread
-from ...core.errors import TurnInProgress
+from ...core.errors import CodecError, TurnInProgress
+from ...core.wellformed import wellformed_message
+from ...events import runners
 from ...events.models import Actor
-from ...events.turns import open_turn
 from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup
-from . import agent, running
+from . import agent, closing, running
+from .contained import contained
 from .running_turn import RunningTurn
-from .starting import set_up, start, start_unprepared
+from .starting import one_at_a_time, set_up, start, start_unprepared
+from .storable import storable
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
-    from langchain_core.messages import HumanMessage
+    from langchain_core.messages import AIMessage, HumanMessage
 
     from ...events.models import Conversation
-    from ...events.types import Outcome
 
 logger = logging.getLogger("turnlog")
 
@@ -48,44 +51,48 @@ async def take_turn(
 
     human = HumanMessage(text)
     conversation = await chat.aget_conversation()
-    setup, failure = await set_up(chat)
-    version, actor_id, at = 0, None, timezone.now()
-    if conversation is None:
-        if running.find(key) is not None:
-            raise TurnInProgress(0, turn_id)
-    else:
-        metadata = {"initial": True} if initial else {}
-        if setup is not None:
-            started, setup, failure = await start(
-                chat, conversation, human, turn_id, setup, metadata
-            )
+    # Two sendings of one turn at once are one turn: the second one finds it started.
+    async with one_at_a_time(turn_id):
+        setup, failure = await set_up(chat)
+        version, actor_id, at = 0, None, timezone.now()
+        if conversation is None:
+            if (other := running.find(key)) is not None:
+                if other.turn_id == turn_id:
+                    return None
+                raise TurnInProgress(0, other.turn_id)
         else:
-            started = await start_unprepared(chat, conversation, human, turn_id, metadata)
-        if not started.created:
-            return None
-        event = started.event
-        version, actor_id, at = event.version, event.actor_id, event.recorded_at
-    turn = RunningTurn(
-        key,
-        turn_id,
-        actor_id=actor_id,
-        version=version,
-        human_text=text,
-        show_human=not initial or chat.get_show_initial_prompt(),
-        at=at,
-    )
-    running.enter(turn)
+            metadata = {"initial": True} if initial else {}
+            if setup is not None:
+                started, setup, failure = await start(
+                    chat, conversation, human, turn_id, setup, metadata
+                )
+            else:
+                started = await start_unprepared(chat, conversation, human, turn_id, metadata)
+            if not started.created:
+                return None
+            event = started.event
+            version, actor_id, at = event.version, event.actor_id, event.recorded_at
+        turn = RunningTurn(
+            key,
+            turn_id,
+            actor_id=actor_id,
+            version=version,
+            human_text=text,
+            show_human=not initial or chat.get_show_initial_prompt(),
+            at=at,
+        )
+        running.enter(turn)
     try:
         await _answer(chat, turn, setup, failure, human)
-        if conversation is not None and not turn.in_log:
-            await to_the_end(lambda: _close_unrecorded(conversation, turn))
+        if conversation is not None and not turn.in_log and await _is_open(conversation, turn):
+            turn.outcome = "unrecorded"  # An overridden hook did not record it.
+            await closing.close(conversation, turn, "unrecorded")
     except Exception as error:  # noqa: BLE001 - no caller could handle it
-        # An overridden hook raised, or the database refused. The words are in the log; the turn
-        # is closed there if that is still possible.
+        # An overridden hook raised, or the database refused. The words are in the log.
         logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
         turn.outcome, turn.failure = "failed", failures.describe(error)
         if conversation is not None:
-            await to_the_end(lambda: _close_failed(conversation, turn))
+            await closing.close(conversation, turn, "failed")
     finally:
         running.leave(turn)
     return turn
@@ -103,29 +110,91 @@ async def _answer(
     error = failure
     if setup is not None:
         try:
-            await _ask(chat, turn, setup, human)
+            await contained(_ask(chat, turn, setup, human))
         except asyncio.CancelledError:
             stopped = True
         except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
             error = caught
     turn.finish_text()
-    chat.current_turn = CurrentTurn(turn.turn_id, {"tools_at": turn.answer.tools_at})
-    message, outputs = turn.answer.message, _outputs(turn)
-    if message is not None and error is None and not stopped:
-        await to_the_end(lambda: chat.on_conversation_complete(human, message, outputs))
+    if turn.answer.message is not None and error is None and not stopped:
+        await _call_hook(chat, turn, human, turn.answer.message)
         turn.outcome = "completed"
         return
-    outcome: Outcome = turn.stopped_as if stopped else "failed"
+    outcome = turn.stopped_as if stopped else "failed"
     if error is not None:
         outcome, turn.failure = "failed", failures.describe(error)
         if turn.failure["kind"] == "unreachable" and turn.answer.text:
             turn.failure["kind"] = "truncated"  # It was reachable, and answered.
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))
-    partial = turn.answer.partial_message()
-    await to_the_end(
-        lambda: chat.on_conversation_failed(human, outcome, turn.failure, partial, outputs)
-    )
+    await _call_hook(chat, turn, human, turn.answer.partial_message(), outcome)
     turn.outcome = outcome
+
+
+async def _call_hook(
+    chat: AgentMixin,
+    turn: RunningTurn,
+    human: HumanMessage,
+    message: AIMessage | None,
+    outcome: Any = "completed",
+) -> None:
+    """Call the completion hook, or the one for turns that end otherwise; it is the project's.
+
+    If the log cannot store a part of the turn, the hook is called again with what can be stored.
+    """
+    answer = turn.answer
+    parts = {
+        "ai_message": message,
+        "tools_output_list": answer.tools_output_list,
+        "rounds": answer.rounds,
+    }
+    try:
+        await _with(chat, turn, human, parts, outcome)
+    except CodecError as error:
+        logger.warning("a part of turn %s cannot be stored: %s", turn.turn_id, error)
+        kept = await asyncio.to_thread(storable, *parts.values())
+        await _with(chat, turn, human, kept, outcome)
+
+
+async def _with(
+    chat: AgentMixin, turn: RunningTurn, human: HumanMessage, parts: Any, outcome: Any
+) -> None:
+    from langchain_core.runnables.utils import AddableDict
+
+    message, rounds = parts["ai_message"], parts["rounds"] or ()
+    metadata = {"tools_at": turn.answer.tools_at}
+    chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds, message)
+    outputs: Any = [AddableDict(output) for output in parts["tools_output_list"] or ()] or None
+    own = is_overridden(chat)
+    await to_the_end(
+        lambda: (
+            chat.on_conversation_complete(human, message, outputs)
+            if outcome == "completed"
+            else chat.on_conversation_failed(human, outcome, turn.failure, message, outputs)
+        ),
+        seconds=retrying.HOOK_SECONDS if own else None,
+        give_up=_Blamed() if own else None,
+    )
+
+
+class _Blamed:
+    """Whether a hook that fails is to blame itself: the log can be written to all the while."""
+
+    def __init__(self) -> None:
+        self._times = 0
+
+    async def __call__(self) -> bool:
+        with contextlib.suppress(Exception):
+            await in_database_thread(runners.beat)()
+            self._times += 1
+        return self._times >= retrying.HOOK_TRIES
+
+
+def is_overridden(chat: AgentMixin) -> bool:
+    """Return whether a chat has completion hooks of its own."""
+    return any(
+        getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]
+        for name in ("on_conversation_complete", "on_conversation_failed")
+    )
 
 
 async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage) -> None:
@@ -134,44 +203,23 @@ async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMe
     system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
     previous = setup.previous
     if previous is None:  # No conversation: only this connection's.
-        previous = await chat.aget_prompt_messages()
+        previous = list(map(wellformed_message, await chat.aget_prompt_messages()))
     steps = agent.run(
         turn.answer,
         setup.llm,
         [*system, *previous, human],
         setup.tools,
         max_rounds=conf.get().max_tool_rounds,
+        tool_seconds=chat.tool_timeout,
     )
-    async for step in steps:
-        turn.follow(step)
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            turn.follow(step)
 
 
-def _outputs(turn: RunningTurn) -> Any:
-    from langchain_core.runnables.utils import AddableDict
-
-    return [AddableDict(output) for output in turn.answer.tools_output_list] or None
-
-
-async def _close_unrecorded(conversation: Conversation, turn: RunningTurn) -> None:
-    """Close a turn that an overridden hook did not record, as `unrecorded`."""
-    if await _is_open(conversation.pk, turn.turn_id):
-        turn.outcome = "unrecorded"
-        partial = turn.answer.partial_message()
-        await conversation.afail_turn(
-            turn.turn_id, "unrecorded", ai_message=partial, tools_output_list=_outputs(turn)
-        )
-
-
-async def _close_failed(conversation: Conversation, turn: RunningTurn) -> None:
-    # Without the tools' outputs: perhaps one of them cannot be stored.
-    partial = turn.answer.partial_message()
-    await conversation.afail_turn(turn.turn_id, "failed", error=turn.failure, ai_message=partial)
-
-
-@in_database_thread
-def _is_open(stream_id: int, turn_id: uuid.UUID) -> bool:
-    opened = open_turn(stream_id)
-    return opened is not None and opened.turn_id == turn_id
+async def _is_open(conversation: Conversation, turn: RunningTurn) -> bool:
+    open_: bool = await to_the_end(lambda: closing.is_open(conversation.pk, turn.turn_id))
+    return open_
 
 
 @in_database_thread

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,11 +12,12 @@ from django.utils.html import conditional_escape
 from django.utils.safestring import mark_safe
 
 from ...core.asynchronous import in_database_thread
+from ...core.wellformed import wellformed
 from ...events.prompt import Prompt
 from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
 from .chat import ChatMixin
-from .llm import LLMMixin, parameters_of
+from .llm import LLMMixin, model_name_of, parameters_of
 from .tools import as_tools
 
 if TYPE_CHECKING:
@@ -36,6 +38,23 @@ class CurrentTurn:
 
     turn_id: uuid.UUID
     metadata: dict[str, Any]
+    rounds: Sequence[AIMessage] = ()
+    """What each call of the model gave, in order."""
+    answer: AIMessage | None = None
+    """The message that the hook is called with."""
+
+    def rounds_of(self, ai_message: Any) -> Sequence[AIMessage]:
+        """Return the rounds to record with an answer: none beside another one than the model's.
+
+        A hook that changes the answer (to leave something out of the log, say) would otherwise
+        record the model's words beside it.
+        """
+        return self.rounds if ai_message is self.answer else ()
+
+
+_turn: ContextVar[tuple[Any, CurrentTurn | None]] = ContextVar(
+    "turnlog_current_turn", default=(None, None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +85,25 @@ class AgentMixin(LLMMixin, ChatMixin):
     """How many tokens, approximately, the previous messages may have. The model is given the last
     whole turns that fit; None: all of them."""
 
-    current_turn: CurrentTurn | None = None
-    """Set while the completion hooks are called."""
+    tool_timeout: float | None = 30
+    """A tool call is given up after so many seconds; None: never."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._remembered: list[Any] = []
+
+    @property
+    def current_turn(self) -> CurrentTurn | None:
+        """The turn for which a completion hook is being called; None outside of the hooks.
+
+        Each turn has its own, also if two of one connection are under way.
+        """
+        chat, turn = _turn.get()
+        return turn if chat is self else None
+
+    @current_turn.setter
+    def current_turn(self, turn: CurrentTurn | None) -> None:
+        _turn.set((self, turn))
 
     def get_tools(self) -> Sequence[Any]:
         """Return the tools of the next turn. An override may be async."""
@@ -129,11 +161,9 @@ class AgentMixin(LLMMixin, ChatMixin):
         llm = await in_thread(self.get_llm)
         prompt = Prompt(
             # An override of get_llm() may return another model than the attribute names.
-            model=getattr(llm, "model_name", None)
-            or getattr(llm, "model", None)
-            or type(llm).__name__,
+            model=model_name_of(llm),
             parameters={**self.get_llm_parameters(), **parameters_of(llm)},
-            system_prompt=await self.aget_llm_system_prompt(),
+            system_prompt=wellformed(await self.aget_llm_system_prompt()),
             tools=[convert_to_openai_tool(tool) for tool in tools],
         )
         return Setup(llm, tools, prompt)
@@ -161,6 +191,7 @@ class AgentMixin(LLMMixin, ChatMixin):
             user=self.get_user(),
             turn_id=turn.turn_id if turn else None,
             metadata=turn.metadata if turn else None,
+            rounds=turn.rounds_of(ai_message) if turn else None,
         )
 
     async def on_conversation_failed(
@@ -171,17 +202,39 @@ class AgentMixin(LLMMixin, ChatMixin):
         ai_message: AIMessage | None = None,
         tools_output_list: list[AddableDict] | None = None,
     ) -> None:
-        """Called when a started turn ends without an answer to keep; by default closes it in the
-        log as `failed`, `cancelled` or `interrupted`, with what had been produced."""
-        conversation = await self.aget_conversation()
-        if conversation is None or self.current_turn is None:
+        """Called when a started turn ends without a whole answer.
+
+        By default, an answer that somebody stopped is recorded as far as it came, so that the next
+        turn's model knows it. Any other turn is closed in the log as `failed`, `cancelled` or
+        `interrupted`, with what had been produced.
+        """
+        conversation, turn = await self.aget_conversation(), self.current_turn
+        stopped = outcome == "cancelled" and ai_message is not None and ai_message.text
+        if conversation is None:
+            if stopped:
+                self._remembered += [human_message, *(tools_output_list or ()), ai_message]
+            return
+        if turn is None:
+            return
+        rounds = turn.rounds_of(ai_message)
+        if stopped:
+            await conversation.arecord_turn(
+                human_message,
+                ai_message,
+                tools_output_list,
+                user=self.get_user(),
+                turn_id=turn.turn_id,
+                metadata={**turn.metadata, "outcome": outcome},
+                rounds=rounds,
+            )
             return
         await conversation.afail_turn(
-            self.current_turn.turn_id,
+            turn.turn_id,
             outcome,
             error=error,
             ai_message=ai_message,
             tools_output_list=tools_output_list,
+            rounds=rounds,
         )
 
 

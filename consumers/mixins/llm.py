@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -164,17 +165,22 @@ class LLMMixin:
 _ALWAYS = ("temperature", "max_tokens")
 _IF_SET = (
     *("top_p", "top_k", "frequency_penalty", "presence_penalty", "seed", "n", "stop"),
-    *("max_output_tokens", "num_predict", "reasoning_effort", "verbosity"),
+    "stop_sequences",
+    *("max_output_tokens", "max_completion_tokens", "num_predict", "logprobs", "top_logprobs"),
+    *("reasoning_effort", "reasoning", "verbosity", "thinking", "effort", "service_tier"),
+    *("tool_choice", "parallel_tool_calls", "response_format", "use_responses_api"),
 )
 
 
 def parameters_of(llm: Any) -> dict[str, Any]:
-    """Return the call parameters that a chat model itself reports."""
-    # If arguments were bound to a model, both the model inside and the arguments are read.
+    """Return the call parameters that a chat model itself reports, with what was bound to it.
+
+    Of several models that stand in for each other, those of the first.
+    """
     own = getattr(llm, "__dict__", {})
-    bound = own.get("bound")
-    said = {} if bound is None else parameters_of(bound)
-    names = {**own, **(own.get("kwargs") or {})}
+    inner = own.get("bound") or own.get("runnable")
+    said = {} if inner is None else parameters_of(inner)
+    names = {**own, **_dict(own.get("model_kwargs")), **_dict(own.get("kwargs"))}
     for name in (*_ALWAYS, *_IF_SET):
         value = names.get(name)
         if name in names and _is_plain(value) and (value is not None or name in _ALWAYS):
@@ -182,10 +188,30 @@ def parameters_of(llm: Any) -> dict[str, Any]:
     return said
 
 
+def model_name_of(llm: Any) -> str:
+    """Return the name of the model that is called first, or else its class's."""
+    own = getattr(llm, "__dict__", {})
+    bound = _dict(own.get("kwargs")).get("model")
+    inner = own.get("bound") or own.get("runnable")
+    for name in (bound, own.get("model_name"), own.get("model")):
+        if isinstance(name, str) and name:
+            return name
+    return type(llm).__name__ if inner is None else model_name_of(inner)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _is_plain(value: Any) -> bool:
+    """Return whether a value is JSON of a few levels, such as options are."""
     if isinstance(value, list):
-        return all(isinstance(item, str) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
 
 
 class _NamesOnly(Formatter):

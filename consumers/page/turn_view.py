@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from ...core import codec
+from ...core import codec, conf
 from ...core.errors import CodecError
 from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
@@ -95,13 +95,18 @@ def tool_piece(number: int, name: str, tool_input: Any) -> Piece:
     return {"kind": "tool", "id": str(number), "name": name, "input": as_text(tool_input)}
 
 
-def tool_result_piece(number: int, output: dict[str, Any]) -> Piece:
-    """Return the result of a tool call."""
+def tool_result_piece(number: int, output: dict[str, Any], shown: str) -> Piece:
+    """Return the result of a tool call, of which `shown` is the output as text.
+
+    What a failed tool said may name files, hosts and people: it is shown only by a setting.
+    """
+    status = output.get("status", "ok")
+    hidden = status == "error" and not conf.get().show_tool_errors
     return {
         "kind": "tool_result",
         "id": str(number),
-        "status": output.get("status", "ok"),
-        "output": as_text(output.get("output")),
+        "status": status,
+        "output": "" if hidden else clipped(shown),
         "seconds": output.get("duration"),
     }
 
@@ -115,14 +120,17 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        text = value
-    else:
-        try:
-            text = codec.dumps(value)
-        except CodecError as error:
-            text = str(error)
-    text = markdown.displayable(text)
-    return text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
+        return clipped(value)
+    try:
+        return clipped(codec.dumps(value))
+    except CodecError as error:
+        return clipped(str(error))
+
+
+def clipped(text: str) -> str:
+    """Return as much of a text as a tool's card holds."""
+    shown = text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
+    return markdown.displayable(shown)
 
 
 def _text(document: Any) -> str:
@@ -154,6 +162,8 @@ def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int])
         pieces += block_pieces(markdown.blocks(text[said:place]))
         said = max(said, place)
         card = tool_piece(number, tool["tool"], _value(tool["input"]))
-        output = {**tool, "output": _value(tool["output"])}
-        pieces += merged([card, tool_result_piece(number, output)])
+        # As it was shown while the turn ran: what could not be kept has only the reason.
+        refused = tool["output"] is None and tool.get("status") == "error"
+        shown = _value(tool.get("text") if refused else tool["output"])
+        pieces += merged([card, tool_result_piece(number, tool, as_text(shown))])
     return pieces + block_pieces(markdown.blocks(text[said:]))

@@ -38,7 +38,7 @@ def rebuild(projection: Projection, *, workers: int = 1, resume: bool = False) -
         with _hands(projection, workers) as work_off:
             beaten = time.monotonic()
             for chunk in work_off(chunks(after=claimed.rebuilt_until)):
-                if time.monotonic() - beaten > runners.HEARTBEAT_SECONDS:
+                if time.monotonic() - beaten > runners.heartbeat_seconds():
                     runners.beat()
                     beaten = time.monotonic()
                 _update(projection, rebuilt_until=chunk.streams[-1])

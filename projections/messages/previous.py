@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
 from .documents import stored_message
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
 NO_RESULT = "No result of this call was recorded."
 
-# Characters that the models' APIs refuse in a tool's name, and the blocks by which some APIs repeat
-# the calls in a message's content.
+# Characters that the models' APIs refuse in a tool's name.
 _NOT_IN_NAMES = re.compile(r"[^\w-]")
-_CALL_BLOCKS = ("tool_use", "tool_call", "function_call", "invalid_tool_call")
 _CALL_KWARGS = ("tool_calls", "function_call")
 _TOOL_MESSAGES = ("ToolMessage", "ToolMessageChunk")
 
@@ -93,12 +92,12 @@ class HistoryRule:
 
 
 class _Output(NamedTuple):
-    """A tool's output, as a model reads it."""
+    """A tool's output, as a model reads it: `content` is text or a list of content blocks."""
 
     tool: str
     call_id: str
     args: dict[str, Any]
-    text: str
+    content: Any
     failed: bool
 
 
@@ -140,7 +139,8 @@ def _part_of(item: Any) -> _Part:
         return item
     if isinstance(item, ToolMessage):
         failed = item.status == "error"
-        return _Output(item.name or "", item.tool_call_id, {}, str(item.text), failed)
+        content = wellformed_value(item.content)
+        return _Output(item.name or "", item.tool_call_id, {}, content, failed)
     if isinstance(item, Mapping):
         if isinstance(stored := item.get("unreadable"), str):
             # Its class is not registered here; the text has what a model needs.
@@ -158,18 +158,22 @@ def _output_of(payload: Mapping[str, Any]) -> _Output | None:
     if call_id is None:
         return None
     tool, failed = payload.get("tool") or "", payload.get("status") == "error"
-    return _Output(tool, call_id, _args(payload.get("input")), _text(payload), failed)
+    return _Output(tool, call_id, _args(payload.get("input")), read_of(payload), failed)
 
 
-def _text(payload: Mapping[str, Any]) -> str:
-    """Return what the model read of an output: its text, or the output, as JSON if need be."""
-    document = payload.get("output") if payload.get("text") is None else payload["text"]
+def read_of(payload: Mapping[str, Any]) -> Any:
+    """Return what the model read of a ToolOutputRecorded: its text or blocks, or else the output,
+    as JSON if need be."""
+    beside = payload.get("text") is not None
+    document = payload["text"] if beside else payload.get("output")
     tag = document.get("_type") if isinstance(document, dict) else None
-    if tag == "str":
+    if tag == "str" or (beside and isinstance(document, list)):
         document = codec.decode(document)
     elif tag in _TOOL_MESSAGES:
-        return str(codec.decode(document).text)
-    return document if isinstance(document, str) else codec.to_json(document)
+        document = codec.decode(document).content
+    elif not isinstance(document, str):
+        document = codec.to_json(document)
+    return wellformed_value(document)
 
 
 def _args(document: Any) -> dict[str, Any]:
@@ -245,7 +249,7 @@ def _claimed(message: Any, outputs: dict[int, _Output]) -> Iterator[_Call]:
     for call in (call for some in calls for call in some):
         asked = call["id"] or ""
         place = next((at for at, output in outputs.items() if output.call_id == asked), -1)
-        args = _args(codec.encode(call["args"]))
+        args = _args(codec.encode(wellformed_value(call["args"])))
         yield _Call(call["name"] or "", args, outputs.pop(place, None), place)
 
 
@@ -277,9 +281,9 @@ def _called(
 def _answer(id_: str, call: _Call) -> ToolMessage:
     from langchain_core.messages import ToolMessage
 
-    text, failed = (NO_RESULT, True) if call.output is None else call.output[-2:]
+    content, failed = (NO_RESULT, True) if call.output is None else call.output[-2:]
     status: Any = "error" if failed else "success"
-    return ToolMessage(text, tool_call_id=id_, name=_name(call), status=status)
+    return ToolMessage(content, tool_call_id=id_, name=_name(call), status=status)
 
 
 def _name(call: _Call) -> str:
@@ -287,25 +291,30 @@ def _name(call: _Call) -> str:
 
 
 def _without_calls(message: Any) -> Any:
-    """Return a message without tool calls: models refuse calls that no output follows."""
+    """Return a message as any model takes it: models refuse calls that no output follows.
+
+    An answer in content blocks becomes its words. Its reasoning, signatures and item ids are only
+    good for the provider that gave them, and there only together, within the turn.
+    """
     from langchain_core.messages import AIMessage
 
     if not isinstance(message, AIMessage):
-        return message
+        return _changed(message, {"content": wellformed_value(message.content)})
+    if isinstance(message.content, list):
+        return AIMessage(wellformed(str(message.text)))
     kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _CALL_KWARGS}
-    content = message.content
-    if isinstance(content, list):
-        content = [block for block in content if not _is_call(block)] or ""
-    changes = {
-        "tool_calls": [],
-        "invalid_tool_calls": [],
-        "additional_kwargs": kwargs,
-        "content": content,
-    }
+    return _changed(
+        message,
+        {
+            "tool_calls": [],
+            "invalid_tool_calls": [],
+            "additional_kwargs": kwargs,
+            "content": wellformed(message.content),
+        },
+    )
+
+
+def _changed(message: Any, changes: Mapping[str, Any]) -> Any:
     if all(getattr(message, name) == value for name, value in changes.items()):
         return message
     return message.model_copy(update=changes)
-
-
-def _is_call(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS

@@ -11,7 +11,7 @@ import sys
 import uuid
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -20,9 +20,10 @@ from ...core import codec
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
+from ...events.rounds import in_order
 from ...events.tables.database import log_database
 from ...events.types import TurnStarted
-from ..messages.previous import HistoryRule, Previous
+from ..messages.previous import HistoryRule, Previous, read_of
 
 
 class PromptLost(TurnlogError):
@@ -39,13 +40,13 @@ class PromptLost(TurnlogError):
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What the model was given when a turn's answer began: the first call of the turn.
+    """What the model was given in one of a turn's calls; `call` counts them from 1.
 
-    Later calls of the same turn added the tool calls and outputs that the log has next. `version`
-    is the version of the turn's start. `messages` are LangChain messages as the model's client took
-    them: first the system prompt as a SystemMessage, if there was one, then the previous messages,
-    then the human's. `tools` are JSON schemas, `parameters` the known parameters of the call. What
-    was erased since is left out.
+    `version` is the version of the turn's start. `messages` are LangChain messages as the model's
+    client took them: first the system prompt as a SystemMessage, if there was one, then the
+    previous messages, then the human's, and then what the earlier calls of the turn had given, each
+    with its tools' outputs. `tools` are JSON schemas, `parameters` the known parameters of the
+    call. What was erased since is left out.
     """
 
     conversation_id: int
@@ -56,18 +57,31 @@ class ModelInput:
     system_prompt: str
     messages: Sequence[Any]
     tools: Sequence[Mapping[str, Any]]
+    call: int = 1
 
 
-def prompt_of(stream_id: int, version: int) -> ModelInput:
+def prompt_of(stream_id: int, version: int, call: int | None = None) -> ModelInput:
     """Return what the model was given in the last turn that had begun at a version.
 
-    This may be any user's turn, whatever its outcome. Raises MomentError if no turn had begun yet,
-    PromptLost if the turn is erased, if it was started without saying what the model is given, or
-    if a text in `turnlog_content` is missing.
+    This may be any user's turn, whatever its outcome. `call` names one of the turn's model calls by
+    its number, from 1; None: the last one that the log tells of at that version.
+
+    Raises MomentError if no turn had begun yet, or if it had no such call; PromptLost if the turn
+    is erased, if it was started without saying what the model is given, or if a text in
+    `turnlog_content` is missing.
     """
     event = _last_started(stream_id, version)
     data = _data(event)
     human = codec.decode(data.message)
+    rounds = list(_rounds(event, version))
+    number = max(1, len(rounds)) if call is None else call
+    if not 0 < number <= max(1, len(rounds)):
+        raise MomentError(
+            stream_id,
+            f"expected a model call from 1 to {max(1, len(rounds))} of the turn at version"
+            f" {event.version}, found {call}",
+        )
+    earlier = [message for messages in rounds[: number - 1] for message in messages]
     system_prompt = _kept(event, data.system_prompt)
     tools = _kept(event, data.tools)
     return ModelInput(
@@ -77,8 +91,9 @@ def prompt_of(stream_id: int, version: int) -> ModelInput:
         data.model,
         data.parameters,
         system_prompt,
-        [*_system(system_prompt), *_previous(event, data.previous or {}), human],
+        [*_system(system_prompt), *_previous(event, data.previous or {}), human, *earlier],
         json.loads(tools) if tools else [],
+        number,
     )
 
 
@@ -114,6 +129,50 @@ def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]
         else:
             items.append(json.loads(text))
     return items[::-1]
+
+
+def _rounds(started: Event, version: int) -> Iterator[list[Any]]:
+    """Yield, for each call that the log tells of, its message and those of its tools' outputs."""
+    messages: list[Any] = []
+    for item in _called(started, version):
+        if "_type" in item:
+            if messages:
+                yield messages
+            messages = [codec.decode(item)]
+        elif messages:
+            messages.append(_tool_message(item))
+    if messages:
+        yield messages
+
+
+def _called(started: Event, version: int) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a turn's model calls, and its tools' payloads, in order."""
+    events = Event.objects.using(log_database()).filter(
+        stream_id=started.stream_id, turn_id=started.turn_id, version__lte=version
+    )
+    of_calls = ("ModelCallRecorded", "ToolOutputRecorded", "TurnFailed")
+    for event in events.filter(type__in=of_calls).order_by("version"):
+        payload = json.loads(event.payload or "null")
+        if payload is None:
+            continue  # It is erased.
+        if event.type != "TurnFailed":
+            yield payload
+        elif rounds := payload["produced"].get("rounds"):
+            decoded = [codec.decode(document) for document in rounds]
+            documents = dict(zip(map(id, decoded), rounds, strict=True))
+            for item in in_order(decoded, payload["produced"]["tools"]):
+                yield documents.get(id(item), item)
+
+
+def _tool_message(payload: Mapping[str, Any]) -> Any:
+    from langchain_core.messages import ToolMessage
+
+    return ToolMessage(
+        read_of(payload),
+        tool_call_id=payload.get("tool_call_id") or "",
+        name=payload.get("tool"),
+        status="error" if payload.get("status") == "error" else "success",
+    )
 
 
 def _last_started(stream_id: int, version: int) -> Event:

@@ -23,6 +23,7 @@ from ...events.types import (
     HoldLifted,
     HoldPlaced,
     MessageAppended,
+    ModelCallRecorded,
     PayloadErased,
     ToolOutputRecorded,
     TurnFailed,
@@ -35,7 +36,12 @@ _ROLES = {
     "AIMessageChunk": "ai",
     "SystemMessage": "system",
 }
-_ERASED = {"TurnStarted": "human", "MessageAppended": "message", "ToolOutputRecorded": "tool"}
+_ERASED = {
+    "TurnStarted": "human",
+    "MessageAppended": "message",
+    "ModelCallRecorded": "model call",
+    "ToolOutputRecorded": "tool",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,9 @@ def _fact(data: EventData) -> Iterator[Told]:
     match data:
         case ConversationOpened():
             yield "opened", data.title, False
+        case ModelCallRecorded(message=message):
+            _, words, wrong = _message(message)
+            yield "model call", words, wrong
         case ToolOutputRecorded():
             yield _tool(data)
         case TurnFailed():
@@ -142,12 +151,16 @@ def _message(document: Any) -> Told:
 
 
 def _words(message: Any) -> str:
-    """Return a message's text, with a mark for other content; if there is none, its tool calls."""
+    """Return a message's text, with a mark for other content, and its tool calls."""
     content = message.content
     blocks = content if isinstance(content, list) else [content]
-    words = "".join(_block(block) for block in blocks)
+    words = "".join(_block(block) for block in blocks if not _is_call(block))
     calls = [f"calls {call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
-    return words or "\n".join(calls)
+    return "\n".join(filter(None, [words, *calls]))
+
+
+def _is_call(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in ("tool_use", "function_call")
 
 
 def _block(block: Any) -> str:

@@ -98,9 +98,9 @@ class ConversationState:
             return entries
         return [entry for entry in entries if entry.actor_id in self.actors]
 
-    def prompt(self) -> ModelInput:
+    def prompt(self, call: int | None = None) -> ModelInput:
         """Return what the model was given at this moment; see `prompts.prompt_of`."""
-        return prompt_of(self.conversation_id, self.version)
+        return prompt_of(self.conversation_id, self.version, call)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers.answering import agent
 from turnlog.consumers.answering.agent import Answer, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.endings import NoAnswer
 from turnlog.consumers.mixins.tools import as_tools
 
 
@@ -50,8 +51,8 @@ async def test_tools_run_and_the_model_reads_what_they_gave() -> None:
         "tool": "double",
         "tool_call_id": "call-1",
         "input": {"number": 21},
-        "output": "42",
-        "text": None,
+        "output": 42,
+        "text": "42",
         "status": "ok",
         "duration": 0,
     }
@@ -140,11 +141,9 @@ async def test_cancelling_ends_at_once_and_keeps_what_was_said() -> None:
 
 
 async def test_an_openai_answer_without_a_reason_to_end_was_cut() -> None:
-    class BaseChatOpenAI(ScriptedModel):
-        """Called like the class by which OpenAI's clients are told."""
-
-    with pytest.raises(agent.TruncatedAnswer):
-        await run(BaseChatOpenAI(replies=[["half"]]))
+    half = AIMessageChunk("half", response_metadata={"model_provider": "openai"})
+    with pytest.raises(NoAnswer, match="cut in the middle"):
+        await run(ScriptedModel(replies=[[half]]))
     whole = AIMessageChunk("", response_metadata={"finish_reason": "stop"})
-    answer, _ = await run(BaseChatOpenAI(replies=[["all", whole]]))
-    assert answer.text == "all"
+    answer, _ = await run(ScriptedModel(replies=[[half, whole]]))
+    assert answer.text == "half"

@@ -7,7 +7,7 @@ from django.db import OperationalError
 from django.utils import translation
 
 from turnlog.consumers import failures
-from turnlog.consumers.answering.agent import TruncatedAnswer
+from turnlog.consumers.endings import Ending, NoAnswer
 from turnlog.core.errors import CodecError, ConfigurationError
 
 REQUEST = httpx.Request("POST", "http://localhost/v1/chat/completions")
@@ -26,7 +26,7 @@ CASES = {
     "unknown_model": status(openai.NotFoundError, 404),
     "refused": status(openai.BadRequestError, 400),
     "unavailable": status(openai.InternalServerError, 500),
-    "truncated": TruncatedAnswer("x"),
+    "truncated": NoAnswer(Ending.TRUNCATED),
     "unstorable": CodecError("x"),
     "database": OperationalError("x"),
     "error": ValueError("x"),

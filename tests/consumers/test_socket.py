@@ -140,8 +140,8 @@ async def test_a_turn_streams_and_is_recorded(conversation: Any, user: Any) -> N
     assert frames[-1]["outcome"] == "completed"
     events = await get_stored(conversation)
     assert [event.type for event in events] == [
-        *("ConversationOpened", "TurnStarted", "MessageAppended"),
-        *("ToolOutputRecorded", "MessageAppended"),
+        *("ConversationOpened", "TurnStarted", "MessageAppended", "ModelCallRecorded"),
+        *("ToolOutputRecorded", "ModelCallRecorded", "MessageAppended"),
     ]
     assert {str(event.turn_id) for event in events[1:]} == {turn_id}
     assert events[1].data.model == "ScriptedModel"  # type: ignore[union-attr]
@@ -254,9 +254,28 @@ async def test_stop_records_what_was_said(conversation: Any, user: Any) -> None:
         await client.send(type="stop", turn_id=turn_id)
         frames = await client.until_ended()
     assert frames[-1]["outcome"] == "cancelled"
-    failed = (await get_stored(conversation))[-1].data
-    assert failed.outcome == "cancelled"  # type: ignore[union-attr]
-    assert failed.produced["message"]["_value"]["content"] == "half"  # type: ignore[union-attr]
+    last = (await get_stored(conversation))[-1]
+    assert last.meta["outcome"] == "cancelled"
+    assert last.data.message["_value"]["content"] == "half"  # type: ignore[union-attr]
+
+
+async def test_the_model_knows_what_was_said_before_the_stop(conversation: Any, user: Any) -> None:
+    gate = asyncio.Event()
+    consumer = chat(["half", "never"], ["the rest"], gates={1: gate})
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=(turn_id := str(uuid.uuid4())))
+        await client.until(lambda frame: frame.get("content") == "half")
+        await client.send(type="stop", turn_id=turn_id)
+        await client.until_ended()
+        gate.set()
+        await client.send(user_text="go on")
+        await client.until_ended()
+    texts = [message.content for message in consumer.model.seen[-1]]
+    assert texts == ["You are a tutor.", "hello", "half", "go on"]
+    async with Client(consumer, url(conversation), user) as client:
+        frames = await client.until(lambda frame: frame.get("content") == "the rest")
+    ended = [frame["outcome"] for frame in frames if frame.get("type") == "turn"]
+    assert ended == ["cancelled"]
 
 
 async def test_a_failing_model_leaves_the_words_and_a_usable_socket(

@@ -267,8 +267,9 @@ def test_an_answers_own_calls_are_followed_by_their_outputs() -> None:
         ({"output": NOW}, '{"_type":"datetime","_value":"2026-11-22T00:00:00+00:00"}'),
         ({"output": {"hour": 12}, "text": "noon"}, "noon"),
         ({"output": "kept", "text": ""}, ""),
-        ({"output": "half \ud83d\ude00"}, "half \ud83d\ude00"),
-        ({"output": 1, "text": "half \ud83d\ude00"}, "half \ud83d\ude00"),
+        ({"output": "half \ud83d\ude00"}, "half 😀"),
+        ({"output": 1, "text": "half \ud83d"}, "half \ufffd"),
+        ({"output": 1, "text": [{"type": "text", "text": "b"}]}, [{"type": "text", "text": "b"}]),
     ],
 )
 def test_the_text_of_an_output(item: Any, text: str) -> None:

@@ -19,6 +19,7 @@ from turnlog.events.types import (
     HoldLifted,
     HoldPlaced,
     MessageAppended,
+    ModelCallRecorded,
     PayloadErased,
     ToolOutputRecorded,
     TurnFailed,
@@ -45,6 +46,17 @@ calling = codec.encode(
         ],
         usage_metadata={"input_tokens": 40, "output_tokens": 2, "total_tokens": 42},
         response_metadata={"model_name": "gpt-4o", "finish_reason": "tool_calls"},
+    )
+)
+thinking = codec.encode(
+    AIMessage(
+        [
+            {"type": "thinking", "thinking": "재고…", "signature": "c2ln", "index": 0},
+            {"type": "text", "text": "재고를 볼게요.", "index": 1},
+            {"type": "tool_use", "id": "toolu_1", "name": "stock", "input": {}, "index": 2},
+        ],
+        tool_calls=[{"name": "stock", "args": {}, "id": "toolu_1"}],
+        response_metadata={"model_provider": "anthropic", "stop_reason": "tool_use"},
     )
 )
 blocks = codec.encode(
@@ -110,6 +122,10 @@ FACTS: dict[str, list[NewEvent]] = {
         offer(started(previous_by_rule), TURN, runner="5d0e8f1c-33ad-4e1b-9f0a-0c6d2b7a9e55"),
         offer(started(previous_listed), TURN, initial=True),
         NewEvent(TurnStarted(blocks), TURN),
+    ],
+    "ModelCallRecorded": [
+        offer(ModelCallRecorded(calling), TURN),
+        offer(ModelCallRecorded(thinking), TURN, tools_at=[0]),
     ],
     "MessageAppended": [
         offer(MessageAppended(human), TURN),

@@ -1,0 +1,109 @@
+"""Ends turns in the log: each gets an end there, with as much of it as can be kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...core import retrying
+from ...core.asynchronous import in_database_thread
+from ...core.errors import TurnlogError, UnknownTurn
+from ...events import runners
+from ...events.store.faults import is_passing
+from ...events.turns import open_turn
+from .. import failures
+from . import tasks
+from .storable import storable
+from .tasks import to_the_end
+
+if TYPE_CHECKING:
+    from ...events.models import Conversation
+    from ...events.types import Outcome
+    from .running_turn import RunningTurn
+
+logger = logging.getLogger("turnlog")
+
+
+async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome) -> None:
+    """Close a turn with what can be kept of it. Never raises: what cannot be written now is written
+    as soon as the log can be."""
+    answer, outputs = turn.answer, turn.answer.tools_output_list
+    kept = await asyncio.to_thread(storable, answer.partial_message(), outputs, answer.rounds)
+    for parts in _less_and_less(kept):
+        try:
+            await to_the_end(
+                lambda parts=parts: conversation.afail_turn(  # type: ignore[misc]
+                    turn.turn_id, outcome, error=turn.failure, **parts
+                )
+            )
+            return
+        except Exception as error:  # noqa: BLE001 - then with less, and at last later
+            logger.error("turn %s could not be closed: %s", turn.turn_id, failures.where(error))
+    close_later(conversation, turn.turn_id, turn.failure)
+
+
+def _less_and_less(kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield kept
+    message = kept["ai_message"]
+    if message is not None:
+        yield {"ai_message": str(message.text)}
+    yield {}
+
+
+_left: dict[uuid.UUID, tuple[Conversation, dict[str, str] | None]] = {}
+"""Turns that may be open in the log, and that this process does not answer."""
+
+
+def close_later(
+    conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
+) -> None:
+    """Close a turn of this process in the log, once that is possible, if it is open there."""
+    _left[turn_id] = (conversation, failure)
+    tasks.spawn_once(_close_left)
+
+
+def answering(turn_id: uuid.UUID) -> None:
+    """Note that the turn is being answered (again): it is not to be closed."""
+    _left.pop(turn_id, None)
+
+
+async def _close_left() -> None:
+    for pause in retrying.FOLLOWING.pauses():
+        for turn_id, (conversation, failure) in list(_left.items()):
+            try:
+                await _close_if_ours(conversation, turn_id, failure)
+            except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
+                logger.warning("turn %s is still open: %s", turn_id, failures.where(error))
+                if isinstance(error, TurnlogError) and not is_passing(error):
+                    _left.pop(turn_id, None)
+            else:
+                _left.pop(turn_id, None)
+        if not _left:
+            return
+        await asyncio.sleep(pause)
+
+
+@in_database_thread
+def _close_if_ours(
+    conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
+) -> None:
+    # Not a turn that was sent again meanwhile and that another process answers.
+    if turn_id in _left and is_open_here(conversation.pk, turn_id):
+        try:
+            conversation.fail_turn(turn_id, "failed", error=failure)
+        except UnknownTurn:
+            pass  # It never came into the log.
+
+
+def is_open_here(stream_id: int, turn_id: uuid.UUID) -> bool:
+    """Return whether a turn is open in the log, as one of this process."""
+    opened = open_turn(stream_id)
+    if opened is None or opened.turn_id != turn_id:
+        return False
+    return opened.meta.get("runner") == str(runners.beating())
+
+
+is_open = in_database_thread(is_open_here)

@@ -1,0 +1,115 @@
+"""Puts one model call's chunks together to the message that the provider gave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...core.wellformed import wellformed_message, wellformed_value
+from .wire import Noted
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, AIMessageChunk
+
+# LangChain looks at these when it adds chunks up.
+_FOR_ADDING = ("output_version", "model_provider")
+
+
+class Reply:
+    """One call's answer as it comes in.
+
+    LangChain adds chunks up, and so it doubles what a provider says twice: a model's name becomes
+    "gpt-4ogpt-4o", and a count that each chunk repeats a multiple. Here a name, a reason and a
+    count are what was said last.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[AIMessageChunk] = []
+        self._metadata: dict[str, Any] = {}
+        self._usage: Any = None
+
+    def add(self, chunk: AIMessageChunk) -> None:
+        """Take in the next chunk."""
+        changes: dict[str, Any] = {}
+        if chunk.response_metadata:
+            _merge(self._metadata, chunk.response_metadata)
+            kept = {k: v for k, v in chunk.response_metadata.items() if k in _FOR_ADDING}
+            changes["response_metadata"] = kept
+        if chunk.usage_metadata:
+            self._usage = added_usage(self._usage, chunk.usage_metadata)
+            changes["usage_metadata"] = None
+        # All chunks are put together once, at the end: adding each to the sum of those before it
+        # would take time that grows with the square of the answer.
+        self._chunks.append(chunk.model_copy(update=changes) if changes else chunk)
+
+    def message(self, noted: Noted) -> AIMessage | None:
+        """Return the whole message, with what only the stream itself said; None if nothing came."""
+        from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+
+        chunks = [chunk for chunk in self._chunks if isinstance(chunk, AIMessageChunk)]
+        if not chunks:
+            return None
+        whole = chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
+        message = message_chunk_to_message(whole)
+        kwargs = dict(message.additional_kwargs)
+        if noted.refusal:
+            kwargs.setdefault("refusal", noted.refusal)
+        if noted.finish_reason:
+            self._metadata.setdefault("finish_reason", noted.finish_reason)
+        calls, broken = _calls(whole)
+        changes: dict[str, Any] = {
+            "additional_kwargs": kwargs,
+            "response_metadata": wellformed_value(self._metadata),
+            "usage_metadata": self._usage,
+            "tool_calls": calls,
+            "invalid_tool_calls": broken,
+        }
+        copy: AIMessage = wellformed_message(message.model_copy(update=changes))
+        return copy
+
+
+def added_usage(sofar: Any, usage: Any) -> Any:
+    """Return the usage of a call, after one more chunk that tells of it.
+
+    A prompt is counted once: if two chunks count the same one, the second tells all there is up to
+    there (OpenAI-compatible servers, on request with each chunk). Otherwise each tells of a part.
+    """
+    from langchain_core.messages.ai import add_usage
+
+    if sofar and usage["input_tokens"] and usage["input_tokens"] == sofar["input_tokens"]:
+        return usage
+    return add_usage(sofar, usage)
+
+
+def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for name, value in more.items():
+        before = known.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            known[name] = {**before}
+            _merge(known[name], value)
+        elif isinstance(value, list) and isinstance(before, list):
+            known[name] = [*before, *value]
+        elif value not in (None, ""):
+            known[name] = value
+
+
+def _calls(whole: AIMessageChunk) -> tuple[list[Any], list[Any]]:
+    """Return the tool calls, and those whose input is no JSON object.
+
+    LangChain completes an input that was cut off; half a command must not be run.
+    """
+    good: list[Any] = []
+    bad: list[Any] = []
+    for part in whole.tool_call_chunks:
+        call = {"name": part["name"] or "", "id": part["id"]}
+        try:
+            args = json.loads(part["args"] or "{}", strict=False)
+        except (ValueError, RecursionError):
+            args = None
+        if isinstance(args, dict):
+            good.append({**call, "args": args, "type": "tool_call"})
+        else:
+            error = "The input is not a JSON object."
+            bad.append({**call, "args": part["args"], "error": error, "type": "invalid_tool_call"})
+    return good, bad

@@ -1,0 +1,184 @@
+"""Runs one tool call. Whatever the tool does, the turn goes on.
+
+A plain function runs in a thread of its own, which gives back its database connections. A thread
+cannot be stopped: if the tool does not end in time, its thread is left alone, and holds up neither
+other tools nor the end of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from ...core.asynchronous import closing_connections, tidy_shared_thread
+from ...core.wellformed import wellformed
+from .. import failures
+from .contained import Escaped, contained
+from .tool_values import NotKept, ToolValue, is_async, keeping, value_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool
+
+_THREADS = 64
+"""Threads that tools may have at once in a process, those that never end included."""
+
+
+class Called(NamedTuple):
+    """An item of the completion hook's `tools_output_list`, the model's message, and the output as
+    text for people."""
+
+    output: dict[str, Any]
+    message: ToolMessage
+    shown: str
+
+
+async def call_tool(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) -> Called:
+    """Run a call; give up after `seconds`. If it fails, the model is told why."""
+    begun = time.monotonic()
+    try:
+        found = await _run(tools, call, seconds)
+    except NotKept as error:
+        found = _failure(str(error))._replace(value=None)
+    except Escaped as error:
+        found = _failure(failures.told(error.__cause__ or error))
+    except Exception as error:  # noqa: BLE001 - a tool may raise anything
+        found = _failure(failures.told(error))
+    return _called(call, found, time.monotonic() - begun)
+
+
+def _failure(text: str) -> ToolValue:
+    text = wellformed(text)
+    return ToolValue(text, text, text, failed=True)
+
+
+def _called(call: Any, found: ToolValue, seconds: float) -> Called:
+    from langchain_core.messages import ToolMessage
+
+    name, call_id = call["name"], call["id"]
+    same = isinstance(found.value, str) and found.value == found.content
+    output = {
+        "tool": name,
+        "tool_call_id": call_id,
+        "input": call["args"],
+        "output": found.value,
+        # What the model read, if that is not the output itself.
+        "text": None if same else found.content,
+        "status": "error" if found.failed else "ok",
+        "duration": round(seconds, 3),
+    }
+    message = ToolMessage(
+        found.content,
+        tool_call_id=call_id,
+        name=name,
+        status="error" if found.failed else "success",
+    )
+    return Called(output, message, found.shown)
+
+
+async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) -> ToolValue:
+    tool = tools.get(call["name"])
+    if tool is None:
+        return _failure(f"There is no tool named {call['name']}.")
+    if not isinstance(call["args"], dict):
+        return _failure(f"The input is not a JSON object: {call['args']}")
+    asked = {**call, "type": "tool_call"}
+    kept = keeping(tool)
+    run = _on_the_loop if is_async(tool) else _in_a_thread
+    # A task of its own, so that it can be left behind.
+    task = asyncio.ensure_future(run(kept, asked))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            _leave(task)
+    if not done:
+        return _failure(f"The tool did not end within {seconds:g} seconds.")
+    return task.result()
+
+
+async def _on_the_loop(tool: BaseTool, call: Any) -> ToolValue:
+    await tidy_shared_thread()
+    try:
+        result = await contained(tool.ainvoke(call))
+    finally:
+        _keep(asyncio.ensure_future(tidy_shared_thread()))
+    return await asyncio.to_thread(value_of, result)
+
+
+async def _in_a_thread(tool: BaseTool, call: Any) -> ToolValue:
+    loop = asyncio.get_running_loop()
+    free = _free.setdefault(loop, asyncio.Semaphore(_THREADS))
+    await free.acquire()
+
+    def work() -> ToolValue:
+        with closing_connections():
+            return value_of(tool.invoke(call))
+
+    found: Awaitable[ToolValue] = _thread(work, free.release)
+    return await found
+
+
+_free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any]:
+    """Run a function in a new thread; its result, or what it raised, can be awaited."""
+    loop = asyncio.get_running_loop()
+    result = loop.create_future()
+
+    def finish(value: Any, error: Exception | None) -> None:
+        ended()
+        if not result.done():
+            if error is None:
+                result.set_result(value)
+            else:
+                result.set_exception(error)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = work()
+        except Exception as raised:  # noqa: BLE001 - a tool may raise anything
+            error = raised
+        except BaseException as raised:  # noqa: BLE001 - also what would end the process
+            error = Escaped(type(raised).__name__)
+            error.__cause__ = raised
+        with contextlib.suppress(RuntimeError):  # The loop has been closed meanwhile.
+            loop.call_soon_threadsafe(finish, value, error)
+
+    context = contextvars.copy_context()
+    # As a daemon: the end of the process does not wait for it.
+    thread = threading.Thread(target=context.run, args=(run,), name="turnlog-tool", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # The system has no more threads.
+        ended()
+        raise
+    return result
+
+
+def _leave(task: asyncio.Future[Any]) -> None:
+    """Stop waiting for a tool; it may go on, or never notice."""
+    task.cancel()
+    _keep(task)
+
+
+def _keep(task: asyncio.Future[Any]) -> None:
+    _left.add(task)  # The loop itself keeps only a weak reference.
+    task.add_done_callback(_ended)
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        task.exception()  # Nobody waits for it any more: it is not an error of the loop's.
+
+
+_left: set[asyncio.Future[Any]] = set()

@@ -1,0 +1,134 @@
+"""What a tool has returned: the value for the log, and the text that the model reads.
+
+LangChain makes a text of whatever a tool returns, before anybody else sees the value: of a table's
+200 rows, 10 are left. `keeping` returns a tool that hands the value over beside that text.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...core import codec
+from ...core.errors import CodecError
+from ...core.wellformed import wellformed_value
+from .contained import contained
+
+if TYPE_CHECKING:
+    from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool
+
+
+class ToolValue(NamedTuple):
+    """A tool's value, the content that the model reads, and the value as text for people."""
+
+    value: Any
+    content: Any
+    shown: str
+    failed: bool = False
+
+
+class NotKept(Exception):
+    """A tool returned what the log cannot keep; the message is for the model and the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    value: Any
+
+
+def keeping(tool: BaseTool) -> BaseTool:
+    """Return the same tool, with what it returns as the artifact of its message."""
+    copy: Any = tool.model_copy(update={"response_format": "content_and_artifact"})
+    both = tool.response_format == "content_and_artifact"
+    run: Any = tool._run
+    arun: Any = tool._arun
+
+    @functools.wraps(run)
+    def kept_run(*args: Any, **kwargs: Any) -> Any:
+        value = run(*args, **kwargs)
+        return value if both else (value, _Returned(value))
+
+    @functools.wraps(arun)
+    async def kept_arun(*args: Any, **kwargs: Any) -> Any:
+        value = await contained(arun(*args, **kwargs))
+        return value if both else (value, _Returned(value))
+
+    # Set on the object, because LangChain asks the class whether it has an `_arun` of its own.
+    object.__setattr__(copy, "_run", kept_run)
+    if type(tool)._arun is not _base_arun():
+        object.__setattr__(copy, "_arun", kept_arun)
+    kept: BaseTool = copy
+    return kept
+
+
+def is_async(tool: BaseTool) -> bool:
+    """Return whether a tool runs on the event loop, not in a thread."""
+    from langchain_core.tools import StructuredTool, Tool
+
+    if isinstance(tool, StructuredTool | Tool):
+        return tool.coroutine is not None
+    return type(tool)._arun is not _base_arun()
+
+
+def _base_arun() -> Any:
+    from langchain_core.tools import BaseTool
+
+    return BaseTool._arun
+
+
+def value_of(result: Any) -> ToolValue:
+    """Return what a call of a tool has given. Raises NotKept if the log cannot keep it.
+
+    This takes time for a large value: call it in a thread.
+    """
+    from langchain_core.messages import ToolMessage
+
+    messages = _messages_of(result)
+    if isinstance(messages, ToolMessage):
+        artifact = messages.artifact
+        content = messages.content
+        if isinstance(artifact, _Returned):
+            value = artifact.value
+        else:
+            value = content if artifact is None else artifact
+    else:
+        value = list(messages)
+        content = "\n\n".join(str(message.text) for message in messages)
+    return ToolValue(value, wellformed_value(content), shown_of(value), _failed(messages))
+
+
+def shown_of(value: Any) -> str:
+    """Return a value as text for people. Raises NotKept if the log cannot keep the value."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    try:
+        return codec.dumps(value)
+    except CodecError as error:
+        raise NotKept(f"What the tool returned cannot be kept: {error}") from None
+
+
+def _messages_of(result: Any) -> ToolMessage | Sequence[ToolMessage]:
+    from langchain_core.messages import ToolMessage
+
+    if isinstance(result, ToolMessage):
+        return result
+    update = getattr(result, "update", None)  # LangGraph's Command
+    found = update.get("messages") if isinstance(update, dict) else result
+    if isinstance(found, list | tuple):
+        messages = [message for message in found if isinstance(message, ToolMessage)]
+        if messages:
+            return messages[0] if len(messages) == 1 else messages
+    raise NotKept(
+        f"The tool returned a {type(result).__name__}, which nothing here can carry out; expected a"
+        " value or a ToolMessage."
+    )
+
+
+def _failed(messages: Any) -> bool:
+    several = messages if isinstance(messages, list) else [messages]
+    return any(message.status == "error" for message in several)
