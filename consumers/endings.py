@@ -119,5 +119,5 @@ def has_content(message: Any) -> bool:
 
 def is_cut(message: Any) -> bool:
     """Return whether an answer that is kept ended at a limit of tokens."""
-    metadata = getattr(message, "response_metadata", None)
-    return bool(metadata) and _BY_REASON.get(reason_of(metadata)) is Ending.LENGTH
+    metadata = getattr(message, "response_metadata", None) or {}
+    return _BY_REASON.get(reason_of(metadata)) is Ending.LENGTH

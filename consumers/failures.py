@@ -61,7 +61,11 @@ _CAUSES = {
     "too_long": (
         *("context_length_exceeded", "maximum context length", "context window"),
         *("prompt is too long", "input is too long", "too many tokens in the prompt"),
-        *("exceed context limit", "exceeds the maximum number of tokens", "string_above_max_length"),
+        *(
+            "exceed context limit",
+            "exceeds the maximum number of tokens",
+            "string_above_max_length",
+        ),
         "request too large for",
     ),
     "quota": (
@@ -79,7 +83,12 @@ _CAUSES = {
         *("unknown model", "model not found"),
     ),
     "option": (
-        *("unsupported_parameter", "unsupported_value", "unknown_parameter", "unsupported parameter"),
+        *(
+            "unsupported_parameter",
+            "unsupported_value",
+            "unknown_parameter",
+            "unsupported parameter",
+        ),
         *("unsupported value", "unknown parameter", "unrecognized request argument"),
         *("extra inputs are not permitted", "extra fields not permitted", "unexpected keyword"),
         *("is not supported with this model", "does not support", "invalid_function_parameters"),
@@ -198,8 +207,8 @@ def sentence(error: Mapping[str, str] | None) -> str:
             " site's administrator."
         ),
         "too_long": _(
-            "This conversation has become too long for the model. Your message is saved; shorten it,"
-            " clear the conversation, or begin a new one."
+            "This conversation has become too long for the model. Your message is saved: shorten"
+            " it, clear the conversation, or begin a new one."
         ),
         "quota": _(
             "This site's account with the model's provider is used up. Your message is saved; tell"

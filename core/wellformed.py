@@ -1,7 +1,7 @@
 """Values as JSON and UTF-8 can carry them: what leaves this process for a model, a page or a file.
 
-Python keeps half a character (a lone surrogate, from JSON's `\\ud83d` or from a file name that is no
-UTF-8), NaN and infinities. Encoders, HTTP clients and browsers do not. The log keeps such values
+Python keeps half a character (a lone surrogate, from JSON's `\\ud83d` or from a file name that is
+no UTF-8), NaN and infinities. Encoders, HTTP clients and browsers do not. The log keeps such values
 exactly; these functions are for every way out of it.
 """
 

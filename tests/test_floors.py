@@ -17,13 +17,13 @@ consumers/turnlog/
 
 consumers/__init__.py
 consumers/apps.py
-consumers/chat.py consumers/lifespan.py
+consumers/chat.py consumers/lifespan.py consumers/templatetags/
 consumers/socket/
 consumers/answering/
 consumers/mixins/
 consumers/page/
 consumers/checks.py consumers/live.py consumers/routing.py
-consumers/failures.py
+consumers/endings.py consumers/failures.py
 
 projections/__init__.py
 projections/apps.py
@@ -47,13 +47,13 @@ events/chain.py events/hooks.py events/listed.py events/moments.py events/runner
 events/arguments.py events/prompt.py events/standing.py
 events/store/
 events/tables/
-events/tool_outputs.py events/upcasters.py
+events/rounds.py events/tool_outputs.py events/upcasters.py
 events/types.py
 
 core/__init__.py
 core/apps.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
-core/conf.py core/files.py core/retrying.py core/specs.py core/terminal.py
+core/conf.py core/files.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
 core/errors.py
 """.strip().splitlines()
 

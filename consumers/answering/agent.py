@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ async def run(
     *,
     max_rounds: int,
     tool_seconds: float | None = None,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step]:
     """Let the model answer and run the tools it calls; fill `answer` and yield each step.
 
     A tool call is given up after `tool_seconds`. Raises ModelError, and anything that the model's
@@ -133,7 +133,7 @@ async def run(
 
 async def _text_of(
     runnable: Any, conversation: Sequence[Any], reply: Reply, seen: Noted
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Call the model; yield the text as it comes, and put everything into `reply` and `seen`."""
     text = TextStream()
     # A generator's context is that of whoever asks for its next item: this turn's task.
@@ -149,7 +149,7 @@ async def _text_of(
 
 def _with_ids(message: AIMessage, number: int) -> AIMessage:
     """Return a message whose calls all have ids: some servers give none, and none accepts that."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for name in ("tool_calls", "invalid_tool_calls"):
         calls: list[Any] = getattr(message, name)
         if any(not call["id"] for call in calls):
@@ -181,7 +181,7 @@ def _final(answer: Answer) -> AIMessage:
     if len(answer.rounds) == 1:
         return last
     usage = functools.reduce(add_usage, (message.usage_metadata for message in answer.rounds), None)
-    changes = {
+    changes: dict[str, Any] = {
         "content": answer.text,
         "usage_metadata": usage,
         "tool_calls": [],

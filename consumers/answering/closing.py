@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core import retrying
@@ -33,12 +35,9 @@ async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome)
     answer, outputs = turn.answer, turn.answer.tools_output_list
     kept = await asyncio.to_thread(storable, answer.partial_message(), outputs, answer.rounds)
     for parts in _less_and_less(kept):
+        fail = partial(conversation.afail_turn, turn.turn_id, outcome, error=turn.failure, **parts)
         try:
-            await to_the_end(
-                lambda parts=parts: conversation.afail_turn(  # type: ignore[misc]
-                    turn.turn_id, outcome, error=turn.failure, **parts
-                )
-            )
+            await to_the_end(fail)
             return
         except Exception as error:  # noqa: BLE001 - then with less, and at last later
             logger.error("turn %s could not be closed: %s", turn.turn_id, failures.where(error))
@@ -92,10 +91,8 @@ def _close_if_ours(
 ) -> None:
     # Not a turn that was sent again meanwhile and that another process answers.
     if turn_id in _left and is_open_here(conversation.pk, turn_id):
-        try:
+        with contextlib.suppress(UnknownTurn):  # It never came into the log.
             conversation.fail_turn(turn_id, "failed", error=failure)
-        except UnknownTurn:
-            pass  # It never came into the log.
 
 
 def is_open_here(stream_id: int, turn_id: uuid.UUID) -> bool:

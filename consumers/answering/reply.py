@@ -45,7 +45,7 @@ class Reply:
 
     def message(self, noted: Noted) -> AIMessage | None:
         """Return the whole message, with what only the stream itself said; None if nothing came."""
-        from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+        from langchain_core.messages import AIMessageChunk, message_chunk_to_message
 
         chunks = [chunk for chunk in self._chunks if isinstance(chunk, AIMessageChunk)]
         if not chunks:

@@ -15,8 +15,8 @@ from django.db import DatabaseError
 from django.db import Error as DatabaseFailure
 
 from ...core import retrying
-from ...core.wellformed import wellformed_message
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...core.wellformed import wellformed_message
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
 from ...events.store.faults import is_passing
@@ -141,7 +141,9 @@ class _Commit:
                         closing.close_later(self.conversation, self.turn_id, failure)
                     raise
                 lost = True
-                logger.warning("a turn could not be started, trying again: %s", failures.where(error))
+                logger.warning(
+                    "a turn could not be started, trying again: %s", failures.where(error)
+                )
                 await asyncio.sleep(pause)
                 continue
             if lost and not turn.created and await self._is_ours(turn):
@@ -174,7 +176,7 @@ class _Commit:
             return await self(prompt)
         except (TurnConflict, TurnInProgress):
             raise
-        except Exception as error:  # noqa: BLE001 - the database may refuse the prompt
+        except Exception as error:
             if is_passing(error):
                 raise
             return error

@@ -29,7 +29,7 @@ def storable_message(message: Any) -> Any:
     """Return a message without the values beside its words that cannot be stored."""
     if _fault(message) is None:
         return message
-    changes = {
+    changes: dict[str, Any] = {
         name: {key: value for key, value in getattr(message, name).items() if not _fault(value)}
         for name in ("additional_kwargs", "response_metadata")
     }
@@ -45,7 +45,7 @@ def storable_output(output: Mapping[str, Any]) -> Any:
         if fault := _fault(output.get(name)):
             changes[name] = None
             changes["text"] = f"This cannot be kept: {fault}"
-    return type(output)({**output, **changes, "status": "error"}) if changes else output  # type: ignore[call-arg]
+    return {**output, **changes, "status": "error"} if changes else output
 
 
 def _fault(value: Any) -> str | None:

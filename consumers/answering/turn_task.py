@@ -142,34 +142,35 @@ async def _call_hook(
     If the log cannot store a part of the turn, the hook is called again with what can be stored.
     """
     answer = turn.answer
-    parts = {
-        "ai_message": message,
-        "tools_output_list": answer.tools_output_list,
-        "rounds": answer.rounds,
-    }
+    parts: tuple[Any, ...] = message, answer.tools_output_list, answer.rounds
     try:
-        await _with(chat, turn, human, parts, outcome)
+        await _with(chat, turn, human, outcome, *parts)
     except CodecError as error:
         logger.warning("a part of turn %s cannot be stored: %s", turn.turn_id, error)
-        kept = await asyncio.to_thread(storable, *parts.values())
-        await _with(chat, turn, human, kept, outcome)
+        kept = await asyncio.to_thread(storable, *parts)
+        await _with(chat, turn, human, outcome, **kept)
 
 
 async def _with(
-    chat: AgentMixin, turn: RunningTurn, human: HumanMessage, parts: Any, outcome: Any
+    chat: AgentMixin,
+    turn: RunningTurn,
+    human: HumanMessage,
+    outcome: Any,
+    ai_message: Any,
+    tools_output_list: Any,
+    rounds: Any,
 ) -> None:
     from langchain_core.runnables.utils import AddableDict
 
-    message, rounds = parts["ai_message"], parts["rounds"] or ()
     metadata = {"tools_at": turn.answer.tools_at}
-    chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds, message)
-    outputs: Any = [AddableDict(output) for output in parts["tools_output_list"] or ()] or None
-    own = is_overridden(chat)
+    chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds or (), ai_message)
+    outputs: Any = [AddableDict(output) for output in tools_output_list or ()] or None
+    own = _is_overridden(chat)
     await to_the_end(
         lambda: (
-            chat.on_conversation_complete(human, message, outputs)
+            chat.on_conversation_complete(human, ai_message, outputs)
             if outcome == "completed"
-            else chat.on_conversation_failed(human, outcome, turn.failure, message, outputs)
+            else chat.on_conversation_failed(human, outcome, turn.failure, ai_message, outputs)
         ),
         seconds=retrying.HOOK_SECONDS if own else None,
         give_up=_Blamed() if own else None,
@@ -189,7 +190,7 @@ class _Blamed:
         return self._times >= retrying.HOOK_TRIES
 
 
-def is_overridden(chat: AgentMixin) -> bool:
+def _is_overridden(chat: AgentMixin) -> bool:
     """Return whether a chat has completion hooks of its own."""
     return any(
         getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]

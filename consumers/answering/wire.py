@@ -27,7 +27,7 @@ noted: contextvars.ContextVar[Noted | None] = contextvars.ContextVar("turnlog_no
 
 
 def observed(llm: Any) -> Any:
-    """Return a chat model whose streams are noted; the same object if it is not of OpenAI's class."""
+    """Return a chat model whose streams are noted; the same one if it is not of OpenAI's class."""
     client = getattr(llm, "async_client", None)
     is_openai = any(cls.__name__ == "BaseChatOpenAI" for cls in type(llm).__mro__)
     if not is_openai or client is None or isinstance(client, _Completions):
@@ -86,6 +86,7 @@ def _watching(stream: Any, into: Noted) -> Any:
     # The client accepts only a stream of its own HTTP library's class.
     base: Any = next(cls for cls in type(stream).__mro__ if cls.__name__ == "AsyncByteStream")
 
+    # mypy knows no base that is found at run time.
     class Watching(base):  # type: ignore[misc]
         async def __aiter__(self) -> AsyncIterator[bytes]:
             tail = b""

@@ -1,4 +1,4 @@
-"""Whether a socket may be opened, and may stay open: its origin and its session."""
+"""Whether a socket may be opened, and may stay open: its origin, its person and its session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.http.request import validate_host
-from django.utils.crypto import constant_time_compare
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ...core import conf
 
@@ -36,6 +36,27 @@ def origin_allowed(scope: Any) -> bool:
     if host and ":" in host:
         host = f"[{host}]"
     return bool(host) and validate_host(host, hosts)
+
+
+def person_of(user: Any) -> str:
+    """Return an opaque name of a user, the same for a page and its socket; "" if there is none.
+
+    All guests have the same one. It says nothing about the user, so a page may show it.
+    """
+    if user is None:
+        return ""
+    who = f"user {user.pk}" if user.is_authenticated else "guest"
+    return salted_hmac("turnlog.person", who, algorithm="sha256").hexdigest()[:24]
+
+
+def is_the_pages_person(scope: Any, asked: str) -> bool:
+    """Return whether this socket's user is the one that the page was rendered for.
+
+    A page that lost its connection may come back after another person signed in in the browser. It
+    would mix two people's turns, and send the words of one in the name of the other.
+    """
+    person = person_of(scope.get("user"))
+    return not asked or not person or constant_time_compare(asked, person)
 
 
 def session_is_alive(scope: Any) -> bool:

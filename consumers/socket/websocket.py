@@ -71,6 +71,9 @@ class ChatSocket(AgentMixin, LayerSocket):
                 return
             accepted = True
             await self.accept()
+            if not access.is_the_pages_person(self.scope, query.get("person", [""])[0]):
+                await self.close(SESSION_ENDED)
+                return
             await self._enter(_number(query.get("after", ["0"])[0]))
         except DatabaseFailure as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
@@ -149,16 +152,19 @@ class ChatSocket(AgentMixin, LayerSocket):
         if self._closed:
             return
         # The socket stays usable after any error here.
+        refused = ""
         try:
-            await self._handle(parse_request(text_data, bytes_data))
+            request = parse_request(text_data, bytes_data)
+            refused = str(request.turn_id) if isinstance(request, Say) else ""
+            await self._handle(request)
         except BadRequest as error:
             await self._refuse(str(error), error.turn_id)
         except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
-            await self._refuse(_database_away())
+            await self._refuse(_database_away(), refused)
         except Exception as error:  # noqa: BLE001
             logger.error("a request could not be answered: %s", failures.where(error))
-            await self._refuse(_("This could not be done. Try again in a moment."))
+            await self._refuse(_("This could not be done. Try again in a moment."), refused)
 
     async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
         # One hop for both: the conversation may have another owner since the socket was opened.

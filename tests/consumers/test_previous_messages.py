@@ -22,7 +22,7 @@ from turnlog.projections.travel.moments import as_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-aprompt = sync_to_async(lambda conversation: as_of(conversation).prompt())
+aprompt = sync_to_async(lambda conversation, call: as_of(conversation).prompt(call))
 
 
 async def ask(consumer: Any, conversation: Any, user: Any, *texts: str) -> list[str]:
@@ -52,11 +52,15 @@ def documents(messages: Any) -> list[str]:
 
 
 async def require_prompt_is_what_was_seen(consumer: Any, conversation: Any) -> Any:
-    """The last turn's first call, as the model saw it and as the log has it."""
-    found = await aprompt(conversation)
-    calls = [seen for seen in consumer.model.seen if isinstance(seen[-1], HumanMessage)]
-    assert documents(found.messages) == documents(calls[-1])
-    return found
+    """Each call of the last turn, as the model saw it and as the log has it; the first of them."""
+    seen = consumer.model.seen
+    first = max(place for place, given in enumerate(seen) if isinstance(given[-1], HumanMessage))
+    calls = seen[first:]
+    for number, given in enumerate(calls, 1):
+        found = await aprompt(conversation, number)
+        assert documents(found.messages) == documents(given)
+    assert (await aprompt(conversation, None)).call == len(calls)
+    return await aprompt(conversation, 1)
 
 
 @pytest.mark.parametrize("tools", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_halves_are_joined(text: str) -> None:
 def test_a_text_in_pieces_is_the_whole_text(text: str, cuts: list[int]) -> None:
     stream = TextStream()
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(places)]
     shown = [stream.feed(piece) for piece in pieces] + [stream.end()]
     assert "".join(shown) == wellformed(text)
 

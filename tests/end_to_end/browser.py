@@ -100,6 +100,7 @@ class ChatPage:
         self.stop = page.locator("#turnlog-stop")
         self.notice = page.locator("#turnlog-notice")
         self.status = page.locator("#turnlog-status")
+        self.pending = page.locator("#turnlog-pending")
 
     def go(self) -> None:
         self.page.goto(self._address)

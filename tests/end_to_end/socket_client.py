@@ -103,11 +103,12 @@ def chat(
     origin: str | None = None,
     language: str = "en",
     after: int = 0,
+    person: str = "",
 ) -> Iterator[Chat]:
     """A connection that has been greeted."""
     headers = {"Cookie": f"sessionid={session}"} if session else {}
     with connect(
-        f"{server.ws_url}{path}?format=json&lang={language}&after={after}",
+        f"{server.ws_url}{path}?format=json&lang={language}&after={after}&person={person}",
         origin=Origin(origin or server.url),
         additional_headers=headers,
         proxy=None,

@@ -121,6 +121,41 @@ def test_a_page_that_is_refused_says_so(
         expect(chat_page.page.locator("#turnlog-send")).to_be_disabled()
 
 
+@pytest.mark.browser
+def test_access_that_is_withdrawn_gives_the_words_back_and_says_so(
+    browser: Browser,
+    server: Server,
+    project: Project,
+    database: Database,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    with chat_page(browser, server, room, sessions["ada"]) as page:
+        give_to_bob(project, room)
+        page.say(said)
+        page.expect_connection("refused")
+        expect(page.box).to_have_value(said)
+        expect(
+            page.page.get_by_text("You do not have access to this conversation.")
+        ).to_be_visible()
+        expect(page.page.locator("#turnlog-send")).to_be_disabled()
+    assert len(events_of(database, room)) == 3
+
+
+def test_a_page_of_another_person_is_not_continued(
+    server: Server, sessions: dict[str, str], room: int
+) -> None:
+    with (
+        pytest.raises(ConnectionClosed) as closed,
+        chat(server, f"/ws/example/chat/{room}/", sessions["ada"], person="somebody"),
+    ):
+        pass
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == SESSION_ENDED
+
+
 def test_after_logging_out_the_next_message_closes_the_socket(
     server: Server, database: Database, room: int, words: Callable[[], str]
 ) -> None:

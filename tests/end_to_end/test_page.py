@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .browser import ChatPage, answer_of, chat_page, watched_context
+from .browser import SERVER_AWAY, ChatPage, answer_of, chat_page, watched_context
 from .database import Database, events_of, types_of
 from .model_server import ModelServer
 from .project import Project, Server
-from .scripted_model import ScriptedModel, endless
+from .scripted_model import DONE, ScriptedModel, delta, endless
 from .site.rooms import GREETING, GREETING_ANSWER
 
 pytestmark = pytest.mark.browser
@@ -199,6 +199,72 @@ def test_stop_keeps_what_was_said(
     assert types_of([started, failed]) == ["TurnStarted", "TurnFailed"]
     assert failed.payload["outcome"] == "cancelled"
     assert failed.produced == "This is all that it ever says. "
+
+
+def test_after_stop_one_can_go_on(
+    project: Project,
+    browser: Browser,
+    database: Database,
+    scripted_model: ScriptedModel,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    scripted = {"OPENAI_BASE_URL": scripted_model.url}
+    with (
+        project.server(**scripted) as server,
+        chat_page(browser, server, room, sessions["ada"]) as page,
+    ):
+        scripted_model.script = endless("The first half, ")
+        page.say(said)
+        expect(answer_of(page.last)).to_contain_text("The first half")
+        page.box.fill("Written meanwhile.")
+        page.stop.click()
+        page.expect_last("cancelled", said)
+        expect(page.status).to_have_text("Answer stopped.")
+        expect(page.last.get_by_role("button", name="Edit and resend")).to_be_visible()
+
+        scripted_model.say(delta("and the second."), delta("", "stop"), DONE)
+        page.last.get_by_role("button", name="Go on").press("Enter")
+        page.expect_last("completed", "Go on from where you stopped.", "and the second.")
+        expect(page.turns).to_have_count(3)
+        expect(page.box).to_have_value("Written meanwhile.")
+        expect(page.box).to_be_focused()
+        # Only the last turn offers it, and only if its answer is not whole.
+        expect(page.turns.get_by_role("button", name="Go on")).to_have_count(0)
+        expect(page.turns.get_by_role("button", name="Edit and resend")).to_have_count(0)
+    asked = [event for event in events_of(database, room)[3:] if event.type == "TurnStarted"]
+    assert [event.text for event in asked] == [said, "Go on from where you stopped."]
+
+
+def test_going_on_waits_for_the_connection_like_any_message(
+    project: Project,
+    browser: Browser,
+    scripted_model: ScriptedModel,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    scripted = {"OPENAI_BASE_URL": scripted_model.url}
+    with (
+        project.server(**scripted) as server,
+        chat_page(browser, server, room, sessions["ada"], expected=SERVER_AWAY) as page,
+    ):
+        scripted_model.script = endless("The first half, ")
+        page.say(said)
+        expect(answer_of(page.last)).to_contain_text("The first half")
+        page.stop.click()
+        page.expect_last("cancelled", said)
+        server.kill()
+        page.expect_connection("offline")
+        page.last.get_by_role("button", name="Go on").dblclick()
+        expect(page.pending).to_contain_text("Go on from where you stopped.")
+        expect(page.last.get_by_role("button")).to_have_count(0)
+        page.pending.get_by_role("button", name="Cancel sending").click()
+        expect(page.box).to_have_value("Go on from where you stopped.")
+        expect(page.last.get_by_role("button", name="Go on")).to_be_visible()
 
 
 def test_markup_of_a_model_is_shown_and_not_obeyed(

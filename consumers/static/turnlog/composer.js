@@ -1,4 +1,5 @@
 /** The text box: when its text may be sent, by which key, and how it is counted. */
+import { uuid4 } from "./uuid4.js";
 
 const coarse = matchMedia("(pointer: coarse)");
 const numbers = new Intl.NumberFormat(document.documentElement.lang || undefined);
@@ -14,6 +15,7 @@ export class Composer {
   #counter = document.getElementById("turnlog-counter");
   #running = false;
   #blocked = true;
+  #returned = null; // { text, turnId }: words that could not be sent, at the beginning of the box
 
   /** @param {() => void} onStop */
   constructor(onStop) {
@@ -43,24 +45,52 @@ export class Composer {
     if (!CSS.supports("field-sizing", "content")) this.#grow();
   }
 
-  /** Put text that was not sent back into the box, before any text written since. */
-  restore(text) {
+  /**
+   * Put text that was not sent back into the box, before any text written since.
+   * @param {string} text
+   * @param {?string} [turnId] the text may have arrived in this turn: unchanged, it is sent as that turn again
+   */
+  restore(text, turnId = null) {
     if (!text) return;
     this.#box.value = this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text;
+    this.#returned = { text, turnId };
     this.refresh();
-    this.#focus();
+    this.focus();
   }
 
   /** Empty the box: its text is being sent. */
   clear() {
     this.#box.value = "";
     this.#turnId.value = "";
+    this.#returned = null;
     this.refresh();
-    this.#focus();
+    this.focus();
   }
 
+  /** @returns {boolean} whether words that came back have been changed since this was last asked */
+  changed() {
+    if (!this.#returned || this.#box.value.startsWith(this.#returned.text)) return false;
+    this.#returned = null;
+    return true;
+  }
+
+  /** Empty the box if its words turn out to have arrived: their turn is on the page. */
+  settle() {
+    const turnId = this.#returned?.turnId;
+    if (turnId && this.#box.value === this.#returned.text && document.getElementById(`turn-${turnId}`)) this.clear();
+  }
+
+  /** What can be kept over a reload. */
   get draft() {
-    return this.#box.value;
+    return { text: this.#box.value, returned: this.#returned };
+  }
+
+  /** Show the draft of this page before a reload, before any text written since. */
+  set draft({ text, returned }) {
+    // The browser may have restored it, too.
+    if (text && text !== this.#box.value) this.restore(text);
+    this.#returned = returned;
+    this.refresh();
   }
 
   get #sendable() {
@@ -81,7 +111,8 @@ export class Composer {
 
   #prepare(event) {
     if (!this.#sendable) return event.preventDefault();
-    this.#turnId.value = uuid4();
+    const { text, turnId } = this.#returned ?? {};
+    this.#turnId.value = turnId && this.#box.value === text ? turnId : uuid4();
     event.detail.parameters.turn_id = this.#turnId.value;
   }
 
@@ -102,10 +133,10 @@ export class Composer {
     const focused = document.activeElement === leaving;
     this.#send.hidden = running;
     this.#stop.hidden = !running;
-    if (focused) this.#focus();
+    if (focused) this.focus();
   }
 
-  #focus() {
+  focus() {
     // On a phone, this would raise the keyboard over the answer.
     if (!coarse.matches) this.#box.focus({ preventScroll: true });
   }
@@ -126,13 +157,4 @@ function length(text) {
 
 function maxLength() {
   return Number(document.getElementById("turnlog-config")?.dataset.maxLength) || Infinity;
-}
-
-/** Make a random UUID: crypto.randomUUID is missing if the page came over plain http. */
-function uuid4() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

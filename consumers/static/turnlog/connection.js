@@ -16,6 +16,7 @@ const GREETING_WITHIN = 15_000; // from dialling to the first frame
 const RETRY_FROM = 1_000;
 const RETRY_UP_TO = 30_000;
 const SESSION_ENDED = 4401;
+const NOT_ALLOWED = 4403;
 const TOO_LARGE = 1009;
 
 export class Connection extends EventTarget {
@@ -28,6 +29,7 @@ export class Connection extends EventTarget {
 
   #url;
   #after;
+  #person;
   #socket = null;
   #failures = 0;
   #turnedAway = 0;
@@ -35,10 +37,14 @@ export class Connection extends EventTarget {
   #heartbeat;
   #deadline;
 
-  /** @param {() => string} after the last version on this page, called for each connection */
-  constructor(after) {
+  /**
+   * @param {() => string} after the last version on this page, called for each connection
+   * @param {string} person whose page this is: the server lets no other session continue it
+   */
+  constructor(after, person) {
     super();
     this.#after = after;
+    this.#person = person;
     window.addEventListener("online", () => this.#hurry());
     window.addEventListener("offline", () => this.check());
     document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
@@ -75,6 +81,7 @@ export class Connection extends EventTarget {
     const url = new URL(this.#url);
     url.searchParams.set("after", this.#after());
     url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
+    if (this.#person) url.searchParams.set("person", this.#person);
     const socket = (this.#socket = new WebSocket(url));
     let opened = false;
     socket.onopen = () => {
@@ -100,6 +107,7 @@ export class Connection extends EventTarget {
   #closed(code, opened) {
     this.#hangUp();
     if (code === SESSION_ENDED) this.#enter("signed-out");
+    else if (code === NOT_ALLOWED) this.#enter("refused");
     else if (opened) this.#lost();
     else this.#askWhy();
     if (code === TOO_LARGE) this.dispatchEvent(new Event("toolarge"));

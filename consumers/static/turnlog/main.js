@@ -3,8 +3,10 @@ import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { Earlier } from "./earlier.js";
 import { Follow } from "./follow.js";
+import { Keeper } from "./keeper.js";
 import { Outbox } from "./outbox.js";
 import { mergeTurns } from "./turns.js";
+import { uuid4 } from "./uuid4.js";
 
 const byId = (id) => document.getElementById(id);
 const page = byId("turnlog");
@@ -13,7 +15,10 @@ const notice = byId("turnlog-notice");
 const pending = byId("turnlog-pending");
 const status = byId("turnlog-status");
 
-const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0");
+const person = page.dataset.person ?? "";
+
+const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person);
+const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
 const outbox = new Outbox();
 const composer = new Composer(stop);
 const earlier = new Earlier();
@@ -29,23 +34,44 @@ function stop() {
   if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: turn.id.slice("turn-".length) }));
 }
 
+/** Whether the server will not take anything from this page again. */
+function final() {
+  return connection.state === "refused" || connection.state === "signed-out";
+}
+
+/** Keep this page's words over a reload. */
+function keep() {
+  const kept = keeper.write({ draft: composer.draft, waiting: outbox.entry });
+  // A browser restores a form for whoever comes back to the page, perhaps another person.
+  composer.form.setAttribute("autocomplete", kept ? "off" : "on");
+}
+
 /** Update everything that depends on the connection, the log and the outbox. */
 function refresh() {
   const online = connection.state === "connected";
   const running = openTurn() !== null;
-  const final = connection.state === "refused" || connection.state === "signed-out";
   page.dataset.connection = online && running ? "thinking" : connection.state;
-  composer.refresh({ running, online, blocked: final || outbox.full });
+  composer.refresh({ running, online, blocked: final() || outbox.full });
   pending.hidden = !outbox.full;
-  pending.dataset.state = online ? "sending" : "waiting";
+  pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
   pending.querySelector("[data-pending-text]").textContent = outbox.text;
   // What has left the page may have arrived, so sending can no longer be cancelled.
   pending.querySelector('[data-action="take-back"]').hidden = outbox.tried;
+  keep();
 }
 
 function transmit() {
   outbox.flush(connection);
   connection.check(); // on a dead connection, the message must not wait for the next heartbeat
+}
+
+/** Send a message, as often as necessary; what the page said about an earlier one is settled. */
+function say(frame) {
+  outbox.put(frame);
+  transmit();
+  notice.replaceChildren();
+  status.textContent = outbox.tried ? "" : pending.querySelector('[data-when="waiting"]').textContent;
+  follow.jump();
 }
 
 /** Return the page's text for a state of the connection: all texts are in the templates. */
@@ -59,7 +85,10 @@ htmx.createWebSocket = (url) => connection.connect(url);
 
 connection.addEventListener("state", () => {
   const { state } = connection;
-  if (state === "refused" || state === "signed-out") composer.restore(outbox.take());
+  if (final()) {
+    const { triedTurn } = outbox;
+    composer.restore(outbox.take(), triedTurn);
+  }
   refresh();
   if (state !== "connected") status.textContent = wordsFor(state);
   else if (status.textContent === wordsFor("offline")) status.textContent = wordsFor(state);
@@ -79,13 +108,18 @@ connection.addEventListener("toolarge", () => {
 
 // Frames, on their way through htmx
 
-page.addEventListener("htmx:oobBeforeSwap", ({ detail: { target, fragment } }) => {
+page.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  // A new turn, perhaps another tab's, empties both: but why words came back must stay readable.
+  const told = (target === notice || target === status) && notice.firstElementChild;
+  if (told && !fragment.textContent.trim()) return event.preventDefault();
   earlier.before(target);
   if (target === log) mergeTurns(fragment);
 });
 
 page.addEventListener("htmx:wsAfterMessage", () => {
   outbox.acknowledge();
+  composer.settle();
   const refused = notice.querySelector("[data-refused-turn]");
   if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
   earlier.after();
@@ -94,29 +128,41 @@ page.addEventListener("htmx:wsAfterMessage", () => {
 
 // What people do
 
-const draftKey = `turnlog-draft:${location.pathname}`;
-
 composer.form.addEventListener("htmx:wsBeforeSend", (event) => {
-  event.preventDefault(); // the outbox sends it, as often as necessary
-  outbox.put(event.detail.message);
-  transmit();
-  notice.replaceChildren();
+  event.preventDefault(); // the outbox sends it
+  say(event.detail.message);
   composer.clear();
-  follow.jump();
   refresh();
 });
 
+composer.form.addEventListener("input", () => {
+  if (composer.changed()) notice.replaceChildren();
+  keep();
+});
+
+/** Ask in the person's name for the rest of an answer; the draft stays where it is. */
+function goOn(text) {
+  if (openTurn() || outbox.full || final()) return;
+  say(JSON.stringify({ user_text: text, turn_id: uuid4() }));
+  composer.focus(); // the button is gone
+}
+
 page.addEventListener("click", ({ target }) => {
-  const action = target.closest("[data-action]")?.dataset.action;
-  if (action === "sign-in") sessionStorage.setItem(draftKey, composer.draft);
+  const { action, text } = target.closest("[data-action]")?.dataset ?? {};
+  if (action === "dismiss") {
+    notice.replaceChildren();
+    composer.focus();
+  }
+  if (action === "go-on") goOn(text);
   if (action === "take-back") composer.restore(outbox.take());
   if (action === "again") composer.restore(target.closest(".turnlog-turn").querySelector(".turnlog-human").textContent);
   refresh();
 });
 
-// Signing in again leaves this page: the tab keeps the draft until the user is back.
-window.addEventListener("pageshow", () => {
-  composer.restore(sessionStorage.getItem(draftKey) ?? "");
-  sessionStorage.removeItem(draftKey);
-  refresh();
-});
+// What this page was left with, by a reload or to sign in again.
+
+const { draft, waiting } = keeper.read();
+if (draft) composer.draft = draft;
+outbox.refill(waiting);
+refresh();
+window.addEventListener("pageshow", () => refresh()); // a browser may restore the text box itself

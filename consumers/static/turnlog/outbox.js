@@ -1,10 +1,15 @@
 /**
  * The one message that the server has not confirmed yet. It is kept until its
- * turn is in the log, and sent again on each new connection until then: because
- * of its turn_id, a resend does no harm.
+ * turn is in the log, and sent again on each new connection until then, also
+ * after a reload: because of its turn_id, a resend does no harm.
  */
 export class Outbox {
   #entry = null; // { turnId, text, frame, tried }
+
+  /** The message as it can be kept over a reload, or null. */
+  get entry() {
+    return this.#entry;
+  }
 
   get full() {
     return this.#entry !== null;
@@ -13,6 +18,11 @@ export class Outbox {
   /** The message's text; "" if the outbox is empty. */
   get text() {
     return this.#entry?.text ?? "";
+  }
+
+  /** The message's turn_id if it may have arrived: with it, a resend cannot become a second turn. */
+  get triedTurn() {
+    return this.tried ? this.#entry.turnId : null;
   }
 
   /** Whether the message has left this page at least once: then it may have arrived. */
@@ -24,6 +34,11 @@ export class Outbox {
   put(frame) {
     const { turn_id: turnId, user_text: text } = JSON.parse(frame);
     this.#entry = { turnId, text, frame, tried: false };
+  }
+
+  /** Take the message of this page before a reload. */
+  refill(entry) {
+    if (entry?.turnId && entry.frame) this.#entry = entry;
   }
 
   /** Send the message, if there is one and the connection accepts it. */
