@@ -218,6 +218,10 @@ def sentence(error: Mapping[str, str] | None) -> str:
             "The model server does not accept an option of this chat. Your message is saved; tell"
             " the site's administrator."
         ),
+        "cut": _(
+            "The answer ends here because it reached its limit of length. Ask for the rest to go"
+            " on."
+        ),
         "length": _(
             "The model used up its limit of tokens before it could answer. Your message is saved:"
             " try asking for less at once."

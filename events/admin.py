@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
+from ..core.wellformed import wellformed
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
 from .tables.held import hold_of
@@ -102,7 +103,9 @@ class EventAdmin(ReadOnlyAdmin):
         if event.payload is None:
             return _in_its_place(event)
         return format_html(
-            "<pre>{}</pre>", json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
+            "<pre>{}</pre>",
+            # What is stored is plain ASCII where it must be; parsed, it may be halves again.
+            wellformed(json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)),
         )
 
     @admin.display(description="digest")

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.errors import TurnlogError
+from ..core.wellformed import wellformed, wellformed_value
 from .types import Document, TurnStarted
 
 
@@ -45,14 +46,15 @@ class Prompt:
         """Return a turn's start with this prompt, and the long texts it refers to by digest."""
         named = {}
         if self.system_prompt:
-            named["system_prompt"] = self.system_prompt
+            named["system_prompt"] = wellformed(self.system_prompt)
         if self.tools:
-            named["tools"] = json.dumps(list(self.tools), ensure_ascii=False, sort_keys=True)
+            tools = wellformed_value(list(self.tools))
+            named["tools"] = json.dumps(tools, ensure_ascii=False, sort_keys=True)
         keys = {name: sha256(text.encode()).hexdigest() for name, text in named.items()}
         data = TurnStarted(
             message,
-            model=self.model,
-            parameters=dict(self.parameters),
+            model=None if self.model is None else wellformed(self.model),
+            parameters=wellformed_value(dict(self.parameters)),
             previous=self.previous,
             **keys,
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import codec
 from ..core.errors import ArgumentError, CodecError
+from ..core.wellformed import wellformed
 from .types import ToolOutputRecorded
 
 
@@ -26,12 +28,12 @@ def tool_outputs(items: Sequence[Any] | None) -> list[ToolOutputRecorded]:
 def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
     if isinstance(item, Mapping) and isinstance(item.get("tool"), str) and "output" in item:
         return ToolOutputRecorded(
-            tool=item["tool"],
-            tool_call_id=item.get("tool_call_id"),
+            tool=wellformed(item["tool"]),
+            tool_call_id=_id(item.get("tool_call_id")),
             input=codec.encode(item.get("input")),
             output=codec.encode(item["output"]),
             status="error" if item.get("status") == "error" else "ok",
-            duration=item.get("duration"),
+            duration=_seconds(item.get("duration")),
             text=codec.encode(item.get("text")),
         )
     if isinstance(item, Mapping):
@@ -43,8 +45,8 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
         )
     if getattr(item, "type", None) == "tool" and hasattr(item, "tool_call_id"):
         return ToolOutputRecorded(
-            tool=item.name or "",
-            tool_call_id=item.tool_call_id,
+            tool=wellformed(item.name or ""),
+            tool_call_id=_id(item.tool_call_id),
             input=None,
             output=codec.encode(item),
             status="error" if item.status == "error" else "ok",
@@ -57,10 +59,19 @@ def _tool_output(number: int, item: Any) -> ToolOutputRecorded:
     )
 
 
+def _id(given: Any) -> str | None:
+    return None if given is None else wellformed(str(given))
+
+
+def _seconds(given: Any) -> float | None:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return given if is_number and math.isfinite(given) else None
+
+
 def _name_in_steps(item: Mapping[str, Any]) -> str:
     """Return the tool's name in an agent executor's chunk, for people who read the log."""
     for step in item.get("steps") or item.get("actions") or ():
         name = getattr(getattr(step, "action", step), "tool", None)
         if isinstance(name, str):
-            return name
+            return wellformed(name)
     return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
+from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, runners
 from .log import NewEvent, append, append_decided
 from .prompt import Prompt
@@ -79,7 +80,7 @@ def start(
     message = codec.encode(arguments.human_message(human_message))
     actor_id = Actor.objects.id_of(user)
     runner = runners.beating()
-    meta = {**(metadata or {}), "runner": str(runner)}
+    meta = {**wellformed_value(dict(metadata or {})), "runner": str(runner)}
 
     def gather(standing: Standing) -> Prompt:
         if standing.turn is not None or prompt is None:
@@ -137,7 +138,7 @@ def record(
         MessageAppended(answer),
     ]
     actor_id = Actor.objects.id_of(user)
-    meta = metadata or {}
+    meta = wellformed_value(dict(metadata or {}))
 
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
         turn = standing.turn
@@ -185,7 +186,7 @@ def fail(
     }
     if called := [codec.encode(message) for message in arguments.model_rounds(rounds)]:
         produced["rounds"] = called
-    data = TurnFailed(outcome, produced, error)
+    data = TurnFailed(outcome, produced, None if error is None else wellformed_value(dict(error)))
 
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
         if standing.turn is None:
@@ -204,7 +205,7 @@ def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """
     arguments.require_user(by, "by")
     arguments.require_text(reason, "reason")
-    event = NewEvent(ConversationCleared(reason), actor_id=Actor.objects.id_of(by))
+    event = NewEvent(ConversationCleared(wellformed(reason)), actor_id=Actor.objects.id_of(by))
     return append(stream_id, [event])[-1]
 
 

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core.admin import ReadOnlyAdmin
+from ..core.wellformed import wellformed
 from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
 from .search.query import SearchError
@@ -177,8 +178,8 @@ def _erased(conversations: Collection[int]) -> list[str]:
 def _words(content: Any) -> str:
     """Return a message's text, or a tool's name and its output."""
     if hasattr(content, "text"):
-        return str(content.text)
-    return f"{content.get('tool', '')}: {content.get('output', content)}"
+        return wellformed(str(content.text))
+    return wellformed(f"{content.get('tool', '')}: {content.get('output', content)}")
 
 
 def _shortened(text: str) -> str:

@@ -188,9 +188,3 @@ def _final(answer: Answer) -> AIMessage:
         "invalid_tool_calls": [],
     }
     return last.model_copy(update=changes)
-
-
-@functools.cache
-def import_langchain() -> None:
-    """Import LangChain, which takes seconds: call it in a thread, ahead of the first turn."""
-    import langchain_openai  # noqa: F401

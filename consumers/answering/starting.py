@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -24,8 +23,9 @@ from ...events.turns import Turn
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages
 from ..mixins.given import Given, listed_entries, read_at_head
-from . import agent, closing, running
+from . import closing, running
 from .contained import contained
+from .langchain import imported
 
 if TYPE_CHECKING:
     from langchain_core.messages import HumanMessage
@@ -71,8 +71,7 @@ async def set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
     """
 
     async def ask() -> Setup:
-        if "langchain_openai" not in sys.modules:
-            await asyncio.to_thread(agent.import_langchain)
+        await imported()
         return await chat.aget_setup()
 
     return await _in_time(ask())

@@ -308,7 +308,7 @@ def _without_calls(message: Any) -> Any:
         {
             "tool_calls": [],
             "invalid_tool_calls": [],
-            "additional_kwargs": kwargs,
+            "additional_kwargs": wellformed_value(kwargs),
             "content": wellformed(message.content),
         },
     )

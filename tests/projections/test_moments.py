@@ -252,7 +252,7 @@ def test_a_moment_takes_three_queries(
 
 
 def test_a_prompt_is_left_to_its_own_module(coffee: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(states, "prompt_of", lambda stream_id, version: (stream_id, version))
+    monkeypatch.setattr(states, "prompt_of", lambda stream_id, version, call: (stream_id, version))
     assert as_of(coffee, 3).prompt() == (coffee.pk, 3)
 
 

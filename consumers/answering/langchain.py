@@ -1,0 +1,28 @@
+"""Imports LangChain ahead of the first turn: it takes seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+_imported = threading.Event()
+
+
+def import_ahead() -> None:
+    """Begin the import in a thread of its own, if nobody has begun it yet."""
+    if not _imported.is_set():
+        threading.Thread(target=_import, name="turnlog-import", daemon=True).start()
+
+
+async def imported() -> None:
+    """Wait until LangChain is imported, off the event loop."""
+    # Not by sys.modules: a module is there as soon as its import has begun, and to import it then
+    # waits for that.
+    if not _imported.is_set():
+        await asyncio.to_thread(_import)
+
+
+def _import() -> None:
+    import langchain_openai  # noqa: F401
+
+    _imported.set()
