@@ -74,10 +74,15 @@ export class Composer {
     return true;
   }
 
-  /** Empty the box if its words turn out to have arrived: their turn is on the page. */
+  /**
+   * Empty the box if its words turn out to have arrived: their turn is on the page.
+   * @returns {boolean} whether they have, and nobody has changed them
+   */
   settle() {
-    const turnId = this.#returned?.turnId;
-    if (turnId && this.#box.value === this.#returned.text && document.getElementById(`turn-${turnId}`)) this.clear();
+    const { text, turnId } = this.#returned ?? {};
+    if (!turnId || this.#box.value !== text || !document.getElementById(`turn-${turnId}`)) return false;
+    this.clear();
+    return true;
   }
 
   /** What can be kept over a reload. */

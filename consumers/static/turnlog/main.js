@@ -55,9 +55,22 @@ function refresh() {
   pending.hidden = !outbox.full;
   pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
   pending.querySelector("[data-pending-text]").textContent = outbox.text;
-  // What has left the page may have arrived, so sending can no longer be cancelled.
-  pending.querySelector('[data-action="take-back"]').hidden = outbox.tried;
+  // What has left the page may have arrived: sending can no longer be cancelled, but the words can be had back.
+  pending.querySelector('[data-action="cancel"]').hidden = outbox.tried;
+  pending.querySelector('[data-action="take-back"]').hidden = !outbox.tried;
   keep();
+}
+
+/** Put the message's words back into the box; if they have arrived after all, they leave it again. */
+function takeBack() {
+  const { triedTurn } = outbox;
+  composer.restore(outbox.take(), triedTurn);
+}
+
+/** Tell something in the page's own words: the text of a template. */
+function tell(id) {
+  notice.replaceChildren(byId(id).content.cloneNode(true));
+  status.textContent = notice.textContent;
 }
 
 function transmit() {
@@ -85,10 +98,7 @@ htmx.createWebSocket = (url) => connection.connect(url);
 
 connection.addEventListener("state", () => {
   const { state } = connection;
-  if (final()) {
-    const { triedTurn } = outbox;
-    composer.restore(outbox.take(), triedTurn);
-  }
+  if (final()) takeBack();
   refresh();
   if (state !== "connected") status.textContent = wordsFor(state);
   else if (status.textContent === wordsFor("offline")) status.textContent = wordsFor(state);
@@ -100,8 +110,7 @@ connection.addEventListener("ready", () => {
 });
 
 connection.addEventListener("toolarge", () => {
-  notice.replaceChildren(byId("turnlog-too-long").content.cloneNode(true));
-  status.textContent = notice.textContent;
+  tell("turnlog-too-long");
   composer.restore(outbox.take()); // sent again, it would close the next connection too
   refresh();
 });
@@ -119,7 +128,7 @@ page.addEventListener("htmx:oobBeforeSwap", (event) => {
 
 page.addEventListener("htmx:wsAfterMessage", () => {
   outbox.acknowledge();
-  composer.settle();
+  if (composer.settle()) notice.replaceChildren();
   const refused = notice.querySelector("[data-refused-turn]");
   if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
   earlier.after();
@@ -154,7 +163,11 @@ page.addEventListener("click", ({ target }) => {
     composer.focus();
   }
   if (action === "go-on") goOn(text);
-  if (action === "take-back") composer.restore(outbox.take());
+  if (action === "cancel") takeBack();
+  if (action === "take-back") {
+    takeBack();
+    tell("turnlog-perhaps-sent");
+  }
   if (action === "again") composer.restore(target.closest(".turnlog-turn").querySelector(".turnlog-human").textContent);
   refresh();
 });
