@@ -238,6 +238,33 @@ def test_after_stop_one_can_go_on(
     assert [event.text for event in asked] == [said, "Go on from where you stopped."]
 
 
+def test_an_answer_that_was_cut_off_by_its_length_can_be_continued(
+    project: Project,
+    browser: Browser,
+    scripted_model: ScriptedModel,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    scripted = {"OPENAI_BASE_URL": scripted_model.url}
+    with (
+        project.server(**scripted) as server,
+        chat_page(browser, server, room, sessions["ada"]) as page,
+    ):
+        scripted_model.say(delta("The first half, "), delta("", "length"), DONE)
+        page.say(said)
+        page.expect_last("completed", said)
+        expect(page.last.locator(".turnlog-outcome")).to_be_visible()
+        expect(page.last.get_by_role("button", name="Edit and resend")).to_have_count(0)
+        scripted_model.say(delta("and the second."), delta("", "stop"), DONE)
+        page.last.get_by_role("button", name="Go on").click()
+        page.expect_last("completed", "Go on from where you stopped.", "and the second.")
+        page.page.reload()
+        page.expect_last("completed", "Go on from where you stopped.", "and the second.")
+        expect(page.page.get_by_role("button", name="Go on")).to_have_count(0)
+
+
 def test_going_on_waits_for_the_connection_like_any_message(
     project: Project,
     browser: Browser,
