@@ -94,6 +94,7 @@ _CAUSES = {
         *("is not supported with this model", "does not support", "invalid_function_parameters"),
         *("tool choice requires", "unsupported_model"),
     ),
+    "empty": ("no generation chunks were returned",),  # LangChain's words
     "busy": ("rate_limit", "rate limit", "overloaded", "too many requests"),
     "unavailable": ("server_error", "internal server error"),
 }

@@ -79,6 +79,8 @@ def _problem(default: Any, value: Any) -> str:
     if isinstance(default, tuple):
         listed = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
         return "" if listed else "a list of strings"
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "True or False"
     if isinstance(default, str):
         return "" if isinstance(value, str | os.PathLike) else "a string"
     if isinstance(default, Mapping):

@@ -1,0 +1,381 @@
+"""What a tool does is the tool's: the turn goes on, the process lives, and its value is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Any
+
+import pandas as pd
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, ToolException, tool
+
+from tests.consumers.test_socket import Client, chat, get_stored, url
+from tests.project.models_for_tests import tool_call
+from turnlog.consumers.answering.tool_calls import call_tool
+from turnlog.consumers.mixins.tools import as_tools
+from turnlog.core import codec
+from turnlog.models import ConversationMessage
+
+TABLE = pd.DataFrame(
+    {"day": range(200), "note": ["a note longer than fifty characters " * 2] * 200}
+)
+
+
+class Ours:
+    def __str__(self) -> str:
+        raise ValueError("no text either")
+
+
+def table() -> pd.DataFrame:
+    """A table."""
+    return TABLE
+
+
+def dated() -> dict[str, Any]:
+    """Values that JSON does not have."""
+    return {"at": dt.datetime(2026, 1, 1), "price": Decimal("1.50")}
+
+
+def nothing() -> None:
+    """Nothing."""
+
+
+async def later() -> tuple[int, set[str]]:
+    """A value, from the event loop."""
+    return 1, {"a"}
+
+
+def file_name() -> str:
+    """A name that is no UTF-8."""
+    return os.fsdecode(b"caf\xe9.txt")
+
+
+@tool(response_format="content_and_artifact")
+def beside() -> tuple[str, Any]:
+    """A text for the model, and a value."""
+    return "two rows", [1, dt.date(2026, 1, 1)]
+
+
+@tool
+def with_id(tool_call_id: Annotated[str, InjectedToolCallId]) -> dict[str, Any]:
+    """Knows its call."""
+    return {"id": tool_call_id, "day": dt.date(2026, 1, 1)}
+
+
+@tool
+def several(tool_call_id: Annotated[str, InjectedToolCallId]) -> list[ToolMessage]:
+    """Several messages."""
+    return [ToolMessage(text, tool_call_id=tool_call_id) for text in ("one", "two")]
+
+
+class Command:
+    """As LangGraph's, which is not installed here."""
+
+    def __init__(self, **update: Any) -> None:
+        self.update = update
+
+
+class OfAClass(BaseTool):
+    name: str = "of_a_class"
+    description: str = "A tool of a class."
+
+    def _run(self, rows: int = 1) -> list[int]:
+        return list(range(rows))
+
+
+def blocks() -> list[dict[str, str]]:
+    """Content blocks."""
+    return [{"type": "text", "text": "a block"}]
+
+
+def printing() -> str:
+    """Prints."""
+    print("\ud83d", file=io.StringIO())
+    print("noise")
+    return "done"
+
+
+KEPT: dict[str, tuple[Any, Any, Any]] = {
+    # The tool, its value in the log, and what the model reads (None: the value itself).
+    "a table": (table, TABLE, str(TABLE)),
+    "values that JSON does not have": (dated, dated(), str(dated())),
+    "nothing": (nothing, None, "null"),
+    "a tuple, from the loop": (later, (1, {"a"}), "(1, {'a'})"),
+    "half a character": (file_name, file_name(), "caf\ufffd.txt"),
+    "a text beside": (beside, [1, dt.date(2026, 1, 1)], "two rows"),
+    "its own id": (with_id, {"id": "call-1", "day": dt.date(2026, 1, 1)}, None),
+    "several messages": (several, ..., "one\n\ntwo"),
+    "a class's": (OfAClass(), [0], "[0]"),
+    "blocks": (blocks, blocks(), blocks()),
+    "prints": (printing, "done", "done"),
+}
+
+
+async def called(given: Any, seconds: float | None = 10, **args: Any) -> Any:
+    tools = {one.name: one for one in as_tools([given])}
+    [name] = tools
+    return await call_tool(tools, {"name": name, "args": args, "id": "call-1"}, seconds)
+
+
+@pytest.mark.parametrize("what", KEPT)
+async def test_a_value_is_kept_as_it_is(what: str) -> None:
+    given, value, text = KEPT[what]
+    output, message, _ = await called(given)
+    assert output["status"] == "ok"
+    if value is not ...:
+        assert codec.dumps(output["output"]) == codec.dumps(value)
+    assert codec.dumps(output)  # It can be stored.
+    if text is not None:
+        assert message.content == text
+    assert (output["text"] or output["output"]) == message.content
+
+
+def generate() -> Iterator[int]:
+    """A generator."""
+    yield 1
+
+
+def opened() -> Any:
+    """An open file."""
+    return io.StringIO("words")
+
+
+def of_ours() -> Any:
+    """An object of the project's."""
+    return {"inside": [Ours()]}
+
+
+def goto() -> Any:
+    """What only LangGraph carries out."""
+    return Command(goto="elsewhere")
+
+
+REFUSED = {"generator": generate, "StringIO": opened, "Ours": of_ours, "Command": goto}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_cannot_be_kept_is_refused_by_name(name: str) -> None:
+    output, message, _ = await called(REFUSED[name])
+    assert (output["output"], output["status"], message.status) == (None, "error", "error")
+    assert name in message.content
+    assert output["text"] == message.content
+
+
+def leave() -> None:
+    """Leaves."""
+    sys.exit(3)
+
+
+async def aleave() -> None:
+    """Leaves, on the loop."""
+    sys.exit(3)
+
+
+async def interrupt() -> None:
+    """As Ctrl+C."""
+    raise KeyboardInterrupt
+
+
+async def cancelled() -> None:
+    """Is cancelled from within."""
+    raise asyncio.CancelledError("own")
+
+
+async def group() -> None:
+    """As MCP clients do."""
+    raise BaseExceptionGroup("unhandled", [asyncio.CancelledError("s"), OSError("gateway timeout")])
+
+
+def unspeakable() -> None:
+    """Raises what has no text."""
+
+    class Bad(Exception):
+        __str__ = Ours.__str__
+
+    raise Bad
+
+
+def secret() -> None:
+    """Raises a secret."""
+    raise ConnectionError("postgres://ada:hunter2@db/site is away")
+
+
+class Handled(BaseTool):
+    name: str = "handled"
+    description: str = "Handles its own errors."
+    handle_tool_error: Any = True
+
+    def _run(self) -> str:
+        raise ToolException("try another city")
+
+
+RAISED = {
+    "SystemExit: 3": (leave, aleave, StructuredTool.from_function(coroutine=aleave)),
+    "KeyboardInterrupt": (interrupt,),
+    "CancelledError: own": (cancelled,),
+    "OSError: gateway timeout": (group,),
+    "Bad: ": (unspeakable,),
+    "[secret]": (secret,),
+    "try another city": (Handled(),),
+}
+
+
+@pytest.mark.parametrize(("text", "given"), [(t, g) for t, all_ in RAISED.items() for g in all_])
+async def test_whatever_a_tool_raises_is_told_to_the_model(text: str, given: Any) -> None:
+    output, message, _ = await called(given)
+    assert (output["status"], message.status) == ("error", "error")
+    assert text in message.content
+    assert "hunter2" not in message.content
+
+
+async def test_a_tool_that_never_ends_is_left_behind() -> None:
+    go_on = threading.Event()
+
+    def forever() -> None:
+        """Never ends."""
+        go_on.wait()
+
+    async def deaf() -> None:
+        """Does not hear that it is cancelled."""
+        while not go_on.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    try:
+        for given in (forever, deaf):
+            output, message, _ = await called(given, 0.05)
+            assert output["status"] == "error"
+            assert "did not end within 0.05 seconds" in message.content
+        others = [called(OfAClass(), 10) for _ in range(40)]
+        assert {result.output["status"] for result in await asyncio.gather(*others)} == {"ok"}
+    finally:
+        go_on.set()
+
+
+async def test_stopping_a_turn_does_not_wait_for_its_tool() -> None:
+    go_on, begun = threading.Event(), threading.Event()
+
+    def forever() -> None:
+        """Never ends."""
+        begun.set()
+        go_on.wait()
+
+    task = asyncio.create_task(called(forever, None))
+    try:
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        go_on.set()
+
+
+def count_users() -> int:
+    """How many users there are."""
+    count: int = get_user_model().objects.count()
+    return count
+
+
+async def acount_users() -> int:
+    """How many users there are, by Django's async ORM."""
+    count: int = await get_user_model().objects.acount()
+    return count
+
+
+@pytest.fixture
+def end_others(user: Any) -> Any:
+    """Ends all of the database's connections but this thread's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [ours] = cursor.fetchone()
+
+    def end() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid NOT IN (%s, pg_backend_pid())",
+                [ours],
+            )
+        connections.close_all()
+
+    return end
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+async def test_a_tool_gives_back_its_connections(user: Any) -> None:
+    used: list[Any] = []
+
+    def look() -> int:
+        """Uses the database."""
+        count = count_users()
+        used.append(connection.connection)
+        return count
+
+    results = await asyncio.gather(*(called(look) for _ in range(8)))
+    assert {result.output["output"] for result in results} == {1}
+    assert [raw.closed for raw in used] == [True] * 8
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("given", [count_users, acount_users])
+async def test_a_tool_works_over_a_restart_of_the_database(end_others: Any, given: Any) -> None:
+    assert (await called(given)).output["output"] == 1
+    await asyncio.to_thread(end_others)
+    assert (await called(given)).output["output"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_one_output_that_cannot_be_kept_does_not_lose_the_others(
+    conversation: Any, user: Any
+) -> None:
+    consumer = chat(
+        ["Look: ", tool_call("table", {})],
+        [tool_call("generate", {}, "call-2")],
+        [tool_call("aleave", {}, "call-3")],
+        ["Done."],
+        tools=(table, generate, aleave),
+    )
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="Show me all")
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "completed"
+    [_, first, second, third, answer] = await ConversationMessage.objects.aget_histories(
+        conversation, user
+    )
+    assert first["output"].equals(TABLE)
+    assert (second["output"], second["status"]) == (None, "error")
+    assert third["output"] == "SystemExit: 3"
+    assert answer.content.startswith("Look: ")
+    assert "generator" in (await get_stored(conversation))[-5].payload
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("told", [False, True])
+async def test_what_a_failed_tool_said_is_shown_only_by_a_setting(
+    conversation: Any, user: Any, settings: Any, told: bool
+) -> None:
+    settings.TURNLOG = {"SHOW_TOOL_ERRORS": told}
+    consumer = chat([tool_call("leave", {})], ["Sorry."], tools=(leave,))
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="Leave")
+        live = await client.until_ended()
+    async with Client(consumer, url(conversation), user) as client:
+        again = await client.until(lambda frame: frame.get("role") == "assistant")
+    for frames in (live, again):
+        [card] = [f for f in frames if f.get("role") == "tool" and f.get("status")]
+        assert (card["status"], "SystemExit" in card["content"]) == ("error", told)
+    assert "SystemExit: 3" in consumer.model.seen[-1][-1].content
