@@ -22,6 +22,7 @@ consumers/socket/
 consumers/answering/
 consumers/mixins/
 consumers/page/
+consumers/markdown/
 consumers/checks.py consumers/live.py consumers/routing.py
 consumers/endings.py consumers/failures.py
 

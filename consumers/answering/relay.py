@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ...core import retrying
 from ..live import group_of, shared_layer, warn_of_layer
-from ..page.markdown import displayable
+from ..markdown import displayable
 from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
@@ -72,6 +72,7 @@ def _progress(view: Any) -> dict[str, Any]:
         # Plain text: a transport may not know what a SafeString is.
         "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
         "tail": str(view.tail),
+        "tail_source": view.tail_source,
         "text": displayable(view.text),
     }
 

@@ -10,11 +10,16 @@ from collections.abc import Hashable
 from typing import Literal
 
 from .. import live
-from ..page.markdown import MarkdownStream
+from ..endings import is_cut
+from ..markdown import MarkdownStream
 from ..page.turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_piece
 from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
 
+# How long text is collected before it is shown: at first, and once an answer is this long. What a
+# frame costs besides its text matters only if there are many of them.
 FLUSH_SECONDS = 0.08
+LATER_FLUSH_SECONDS = 0.4
+LATER = 4_000
 
 
 class RunningTurn:
@@ -45,7 +50,7 @@ class RunningTurn:
         self.failure: dict[str, str] | None = None
         self.stopped_as: Literal["cancelled", "interrupted"] = "cancelled"
         self.pieces: list[Piece] = []
-        self.tail = ""
+        self.tail = self.tail_source = ""
         self.shown_text = ""
         self._fixed = (human_text, show_human, at)
         self._markdown = MarkdownStream()
@@ -68,8 +73,10 @@ class RunningTurn:
             at=at,
             pieces=tuple(self.pieces),  # The list keeps growing while the view is sent.
             tail=self.tail,
+            tail_source=self.tail_source,
             text=self.shown_text,
             failure=self.failure,
+            cut=self.ended and self.outcome == "completed" and is_cut(self.answer.message),
         )
 
     def follow(self, step: Step) -> None:
@@ -97,9 +104,9 @@ class RunningTurn:
         text, self._unshown = self._unshown, ""
         self.shown_text += text
         self.pieces += block_pieces(self._markdown.feed(text))
-        self.tail = self._markdown.tail
+        self.tail_source, self.tail = self._markdown.steady
         # A block that is slow to render is rendered less often.
-        self._pause = max(FLUSH_SECONDS, 10 * (time.perf_counter() - begun))
+        self._pause = max(self._usual_pause, 10 * (time.perf_counter() - begun))
         live.wake(self.key)
 
     def finish_text(self) -> None:
@@ -110,7 +117,12 @@ class RunningTurn:
     def _close_blocks(self) -> None:
         self.flush()
         self.pieces += block_pieces(self._markdown.finish())
-        self.tail = ""
+        self.tail = self.tail_source = ""
+
+    @property
+    def _usual_pause(self) -> float:
+        slowed = min(1.0, len(self.shown_text) / LATER)
+        return FLUSH_SECONDS + slowed * (LATER_FLUSH_SECONDS - FLUSH_SECONDS)
 
     def stop_soon(self) -> None:
         """End the turn from another thread."""

@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 
 from ...core import codec, conf
 from ...core.errors import CodecError
+from ...core.wellformed import wellformed
 from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
-from .. import failures
-from . import markdown
+from .. import failures, markdown
+from ..endings import is_cut
 
 Piece = dict[str, Any]
 """`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
@@ -37,10 +38,15 @@ class TurnView:
     at: dt.datetime | None
     pieces: Sequence[Piece] = field(default_factory=list)
     tail: str = ""
+    """The HTML of the block that is still being written."""
+    tail_source: str = ""
+    """Its Markdown."""
     text: str = ""
     """The answer's Markdown so far."""
     failure: dict[str, str] | None = None
     erasure: Erasure | None = None
+    cut: bool = False
+    """Whether the answer, which is kept, ended at a limit of tokens."""
 
     @property
     def human(self) -> SafeString:
@@ -52,17 +58,20 @@ class TurnView:
         """One sentence for the user, in the active language."""
         if self.erasure is not None:
             return self.erasure.sentence
+        if self.cut and self.failure is None:
+            return failures.sentence({"kind": "cut"})
         return failures.sentence(self.failure)
 
 
 def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
     """Return the view of a turn that is in the log."""
-    text = _text(turn.answer)
+    answer = _message(turn.answer)
+    text = _text(answer)
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
         outcome=turn.standing,
-        human_text=_text(turn.human),
+        human_text=_text(_message(turn.human)),
         show_human=turn.human is not None
         and (show_initial_prompt or not turn.metadata.get("initial", False)),
         at=turn.at,
@@ -70,6 +79,7 @@ def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
         text=text,
         failure=turn.error,
         erasure=turn.erasure,
+        cut=turn.standing == "completed" and is_cut(answer),
     )
 
 
@@ -133,16 +143,18 @@ def clipped(text: str) -> str:
     return markdown.displayable(shown)
 
 
-def _text(document: Any) -> str:
-    """Return a message's text; if it cannot be read here, a sentence in its place."""
-    if document is None:
-        return ""
+def _message(document: Any) -> Any:
+    """Return a stored message; if it cannot be read here, a sentence in its place."""
     try:
-        value = codec.decode(document)
+        return None if document is None else codec.decode(document)
     except CodecError:
         return _("This message cannot be shown here.")
+
+
+def _text(message: Any) -> str:
+    text = getattr(message, "text", None)
     # Older versions recorded as a message whatever they were given.
-    return str(value.text) if isinstance(getattr(value, "text", None), str) else as_text(value)
+    return wellformed(str(text)) if isinstance(text, str) else as_text(message)
 
 
 def _value(document: Any) -> Any:

@@ -43,7 +43,11 @@ class _Elsewhere:
             for piece in event["pieces"]
         ]
         self._view = replace(
-            self._view, pieces=pieces, tail=mark_safe(event["tail"]), text=event["text"]
+            self._view,
+            pieces=pieces,
+            tail=mark_safe(event["tail"]),
+            tail_source=event["tail_source"],
+            text=event["text"],
         )
 
 
@@ -175,4 +179,3 @@ class Follower:
             return
         view = self._answering.view()
         await self._send(self._encoder.progress(view, self._sent))
-        self._sent.note(view)

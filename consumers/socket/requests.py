@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ...core import conf
-from ..page.markdown import displayable
+from ..markdown import displayable
 
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS"}

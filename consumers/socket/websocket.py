@@ -20,13 +20,13 @@ from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from ...events.models import Conversation
 from .. import failures, live
 from ..answering import running, tasks
-from ..answering.agent import import_langchain
+from ..answering.langchain import import_ahead
 from ..answering.relay import ask_to_stop
 from ..answering.turn_task import actor_id_of, take_turn
+from ..markdown import displayable
 from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
-from ..page.markdown import displayable
 from . import access
 from .follower import Follower
 from .layer_socket import LayerSocket
@@ -51,6 +51,12 @@ class ChatSocket(AgentMixin, LayerSocket):
     listener: live.Listener | None = None
     _pump: asyncio.Task[None] | None = None
     _closed: bool = False
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> Any:
+        # Called while the routes are loaded: the server starts meanwhile.
+        import_ahead()
+        return super().as_asgi(**initkwargs)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         # Not in disconnect(): an exception in a handler skips it.
@@ -128,7 +134,6 @@ class ChatSocket(AgentMixin, LayerSocket):
         if after and not self.transcripts.recorded:
             await self._send(self.encoder.reset())  # The page shows another socket's turns.
         self._pump = asyncio.create_task(self._keep_up_to_date())
-        asyncio.get_running_loop().run_in_executor(None, import_langchain)
 
     async def _welcome(self) -> str:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,9 +105,10 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
     following = asyncio.create_task(follower.run())
     await arrived.wait()
     arrived.clear()
-    told = {"turn_id": str(TURN), "pieces": [{"kind": "block", "html": "<p>a</p>\n"}]}
-    follower.hear({**told, "turn_id": "of another turn", "tail": "", "text": "x"})
-    follower.hear({**told, "tail": "<p>b</p>", "text": "a\n\nb"})
+    told = {"turn_id": str(TURN), "pieces": [{"kind": "block", "html": "<p>a</p>"}]}
+    elsewhere = {"turn_id": "of another turn", "tail": "", "tail_source": "", "text": "x"}
+    follower.hear({**told, **elsewhere})
+    follower.hear({**told, "tail": "<p>b</p>", "tail_source": "b", "text": "a\n\nb"})
     listener.wake(log_changed=False)
     while "<p>b</p>" not in "".join(sent):
         await arrived.wait()
@@ -123,12 +125,15 @@ def test_a_json_client_that_heard_only_some_of_it_gets_the_rest_at_the_end() -> 
     card = {"kind": "tool", "id": "0", "name": "clock", "input": "", "status": "ok"}
     turn.pieces = [{**card, "output": "12", "seconds": 0.1}]
     heard = Progress()
-    heard.characters = 4
+    heard.note(replace(turn, pieces=[], text="Half"))
     *frames, standing = map(json.loads, JsonEncoder().ended(turn, 5, heard))
-    assert [(frame["role"], frame["content"]) for frame in frames] == [
-        ("tool", "12"),
-        ("assistant", "Half and whole"),
+    assert [(frame["role"], frame["mode"], frame["content"]) for frame in frames] == [
+        ("tool", "overwrite", "12"),
+        ("assistant", "append", " and whole"),
     ]
     assert standing["outcome"] == "completed"
-    heard.tools, heard.characters = 2, len(turn.text)
+    heard.note(replace(turn, text="Other words"))
+    [answer, _] = map(json.loads, JsonEncoder().ended(turn, 5, heard))
+    assert (answer["mode"], answer["content"]) == ("overwrite", "Half and whole")
+    heard.note(turn)
     assert len(JsonEncoder().ended(turn, 5, heard)) == 1

@@ -16,31 +16,40 @@ export function mergeTurns(fragment) {
   }
   for (const fresh of [...fragment.children]) {
     const known = document.getElementById(fresh.id);
-    if (!known) continue;
-    fresh.remove();
-    keepingSelection(() => {
-      unwrapTail(known);
-      patch(known, fresh);
-    });
+    const kept = "kept" in fresh.dataset;
+    fresh.removeAttribute("data-kept");
+    if (known || kept) fresh.remove();
+    if (known) keepingSelection(() => (kept ? end(known, fresh) : patch(known, fresh)));
   }
 }
 
-/** Make the block that was still being written a block like the others. */
-function unwrapTail(turn) {
-  const tail = turn.querySelector(".turnlog-tail");
-  tail?.replaceWith(...tail.childNodes);
+/** Only how the turn ended is new: what stands below the answer. */
+function end(known, fresh) {
+  copyAttributes(known, fresh);
+  const answer = known.querySelector(":scope > .turnlog-answer");
+  while (answer.nextSibling) answer.nextSibling.remove();
+  known.append(...fresh.childNodes);
 }
 
-/** Make `known` equal to `fresh`, element by element, in order. */
+/** Make `known` equal to `fresh`, node by node, in order. */
 function patch(known, fresh) {
   if (known.open) fresh.open = true; // a tool's card
+  known.normalize(); // words that came in pieces are pieces of text
   if (known.isEqualNode(fresh)) return;
-  const inside = ".turnlog-turn, .turnlog-answer";
-  if (!known.matches(inside) || !fresh.matches(inside)) return known.replaceWith(fresh);
+  if (!isHolder(known) || !isHolder(fresh)) return known.replaceWith(fresh);
+  copyAttributes(known, fresh);
+  const old = [...known.childNodes];
+  const made = [...fresh.childNodes];
+  made.forEach((node, i) => (old[i] ? patch(old[i], node) : known.append(node)));
+  old.slice(made.length).forEach((node) => node.remove());
+}
+
+function isHolder(node) {
+  return node.matches?.(".turnlog-turn, .turnlog-answer") ?? false;
+}
+
+function copyAttributes(known, fresh) {
   for (const { name, value } of fresh.attributes) known.setAttribute(name, value);
-  const old = [...known.children];
-  [...fresh.children].forEach((child, i) => (old[i] ? patch(old[i], child) : known.append(child)));
-  old.slice(fresh.childElementCount).forEach((child) => child.remove());
 }
 
 /** Keep the selection during a change: moving a node drops the selection in it. */

@@ -1,0 +1,7 @@
+"""Markdown as HTML that is safe to show, whole or block by block while it is being written."""
+
+from .rendering import Block, render
+from .stream import TAIL_LIMIT, MarkdownStream, blocks
+from .text import displayable
+
+__all__ = ["TAIL_LIMIT", "Block", "MarkdownStream", "blocks", "displayable", "render"]

@@ -1,0 +1,78 @@
+r"""Formulas keep all their characters, delimiters too: KaTeX or MathJax can typeset them.
+
+Within a line `\( \)`, `\[ \]`, `$ $` and `$$ $$`; over several lines what begins with a line `\[`
+or `$$`. Such a block ends with its closing delimiter or at a blank line, so that what has come so
+far decides where it ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
+# The length is limited: without a limit, many openers and no closer would take quadratic time.
+# A single dollar is pandoc's rule, so that "$5 and $10" stays money.
+_INLINE = re.compile(
+    r"""
+      \\\( (?:[^\\]|\\[^)]){1,2000}? \\\)
+    | \\\[ (?:[^\\]|\\[^\]]){1,2000}? \\\]
+    | \$\$ (?:[^$\\`]|\\.){1,2000}? \$\$ (?!\$)
+    | \$ (?![\s$]) (?:[^$\\`]|\\.){1,2000}? (?<!\s) \$ (?![\d$])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_DISPLAY = {
+    "\\[": re.compile(r"\\\[(?:[^\\]|\\[^\]])*?\\\]", re.DOTALL),
+    "$$": re.compile(r"\$\$(?!\$)(?:[^$\\]|\\.|\$(?!\$))*?\$\$", re.DOTALL),
+}
+
+
+def formulas(parser: MarkdownIt) -> None:
+    """Add the rules to a parser."""
+    interrupts = ["paragraph", "reference", "blockquote", "list"]
+    parser.block.ruler.before("table", "display", _display, {"alt": interrupts})
+    parser.inline.ruler.before("escape", "formula", _formula)
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    found = _INLINE.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.push("formula", "", 0).content = found.group()
+    state.pos = found.end()
+    return True
+
+
+def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if state.is_code_block(start):
+        return False
+    begin, line_end = state.bMarks[start] + state.tShift[start], state.eMarks[start]
+    pattern = _DISPLAY.get(state.src[begin : begin + 2])
+    if pattern is None or state.src.startswith("$$$", begin):
+        return False
+    on_one_line = pattern.match(state.src, begin, line_end)
+    if on_one_line and state.src[on_one_line.end() : line_end].strip():
+        return False  # A line of text that begins with a formula.
+    if silent:
+        return True
+    stop = start + 1
+    while stop < end and not state.isEmpty(stop) and state.sCount[stop] >= state.blkIndent:
+        stop += 1
+    text = state.getLines(start, stop, state.blkIndent, False).lstrip()
+    closed = pattern.match(text)
+    formula = closed.group() if closed else text.rstrip()
+    if closed:
+        stop = start + formula.count("\n") + 1
+    state.line = stop
+    token = state.push("display_open", "div", 1)
+    token.attrs, token.map = {"class": "turnlog-math"}, [start, stop]
+    state.push("display", "", 0).content = formula
+    if closed and (rest := text[closed.end() :].partition("\n")[0].rstrip()):
+        token = state.push("inline", "", 0)
+        token.content, token.map, token.children = rest, [stop - 1, stop], []
+    state.push("display_close", "div", -1)
+    return True

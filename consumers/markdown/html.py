@@ -1,0 +1,86 @@
+"""How each kind of token is written. No white space between blocks: it would only be bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it.common.utils import escapeHtml, unescapeAll
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+from .text import escaped
+
+LANGUAGE = re.compile(r"[\w+#.-]+")
+
+
+def code_opening(info: str) -> str:
+    """Return the tags that open a block of code; `info` is what its first line says of it."""
+    words = unescapeAll(info).split()
+    if words and LANGUAGE.fullmatch(words[0]):
+        return f'<pre dir="ltr"><code class="language-{words[0]}">'
+    return '<pre dir="ltr"><code>'
+
+
+CODE_CLOSING = "</code></pre>"
+
+
+class Html(RendererHTML):
+    """A method here writes the tokens of its name."""
+
+    def renderToken(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        token = tokens[idx]
+        if token.hidden:
+            return ""
+        slash = "/" if token.nesting < 0 else ""
+        return f"<{slash}{token.tag}{self.renderAttrs(token)}>"
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return code_opening(tokens[idx].info) + escaped(tokens[idx].content) + CODE_CLOSING
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return code_opening("") + escaped(tokens[idx].content) + CODE_CLOSING
+
+    def code_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return f'<code dir="ltr">{escaped(tokens[idx].content)}</code>'
+
+    def hardbreak(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "<br>"
+
+    def formula(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return f'<span class="turnlog-math">{escaped(tokens[idx].content)}</span>'
+
+    def display(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return escaped(tokens[idx].content)
+
+    def task(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        checked = " checked" if tokens[idx].meta["done"] else ""
+        return f'<input type="checkbox" disabled{checked}>'
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        # Where a wide table scrolls to depends on the direction of the box around it.
+        direction = ' dir="rtl"' if tokens[idx].attrGet("dir") == "rtl" else ""
+        table = self.renderToken(tokens, idx, options, env)
+        return f'<div class="turnlog-table" tabindex="0"{direction}>{table}'
+
+    def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "</table></div>"
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        """An image would load from any site: a link tells of it."""
+        token = tokens[idx]
+        address = str(token.attrGet("src") or "")
+        text = "🖼 " + escaped(plain(token.children or ()).strip() or address)
+        if token.meta.get("linked"):
+            return f'<span class="turnlog-image">{text}</span>'
+        href = escapeHtml(address)
+        return f'<a class="turnlog-image" href="{href}" target="_blank">{text}</a>'
+
+
+def plain(tokens: Sequence[Token]) -> str:
+    """Return the words of inline tokens."""
+    return "".join(
+        plain(token.children) if token.children else token.content or " " * (token.tag == "br")
+        for token in tokens
+    )
