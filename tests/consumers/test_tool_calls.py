@@ -101,7 +101,7 @@ def blocks() -> list[dict[str, str]]:
 def printing() -> str:
     """Prints."""
     print("\ud83d", file=io.StringIO())
-    print("noise")
+    sys.stdout.write("noise")
     return "done"
 
 
