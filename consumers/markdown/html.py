@@ -1,4 +1,8 @@
-"""How each kind of token is written. No white space between blocks: it would only be bytes."""
+"""How each kind of token is written.
+
+What holds words is followed by a line break, so that the words of two blocks are not one word to a
+program that reads the page's text. Other white space would only be bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from markdown_it.token import Token
 
 from .text import escaped
 
+_WITH_WORDS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "th", "td", "div"}
 LANGUAGE = re.compile(r"[\w+#.-]+")
 
 
@@ -33,8 +38,11 @@ class Html(RendererHTML):
         token = tokens[idx]
         if token.hidden:
             return ""
-        slash = "/" if token.nesting < 0 else ""
-        return f"<{slash}{token.tag}{self.renderAttrs(token)}>"
+        if token.nesting < 0:
+            return f"</{token.tag}>" + "\n" * (token.tag in _WITH_WORDS)
+        # Such as a list within an item: the words before it have no tags of their own.
+        after_words = token.block and idx > 0 and tokens[idx - 1].hidden
+        return "\n" * after_words + f"<{token.tag}{self.renderAttrs(token)}>"
 
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return code_opening(tokens[idx].info) + escaped(tokens[idx].content) + CODE_CLOSING

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from .text import escaped
 
-_CLOSING = re.compile(r"</[a-z][a-z0-9]*>")
+_CLOSING = re.compile(r"</[a-z][a-z0-9]*>\n?")
 _INLINE = re.compile(r"</(?:em|strong|s|a|code|span)>(?!</pre>)")
 RAW_OPENING = '<span class="turnlog-raw">'
 

@@ -14,7 +14,8 @@ from itertools import pairwise
 
 from ..markdown.raw import closings
 
-_TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)(?:"[^"]*"|[^">])*>')
+# With the line break that may follow it: the renderer writes one after what holds words.
+_TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)(?:"[^"]*"|[^">])*>(\n?)')
 _VOID = {"br", "hr", "input"}
 # A browser drops these tags if they are not within a table. Whole rows can be added: see `is_rows`.
 _OF_A_TABLE = {"thead", "tbody", "th", "td"}
@@ -25,6 +26,8 @@ _COST_OF_A_DROP = 100
 @dataclass(frozen=True, slots=True)
 class Growth:
     """Drop the last `drop` children of an element, then add `html` to it.
+
+    With a child goes the line break behind it.
 
     The element: the last child, `depth` times over, of the element that holds everything.
     """

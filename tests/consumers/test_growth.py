@@ -45,7 +45,8 @@ class Page(HTMLParser):
         for _ in range(change.depth):
             element = elements(element)[-1]
         for _ in range(change.drop):
-            del element[max(i for i, child in enumerate(element) if isinstance(child, list))]
+            last = max(i for i, child in enumerate(element) if isinstance(child, list))
+            del element[last : last + 1 + (element[last + 1 : last + 2] == ["\n"])]
         element.extend(Page(change.html).root[1:])
 
     def html(self, element: list | None = None) -> str:
@@ -100,7 +101,7 @@ def test_only_words_at_the_end_are_sent() -> None:
     bold = "<li><strong>b</strong></li>"
     assert growth(items.format("<li>**b</li>"), items.format(bold)) == [Growth(1, 1, bold)]
     assert growth("<p>a</p>", "<p>a</p><p>b</p>") == [Growth(0, 0, "<p>b</p>")]
-    assert growth("<p>a</p><p>b</p>", "<p>a</p>") == [Growth(0, 1, "")]
+    assert growth("<p>a</p>\n<p>b</p>\n", "<p>a</p>\n") == [Growth(0, 1, "")]
 
 
 def test_whole_rows_can_be_added() -> None:

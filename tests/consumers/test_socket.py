@@ -782,7 +782,7 @@ async def test_the_page_gets_html_in_its_language(conversation: Any, user: Any) 
         assert 'id="turnlog-config"' in hello
         turn = await client.communicator.receive_from(timeout=10)
         assert "&lt;b&gt;안녕&lt;/b&gt;" in turn
-            assert '<p dir="auto"><strong>hi</strong></p>' in turn
+        assert '<p dir="auto"><strong>hi</strong></p>' in turn
         thinking = await client.communicator.receive_from(timeout=10)
         assert "생각하는 중" in thinking
 

@@ -5,7 +5,7 @@ import { Earlier } from "./earlier.js";
 import { Follow } from "./follow.js";
 import { Keeper } from "./keeper.js";
 import { Outbox } from "./outbox.js";
-import { mergeTurns } from "./turns.js";
+import { dropLineBreak, mergeTurns } from "./turns.js";
 import { uuid4 } from "./uuid4.js";
 
 const byId = (id) => document.getElementById(id);
@@ -124,6 +124,7 @@ page.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (told && !fragment.textContent.trim()) return event.preventDefault();
   earlier.before(target);
   if (target === log) mergeTurns(fragment);
+  dropLineBreak(target, fragment);
 });
 
 page.addEventListener("htmx:wsAfterMessage", () => {

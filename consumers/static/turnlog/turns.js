@@ -23,6 +23,12 @@ export function mergeTurns(fragment) {
   }
 }
 
+/** Drop the line break behind an element that is about to go; call this before htmx drops it. */
+export function dropLineBreak(target, fragment) {
+  const next = target.nextSibling;
+  if (fragment.dataset?.drop !== undefined && next?.data === "\n") next.remove();
+}
+
 /** Only how the turn ended is new: what stands below the answer. */
 function end(known, fresh) {
   copyAttributes(known, fresh);
