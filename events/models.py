@@ -22,6 +22,7 @@ from .store.sqlite import begin_writing
 from .tables.actor import Actor
 from .tables.content import Content
 from .tables.conversation import ConversationRow
+from .tables.draft import Draft
 from .tables.event import Event, Pending, Position
 from .tables.held import hold_of
 from .tables.proof import SignedCheckpoint, Tile
@@ -33,6 +34,7 @@ __all__ = [
     "Actor",
     "Content",
     "Conversation",
+    "Draft",
     "Event",
     "Pending",
     "Position",

@@ -20,6 +20,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..core import conf
+from . import drafts
 from .tables.database import log_database
 from .tables.runner import Runner
 
@@ -40,6 +41,7 @@ def beat() -> uuid.UUID:
         return runner_id  # The row would be locked until the caller's transaction ends.
     if runner_id not in _beaten:
         runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
+        drafts.drop_ended()
     runner = Runner(
         id=runner_id,
         host=platform.node(),

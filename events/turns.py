@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core import codec
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from ..core.wellformed import wellformed, wellformed_value
-from . import arguments, runners
+from . import arguments, drafts, runners
 from .log import NewEvent, append, append_decided
 from .prompt import Prompt
 from .rounds import in_order
@@ -82,21 +82,28 @@ def start(
     runner = runners.beating()
     meta = {**wellformed_value(dict(metadata or {})), "runner": str(runner)}
 
-    def gather(standing: Standing) -> Prompt:
-        if standing.turn is not None or prompt is None:
-            return Prompt()
-        return prompt if isinstance(prompt, Prompt) else prompt()
+    def gather(standing: Standing) -> _Gathered:
+        if standing.turn is not None:
+            return _Gathered(Prompt(), None)
+        opened = standing.opened
+        produced = drafts.produced_by(opened.turn_id) if opened and opened.gone else None
+        if prompt is None or isinstance(prompt, Prompt):
+            return _Gathered(prompt or Prompt(), produced)
+        return _Gathered(prompt(), produced)
 
-    def decide(standing: Standing, prompt: Prompt) -> Sequence[NewEvent]:
+    def decide(standing: Standing, gathered: _Gathered) -> Sequence[NewEvent]:
         if standing.turn is not None:
             return ()
-        closing = _close_before(stream_id, standing)
+        prompt = gathered.prompt
+        closing = _close_before(stream_id, standing, gathered.produced)
         # Compare with the head: the event that closes the other turn is part of this batch.
         prompt.require_fresh(stream_id, standing.version)
         data, texts = prompt.started(message)
         return [*closing, NewEvent(data, turn_id, actor_id, meta, texts, runner)]
 
     if events := append_decided(stream_id, decide, gather, turn_id=asked):
+        if len(events) > 1:  # The first one closed the turn before.
+            drafts.drop([event.turn_id for event in events[:-1]])
         return Turn(turn_id, events[-1], created=True)
     first = _of_turn(stream_id, turn_id)[0]
     if first.type == "TurnStarted" and not _same_message(first, message):
@@ -219,12 +226,17 @@ def close_abandoned(stream_id: int) -> list[Event]:
     if opened is None or not runners.is_abandoned(opened.meta.get("runner")):
         return []
 
-    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+    def gather(standing: Standing) -> dict[str, Any]:
+        return drafts.produced_by(opened.turn_id)
+
+    def decide(standing: Standing, produced: dict[str, Any]) -> Sequence[NewEvent]:
         if standing.turn is None or standing.turn.state != "TurnStarted":
             return ()
-        return [_interrupted(opened.turn_id, opened.actor_id)]
+        return [_interrupted(opened.turn_id, opened.actor_id, produced)]
 
-    return append_decided(stream_id, decide, _no_more, turn_id=opened.turn_id)
+    events = append_decided(stream_id, decide, gather, turn_id=opened.turn_id)
+    drafts.drop([opened.turn_id])
+    return events
 
 
 def open_turn(stream_id: int) -> Event | None:
@@ -258,18 +270,29 @@ def _no_more(standing: Standing) -> None:
     """Gather nothing: the decision needs only the standing."""
 
 
-def _close_before(stream_id: int, standing: Standing) -> list[NewEvent]:
+class _Gathered(NamedTuple):
+    prompt: Prompt
+    produced: dict[str, Any] | None
+    """What the turn had produced that is closed before; None if none is."""
+
+
+def _close_before(
+    stream_id: int, standing: Standing, produced: dict[str, Any] | None
+) -> list[NewEvent]:
     """Return what must be appended before a turn may start. Raises TurnInProgress."""
     opened = standing.opened
     if opened is None:
         return []
     if not opened.gone:
         raise TurnInProgress(stream_id, opened.turn_id)
-    return [_interrupted(opened.turn_id, opened.actor_id)]
+    return [_interrupted(opened.turn_id, opened.actor_id, produced)]
 
 
-def _interrupted(turn_id: uuid.UUID | None, actor_id: uuid.UUID | None) -> NewEvent:
-    return NewEvent(TurnFailed("interrupted", {"message": None, "tools": []}), turn_id, actor_id)
+def _interrupted(
+    turn_id: uuid.UUID | None, actor_id: uuid.UUID | None, produced: dict[str, Any] | None
+) -> NewEvent:
+    nothing = {"message": None, "tools": []}
+    return NewEvent(TurnFailed("interrupted", produced or nothing), turn_id, actor_id)
 
 
 def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:

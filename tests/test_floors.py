@@ -45,6 +45,7 @@ events/proof/
 events/log.py
 events/attempt.py
 events/chain.py events/hooks.py events/listed.py events/moments.py events/runners.py
+events/drafts.py
 events/arguments.py events/prompt.py events/standing.py
 events/store/
 events/tables/

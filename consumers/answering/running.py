@@ -15,6 +15,7 @@ from ...events import runners
 from ...events.models import Event
 from .. import failures, live
 from . import tasks
+from .drafting import keep_drafts
 from .relay import relay
 from .running_turn import RunningTurn
 
@@ -40,8 +41,10 @@ def enter(turn: RunningTurn) -> None:
     turn.task = asyncio.current_task()
     _turns[turn.key] = turn
     tasks.spawn_once(_beat)
-    if isinstance(turn.key, int) and live.shared_layer():
-        turn.relay = tasks.spawn(relay(turn), tasks.beside)
+    if turn.recorded:
+        tasks.spawn(keep_drafts(turn), tasks.beside)
+        if live.shared_layer():
+            turn.relay = tasks.spawn(relay(turn), tasks.beside)
     # If the turn is in the log, listeners already have its first batch.
     live.wake(turn.key, log_changed=not turn.recorded)
 
@@ -49,6 +52,7 @@ def enter(turn: RunningTurn) -> None:
 def leave(turn: RunningTurn) -> None:
     """Remove the turn; its end is in the log."""
     turn.ended = True
+    turn.over.set()
     if _turns.get(turn.key) is turn:
         del _turns[turn.key]
     if turn.relay is not None:

@@ -43,6 +43,8 @@ class RunningTurn:
         self.answer = Answer()
         self.outcome: str = "open"
         self.ended = False
+        self.over = asyncio.Event()
+        """Set once the turn has ended, and its end is in the log."""
         self.recorded = version > 0
         """Whether the turn belongs to a conversation, not only to its connection."""
         self.in_log = False

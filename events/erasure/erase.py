@@ -20,7 +20,7 @@ from django.db import connections, transaction
 from django.db.models import Q
 
 from ...core.errors import TurnInProgress, UnknownTurn
-from .. import hooks
+from .. import drafts, hooks
 from ..log import NewEvent, append
 from ..store.dialect import dialect_of
 from ..tables.actor import Actor
@@ -144,6 +144,7 @@ class _Act:
         for plan in plans:
             if fresh := plan.fresh:
                 events = self._events(plan.pk, [target.version for target in fresh])
+                drafts.drop({target.turn_id for target in plan.targets})
                 for eraser in hooks.erasers:
                     eraser(plan.pk, events)
         delete_unused(self._texts)

@@ -118,6 +118,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Draft',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('stream_id', models.BigIntegerField()),
+                ('turn_id', models.UUIDField()),
+                ('number', models.IntegerField()),
+                ('part', models.TextField()),
+            ],
+            options={
+                'db_table': 'turnlog_draft',
+                'constraints': [models.UniqueConstraint(fields=('turn_id', 'number'), name='turnlog_draft_number')],
+            },
+        ),
+        migrations.CreateModel(
             name='Position',
             fields=[
                 ('position', models.BigIntegerField(primary_key=True, serialize=False)),

@@ -1,0 +1,77 @@
+"""What a turn has produced before it ends, in case its process dies.
+
+A process that answers writes what is new, about once a second, as a row of its own. The turn's end
+in the log contains it all, so the rows are dropped then. They are the only words that turnlog keeps
+outside of the log.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef
+
+from ..core import codec
+from .tables.database import log_database
+from .tables.draft import Draft
+from .tables.event import Event
+from .tool_outputs import tool_outputs
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+
+def keep(
+    stream_id: int,
+    turn_id: uuid.UUID,
+    number: int,
+    text: str,
+    tools_output_list: Sequence[Any] = (),
+    rounds: Sequence[AIMessage] = (),
+) -> None:
+    """Write the next part: more text, more tool outputs, more of the model's calls.
+
+    Raises CodecError if a value cannot be stored.
+    """
+    part = {
+        "text": codec.encode(text),
+        "tools": [data.payload() for data in tool_outputs(list(tools_output_list))],
+        "rounds": [codec.encode(message) for message in rounds],
+    }
+    Draft.objects.using(log_database()).create(
+        stream_id=stream_id, turn_id=turn_id, number=number, part=codec.to_json(part)
+    )
+
+
+def produced_by(turn_id: uuid.UUID | None) -> dict[str, Any]:
+    """Return the `produced` of a TurnFailed, as far as the drafts of a turn tell."""
+    parts = Draft.objects.using(log_database()).filter(turn_id=turn_id).order_by("number")
+    text = ""
+    produced: dict[str, Any] = {"message": None, "tools": []}
+    for stored in parts.values_list("part", flat=True):
+        part = json.loads(stored)
+        text += codec.decode(part["text"])
+        produced["tools"] += part["tools"]
+        if part["rounds"]:
+            produced.setdefault("rounds", []).extend(part["rounds"])
+    if text:
+        from langchain_core.messages import AIMessage
+
+        produced["message"] = codec.encode(AIMessage(text))
+    return produced
+
+
+def drop(turn_ids: Collection[uuid.UUID | None]) -> None:
+    """Remove the drafts of turns that have ended."""
+    Draft.objects.using(log_database()).filter(turn_id__in=turn_ids).delete()
+
+
+def drop_ended() -> None:
+    """Remove the drafts of all turns that have ended: a process may have died before it did."""
+    using = log_database()
+    events = Event.objects.using(using)
+    ended = events.filter(stream_id=OuterRef("stream_id"), turn_id=OuterRef("turn_id"))
+    Draft.objects.using(using).filter(Exists(ended.exclude(type="TurnStarted"))).delete()
