@@ -1,8 +1,9 @@
-"""The direction of each block: that of its first word, whatever the page's language is."""
+"""The direction of each block: that of its first letter, whatever the page's language is."""
 
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
@@ -14,19 +15,18 @@ _WITH_BLOCKS = {
 
 
 def directions(state: StateCore) -> None:
-    """A core rule: give each block its direction.
+    """A core rule: give each block with letters its direction; one without has that around it.
 
     A browser's "auto" does not look into children that have a direction of their own. So for a
     list, a quotation and a table, it is decided here if they are written from right to left.
     """
     undecided: list[Token] = []
-    for token in state.tokens:
-        if token.type in _WITH_WORDS:
-            token.attrSet("dir", "auto")
-        elif token.type in _WITH_BLOCKS:
-            token.attrSet("dir", "auto")
-            undecided.append(token)
-        elif token.type == "inline" and undecided and (found := _direction(token)):
+    for before, token in pairwise(state.tokens):
+        if before.type in _WITH_BLOCKS:
+            undecided.append(before)
+        if token.type == "inline" and (found := _direction(token)):
+            if before.type in _WITH_WORDS:
+                before.attrSet("dir", "auto")
             for block in undecided:
                 block.attrSet("dir", found)
             undecided.clear()
@@ -37,9 +37,9 @@ def directions(state: StateCore) -> None:
 def _direction(inline: Token) -> str:
     """Return "rtl" or "auto" if the words decide it, "" if there is no letter."""
     for child in inline.children or ():
-        if child.type != "text":
-            continue
-        for character in child.content:
+        if child.type == "image" and (found := _direction(child)):
+            return found
+        for character in child.content if child.type == "text" else "":
             kind = unicodedata.bidirectional(character)
             if kind == "L":
                 return "auto"

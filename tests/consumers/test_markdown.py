@@ -205,14 +205,18 @@ def tight(source: str) -> str:
         ("> مرحبا", '<blockquote dir="rtl"><p dir="auto">مرحبا</p></blockquote>'),
         (
             "> 1\n>\n> a",
-            '<blockquote dir="auto"><p dir="auto">1</p><p dir="auto">a</p></blockquote>',
+            '<blockquote dir="auto"><p>1</p><p dir="auto">a</p></blockquote>',
         ),
         ("|م|\n|-|", '<div class="turnlog-table" tabindex="0" dir="rtl"><table dir="rtl">'),
         ("`a`", '<code dir="ltr">a</code>'),
         ("    a", '<pre dir="ltr"><code>a\n</code></pre>'),
         # Code does not decide, nor does one item decide for the next.
         ("- `x` שלום", '<ul dir="rtl"><li dir="rtl">'),
-        ("- - 1\n- שלום", '<ul dir="rtl"><li dir="auto"><ul dir="auto"><li dir="auto">1'),
+        ("- - 1\n- שלום", '<ul dir="rtl"><li><ul><li>1</li></ul></li><li dir="rtl">'),
+        # Numbers run as what is around them does: a browser's "auto" would turn them round.
+        ("|م|\n|-|\n|5|", "<td>5</td>"),
+        ("5", "<p>5</p>"),
+        ("![שלום](http://x.example)", '<p dir="auto">'),
     ],
 )
 def test_direction_follows_the_words(source: str, wanted: str) -> None:
@@ -352,8 +356,8 @@ def test_a_task_has_a_box_that_cannot_be_ticked() -> None:
     ],
 )
 def test_an_image_is_told_and_never_loaded(source: str, shown: str) -> None:
-    assert tight(source) == (
-        '<p dir="auto"><a class="turnlog-image" href="http://x.example/c.png" target="_blank"'
+    assert tight(source).replace(' dir="auto"', "") == (
+        '<p><a class="turnlog-image" href="http://x.example/c.png" target="_blank"'
         f' rel="noopener noreferrer">{shown}</a></p>'
     )
 

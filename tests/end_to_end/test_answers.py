@@ -1,0 +1,147 @@
+"""An answer on the page while it is written: what it ends as, and how many bytes that takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocket, expect
+
+from .browser import ChatPage, answer_of, chat_page
+from .model_server import ModelServer
+from .project import Server
+
+pytestmark = pytest.mark.browser
+
+CODE = "```python\n" + "".join(
+    f"    if x{n} < {n} && y[{n}] != '<b>':  # 값 {n}\n        yield x{n}\n" for n in range(420)
+)
+LONG_CODE = f"Here it is:\n\n{CODE}```\n\nThat *is* all."
+EVERYTHING = r"""# A **title** with `code`
+
+Words *with emphasis that goes on for a while*, https://example.com/a입니다. And \( a_1 * b \), $x$.
+A list that has no line before it:
+- one **thing that is bold and long enough to be cut**: words, words, words, and more words
+- two things
+  - within it, `code that is long enough to be cut as well, by any chunk`
+  - [ ] to do
+  - [x] done
+
+- and now the items are far apart
+
+    ```sql
+    SELECT 1 < 2 & 3;
+    ```
+
+1. مرحبا بالعالم **نص غامق طويل بما يكفي**
+2. Ελληνικά
+
+> שלום עולם, *זה ציטוט*
+> and more
+
+| name | price | note |
+|------|------:|:----:|
+| latte | $5 and $10 | **bold words in a cell** |
+| 拿铁 | 32 | ![a cat](https://example.com/cat.png) |
+| mocha | 7 | last |
+
+$$
+a_1 = b_1 \\
+- c
+$$
+
+```
+no language, and ``ticks``
+```
+---
+The [end](https://example.com/x_y_z).
+"""
+
+
+@pytest.fixture
+def page(
+    browser: Browser, server: Server, sessions: dict[str, str], room: int
+) -> Iterator[ChatPage]:
+    with chat_page(browser, server, room, sessions["ada"]) as page:
+        yield page
+
+
+@pytest.mark.parametrize(("text", "chunk"), [(EVERYTHING, 7), (EVERYTHING, 61), (LONG_CODE, 180)])
+def test_what_grew_is_what_a_reload_shows(
+    page: ChatPage, model_server: ModelServer, words: Callable[[], str], text: str, chunk: int
+) -> None:
+    said = words()
+    model_server.answer(said, text, pace=40, chunk=chunk)
+    page.say(said)
+    page.expect_last("completed", said)
+    assert len({answer for outcome, answer in page.seen() if outcome == "open"}) > 3
+    expect(page.last.locator(".turnlog-thinking, .turnlog-raw, [data-kept]")).to_have_count(0)
+    grown = page.last.evaluate("turn => turn.outerHTML")
+    page.page.reload()
+    page.expect_last("completed", said)
+    assert page.last.evaluate("turn => turn.outerHTML") == grown
+    assert page.last.evaluate("turn => turn.parentElement.querySelectorAll('img').length") == 0
+
+
+def test_what_grew_after_a_tool_is_what_a_reload_shows(
+    page: ChatPage, model_server: ModelServer, words: Callable[[], str]
+) -> None:
+    said = words()
+    model_server.call_tool(said, "look_up_price", {"name": "拿铁"}, then="It is **32** yuan.")
+    page.say(said)
+    page.expect_last("completed", said)
+    grown = page.last.evaluate("turn => turn.outerHTML")
+    page.page.reload()
+    page.expect_last("completed", said)
+    assert page.last.evaluate("turn => turn.outerHTML") == grown
+
+
+def test_a_long_code_costs_at_most_three_times_its_text(
+    browser: Browser,
+    server: Server,
+    sessions: dict[str, str],
+    room: int,
+    model_server: ModelServer,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    model_server.answer(said, LONG_CODE, pace=5, chunk=40)
+    with chat_page(browser, server, room, sessions["ada"]) as page:
+        page.page.reload()
+        received = frames_of(page.page)
+        page.page.reload()
+        page.expect_connection("connected")
+        received.clear()
+        page.say(said)
+        page.expect_last("completed", said)
+    frames = [len(frame.encode()) for frame in received]
+    assert len(frames) > 5
+    assert sum(frames) <= 3 * len(LONG_CODE.encode())
+    assert re.search("data-outcome=.completed.[^>]* data-kept", received[-1])
+
+
+def frames_of(page: Page) -> list[str]:
+    """The text frames that a page's sockets receive from now on."""
+    received: list[str] = []
+
+    def watch(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda payload: received.append(str(payload)))
+
+    page.on("websocket", watch)
+    return received
+
+
+def test_a_reader_keeps_what_is_selected_while_the_answer_grows(
+    page: ChatPage, model_server: ModelServer, words: Callable[[], str]
+) -> None:
+    said = words()
+    model_server.answer(said, "```\nfirst line\n" + "more and more\n" * 60 + "```\n", pace=20)
+    page.say(said)
+    expect(answer_of(page.last)).to_contain_text("first line")
+    page.last.evaluate(
+        "turn => getSelection().setBaseAndExtent(turn.querySelector('code').firstChild, 0,"
+        " turn.querySelector('code').firstChild, 5)"
+    )
+    page.expect_last("completed", said)
+    assert page.page.evaluate("() => getSelection().toString()") == "first"
