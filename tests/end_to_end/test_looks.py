@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from .browser import ChatPage, chat_page
 from .model_server import ModelServer
@@ -87,3 +87,91 @@ def test_on_a_phone_nothing_sticks_out_and_everything_is_in_one_language(
         expect(page.last.locator(".turnlog-outcome")).to_contain_text(expected["failure"])
         page.box.fill("A long draft that goes over several lines. " * 6)
         assert_nothing_sticks_out(page)
+
+
+DIRECTIONS = """- עברית *ואז* english
+- English item, then עברית
+
+> مرحبا بالعالم
+
+| الاسم | السعر |
+|---|---|
+| قهوة | 5 |
+
+| a heading | another heading | and one more | the last of them |
+|---|---|---|---|
+| words_that_do_not_break | words_that_do_not_break | words_that_do_not_break | end |
+
+```python
+x = "שלום"
+```
+"""
+
+
+@pytest.fixture
+def answer(
+    browser: Browser,
+    server: Server,
+    model_server: ModelServer,
+    sessions: dict[str, str],
+    words: Callable[[], str],
+    room: int,
+) -> Iterator[ChatPage]:
+    """A phone's page with an answer in several directions."""
+    said = words()
+    model_server.answer(said, DIRECTIONS)
+    options = {"viewport": PHONE, "color_scheme": "dark"}
+    with chat_page(browser, server, room, sessions["ada"], **options) as page:
+        page.say(said)
+        page.expect_last("completed", said)
+        yield page
+
+
+def test_marks_and_bars_are_where_their_words_begin(answer: ChatPage) -> None:
+    hebrew, english = answer.last.locator("li").all()
+    expect(hebrew).to_have_css("direction", "rtl")
+    expect(hebrew).to_have_css("margin-right", "24px")
+    expect(hebrew).to_have_css("margin-left", "0px")
+    expect(english).to_have_css("direction", "ltr")
+    expect(english).to_have_css("margin-left", "24px")
+    quotation = answer.last.locator("blockquote")
+    expect(quotation).to_have_css("border-right-width", "3px")
+    expect(quotation).to_have_css("border-left-width", "0px")
+    table = answer.last.locator("table").first
+    first, number = (table.locator(cell) for cell in ("th >> nth=0", "td >> nth=1"))
+    assert left(first) > left(number)
+    expect(number).to_have_css("direction", "rtl")
+    expect(answer.last.locator("pre")).to_have_css("direction", "ltr")
+
+
+def left(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box is not None
+    return box["x"]
+
+
+def test_a_wide_table_scrolls_in_its_box_by_keyboard(answer: ChatPage) -> None:
+    assert_nothing_sticks_out(answer)
+    box = answer.last.locator(".turnlog-table").last
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert "local" in box.evaluate("box => getComputedStyle(box).backgroundAttachment")
+    answer.last.locator(".turnlog-table").first.focus()
+    answer.page.keyboard.press("Tab")
+    expect(box).to_be_focused()
+    answer.page.keyboard.press("ArrowRight")
+    answer.page.wait_for_function("box => box.scrollLeft > 0", arg=box.element_handle())
+
+
+def test_on_paper_nothing_is_cut_off_and_who_spoke_is_said(answer: ChatPage) -> None:
+    answer.page.emulate_media(media="print")
+    for heading in answer.last.locator("h2").all():
+        box = heading.bounding_box()
+        assert box is not None
+        assert box["height"] > 10
+    expect(answer.last.locator("time")).to_have_css("opacity", "1")
+    expect(answer.last.locator("time")).not_to_have_css("display", "none")
+    expect(answer.last.locator("pre")).to_have_css("white-space", "pre-wrap")
+    expect(answer.last.locator(".turnlog-table").last).to_have_css("overflow", "visible")
+    assert_nothing_sticks_out(answer)
+    # Dark words on white paper, also for a reader who prefers dark pages.
+    expect(answer.last.locator("pre")).to_have_css("color", "rgb(33, 36, 42)")
