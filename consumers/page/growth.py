@@ -7,6 +7,7 @@ again: as few as possible.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class _Open:
     """Where its last children begin, as far as there is no text between them or before the end."""
 
 
-def growth(old: str, new: str) -> list[Growth]:
+@functools.lru_cache(maxsize=32)  # Those who follow a turn have mostly seen the same of it.
+def growth(old: str, new: str) -> tuple[Growth, ...]:
     """Return how the old HTML becomes the new one, in steps; nothing if they are equal.
 
     At their outermost level both have only elements. Both are as the sanitiser writes them.
@@ -59,11 +61,11 @@ def growth(old: str, new: str) -> list[Growth]:
     changed, written = had[same:], wanted[same:]
     if len(changed) == 1 and written:
         # The open block is finished by itself: what follows it would have it written anew.
-        steps = [min(_ways(changed[0], written.pop(0)), key=_cost)]
-        return [*steps, Growth(0, 0, "".join(written))] if written else steps
+        steps = (min(_ways(changed[0], written.pop(0)), key=_cost),)
+        return (*steps, Growth(0, 0, "".join(written))) if written else steps
     if changed or written:
-        return [Growth(0, len(changed), "".join(written))]
-    return []
+        return (Growth(0, len(changed), "".join(written)),)
+    return ()
 
 
 def _elements(html: str) -> list[str]:

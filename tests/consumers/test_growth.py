@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.consumers.test_bytes import running_turn
 from tests.consumers.test_markdown import LINES, fed
+from turnlog.consumers.answering.agent import ToolFinished, ToolStarted
 from turnlog.consumers.markdown import MarkdownStream, render
+from turnlog.consumers.page import frames
+from turnlog.consumers.page.frames import Progress, changes
 from turnlog.consumers.page.growth import Growth, growth
+from turnlog.consumers.page.turn_view import merged
 
 VOID = {"br", "hr", "input"}
 
@@ -77,6 +83,45 @@ def test_what_is_sent_makes_the_page_what_a_reload_shows(parts: list[str], cuts:
     assert page.html() == render(text)
 
 
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(st.sampled_from([*LINES, "", ""]), st.booleans()), max_size=20),
+    st.sampled_from([0, 30, 1_000]),
+)
+def test_a_page_that_looks_now_and_then_ends_with_all_of_it(
+    steps: list[tuple[str, bool]], again: int
+) -> None:
+    """Also with tools, which are the empty texts here, and with plain text in between."""
+    turn, sent, page = running_turn(), Progress(), Page()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frames, "_AGAIN", again)
+        sent.note(turn.view())
+        for number, (text, looks) in enumerate([*steps, ("end", False)]):
+            turn._unshown = text
+            if text:
+                turn.flush()
+            else:
+                turn.follow(ToolStarted(number, "clock", {}))
+                turn.follow(ToolFinished(number, {"status": "ok"}, "12"))
+            if looks:
+                show(page, changes(turn.view(), sent))
+        turn.finish_text()
+        show(page, changes(turn.view(), sent))
+        assert not changes(turn.view(), sent)
+    whole = [p.get("html", f"<details>{p.get('id')}</details>") for p in merged(turn.pieces)]
+    assert page.html() == "".join(whole)
+
+
+def show(page: Page, parts: list[dict]) -> None:
+    for part in parts:
+        if part["kind"] == "growth":
+            depth = part["into"].count(">:last-child")
+            assert all(place == part["into"] + ">:last-child" for place in part["drop"])
+            page.apply(Growth(depth, len(part["drop"]), part["html"]))
+        elif part["kind"] == "tool":
+            page.apply(Growth(0, 0, f"<details>{part['id']}</details>"))
+
+
 @given(*[st.lists(st.sampled_from(LINES), max_size=8)] * 2)
 def test_any_html_can_become_any_other(old: list[str], new: list[str]) -> None:
     before, after = render("".join(old)), render("".join(new))
@@ -89,25 +134,25 @@ def test_any_html_can_become_any_other(old: list[str], new: list[str]) -> None:
 
 
 def test_only_words_at_the_end_are_sent() -> None:
-    assert growth("<p>a <em>b</em></p>", "<p>a <em>b</em> c</p>") == [Growth(1, 0, " c")]
+    assert growth("<p>a <em>b</em></p>", "<p>a <em>b</em> c</p>") == (Growth(1, 0, " c"),)
     code = "<pre><code>{}</code></pre>"
-    assert growth(code.format("a\n"), code.format("a\nb")) == [Growth(2, 0, "b")]
-    assert growth(code.format("a"), code.format("a\n") + "<p>b</p><p>c</p>") == [
+    assert growth(code.format("a\n"), code.format("a\nb")) == (Growth(2, 0, "b"),)
+    assert growth(code.format("a"), code.format("a\n") + "<p>b</p><p>c</p>") == (
         Growth(2, 0, "\n"),
         Growth(0, 0, "<p>b</p><p>c</p>"),
-    ]
+    )
     items = "<ul><li>a</li>{}</ul>"
-    assert growth(items.format(""), items.format("<li>b</li>")) == [Growth(1, 0, "<li>b</li>")]
+    assert growth(items.format(""), items.format("<li>b</li>")) == (Growth(1, 0, "<li>b</li>"),)
     bold = "<li><strong>b</strong></li>"
-    assert growth(items.format("<li>**b</li>"), items.format(bold)) == [Growth(1, 1, bold)]
-    assert growth("<p>a</p>", "<p>a</p><p>b</p>") == [Growth(0, 0, "<p>b</p>")]
-    assert growth("<p>a</p>\n<p>b</p>\n", "<p>a</p>\n") == [Growth(0, 1, "")]
+    assert growth(items.format("<li>**b</li>"), items.format(bold)) == (Growth(1, 1, bold),)
+    assert growth("<p>a</p>", "<p>a</p><p>b</p>") == (Growth(0, 0, "<p>b</p>"),)
+    assert growth("<p>a</p>\n<p>b</p>\n", "<p>a</p>\n") == (Growth(0, 1, ""),)
 
 
 def test_whole_rows_can_be_added() -> None:
     table = '<div class="turnlog-table"><table><tbody><tr><td>a</td></tr>{}</tbody></table></div>'
     row = "<tr><td>b</td></tr>"
-    assert growth(table.format(""), table.format(row)) == [Growth(3, 0, row)]
+    assert growth(table.format(""), table.format(row)) == (Growth(3, 0, row),)
     # Nothing else of a table: a browser drops it if it is not within one.
     [step] = growth(table.format(row), table.format("<tr><td>c</td></tr>"))
     assert step.html.startswith("<table>")

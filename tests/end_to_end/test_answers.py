@@ -89,8 +89,12 @@ def test_what_grew_after_a_tool_is_what_a_reload_shows(
 ) -> None:
     said = words()
     model_server.call_tool(said, "look_up_price", {"name": "拿铁"}, then="It is **32** yuan.")
+    received = frames_of(page.page)
+    page.page.reload()
+    page.expect_connection("connected")
     page.say(said)
     page.expect_last("completed", said)
+    assert_the_end_is_short(received)
     grown = page.last.evaluate("turn => turn.outerHTML")
     page.page.reload()
     page.expect_last("completed", said)
@@ -108,7 +112,6 @@ def test_a_long_code_costs_at_most_three_times_its_text(
     said = words()
     model_server.answer(said, LONG_CODE, pace=5, chunk=40)
     with chat_page(browser, server, room, sessions["ada"]) as page:
-        page.page.reload()
         received = frames_of(page.page)
         page.page.reload()
         page.expect_connection("connected")
@@ -118,7 +121,14 @@ def test_a_long_code_costs_at_most_three_times_its_text(
     frames = [len(frame.encode()) for frame in received]
     assert len(frames) > 5
     assert sum(frames) <= 3 * len(LONG_CODE.encode())
-    assert re.search("data-outcome=.completed.[^>]* data-kept", received[-1])
+    assert_the_end_is_short(received)
+
+
+def assert_the_end_is_short(received: list[str]) -> None:
+    """What the page has is not sent again when the turn ends."""
+    last = next(frame for frame in reversed(received) if "turnlog-cursor" in frame)
+    assert re.search("data-outcome=.completed.[^>]* data-kept", last)
+    assert len(last) < 1_000
 
 
 def frames_of(page: Page) -> list[str]:
