@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from linkify_it import LinkifyIt  # type: ignore[import-untyped]
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]  # It has no types.
 from markdown_it.rules_core import StateCore
 
 _ASCII = re.compile(r"[\x00-\x7f]+")
 
 
-class Addresses(LinkifyIt):  # type: ignore[misc]
+class Addresses(LinkifyIt):  # type: ignore[misc]  # For the same reason.
     """Finds the addresses in a text."""
 
     def __init__(self) -> None:

@@ -7,48 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
-from ..markdown.raw import with_raw
-from .growth import Growth, growth, is_rows
-from .turn_view import Piece, TurnView, merged
+from .progress import Progress, changes, has_all
+from .turn_view import Piece, TurnView, is_of_tool, merged
 
 Level = Literal["error", "info"]
-
-# More than this is not sent again because its end has changed: see `_with_plain_text`.
-_AGAIN = 1_000
-
-
-@dataclass
-class Progress:
-    """How much of a running turn a listener has received."""
-
-    turn: TurnView | None = None
-    tail: str = ""
-    """The HTML of the open block, as the listener has it."""
-    source: str = ""
-    """The open block's Markdown, as far as the listener has it, rendered or as plain text."""
-    rendered: int = 0
-    """How much of that was rendered."""
-
-    def note(self, turn: TurnView) -> None:
-        """Note that all of this turn has been sent."""
-        self.turn = turn
-        self.tail, self.source = turn.tail, turn.tail_source
-        self.rendered = len(turn.tail_source)
-
-    @property
-    def pieces(self) -> Sequence[Piece]:
-        return self.turn.pieces if self.turn else ()
-
-    @property
-    def text(self) -> str:
-        return self.turn.text if self.turn else ""
 
 
 class Encoder(Protocol):
@@ -83,7 +49,7 @@ class HtmlEncoder:
         return [_html("pieces", turn_id=turn.id, parts=parts)] if parts else []
 
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
-        return [_html("ended", turn=_whole(turn), cursor=cursor, kept=_same(turn, sent))]
+        return [_html("ended", turn=_whole(turn), cursor=cursor, kept=has_all(turn, sent))]
 
     def earlier(self, turns: Sequence[TurnView], *, more: bool, before: int) -> list[str]:
         return [_html("earlier", turns=[_whole(t) for t in turns], more=more, before=before)]
@@ -106,7 +72,7 @@ class JsonEncoder:
 
     def progress(self, turn: TurnView, sent: Progress) -> list[str]:
         new = turn.pieces[len(sent.pieces) :]
-        frames = [self._tool(turn, piece) for piece in new if _tool(piece)]
+        frames = [self._tool(turn, piece) for piece in new if is_of_tool(piece)]
         if text := turn.text[len(sent.text) :]:
             frames.append(self._answer(turn, "append", text))
         sent.note(turn)
@@ -115,8 +81,8 @@ class JsonEncoder:
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
         # Sends what the listener missed: it came too fast, another process answered the turn, or
         # the project recorded other words than the model's.
-        had = list(filter(_tool, merged(sent.pieces)))
-        cards = list(filter(_tool, merged(turn.pieces)))
+        had = list(filter(is_of_tool, merged(sent.pieces)))
+        cards = list(filter(is_of_tool, merged(turn.pieces)))
         frames = [self._tool(turn, card) for card in cards if card not in had]
         if turn.text != sent.text:
             if turn.text.startswith(sent.text):
@@ -138,7 +104,7 @@ class JsonEncoder:
             frames.append(
                 _json(id=f"{turn.id}-human", role="user", mode="overwrite", content=turn.human_text)
             )
-        frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if _tool(piece)]
+        frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if is_of_tool(piece)]
         if turn.text:
             frames.append(self._answer(turn, "overwrite", turn.text))
         return frames
@@ -166,71 +132,10 @@ class JsonEncoder:
         )
 
 
-def changes(turn: TurnView, sent: Progress) -> list[dict[str, Any]]:
-    """Return how the answer on a page becomes that of the turn, in parts for a template.
-
-    A part is a tool that starts or ends, as its piece says, or `{"kind": "growth", ...}`. Notes
-    them as sent.
-    """
-    new = turn.pieces[len(sent.pieces) :]
-    had = replace(sent)
-    sent.note(turn)
-    parts: list[dict[str, Any]] = []
-    open_block = had.tail
-    for is_tool, group in groupby([*new, {"kind": "block", "html": turn.tail}], _tool):
-        if is_tool:
-            parts += group
-            continue
-        html = "".join(piece["html"] for piece in group)
-        steps = growth(open_block, html)
-        if not new and _is_too_much(steps, turn, had):
-            sent.tail = with_raw(had.tail, turn.tail_source[len(had.source) :])
-            sent.rendered = had.rendered
-            steps = growth(had.tail, sent.tail)
-        parts += [_growth(turn, step) for step in steps]
-        open_block = ""
-    return parts
-
-
-def _is_too_much(steps: Sequence[Growth], turn: TurnView, had: Progress) -> bool:
-    """Return whether a change costs more than it is worth before the block is closed.
-
-    Then the new Markdown is added as plain text. When the block is twice as long as it was when it
-    was last rendered, it is rendered again: so all this costs no more than the block itself.
-    """
-    again = sum(len(step.html) for step in steps if step.drop)
-    return again > _AGAIN and len(turn.tail_source) < 2 * had.rendered
-
-
-def _growth(turn: TurnView, change: Growth) -> dict[str, Any]:
-    last = ">:last-child"
-    into = f"#answer-{turn.id}{last * change.depth}"
-    return {
-        "kind": "growth",
-        "into": mark_safe(into),
-        "drop": [mark_safe(into + last)] * change.drop,
-        "tag": "tbody" if is_rows(change.html) else "div",
-        "html": mark_safe(change.html),
-    }
-
-
-def _same(turn: TurnView, sent: Progress) -> bool:
-    """Return whether a listener has all of a turn as the log has it, but for its outcome."""
-    had = sent.turn
-    if had is None or sent.tail != turn.tail or merged(had.pieces) != merged(turn.pieces):
-        return False
-    said = ("id", "human_text", "show_human", "at")
-    return all(getattr(had, name) == getattr(turn, name) for name in said)
-
-
 def _whole(turn: TurnView) -> dict[str, Any]:
     """Return a turn for a template, with the tools' results in their cards."""
     names = ("id", "version", "outcome", "show_human", "human", "tail", "error", "at")
     return {name: getattr(turn, name) for name in names} | {"pieces": merged(turn.pieces)}
-
-
-def _tool(piece: Piece) -> bool:
-    return bool(piece["kind"] != "block")
 
 
 def _html(name: str, **context: Any) -> str:

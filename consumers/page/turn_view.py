@@ -100,6 +100,10 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
     return whole
 
 
+def is_of_tool(piece: Piece) -> bool:
+    return bool(piece["kind"] != "block")
+
+
 def tool_piece(number: int, name: str, tool_input: Any) -> Piece:
     """Return the card of a tool call that starts."""
     return {"kind": "tool", "id": str(number), "name": name, "input": as_text(tool_input)}

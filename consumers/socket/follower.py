@@ -15,7 +15,8 @@ from django.utils.safestring import mark_safe
 from ..answering import running
 from ..answering.running_turn import RunningTurn
 from ..live import Listener
-from ..page.frames import Encoder, Progress
+from ..page.frames import Encoder
+from ..page.progress import Progress
 from ..page.turn_view import TurnView
 from .transcripts import Batch, Page, Transcripts
 

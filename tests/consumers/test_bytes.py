@@ -19,7 +19,8 @@ from turnlog.consumers.answering.running_turn import (
     RunningTurn,
 )
 from turnlog.consumers.markdown import blocks
-from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder, Progress
+from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
+from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView, block_pieces
 
 WORDS = ("price", "of", "a", "latte", "is", "less", "than", "two", "&", "half", "cups,", "<b>")

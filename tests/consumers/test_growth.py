@@ -12,9 +12,9 @@ from tests.consumers.test_bytes import running_turn
 from tests.consumers.test_markdown import LINES, fed
 from turnlog.consumers.answering.agent import ToolFinished, ToolStarted
 from turnlog.consumers.markdown import MarkdownStream, render
-from turnlog.consumers.page import frames
-from turnlog.consumers.page.frames import Progress, changes
+from turnlog.consumers.page import progress
 from turnlog.consumers.page.growth import Growth, growth
+from turnlog.consumers.page.progress import Progress, changes
 from turnlog.consumers.page.turn_view import merged
 
 VOID = {"br", "hr", "input"}
@@ -94,7 +94,7 @@ def test_a_page_that_looks_now_and_then_ends_with_all_of_it(
     """Also with tools, which are the empty texts here, and with plain text in between."""
     turn, sent, page = running_turn(), Progress(), Page()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frames, "_AGAIN", again)
+        patch.setattr(progress, "_AGAIN", again)
         sent.note(turn.view())
         for number, (text, looks) in enumerate([*steps, ("end", False)]):
             turn._unshown = text

@@ -16,7 +16,8 @@ from turnlog.consumers import live
 from turnlog.consumers.answering import relay
 from turnlog.consumers.answering.agent import TextDelta, ToolStarted
 from turnlog.consumers.answering.running_turn import RunningTurn
-from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder, Progress
+from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder
+from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView
 from turnlog.consumers.socket.follower import Follower
 from turnlog.consumers.socket.transcripts import Page

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.docs.pages import ROOT, codes, rows, section, text_of
-from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder, Progress
+from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
+from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView
 from turnlog.consumers.socket import websocket
 from turnlog.consumers.socket.requests import _FIELDS, _IGNORED
