@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from turnlog.consumers import markdown
@@ -35,6 +35,7 @@ def fed(text: str, cuts: list[int]) -> list[str]:
 
 
 @settings(max_examples=500)
+@example(["```\n", "text\n", " "], [1])
 @given(
     st.lists(st.sampled_from(LINES), max_size=14),
     st.lists(st.integers(1, 9), min_size=1, max_size=5),
@@ -344,6 +345,7 @@ def test_a_task_has_a_box_that_cannot_be_ticked() -> None:
     assert f'{item}> a</li>{item} checked=""> <strong>b</strong></li>' in html
     assert html.count("<input") == 2
     assert "<input" not in tight("[x] a")
+    assert "<input" not in tight("-\n\n[x] a")
     assert tight("- a\n\n  [x] b").count("<input") == 0
 
 
