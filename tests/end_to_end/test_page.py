@@ -195,10 +195,10 @@ def test_stop_keeps_what_was_said(
         expect(page.stop).to_be_hidden()
         expect(page.box).to_have_value("Written meanwhile.")
         expect(page.turns).to_have_count(2)
-    started, failed = events_of(database, room)[3:]
-    assert types_of([started, failed]) == ["TurnStarted", "TurnFailed"]
-    assert failed.payload["outcome"] == "cancelled"
-    assert failed.produced == "This is all that it ever says. "
+    *_, answer = events = events_of(database, room)[3:]
+    assert types_of(events) == ["TurnStarted", "MessageAppended", "MessageAppended"]
+    assert answer.metadata["outcome"] == "cancelled"
+    assert answer.text == "This is all that it ever says. "
 
 
 def test_after_stop_one_can_go_on(

@@ -40,18 +40,25 @@ def test_killed_in_mid_answer_the_turn_is_shown_as_interrupted(
     model_server.answer(said, ANSWER, pace=200)
     model_server.answer(again, "As if nothing had happened.")
     page.say(said)
-    expect(answer_of(page.last)).to_contain_text("An answer")
+    expect(answer_of(page.last)).to_contain_text("An answer that takes")
+    while not database.rows("SELECT 1 FROM turnlog_draft"):
+        page.page.wait_for_timeout(100)
     server.kill()
     page.expect_connection("offline")
     server.start()
     page.expect_connection("connected")
     page.expect_last("interrupted", said)
     expect(page.last).to_contain_text("The answer was interrupted.")
+    # What had been written about a second before is in the log, and stays on the page.
+    expect(answer_of(page.last)).to_contain_text("An answer")
     expect(page.turns).to_have_count(2)
     events = events_of(database, room)[3:]
     assert types_of(events) == ["TurnStarted", "TurnFailed"]
     assert events[0].text == said
     assert events[1].payload["outcome"] == "interrupted"
+    assert ANSWER.startswith(events[1].produced)
+    assert events[1].produced.startswith("An answer")
+    assert database.rows("SELECT 1 FROM turnlog_draft") == []
     assert events[0].turn_id == events[1].turn_id
 
     page.say(again)

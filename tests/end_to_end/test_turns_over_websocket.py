@@ -169,6 +169,24 @@ def test_the_words_are_committed_when_the_model_is_asked(
     assert new_events(database, room)[-1].text == "I have looked."
 
 
+def test_a_tool_that_exits_ends_neither_the_server_nor_the_turn(
+    server: Server,
+    database: Database,
+    model_server: ModelServer,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    for name in ("leave", "leave_the_loop"):
+        said = words()
+        model_server.call_tool(said, name, {}, then="Still here.")
+        [(turn_id, frames)] = ask(server, room, sessions["ada"], said, path="/ws/leaving/{}/")
+        assert frames[-1]["outcome"] == "completed"
+        assert text_of(frames, turn_id) == "Still here."
+        [tool] = [e for e in events_of(database, room, turn_id) if e.type == "ToolOutputRecorded"]
+        assert (tool.payload["status"], tool.payload["output"]) == ("error", "SystemExit: 3")
+
+
 def test_a_tool_is_called_and_recorded(
     server: Server,
     database: Database,
@@ -193,9 +211,10 @@ def test_a_tool_is_called_and_recorded(
 
     events = new_events(database, room)
     assert types_of(events) == [
-        *("TurnStarted", "MessageAppended", "ToolOutputRecorded", "MessageAppended")
+        *("TurnStarted", "MessageAppended", "ModelCallRecorded", "ToolOutputRecorded"),
+        *("ModelCallRecorded", "MessageAppended"),
     ]
-    tool = events[2].payload
+    tool = events[3].payload
     assert (tool["tool"], tool["status"], tool["output"]) == ("look_up_price", "ok", "拿铁: 32元")
     assert tool["input"] == {"name": "拿铁"}
 
@@ -283,10 +302,10 @@ def test_stopping_records_what_was_said_until_then(
         client.send(type="stop", turn_id=turn_id)
         frames = client.until_ended(turn_id)
     assert frames[-1]["outcome"] == "cancelled"
-    failed = new_events(database, room)[-1]
-    assert (failed.type, failed.payload["outcome"]) == ("TurnFailed", "cancelled")
-    assert failed.produced.startswith("This goes on and on.")
-    assert failed.produced == text_of(client.frames, turn_id)
+    answer = new_events(database, room)[-1]
+    assert (answer.type, answer.metadata["outcome"]) == ("MessageAppended", "cancelled")
+    assert answer.text.startswith("This goes on and on.")
+    assert answer.text == text_of(client.frames, turn_id)
 
 
 def test_who_comes_back_is_sent_only_what_was_missed(

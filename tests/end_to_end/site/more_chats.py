@@ -4,6 +4,7 @@ Each is one line of what the tutorial teaches: a subclass with a setting of its 
 """
 
 import os
+import sys
 
 from mysite.asgi import application as tutorial  # First: it sets Django up.
 
@@ -31,6 +32,20 @@ class Scripted(LanguageTutorChatConsumer):
     llm_timeout = 20
 
 
+def leave():
+    """Leave."""
+    sys.exit(3)
+
+
+async def leave_the_loop():
+    """Leave, from the event loop."""
+    sys.exit(3)
+
+
+class Leaving(LanguageTutorChatConsumer):
+    tools = (leave, leave_the_loop)
+
+
 def clear(request, conversation_pk):
     """What a project's "new chat" button would do."""
     Conversation.objects.get(pk=conversation_pk).clear(by=request.user, reason="a fresh start")
@@ -49,6 +64,7 @@ application = ProtocolTypeRouter(
                         *websocket_urlpatterns,
                         path("ws/unreachable/<int:conversation_pk>/", Unreachable.as_asgi()),
                         path("ws/impatient/<int:conversation_pk>/", Impatient.as_asgi()),
+                        path("ws/leaving/<int:conversation_pk>/", Leaving.as_asgi()),
                         path("ws/scripted/<int:conversation_pk>/", Scripted.as_asgi()),
                     ]
                 )
