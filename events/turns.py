@@ -291,7 +291,7 @@ def _close_before(
 def _interrupted(
     turn_id: uuid.UUID | None, actor_id: uuid.UUID | None, produced: dict[str, Any] | None
 ) -> NewEvent:
-    nothing = {"message": None, "tools": []}
+    nothing: dict[str, Any] = {"message": None, "tools": []}
     return NewEvent(TurnFailed("interrupted", produced or nothing), turn_id, actor_id)
 
 

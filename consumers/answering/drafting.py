@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...core.asynchronous import in_database_thread
 from ...events import drafts
@@ -28,7 +28,7 @@ async def keep_drafts(turn: RunningTurn) -> None:
     Short turns write nothing. Each part holds only what is new, and the drafts are dropped once the
     turn's end is in the log.
     """
-    answer, stream_id = turn.answer, turn.key
+    answer, stream_id = turn.answer, cast(int, turn.key)
     written, text, tools, rounds = 0, 0, 0, 0
     while not await _ended(turn):
         parts = (answer.text[text:], answer.tools_output_list[tools:], answer.rounds[rounds:])

@@ -12,8 +12,8 @@ import uuid
 from typing import Any, cast
 
 from ...core import retrying
+from ...core.wellformed import wellformed
 from ..live import group_of, shared_layer, warn_of_layer
-from ..markdown import displayable
 from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
@@ -73,7 +73,7 @@ def _progress(view: Any) -> dict[str, Any]:
         "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
         "tail": str(view.tail),
         "tail_source": view.tail_source,
-        "text": displayable(view.text),
+        "text": wellformed(view.text),
     }
 
 

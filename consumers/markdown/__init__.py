@@ -2,6 +2,5 @@
 
 from .rendering import Block, render
 from .stream import TAIL_LIMIT, MarkdownStream, blocks
-from .text import displayable
 
-__all__ = ["TAIL_LIMIT", "Block", "MarkdownStream", "blocks", "displayable", "render"]
+__all__ = ["TAIL_LIMIT", "Block", "MarkdownStream", "blocks", "render"]

@@ -25,8 +25,8 @@ _INLINE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _DISPLAY = {
-    "\\[": re.compile(r"\\\[(?:[^\\]|\\[^\]])*?\\\]", re.DOTALL),
-    "$$": re.compile(r"\$\$(?!\$)(?:[^$\\]|\\.|\$(?!\$))*?\$\$", re.DOTALL),
+    "\\[": ("\\]", re.compile(r"\\\[(?:[^\\]|\\[^\]])*?\\\]", re.DOTALL)),
+    "$$": ("$$", re.compile(r"\$\$(?!\$)(?:[^$\\]|\\.|\$(?!\$))*?\$\$", re.DOTALL)),
 }
 
 
@@ -51,7 +51,7 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.is_code_block(start):
         return False
     begin, line_end = state.bMarks[start] + state.tShift[start], state.eMarks[start]
-    pattern = _DISPLAY.get(state.src[begin : begin + 2])
+    closing, pattern = _DISPLAY.get(state.src[begin : begin + 2], ("", None))
     if pattern is None or state.src.startswith("$$$", begin):
         return False
     on_one_line = pattern.match(state.src, begin, line_end)
@@ -59,14 +59,14 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False  # A line of text that begins with a formula.
     if silent:
         return True
-    stop = start + 1
-    while stop < end and not state.isEmpty(stop) and state.sCount[stop] >= state.blkIndent:
+    closed, stop = None, start
+    while not closed and stop < end and (stop == start or _goes_on(state, stop)):
+        line = state.src[state.bMarks[stop] : state.eMarks[stop]]
         stop += 1
-    text = state.getLines(start, stop, state.blkIndent, False).lstrip()
-    closed = pattern.match(text)
+        if closing in line:
+            closed = pattern.match(_lines(state, start, stop))
+    text = _lines(state, start, stop)
     formula = closed.group() if closed else text.rstrip()
-    if closed:
-        stop = start + formula.count("\n") + 1
     state.line = stop
     token = state.push("display_open", "div", 1)
     token.attrs, token.map = {"class": "turnlog-math"}, [start, stop]
@@ -76,3 +76,11 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         token.content, token.map, token.children = rest, [stop - 1, stop], []
     state.push("display_close", "div", -1)
     return True
+
+
+def _goes_on(state: StateBlock, line: int) -> bool:
+    return not state.isEmpty(line) and state.sCount[line] >= state.blkIndent
+
+
+def _lines(state: StateBlock, start: int, stop: int) -> str:
+    return state.getLines(start, stop, state.blkIndent, False).lstrip()

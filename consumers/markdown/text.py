@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from ...core.wellformed import wellformed
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # As nh3 writes them, so that what is added to a page equals what a reload would show.
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\u00a0": "&nbsp;", "\0": "\ufffd"}
 )
 
 
-def displayable(text: str) -> str:
-    """Return text that can be sent: half a character (a lone surrogate) becomes U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
 def readable(text: str) -> str:
     """Return Markdown as it is read here."""
     # A carriage return may come in another chunk than its line feed.
-    return displayable(text.replace("\r", ""))
+    return wellformed(text.replace("\r", ""))
 
 
 def escaped(text: str) -> str:

@@ -144,7 +144,7 @@ def as_text(value: Any) -> str:
 def clipped(text: str) -> str:
     """Return as much of a text as a tool's card holds."""
     shown = text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
-    return markdown.displayable(shown)
+    return wellformed(shown)
 
 
 def _message(document: Any) -> Any:

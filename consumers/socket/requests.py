@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ...core import conf
-from ..markdown import displayable
+from ...core.wellformed import wellformed
 
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS"}
@@ -118,7 +118,7 @@ def _text(text: Any, turn_id: str) -> str:
             turn_id,
         )
     # A browser may send half an emoji; no model and no socket accepts it.
-    return displayable(text)
+    return wellformed(text)
 
 
 def _turn_id(value: Any) -> uuid.UUID:

@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 from ...core import conf
 from ...core.asynchronous import in_database_thread
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...core.wellformed import wellformed
 from ...events.models import Conversation
 from .. import failures, live
 from ..answering import running, tasks
 from ..answering.langchain import import_ahead
 from ..answering.relay import ask_to_stop
 from ..answering.turn_task import actor_id_of, take_turn
-from ..markdown import displayable
 from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
@@ -275,7 +275,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         if self._closed:
             return
         with contextlib.suppress(OSError):
-            await super().send(text_data and displayable(text_data), *args, **kwargs)
+            await super().send(text_data and wellformed(text_data), *args, **kwargs)
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
         # Several requests may each find a reason to close, but a server takes only one close.
