@@ -48,9 +48,11 @@ def keep(
 
 def produced_by(turn_id: uuid.UUID | None) -> dict[str, Any]:
     """Return the `produced` of a TurnFailed, as far as the drafts of a turn tell."""
-    parts = Draft.objects.using(log_database()).filter(turn_id=turn_id).order_by("number")
     text = ""
     produced: dict[str, Any] = {"message": None, "tools": []}
+    if turn_id is None:
+        return produced
+    parts = Draft.objects.using(log_database()).filter(turn_id=turn_id).order_by("number")
     for stored in parts.values_list("part", flat=True):
         part = json.loads(stored)
         text += codec.decode(part["text"])
@@ -66,7 +68,8 @@ def produced_by(turn_id: uuid.UUID | None) -> dict[str, Any]:
 
 def drop(turn_ids: Collection[uuid.UUID | None]) -> None:
     """Remove the drafts of turns that have ended."""
-    Draft.objects.using(log_database()).filter(turn_id__in=turn_ids).delete()
+    ids = [turn_id for turn_id in turn_ids if turn_id is not None]
+    Draft.objects.using(log_database()).filter(turn_id__in=ids).delete()
 
 
 def drop_ended() -> None:
