@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,10 @@ async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome)
     """Close a turn with what can be kept of it. Never raises: what cannot be written now is written
     as soon as the log can be."""
     answer, outputs = turn.answer, turn.answer.tools_output_list
-    kept = await asyncio.to_thread(storable, answer.partial_message(), outputs, answer.rounds)
-    for parts in _less_and_less(kept):
-        fail = partial(conversation.afail_turn, turn.turn_id, outcome, error=turn.failure, **parts)
+    parts = answer.partial_message(), outputs, answer.rounds
+    kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
+    for less in _less_and_less(kept):
+        fail = partial(conversation.afail_turn, turn.turn_id, outcome, error=turn.failure, **less)
         try:
             await to_the_end(fail)
             return
@@ -64,14 +66,26 @@ def close_later(
     tasks.spawn_once(_close_left)
 
 
-def answering(turn_id: uuid.UUID) -> None:
-    """Note that the turn is being answered (again): it is not to be closed."""
-    _left.pop(turn_id, None)
+_taken: Counter[uuid.UUID] = Counter()
+
+
+@contextlib.contextmanager
+def taken(turn_id: uuid.UUID) -> Iterator[None]:
+    """While a sending of a turn starts or answers it, it is not closed from here."""
+    _taken[turn_id] += 1
+    try:
+        yield
+    finally:
+        _taken[turn_id] -= 1
+        if not _taken[turn_id]:
+            del _taken[turn_id]
 
 
 async def _close_left() -> None:
     for pause in retrying.FOLLOWING.pauses():
         for turn_id, (conversation, failure) in list(_left.items()):
+            if turn_id in _taken:
+                continue
             try:
                 await _close_if_ours(conversation, turn_id, failure)
             except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
@@ -89,8 +103,8 @@ async def _close_left() -> None:
 def _close_if_ours(
     conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
 ) -> None:
-    # Not a turn that was sent again meanwhile and that another process answers.
-    if turn_id in _left and is_open_here(conversation.pk, turn_id):
+    # Not a turn that was sent again meanwhile, and that another process answers, or this one.
+    if is_open_here(conversation.pk, turn_id) and turn_id not in _taken:
         with contextlib.suppress(UnknownTurn):  # It never came into the log.
             conversation.fail_turn(turn_id, "failed", error=failure)
 

@@ -50,7 +50,6 @@ class Started(NamedTuple):
 @contextlib.asynccontextmanager
 async def one_at_a_time(turn_id: uuid.UUID) -> AsyncIterator[None]:
     """Let one sending of a turn after the other pass; each sees what became of the one before."""
-    closing.answering(turn_id)
     while (other := _sending.get(turn_id)) is not None:
         await asyncio.wait([other])
     passed = _sending[turn_id] = asyncio.get_running_loop().create_future()

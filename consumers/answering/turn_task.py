@@ -51,51 +51,71 @@ async def take_turn(
 
     human = HumanMessage(text)
     conversation = await chat.aget_conversation()
-    # Two sendings of one turn at once are one turn: the second one finds it started.
-    async with one_at_a_time(turn_id):
-        setup, failure = await set_up(chat)
-        version, actor_id, at = 0, None, timezone.now()
-        if conversation is None:
-            if (other := running.find(key)) is not None:
-                if other.turn_id == turn_id:
-                    return None
-                raise TurnInProgress(0, other.turn_id)
-        else:
-            metadata = {"initial": True} if initial else {}
-            if setup is not None:
-                started, setup, failure = await start(
-                    chat, conversation, human, turn_id, setup, metadata
-                )
-            else:
-                started = await start_unprepared(chat, conversation, human, turn_id, metadata)
-            if not started.created:
+    with closing.taken(turn_id):
+        # Two sendings of one turn at once are one turn: the second one finds it started.
+        async with one_at_a_time(turn_id):
+            begun = await _begin(chat, conversation, key, human, turn_id, initial=initial)
+            if begun is None:
                 return None
-            event = started.event
-            version, actor_id, at = event.version, event.actor_id, event.recorded_at
-        turn = RunningTurn(
-            key,
-            turn_id,
-            actor_id=actor_id,
-            version=version,
-            human_text=text,
-            show_human=not initial or chat.get_show_initial_prompt(),
-            at=at,
-        )
-        running.enter(turn)
-    try:
-        await _answer(chat, turn, setup, failure, human)
-        if conversation is not None and not turn.in_log and await _is_open(conversation, turn):
-            turn.outcome = "unrecorded"  # An overridden hook did not record it.
-            await closing.close(conversation, turn, "unrecorded")
-    except Exception as error:  # noqa: BLE001 - no caller could handle it
-        # An overridden hook raised, or the database refused. The words are in the log.
-        logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
-        turn.outcome, turn.failure = "failed", failures.describe(error)
-        if conversation is not None:
-            await closing.close(conversation, turn, "failed")
-    finally:
-        running.leave(turn)
+            turn, setup, failure = begun
+            running.enter(turn)
+        try:
+            await _answer(chat, turn, setup, failure, human)
+            if conversation is not None and not turn.in_log and await _is_open(conversation, turn):
+                turn.outcome = "unrecorded"  # An overridden hook did not record it.
+                await closing.close(conversation, turn, "unrecorded")
+        except Exception as error:  # noqa: BLE001 - no caller could handle it
+            # An overridden hook raised, or the database refused. The words are in the log.
+            logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
+            kind = "unstorable" if isinstance(error, CodecError) else "database"
+            turn.outcome, turn.failure = "failed", {**failures.describe(error), "kind": kind}
+            if conversation is not None:
+                await closing.close(conversation, turn, "failed")
+        finally:
+            running.leave(turn)
     return turn
+
+
+async def _begin(
+    chat: AgentMixin,
+    conversation: Conversation | None,
+    key: Any,
+    human: HumanMessage,
+    turn_id: uuid.UUID,
+    *,
+    initial: bool,
+) -> tuple[RunningTurn, Setup | None, Exception | None] | None:
+    """Commit the words. Returns the turn, and what its model is called with or why it cannot be;
+    None if this turn was already started."""
+    setup, failure = await set_up(chat)
+    version, actor_id, at = 0, None, timezone.now()
+    if conversation is None:
+        if (other := running.find(key)) is not None:
+            if other.turn_id == turn_id:
+                return None
+            raise TurnInProgress(0, other.turn_id)
+    else:
+        metadata = {"initial": True} if initial else {}
+        if setup is not None:
+            started, setup, failure = await start(
+                chat, conversation, human, turn_id, setup, metadata
+            )
+        else:
+            started = await start_unprepared(chat, conversation, human, turn_id, metadata)
+        if not started.created:
+            return None
+        event = started.event
+        version, actor_id, at = event.version, event.actor_id, event.recorded_at
+    turn = RunningTurn(
+        key,
+        turn_id,
+        actor_id=actor_id,
+        version=version,
+        human_text=str(human.text),
+        show_human=not initial or chat.get_show_initial_prompt(),
+        at=at,
+    )
+    return turn, setup, failure
 
 
 async def _answer(
@@ -147,7 +167,7 @@ async def _call_hook(
         await _with(chat, turn, human, outcome, *parts)
     except CodecError as error:
         logger.warning("a part of turn %s cannot be stored: %s", turn.turn_id, error)
-        kept = await asyncio.to_thread(storable, *parts)
+        kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
         await _with(chat, turn, human, outcome, **kept)
 
 

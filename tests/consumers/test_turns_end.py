@@ -79,6 +79,7 @@ async def test_a_hook_that_raises_for_good(
             await client.send(user_text="hello")
             frames = await client.until_ended()
             assert frames[-1]["outcome"] == "failed"
+            assert frames[-1]["error"].startswith("The answer could not be recorded.")
             assert said(frames) == words
     failed = (await get_stored(conversation))[-1].data
     assert failed.produced["message"]["_value"]["content"] == "two"  # type: ignore[union-attr]
@@ -217,8 +218,37 @@ async def test_a_turn_that_another_process_answers_is_not_closed(
     await sync_to_async(_change_runner)()
     await closing._close_if_ours(conversation, turn.turn_id, None)
     assert await sync_to_async(open_turn)(conversation.pk) is not None
-    closing.answering(turn.turn_id)
-    assert turn.turn_id not in closing._left
+    closing._left.clear()
+
+
+async def test_words_that_are_sent_again_after_a_lost_start_are_not_left_open(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "STARTING", retrying.Backoff(0.001, 0.001, 0.002))
+    monkeypatch.setattr(retrying, "FOLLOWING", retrying.Backoff(0.001, 0.001))
+    lose_the_reply(monkeypatch, 5)
+    consumer = chat(["fine"], ["fine"])
+    turn_id = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        for _ in range(3):  # As a page does that has lost its connection.
+            await client.send(user_text="hello", turn_id=turn_id)
+        await client.until_ended()
+        await client.send(user_text="again")
+        assert said(await client.until_ended()) == "fine"
+
+
+async def test_a_second_stop_does_not_leave_the_turn_open(conversation: Any, user: Any) -> None:
+    consumer = chat(["words", unstorable()], gates={2: asyncio.Event()})
+    consumer.model.replies[0].append("never")
+    turn_id = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.until(lambda frame: "words" in frame.get("content", ""))
+        for _ in range(3):
+            await client.send(type="stop", turn_id=turn_id)
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "cancelled"
+    assert await sync_to_async(open_turn)(conversation.pk) is None
 
 
 def _change_runner() -> None:
