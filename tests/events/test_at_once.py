@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TransactionTestCase
 from langchain_core.messages import AIMessage
 
+from tests.waiting import somebody_waits
 from turnlog.core.errors import TurnConflict, TurnInProgress
 from turnlog.events import attempt, hooks, log, standing
 from turnlog.events.attempt import Attempt
@@ -195,7 +196,7 @@ def test_it_waits_for_a_rebuild_of_its_stream_and_is_not_lost(room: Conversation
         with transaction.atomic(), connection.cursor() as cursor:
             dialect_of(connection).lock_streams(cursor, [room.pk])
             locked.set()
-            while not _is_waited_for():
+            while not somebody_waits("advisory"):
                 recorded.wait(0.01)
             assert not recorded.is_set()
 
@@ -207,12 +208,6 @@ def test_it_waits_for_a_rebuild_of_its_stream_and_is_not_lost(room: Conversation
     thread.join()
     assert texts(room)[-2:] == ["e", "f"]
     require_whole(room)
-
-
-def _is_waited_for() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        return cursor.fetchone() is not None
 
 
 def test_texts_and_runners_are_there_with_the_turn_that_names_them(room: Conversation) -> None:

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, require_sound
 from tests.everywhere import places_of
+from tests.waiting import somebody_waits
 from turnlog.core import retrying
 from turnlog.events import forks
 from turnlog.events.erasure.users import forget_user
@@ -55,12 +56,6 @@ def erase_meanwhile(room: Conversation) -> Callable[[], threading.Thread]:
         return acting
 
     return start
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("locked", [True, False], ids=["locked", "unlocked"])

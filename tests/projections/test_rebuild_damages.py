@@ -15,6 +15,7 @@ from django.db import connection
 from langchain_core.messages import AIMessage
 
 from tests.project.tally.models import Tally
+from tests.waiting import somebody_waits
 from turnlog.events import hooks
 from turnlog.events.models import Conversation
 from turnlog.events.store.dialect import PostgreSQL
@@ -74,16 +75,6 @@ def race(
     monkeypatch.setattr(type(projection), pause_after, pause)
     rebuild_chunk(projection, [room.pk])
     acting.join()
-
-
-def somebody_waits() -> bool:
-    """In this database: other tests use other databases of the same server."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE NOT granted AND datname = current_database()"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 def letters(room: Conversation) -> int:
