@@ -59,13 +59,19 @@ _ENDINGS = {
     Ending.DECLINED: ("refusal", "refused"),
     Ending.PAUSED: ("pause_turn",),
     Ending.TRUNCATED: ("cancelled", "in_progress", "queued"),
-    Ending.FAILED: ("error", "failed", "malformed_function_call", "unexpected_tool_call"),
+    Ending.FAILED: (
+        *("error", "failed", "malformed_function_call", "unexpected_tool_call"),
+        "insufficient_system_resource",
+    ),
 }
 _BY_REASON = {reason: ending for ending, reasons in _ENDINGS.items() for reason in reasons}
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
 # These say of every whole answer why it ended, so one without a reason was cut off.
 _ALWAYS_SAY = ("openai", "anthropic")
-_THOUGHTS = ("reasoning", "thinking", "redacted_thinking", "reasoning_content")
+_SHOWN = (
+    *("image", "image_url", "image_generation_call", "output_image"),
+    *("audio", "input_audio", "video", "file"),
+)
 
 
 def ending_of(message: Any, *, finished: bool = False) -> Ending:
@@ -109,12 +115,11 @@ def refusal_of(message: Any) -> str:
 
 
 def has_content(message: Any) -> bool:
-    """Return whether a message holds words, or anything else than reasoning and refusals."""
+    """Return whether a message holds words, or a picture, sound or file."""
     if str(message.text).strip():
         return True
     blocks = message.content if isinstance(message.content, list) else ()
-    others = [b for b in blocks if isinstance(b, dict) and b.get("type") not in ("text", "refusal")]
-    return any(block.get("type") not in _THOUGHTS for block in others)
+    return any(isinstance(block, dict) and block.get("type") in _SHOWN for block in blocks)
 
 
 def is_cut(message: Any) -> bool:

@@ -165,7 +165,7 @@ def text_of(error: BaseException) -> str:
     """Return an exception's own text without secrets; its class may raise in `__str__`, too."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - any class may be raised, with any __str__
+    except BaseException:  # noqa: BLE001 - any class may be raised, with any __str__
         text = ""
     return wellformed(_SECRET.sub("[secret]", text))
 

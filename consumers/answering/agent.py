@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
 from ...core.wellformed import TextStream
+from ...events.rounds import calls_in
 from ..endings import Ending, NoAnswer, ending_of, reason_of, refusal_of
 from .binding import with_tools
 from .reply import Reply
@@ -96,30 +97,36 @@ async def run(
     by_name = {tool.name: tool for tool in tools}
     runnable = with_tools(llm, tools)
     conversation: list[Any] = list(messages)
+    gap = ""
     for _round in range(max_rounds):
         reply, seen = Reply(), Noted()
         async with contextlib.aclosing(_text_of(runnable, conversation, reply, seen)) as pieces:
-            said_before = answer.text
             async for text in pieces:
-                # Two rounds of text are two paragraphs.
-                gap = "\n\n" if said_before and answer.text == said_before else ""
                 answer.text += gap + text
                 yield TextDelta(gap + text)
+                gap = ""
         message = reply.message(seen)
         if message is None:
             raise NoAnswer(Ending.EMPTY)
         message = _with_ids(message, len(answer.tools_at))
         answer.rounds.append(message)
         ending = ending_of(message, finished=seen.done or bool(seen.finish_reason))
+        if seen.failed:
+            ending = Ending.FAILED
         calls = [*message.tool_calls, *message.invalid_tool_calls]
         if ending is Ending.PAUSED:
             conversation.append(message)
             continue
+        if ending is Ending.DECLINED and (words := refusal_of(message)):
+            answer.text += gap + words
+            yield TextDelta(gap + words)
         if ending is not Ending.WHOLE or not calls:
             _require_answer(answer, message, ending)
             answer.message = _final(answer)
             return
         conversation.append(message)
+        # What is said after a tool is a new paragraph.
+        gap = "\n\n" if answer.text else ""
         for call in calls:
             number = len(answer.tools_at)
             answer.tools_at.append(len(answer.text))
@@ -165,10 +172,8 @@ def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:
     reason = reason_of(message.response_metadata)
     if ending is Ending.EMPTY and answer.text:
         return  # The model had said it all before it called its last tool.
-    if ending is Ending.LENGTH and answer.text and not message.tool_calls:
+    if ending is Ending.LENGTH and str(message.text).strip() and not calls_in(message):
         return
-    if ending is Ending.DECLINED and (words := refusal_of(message)) and words not in answer.text:
-        answer.text += ("\n\n" if answer.text else "") + words
     if ending is not Ending.WHOLE:
         raise NoAnswer(ending, reason)
 
@@ -180,7 +185,8 @@ def _final(answer: Answer) -> AIMessage:
     last = answer.rounds[-1]
     if len(answer.rounds) == 1:
         return last
-    usage = functools.reduce(add_usage, (message.usage_metadata for message in answer.rounds), None)
+    told = [message.usage_metadata for message in answer.rounds if message.usage_metadata]
+    usage = functools.reduce(add_usage, told, None) if told else None
     changes: dict[str, Any] = {
         "content": answer.text,
         "usage_metadata": usage,

@@ -35,7 +35,11 @@ async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome)
     as soon as the log can be."""
     answer, outputs = turn.answer, turn.answer.tools_output_list
     parts = answer.partial_message(), outputs, answer.rounds
-    kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
+    kept: dict[str, Any] = {"ai_message": answer.text or None}
+    try:
+        kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
+    except Exception as error:  # noqa: BLE001 - values of the project's own may raise anything
+        logger.error("turn %s is kept without its parts: %s", turn.turn_id, failures.where(error))
     for less in _less_and_less(kept):
         fail = partial(conversation.afail_turn, turn.turn_id, outcome, error=turn.failure, **less)
         try:
@@ -50,7 +54,7 @@ def _less_and_less(kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield kept
     message = kept["ai_message"]
     if message is not None:
-        yield {"ai_message": str(message.text)}
+        yield {"ai_message": message if isinstance(message, str) else str(message.text)}
     yield {}
 
 
@@ -64,6 +68,16 @@ def close_later(
     """Close a turn of this process in the log, once that is possible, if it is open there."""
     _left[turn_id] = (conversation, failure)
     tasks.spawn_once(_close_left)
+
+
+def is_left(turn_id: uuid.UUID) -> bool:
+    """Return whether a turn is to be closed later."""
+    return turn_id in _left
+
+
+def forget(turn_id: uuid.UUID) -> None:
+    """Do not close a turn later: it is answered after all."""
+    _left.pop(turn_id, None)
 
 
 _taken: Counter[uuid.UUID] = Counter()

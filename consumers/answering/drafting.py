@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from ...core.asynchronous import in_database_thread
+from ...core.errors import CodecError
 from ...events import drafts
 from .. import failures
 from .tasks import to_the_end
@@ -29,23 +30,26 @@ async def keep_drafts(turn: RunningTurn) -> None:
     turn's end is in the log.
     """
     answer, stream_id = turn.answer, cast(int, turn.key)
-    written, text, tools, rounds = 0, 0, 0, 0
+    tries, text, tools, rounds = 0, 0, 0, 0
     while not await _ended(turn):
         parts = (answer.text[text:], answer.tools_output_list[tools:], answer.rounds[rounds:])
         if not any(parts):
             continue
+        tries += 1  # Also if it fails: the row may be there, and only the reply lost.
         try:
-            await _keep(stream_id, turn.turn_id, written, *parts)
+            try:
+                await _keep(stream_id, turn.turn_id, tries, *parts)
+            except CodecError:
+                await _keep(stream_id, turn.turn_id, tries, parts[0])
         except Exception as error:  # noqa: BLE001 - the turn itself does not depend on it
             logger.warning("a draft could not be kept: %s", failures.where(error))
             continue
-        written += 1
         text, tools, rounds = (
             text + len(parts[0]),
             tools + len(parts[1]),
             rounds + len(parts[2]),
         )
-    if written:
+    if tries:
         await to_the_end(lambda: _drop([turn.turn_id]))
 
 

@@ -26,11 +26,14 @@ class Reply:
 
     def __init__(self) -> None:
         self._chunks: list[AIMessageChunk] = []
+        self._whole: AIMessage | None = None
         self._metadata: dict[str, Any] = {}
         self._usage: Any = None
 
-    def add(self, chunk: AIMessageChunk) -> None:
-        """Take in the next chunk."""
+    def add(self, chunk: AIMessage) -> None:
+        """Take in the next chunk; a model that does not stream gives one whole message instead."""
+        from langchain_core.messages import AIMessageChunk
+
         changes: dict[str, Any] = {}
         if chunk.response_metadata:
             _merge(self._metadata, chunk.response_metadata)
@@ -39,25 +42,23 @@ class Reply:
         if chunk.usage_metadata:
             self._usage = added_usage(self._usage, chunk.usage_metadata)
             changes["usage_metadata"] = None
+        if not isinstance(chunk, AIMessageChunk):
+            self._whole = chunk
+            return
         # All chunks are put together once, at the end: adding each to the sum of those before it
         # would take time that grows with the square of the answer.
         self._chunks.append(chunk.model_copy(update=changes) if changes else chunk)
 
     def message(self, noted: Noted) -> AIMessage | None:
         """Return the whole message, with what only the stream itself said; None if nothing came."""
-        from langchain_core.messages import AIMessageChunk, message_chunk_to_message
-
-        chunks = [chunk for chunk in self._chunks if isinstance(chunk, AIMessageChunk)]
-        if not chunks:
+        message, calls, broken = self._put_together()
+        if message is None:
             return None
-        whole = chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
-        message = message_chunk_to_message(whole)
         kwargs = dict(message.additional_kwargs)
         if noted.refusal:
             kwargs.setdefault("refusal", noted.refusal)
         if noted.finish_reason:
             self._metadata.setdefault("finish_reason", noted.finish_reason)
-        calls, broken = _calls(whole)
         changes: dict[str, Any] = {
             "additional_kwargs": kwargs,
             "response_metadata": wellformed_value(self._metadata),
@@ -67,6 +68,18 @@ class Reply:
         }
         copy: AIMessage = wellformed_message(message.model_copy(update=changes))
         return copy
+
+    def _put_together(self) -> tuple[AIMessage | None, list[Any], list[Any]]:
+        from langchain_core.messages import message_chunk_to_message
+
+        if self._chunks:
+            first, *rest = self._chunks
+            whole = first + rest if rest else first
+            message: Any = message_chunk_to_message(whole)
+            return (message, *_calls(whole))
+        if self._whole is not None:
+            return self._whole, self._whole.tool_calls, self._whole.invalid_tool_calls
+        return None, [], []
 
 
 def added_usage(sofar: Any, usage: Any) -> Any:
@@ -89,7 +102,8 @@ def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
             known[name] = {**before}
             _merge(known[name], value)
         elif isinstance(value, list) and isinstance(before, list):
-            known[name] = [*before, *value]
+            # Each chunk has more, or each has all of it.
+            known[name] = value if value[: len(before)] == before else [*before, *value]
         elif value not in (None, ""):
             known[name] = value
 

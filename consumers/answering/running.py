@@ -66,7 +66,7 @@ def note_end(events: Sequence[Event]) -> None:
     turn = _turns.get(last.stream_id)
     if turn is not None and last.turn_id == turn.turn_id:
         turn.in_log = last.type != "TurnStarted"
-    elif turn is not None and last.type == "ConversationCleared":
+    elif turn and last.type == "ConversationCleared" and turn.version < last.version:
         turn.stop_soon()
 
 

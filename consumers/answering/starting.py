@@ -144,7 +144,9 @@ class _Commit:
                 )
                 await asyncio.sleep(pause)
                 continue
-            if lost and not turn.created and await self._is_ours(turn):
+            doubtful = lost or closing.is_left(self.turn_id)
+            if doubtful and not turn.created and await self._is_ours(turn):
+                closing.forget(self.turn_id)
                 return turn._replace(created=True)
             return turn
 

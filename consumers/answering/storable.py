@@ -44,7 +44,8 @@ def storable_output(output: Mapping[str, Any]) -> Any:
     for name in ("input", "output", "text"):
         if fault := _fault(output.get(name)):
             changes[name] = None
-            changes["text"] = f"This cannot be kept: {fault}"
+            if output.get("text") is None or name == "text":
+                changes["text"] = f"This cannot be kept: {fault}"
     return {**output, **changes, "status": "error"} if changes else output
 
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from ...core.asynchronous import closing_connections, tidy_shared_thread
 from ...core.wellformed import wellformed
 from .. import failures
-from .contained import Escaped, contained
+from .contained import Escaped, contain_children, contained
 from .tool_values import NotKept, ToolValue, is_async, keeping, value_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) 
         return _failure(f"The input is not a JSON object: {call['args']}")
     asked = {**call, "type": "tool_call"}
     kept = keeping(tool)
-    run = _on_the_loop if is_async(tool) else _in_a_thread
+    run = _in_a_thread
+    if is_async(tool):
+        run = _on_the_loop
+        await tidy_shared_thread()
     # A task of its own, so that it can be left behind.
     task = asyncio.ensure_future(run(kept, asked))
     try:
@@ -100,11 +103,13 @@ async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) 
             _leave(task)
     if not done:
         return _failure(f"The tool did not end within {seconds:g} seconds.")
+    if task.cancelled():
+        return _failure("CancelledError")  # It has cancelled its own task.
     return task.result()
 
 
 async def _on_the_loop(tool: BaseTool, call: Any) -> ToolValue:
-    await tidy_shared_thread()
+    contain_children()
     try:
         result = await contained(tool.ainvoke(call))
     finally:
@@ -142,14 +147,12 @@ def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any
                 result.set_exception(error)
 
     def run() -> None:
-        value, error = None, None
+        value: Any = None
+        error: Exception | None = None
         try:
             value = work()
-        except Exception as raised:  # noqa: BLE001 - a tool may raise anything
-            error = raised
         except BaseException as raised:  # noqa: BLE001 - also what would end the process
-            error = Escaped(type(raised).__name__)
-            error.__cause__ = raised
+            error = _as_exception(raised)
         with contextlib.suppress(RuntimeError):  # The loop has been closed meanwhile.
             loop.call_soon_threadsafe(finish, value, error)
 
@@ -162,6 +165,15 @@ def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any
         ended()
         raise
     return result
+
+
+def _as_exception(raised: BaseException) -> Exception:
+    # A future takes no StopIteration.
+    if isinstance(raised, Exception) and not isinstance(raised, StopIteration):
+        return raised
+    error = Escaped(type(raised).__name__)
+    error.__cause__ = raised
+    return error
 
 
 def _leave(task: asyncio.Future[Any]) -> None:

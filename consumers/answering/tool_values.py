@@ -7,13 +7,14 @@ LangChain makes a text of whatever a tool returns, before anybody else sees the 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
 from ...core.errors import CodecError
-from ...core.wellformed import wellformed_value
+from ...core.wellformed import wellformed, wellformed_value
 from .contained import contained
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def is_async(tool: BaseTool) -> bool:
     from langchain_core.tools import StructuredTool, Tool
 
     if isinstance(tool, StructuredTool | Tool):
-        return tool.coroutine is not None
+        return tool.coroutine is not None  # As their own `ainvoke` decides.
     return type(tool)._arun is not _base_arun()
 
 
@@ -97,19 +98,38 @@ def value_of(result: Any) -> ToolValue:
     else:
         value = list(messages)
         content = "\n\n".join(str(message.text) for message in messages)
-    return ToolValue(value, wellformed_value(content), shown_of(value), _failed(messages))
+    value, shown = _taken(value)
+    content = wellformed_value(content)
+    if not isinstance(content, str) and not _is_json(content):
+        content = wellformed(shown)  # It only looks like content blocks.
+    return ToolValue(value, content, shown, _failed(messages))
 
 
-def shown_of(value: Any) -> str:
-    """Return a value as text for people. Raises NotKept if the log cannot keep the value."""
-    if isinstance(value, str):
-        return value
+def _taken(value: Any) -> tuple[Any, str]:
+    """Return the value as it is now, and as text for people. Raises NotKept if the log cannot keep
+    it.
+
+    A copy, because the tool may go on to change what it has returned.
+    """
     if value is None:
-        return ""
+        return None, ""
+    if isinstance(value, str):
+        # A SafeString, or a member of an enumeration of texts, is its text.
+        text = str.__str__(value) if type(value) is not str else value
+        return text, text
     try:
-        return codec.dumps(value)
+        stored = codec.dumps(value)
+        return codec.loads(stored), stored
     except CodecError as error:
         raise NotKept(f"What the tool returned cannot be kept: {error}") from None
+
+
+def _is_json(content: Any) -> bool:
+    try:
+        json.dumps(content, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _messages_of(result: Any) -> ToolMessage | Sequence[ToolMessage]:

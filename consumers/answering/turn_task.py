@@ -186,15 +186,18 @@ async def _with(
     chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds or (), ai_message)
     outputs: Any = [AddableDict(output) for output in tools_output_list or ()] or None
     own = _is_overridden(chat)
-    await to_the_end(
-        lambda: (
-            chat.on_conversation_complete(human, ai_message, outputs)
-            if outcome == "completed"
-            else chat.on_conversation_failed(human, outcome, turn.failure, ai_message, outputs)
-        ),
-        seconds=retrying.HOOK_SECONDS if own else None,
-        give_up=_Blamed() if own else None,
-    )
+    try:
+        await to_the_end(
+            lambda: (
+                chat.on_conversation_complete(human, ai_message, outputs)
+                if outcome == "completed"
+                else chat.on_conversation_failed(human, outcome, turn.failure, ai_message, outputs)
+            ),
+            seconds=retrying.HOOK_SECONDS if own else None,
+            give_up=_Blamed() if own else None,
+        )
+    finally:
+        chat.current_turn = None
 
 
 class _Blamed:

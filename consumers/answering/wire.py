@@ -8,9 +8,12 @@ client notes them; everything else passes through unchanged.
 from __future__ import annotations
 
 import contextvars
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 
 
 @dataclass
@@ -19,7 +22,10 @@ class Noted:
 
     refusal: str = ""
     finish_reason: str = ""
+    failed: bool = False
+    """Whether the server told of an error, as a chunk among the others (vLLM does)."""
     done: bool = False
+    """Whether the stream came to its end, as far as can be told."""
 
 
 noted: contextvars.ContextVar[Noted | None] = contextvars.ContextVar("turnlog_noted", default=None)
@@ -44,12 +50,37 @@ class _Completions:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._completions, name)
 
+    @property
+    def with_raw_response(self) -> _Raw:
+        return _Raw(self._completions.with_raw_response)
+
     async def create(self, **payload: Any) -> Any:
-        answer = await self._completions.create(**payload)
-        into = noted.get()
-        if into is None or not hasattr(answer, "__aiter__"):
-            return answer
-        return _Stream(answer, into)
+        return _noting(await self._completions.create(**payload))
+
+
+class _Raw:
+    """The same, if the client asks for the answer's headers too."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    async def create(self, **payload: Any) -> Any:
+        response = await self._raw.create(**payload)
+        parse = response.parse
+        response.parse = lambda *args, **kwargs: _noting(parse(*args, **kwargs))
+        return response
+
+
+def _noting(answer: Any) -> Any:
+    """Return a stream that is noted; anything else as it is."""
+    into = noted.get()
+    response = getattr(answer, "response", None)
+    if into is None or response is None or not hasattr(answer, "__aiter__"):
+        return answer
+    return _Stream(answer, into)
 
 
 class _Stream:
@@ -59,7 +90,10 @@ class _Stream:
         self._stream = stream
         self._into = into
         response = stream.response
-        response.stream = _watching(response.stream, into)
+        if response.headers.get("content-encoding", "identity") == "identity":
+            response.stream = _watching(response.stream, into)
+        else:
+            into.done = True  # Nothing can be seen in it, but its decoder notices a cut.
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -73,6 +107,7 @@ class _Stream:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         async for chunk in self._stream:
+            self._into.failed |= getattr(chunk, "object", "") == "error"
             for choice in getattr(chunk, "choices", None) or ():
                 if reason := getattr(choice, "finish_reason", None):
                     self._into.finish_reason = str(reason)
@@ -84,7 +119,10 @@ class _Stream:
 def _watching(stream: Any, into: Noted) -> Any:
     """Return the response's stream of bytes, which notes the protocol's last line."""
     # The client accepts only a stream of its own HTTP library's class.
-    base: Any = next(cls for cls in type(stream).__mro__ if cls.__name__ == "AsyncByteStream")
+    classes = [cls for cls in type(stream).__mro__ if cls.__name__ == "AsyncByteStream"]
+    if not classes:
+        return stream
+    base: Any = classes[0]
 
     # mypy knows no base that is found at run time.
     class Watching(base):  # type: ignore[misc]
@@ -92,7 +130,7 @@ def _watching(stream: Any, into: Noted) -> Any:
             tail = b""
             async for piece in stream:
                 tail = (tail + piece)[-32:] if len(piece) < 32 else piece[-32:]
-                into.done = into.done or b"[DONE]" in tail
+                into.done = into.done or _DONE.search(tail) is not None
                 yield piece
 
         async def aclose(self) -> None:

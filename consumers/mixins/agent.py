@@ -163,7 +163,8 @@ class AgentMixin(LLMMixin, ChatMixin):
             # An override of get_llm() may return another model than the attribute names.
             model=model_name_of(llm),
             parameters={**self.get_llm_parameters(), **parameters_of(llm)},
-            system_prompt=wellformed(await self.aget_llm_system_prompt()),
+            # An override may return a lazy translation, or nothing.
+            system_prompt=wellformed(str(await self.aget_llm_system_prompt() or "")),
             tools=[convert_to_openai_tool(tool) for tool in tools],
         )
         return Setup(llm, tools, prompt)

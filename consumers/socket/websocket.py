@@ -213,6 +213,8 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
         translation.activate(self.language)
         refused = str(turn_id)
+        if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
+            return  # It was sent again, and has been answered.
         try:
             turn = await take_turn(self, self.key, text, turn_id, initial=initial)
             if turn is not None:

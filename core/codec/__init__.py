@@ -39,6 +39,11 @@ def encode(value: Any) -> Any:
         raise fault.error() from fault.__cause__
     except RecursionError:
         raise too_deep().error() from None
+    except Exception as exc:
+        # A library's own failure, a property that raises, or a value that another thread changes:
+        # callers must not need to know each of them.
+        why = f"{type(exc).__name__}: {str(exc)[:200]}"
+        raise Fault(f"cannot store this value: {why}", type(value).__name__).error() from exc
 
 
 def decode(document: Any) -> Any:

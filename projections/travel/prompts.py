@@ -20,7 +20,7 @@ from ...core import codec
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
-from ...events.rounds import in_order
+from ...events.rounds import calls_in, in_order
 from ...events.tables.database import log_database
 from ...events.types import TurnStarted
 from ..messages.previous import HistoryRule, Previous, read_of
@@ -73,13 +73,14 @@ def prompt_of(stream_id: int, version: int, call: int | None = None) -> ModelInp
     event = _last_started(stream_id, version)
     data = _data(event)
     human = codec.decode(data.message)
-    rounds = list(_rounds(event, version))
-    number = max(1, len(rounds)) if call is None else call
-    if not 0 < number <= max(1, len(rounds)):
+    rounds, unfinished = _rounds(event, version)
+    made = max(1, len(rounds) + unfinished)
+    number = made if call is None else call
+    if not 0 < number <= made:
         raise MomentError(
             stream_id,
-            f"expected a model call from 1 to {max(1, len(rounds))} of the turn at version"
-            f" {event.version}, found {call}",
+            f"expected a model call from 1 to {made} of the turn at version {event.version},"
+            f" found {call}",
         )
     earlier = [message for messages in rounds[: number - 1] for message in messages]
     system_prompt = _kept(event, data.system_prompt)
@@ -131,33 +132,38 @@ def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]
     return items[::-1]
 
 
-def _rounds(started: Event, version: int) -> Iterator[list[Any]]:
-    """Yield, for each call that the log tells of, its message and those of its tools' outputs."""
-    messages: list[Any] = []
-    for item in _called(started, version):
-        if "_type" in item:
-            if messages:
-                yield messages
-            messages = [codec.decode(item)]
-        elif messages:
-            messages.append(_tool_message(item))
-    if messages:
-        yield messages
-
-
-def _called(started: Event, version: int) -> Iterator[dict[str, Any]]:
-    """Yield the documents of a turn's model calls, and its tools' payloads, in order."""
+def _rounds(started: Event, version: int) -> tuple[list[list[Any]], bool]:
+    """Return, for each call that the log tells of, its message and those of its tools' outputs; and
+    whether another call was made, which failed or was stopped before it gave a message."""
     events = Event.objects.using(log_database()).filter(
         stream_id=started.stream_id, turn_id=started.turn_id, version__lte=version
     )
-    of_calls = ("ModelCallRecorded", "ToolOutputRecorded", "TurnFailed")
-    for event in events.filter(type__in=of_calls).order_by("version"):
+    turn = list(events.exclude(type="TurnStarted").order_by("version"))
+    if any(event.type in LISTED for event in turn):
+        # A turn that was closed and then recorded: the record has all of it.
+        turn = [event for event in turn if event.type != "TurnFailed"]
+    rounds: list[list[Any]] = []
+    for item in _called(turn):
+        if "_type" in item:
+            rounds.append([codec.decode(item)])
+        elif rounds:
+            rounds[-1].append(_tool_message(item))
+    ended_early = bool(turn) and (
+        turn[-1].type == "TurnFailed" or turn[-1].meta.get("outcome") == "cancelled"
+    )
+    asked = calls_in(rounds[-1][0]) if rounds else 0
+    return rounds, ended_early and 0 < asked < len(rounds[-1])
+
+
+def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a turn's model calls, and its tools' payloads, in order."""
+    for event in turn:
         payload = json.loads(event.payload or "null")
         if payload is None:
             continue  # It is erased.
-        if event.type != "TurnFailed":
+        if event.type in ("ModelCallRecorded", "ToolOutputRecorded"):
             yield payload
-        elif rounds := payload["produced"].get("rounds"):
+        elif event.type == "TurnFailed" and (rounds := payload["produced"].get("rounds")):
             decoded = [codec.decode(document) for document in rounds]
             documents = dict(zip(map(id, decoded), rounds, strict=True))
             for item in in_order(decoded, payload["produced"]["tools"]):

@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
+from django.db.models import TextChoices
+from django.utils.safestring import mark_safe
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, ToolException, tool
 
@@ -24,6 +26,7 @@ from tests.project.models_for_tests import tool_call
 from turnlog.consumers.answering.tool_calls import call_tool
 from turnlog.consumers.mixins.tools import as_tools
 from turnlog.core import codec
+from turnlog.core.codec.dispatch import ENCODERS
 from turnlog.models import ConversationMessage
 
 TABLE = pd.DataFrame(
@@ -105,6 +108,25 @@ def printing() -> str:
     return "done"
 
 
+def marked() -> str:
+    """Text of Django's templates."""
+    return mark_safe("<b>read this</b>")
+
+
+def status() -> str:
+    """A member of an enumeration."""
+    return Status.OPEN
+
+
+class Status(TextChoices):
+    OPEN = "open"
+
+
+def almost_blocks() -> list[Any]:
+    """Rows that look like content blocks."""
+    return [{"type": "file", "at": dt.date(2026, 1, 1)}]
+
+
 KEPT: dict[str, tuple[Any, Any, Any]] = {
     # The tool, its value in the log, and what the model reads (None: the value itself).
     "a table": (table, TABLE, str(TABLE)),
@@ -117,6 +139,9 @@ KEPT: dict[str, tuple[Any, Any, Any]] = {
     "several messages": (several, ..., "one\n\ntwo"),
     "a class's": (OfAClass(), [0], "[0]"),
     "blocks": (blocks, blocks(), blocks()),
+    "a text of Django's": (marked, "<b>read this</b>", "<b>read this</b>"),
+    "a choice": (status, "open", "open"),
+    "almost blocks": (almost_blocks, almost_blocks(), None),
     "prints": (printing, "done", "done"),
 }
 
@@ -210,6 +235,41 @@ def secret() -> None:
     raise ConnectionError("postgres://ada:hunter2@db/site is away")
 
 
+def exhausted() -> int:
+    """Has no next."""
+    return next(iter([]))
+
+
+async def leave_in_a_child() -> None:
+    """Leaves, in a task of its own."""
+    await asyncio.gather(aleave())
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+def unspeakable_exit() -> None:
+    """Raises what leaves when it is told."""
+    raise Unspeakable
+
+
+class SelfCancelling(BaseTool):
+    name: str = "self_cancelling"
+    description: str = "Cancels its own task."
+
+    def _run(self) -> None: ...
+
+    async def _arun(self) -> None: ...
+
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+
 class Handled(BaseTool):
     name: str = "handled"
     description: str = "Handles its own errors."
@@ -220,13 +280,21 @@ class Handled(BaseTool):
 
 
 RAISED = {
-    "SystemExit: 3": (leave, aleave, StructuredTool.from_function(coroutine=aleave)),
+    "SystemExit: 3": (
+        leave,
+        aleave,
+        leave_in_a_child,
+        StructuredTool.from_function(coroutine=aleave),
+    ),
     "KeyboardInterrupt": (interrupt,),
     "CancelledError: own": (cancelled,),
     "OSError: gateway timeout": (group,),
     "Bad: ": (unspeakable,),
     "[secret]": (secret,),
     "try another city": (Handled(),),
+    "StopIteration": (exhausted,),
+    "Unspeakable: ": (unspeakable_exit,),
+    "CancelledError": (SelfCancelling(),),
 }
 
 
@@ -236,6 +304,41 @@ async def test_whatever_a_tool_raises_is_told_to_the_model(text: str, given: Any
     assert (output["status"], message.status) == ("error", "error")
     assert text in message.content
     assert "hunter2" not in message.content
+
+
+async def test_a_value_is_kept_as_it_was_when_it_was_returned() -> None:
+    rows: list[Any] = []
+
+    def add() -> list[Any]:
+        """Goes on with the same list."""
+        rows.append(len(rows))
+        return rows
+
+    first, second = await called(add), await called(add)
+    rows.append(object())
+    assert (first.output["output"], second.output["output"]) == ([0], [0, 1])
+
+
+async def test_a_value_that_raises_while_it_is_stored_is_refused() -> None:
+    def shared() -> dict[str, Any]:
+        """Is being changed by somebody else."""
+        return {"now": Changing()}
+
+    output, message, _ = await called(shared)
+    assert (output["output"], output["status"]) == (None, "error")
+    assert "changed" in message.content
+
+
+class Changing:
+    """As a dictionary that another thread changes while it is read."""
+
+
+@pytest.fixture(autouse=True)
+def changing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(value: Any, depth: int) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setitem(ENCODERS, Changing, fail)
 
 
 async def test_a_tool_that_never_ends_is_left_behind() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
+from django.utils.translation import gettext_lazy
 from langchain_core.messages import AIMessageChunk
 from pydantic import BaseModel
 
@@ -397,3 +398,59 @@ def test_one_judge_says_what_is_tried_again(state: str) -> None:
 @pytest.mark.parametrize("error", [DataError("x"), ProgrammingError("x"), ValueError("x")])
 def test_what_is_about_what_was_asked_is_not_tried_again(error: Exception) -> None:
     assert not is_passing(error)
+
+
+async def test_a_lost_start_that_is_sent_again_is_answered(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has been away for longer than the first sending waits."""
+    monkeypatch.setattr(retrying, "STARTING", retrying.Backoff(0.001, 0.001, 0.002))
+    monkeypatch.setattr(retrying, "FOLLOWING", retrying.Backoff(60, 60))
+    away = asyncio.Event()
+    real = closing._close_if_ours
+
+    async def close_if_ours(*args: Any) -> None:
+        if not away.is_set():
+            raise OperationalError("the database is away")
+        await real(*args)
+
+    monkeypatch.setattr(closing, "_close_if_ours", close_if_ours)
+    lost = lose_the_reply(monkeypatch, 3)
+    consumer = chat(["fine"])
+    turn_id = str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.until(lambda f: f.get("refused_turn_id") == turn_id)
+        lost += [None] * 3
+        await client.send(user_text="hello", turn_id=turn_id)
+        assert said(await client.until_ended()) == "fine"
+    assert closing._left == {}
+    types = [event.type for event in await get_stored(conversation)]
+    assert types.count("TurnStarted") == 1
+    assert "TurnFailed" not in types
+
+
+async def test_a_part_that_raises_while_it_is_stored_does_not_leave_the_turn_open(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(closing, "storable", fail)
+    monkeypatch.setattr(turns, "record", fail)
+    async with Client(chat(["words"]), url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+    assert (frames[-1]["outcome"], said(frames)) == ("failed", "words")
+    assert await sync_to_async(open_turn)(conversation.pk) is None
+
+
+@pytest.mark.parametrize("prompt", [None, gettext_lazy("Sprich über Kaffee – é"), "half \ud83d"])
+async def test_any_system_prompt(conversation: Any, user: Any, prompt: Any) -> None:
+    async def system_prompt(self: Any, **kwargs: Any) -> Any:
+        return prompt
+
+    consumer = chat(["fine"], aget_llm_system_prompt=system_prompt)
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        assert (await client.until_ended())[-1]["outcome"] == "completed"

@@ -253,3 +253,25 @@ def test_what_it_says_does_not_grow_with_the_conversation(conversation: Any, use
         data = TurnStarted("x", previous=ruled.described())
         sizes.add(len(codec.to_json(data.payload())))
     assert max(sizes) - min(sizes) <= 2
+
+
+def test_a_turn_that_was_closed_and_then_recorded_has_its_calls_once(
+    conversation: Any, user: Any
+) -> None:
+    """A process was silent for too long, and then finished its turn after all."""
+    call = {"name": "look", "args": {}, "id": "call-1"}
+    asking, answer = AIMessage("Let me look.", tool_calls=[call]), AIMessage("It is noon.")
+    outputs = [{"tool": "look", "tool_call_id": "call-1", "output": "12:00"}]
+    prompt = Prompt("gpt-4o", previous={"tools": False, "since": 0, "until": 0})
+    turn = conversation.start_turn("What time is it?", user=user, prompt=prompt)
+    given = {"tools_output_list": outputs, "rounds": [asking]}
+    conversation.fail_turn(turn.turn_id, "interrupted", **given)
+    assert as_of(conversation).prompt().call == 2
+    conversation.record_turn(
+        "What time is it?", answer, outputs, turn_id=turn.turn_id, rounds=[asking, answer]
+    )
+    second = as_of(conversation).prompt()
+    assert second.call == 2
+    assert [message.type for message in second.messages] == ["human", "ai", "tool"]
+    with pytest.raises(MomentError, match="from 1 to 2"):
+        as_of(conversation).prompt(3)

@@ -22,6 +22,14 @@ def completions(address: str, **more: Any) -> Any:
     )
 
 
+def not_streamed(address: str) -> Any:
+    return completions(address, disable_streaming=True)
+
+
+def with_headers(address: str) -> Any:
+    return completions(address, include_response_headers=True)
+
+
 def responses(address: str) -> Any:
     return completions(address, use_responses_api=True, include=["reasoning.encrypted_content"])
 

@@ -10,6 +10,20 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 DONE = event("[DONE]")
 
 
+WHOLE = {
+    **{"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o"},
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "It is noon."},
+        }
+    ],
+    "usage": USAGE,
+}
+"""An answer in one piece, to a client that does not stream."""
+
+
 def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
     kind = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1}

@@ -14,7 +14,8 @@ Script = Sequence[bytes]
 class Model:
     """A running server, and the bodies of the requests that it has had."""
 
-    def __init__(self, scripts: Sequence[Script], status: str) -> None:
+    def __init__(self, scripts: Sequence[Script], status: str, kind: str) -> None:
+        self._kind = kind
         self._scripts = list(scripts)
         self._status = status
         self.requests: list[dict[str, Any]] = []
@@ -29,8 +30,7 @@ class Model:
         ]
         self.requests.append(json.loads(await reader.readexactly(length)))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        kind = "text/event-stream" if self._status == "200 OK" else "application/json"
-        writer.write(f"HTTP/1.1 {self._status}\r\ncontent-type: {kind}\r\n".encode())
+        writer.write(f"HTTP/1.1 {self._status}\r\ncontent-type: {self._kind}\r\n".encode())
         writer.write(b"connection: close\r\n\r\n")
         with contextlib.suppress(ConnectionError):
             for part in script:
@@ -43,13 +43,16 @@ class Model:
         writer.close()
 
 
+EVENTS = "text/event-stream"
 ENDLESS = b"(nothing more, and no end)"
 
 
 @contextlib.asynccontextmanager
-async def answering(*scripts: Script, status: str = "200 OK") -> AsyncIterator[Model]:
-    """Run a server; the last script answers all further requests."""
-    model = Model(scripts, status)
+async def answering(
+    *scripts: Script, status: str = "200 OK", kind: str | None = EVENTS
+) -> AsyncIterator[Model]:
+    """Run a server; the last script answers all further requests. Without a `kind`, it is JSON."""
+    model = Model(scripts, status, kind or "application/json")
     server = await asyncio.start_server(model.serve, "127.0.0.1", 0)
     model.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

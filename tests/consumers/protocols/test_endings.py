@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from tests.consumers.protocols import completions as c
 from tests.consumers.protocols import messages as m
 from tests.consumers.protocols import responses as r
 from tests.consumers.protocols.chats import ask, chat
-from tests.consumers.protocols.server import answering, event
+from tests.consumers.protocols.server import EVENTS, answering, event
+from tests.consumers.test_socket import Client
+from tests.consumers.test_socket import said as spoken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +67,33 @@ ENDINGS: dict[str, tuple[Any, list[bytes], str, str, str]] = {
         chats.completions,
         [c.chunk({"content": "It"}), event({"error": {"message": "boom", "code": "server_error"}})],
         *("failed", "unavailable", "It"),
+    ),
+    "cut in a call": (
+        chats.completions,
+        c.called("now", '{"zone": "K', words="I will look.", reason="length"),
+        *("failed", "length", "I will look."),
+    ),
+    "error as a chunk": (
+        chats.completions,
+        [c.chunk({"content": "It"}), event({"object": "error", "message": "boom"}), c.DONE],
+        *("failed", "unavailable", "It"),
+    ),
+    "out of resources": (
+        *(chats.completions, c.said("It", reason="insufficient_system_resource"), "failed"),
+        *("unavailable", "It"),
+    ),
+    "not streamed": (
+        chats.not_streamed,
+        [json.dumps(c.WHOLE).encode()],
+        *("completed", "", "It is noon."),
+    ),
+    "with headers": (
+        *(chats.with_headers, c.said("noon", reason=None, usage=None), "completed", "", "noon"),
+    ),
+    "with headers: refused": (
+        chats.with_headers,
+        [c.chunk({"refusal": "I can't help."}), c.chunk({}, "stop"), c.DONE],
+        *("failed", "declined", "I can't help."),
     ),
     "responses: whole": (chats.responses, r.answer(SPOKEN), "completed", "", "It is noon."),
     "responses: with reasoning": (
@@ -136,12 +167,26 @@ ENDINGS: dict[str, tuple[Any, list[bytes], str, str, str]] = {
 @pytest.mark.parametrize("name", ENDINGS)
 async def test_how_an_answer_ended(conversation: Any, user: Any, name: str) -> None:
     make, script, outcome, kind, shown = ENDINGS[name]
-    async with answering(script) as model:
+    async with answering(script, kind=None if name == "not streamed" else EVENTS) as model:
         said = await ask(chat(make, model.url), conversation, user, "What time is it?")
     assert (said.outcome, said.kind, said.shown) == (outcome, kind, shown)
     # Whoever gets no answer, or half of one, is told so.
     assert bool(said.error) == (outcome == "failed" or "cut by" in name)
     assert shown in said.log
+
+
+@pytest.mark.parametrize("name", ["whole", "refused", "cut off"])
+async def test_a_chat_without_a_conversation(user: Any, name: str) -> None:
+    make, script, outcome, _, shown = ENDINGS[name]
+    async with answering(script) as model:
+        async with Client(chat(make, model.url), "/ws/chat/?format=json", user) as client:
+            await client.send(user_text="Hi", turn_id=(turn_id := str(uuid.uuid4())))
+            frames = await client.until_ended()
+            assert (frames[-1]["outcome"], spoken(frames)) == (outcome, shown)
+            await client.send(user_text="Hi", turn_id=turn_id)  # As after a lost connection.
+            await client.send(type="ping")
+            await client.until(lambda frame: frame.get("type") == "pong")
+        assert len(model.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["whole", "refused", "cut off", "filtered"])
@@ -184,7 +229,7 @@ ERRORS = {
 @pytest.mark.parametrize("make", [chats.completions, chats.responses])
 async def test_the_hint_fits_the_cause(conversation: Any, user: Any, kind: str, make: Any) -> None:
     status, error = ERRORS[kind]
-    async with answering([event({"error": error})[6:]], status=status) as model:
+    async with answering([event({"error": error})[6:]], status=status, kind=None) as model:
         said = await ask(chat(make, model.url), conversation, user, "Hi")
     assert (said.outcome, said.kind) == ("failed", kind)
     assert said.error

@@ -115,10 +115,14 @@ async def test_a_turn_that_fails_keeps_its_calls(conversation: Any, user: Any, n
         said = await ask(consumer, conversation, user, "What time is it?")
     assert said.outcome == "failed"
     assert own in said.log
-    second = await sync_to_async(lambda: as_of(conversation).prompt(1))()
-    assert payload(make(model.url), second.messages)[1] == model.requests[0].get(
-        "input", model.requests[0].get("messages")
-    )
+    # Of the call that did not end, too.
+    for number, received in enumerate(model.requests, 1):
+        given = await sync_to_async(lambda number=number: as_of(conversation).prompt(number))()
+        assert payload(make(model.url), given.messages)[1] == received.get(
+            "input", received.get("messages")
+        )
+    last = await sync_to_async(lambda: as_of(conversation).prompt())()
+    assert last.call == len(model.requests) == 2
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
