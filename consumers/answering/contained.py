@@ -51,13 +51,11 @@ def contain_children() -> None:
     def make(loop: Any, coroutine: Any, **more: Any) -> Any:
         if _containing.get() and asyncio.iscoroutine(coroutine):
             coroutine = _without_exit(coroutine)
-        return (
-            before(loop, coroutine, **more)
-            if before
-            else asyncio.Task(coroutine, loop=loop, **more)
-        )
+        if before is None:
+            return asyncio.Task(coroutine, loop=loop, **more)
+        return before(loop, coroutine, **more)
 
-    make.contains = True  # type: ignore[attr-defined]
+    vars(make)["contains"] = True
     loop.set_task_factory(make)
 
 
