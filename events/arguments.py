@@ -39,10 +39,10 @@ def ai_message(given: str | AIMessage, name: str = "ai_message") -> AIMessage:
 
 def model_rounds(given: Sequence[AIMessage] | None) -> Sequence[AIMessage]:
     """Return the messages of a turn's model calls. Raises ArgumentError."""
-    from langchain_core.messages import AIMessage
-
     if given is None:
         return ()
+    from langchain_core.messages import AIMessage
+
     if not isinstance(given, list | tuple) or not all(isinstance(m, AIMessage) for m in given):
         raise ArgumentError("rounds", "a list of AIMessages, or None", given)
     return given

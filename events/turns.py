@@ -159,7 +159,7 @@ def record(
         return [NewEvent(data, turn_id, actor_id or turn.actor_id, meta) for data in batch]
 
     if events := append_decided(stream_id, decide, _no_more, turn_id=asked):
-        return events
+        return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
     kept = [event.payload for event in stored]
