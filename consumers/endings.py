@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from ..core.errors import ModelError
+from ..events.rounds import calls_of
 
 
 class Ending(Enum):
@@ -85,8 +86,7 @@ def ending_of(message: Any, *, finished: bool = False) -> Ending:
     if not reason and not finished and metadata.get("model_provider") in _ALWAYS_SAY:
         return Ending.TRUNCATED
     ending = _BY_REASON.get(reason, Ending.WHOLE)
-    calls = bool(message.tool_calls or message.invalid_tool_calls)
-    if ending is Ending.WHOLE and not calls and not has_content(message):
+    if ending is Ending.WHOLE and not calls_of(message) and not has_content(message):
         return Ending.DECLINED if refusal_of(message) else Ending.EMPTY
     return ending
 

@@ -61,12 +61,8 @@ _CAUSES = {
     "too_long": (
         *("context_length_exceeded", "maximum context length", "context window"),
         *("prompt is too long", "input is too long", "too many tokens in the prompt"),
-        *(
-            "exceed context limit",
-            "exceeds the maximum number of tokens",
-            "string_above_max_length",
-        ),
-        "request too large for",
+        *("exceed context limit", "exceeds the maximum number of tokens"),
+        *("string_above_max_length", "request too large for"),
     ),
     "quota": (
         *("insufficient_quota", "exceeded your current quota", "credit balance"),
@@ -83,13 +79,9 @@ _CAUSES = {
         *("unknown model", "model not found"),
     ),
     "option": (
-        *(
-            "unsupported_parameter",
-            "unsupported_value",
-            "unknown_parameter",
-            "unsupported parameter",
-        ),
-        *("unsupported value", "unknown parameter", "unrecognized request argument"),
+        *("unsupported_parameter", "unsupported_value", "unknown_parameter"),
+        *("unsupported parameter", "unsupported value", "unknown parameter"),
+        "unrecognized request argument",
         *("extra inputs are not permitted", "extra fields not permitted", "unexpected keyword"),
         *("is not supported with this model", "does not support", "invalid_function_parameters"),
         *("tool choice requires", "unsupported_model"),

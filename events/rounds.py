@@ -18,10 +18,10 @@ def in_order(rounds: Sequence[AIMessage], outputs: Iterable[T]) -> Iterator[AIMe
     left = iter(outputs)
     for message in rounds:
         yield message
-        yield from islice(left, calls_in(message))
+        yield from islice(left, len(calls_of(message)))
     yield from left
 
 
-def calls_in(message: Any) -> int:
-    """Return how many tools a message calls."""
-    return len(message.tool_calls) + len(message.invalid_tool_calls)
+def calls_of(message: Any) -> list[Any]:
+    """Return a message's tool calls, those that cannot be run last."""
+    return [*message.tool_calls, *message.invalid_tool_calls]

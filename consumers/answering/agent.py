@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
 from ...core.wellformed import TextStream
-from ...events.rounds import calls_in
+from ...events.rounds import calls_of
 from ..endings import Ending, NoAnswer, ending_of, reason_of, refusal_of
 from .binding import with_tools
 from .reply import Reply
@@ -113,7 +113,7 @@ async def run(
         ending = ending_of(message, finished=seen.done or bool(seen.finish_reason))
         if seen.failed:
             ending = Ending.FAILED
-        calls = [*message.tool_calls, *message.invalid_tool_calls]
+        calls = calls_of(message)
         if ending is Ending.PAUSED:
             conversation.append(message)
             continue
@@ -172,7 +172,7 @@ def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:
     reason = reason_of(message.response_metadata)
     if ending is Ending.EMPTY and answer.text:
         return  # The model had said it all before it called its last tool.
-    if ending is Ending.LENGTH and str(message.text).strip() and not calls_in(message):
+    if ending is Ending.LENGTH and str(message.text).strip() and not calls_of(message):
         return
     if ending is not Ending.WHOLE:
         raise NoAnswer(ending, reason)

@@ -15,7 +15,6 @@ from ...core import retrying
 from ...core.asynchronous import in_database_thread
 from ...core.errors import TurnlogError, UnknownTurn
 from ...events import runners
-from ...events.store.faults import is_passing
 from ...events.turns import open_turn
 from .. import failures
 from . import tasks
@@ -104,7 +103,7 @@ async def _close_left() -> None:
                 await _close_if_ours(conversation, turn_id, failure)
             except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
                 logger.warning("turn %s is still open: %s", turn_id, failures.where(error))
-                if isinstance(error, TurnlogError) and not is_passing(error):
+                if isinstance(error, TurnlogError):
                     _left.pop(turn_id, None)
             else:
                 _left.pop(turn_id, None)

@@ -29,15 +29,19 @@ def spawn(
     # A context of its own: a request's would tie it to that request's connection and language.
     loop = asyncio.get_running_loop()
     task = loop.create_task(contained(coroutine), context=contextvars.Context())
+    _hold(task, holder, "a task")
+    return task
+
+
+def _hold(task: asyncio.Task[Any], holder: set[asyncio.Task[Any]], what: str) -> None:
     holder.add(task)  # The loop itself keeps only a weak reference.
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def ended(task: asyncio.Task[Any]) -> None:
         holder.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.error("a task ended with an error: %s", failures.where(error))
+            logger.error("%s ended with an error: %s", what, failures.where(error))
 
     task.add_done_callback(ended)
-    return task
 
 
 def spawn_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -87,15 +91,8 @@ async def _finished(work: Awaitable[Any], seconds: float | None) -> asyncio.Task
     while not inner.done():
         left = None if until is None else until - loop.time()
         if left is not None and left <= 0:
-            beside.add(inner)
-            inner.add_done_callback(_forget)
+            _hold(inner, beside, "work that was given up")
             raise TimeoutError(f"it did not end within {seconds:g} seconds")
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(asyncio.wait([inner], timeout=left))
     return inner
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    beside.discard(task)
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("work that was given up ended with an error: %s", failures.where(error))

@@ -17,7 +17,7 @@ from ...core.wellformed import wellformed_message
 from ...events import runners
 from ...events.models import Actor
 from .. import failures
-from ..mixins.agent import AgentMixin, CurrentTurn, Setup
+from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
 from . import agent, closing, running
 from .contained import contained
 from .running_turn import RunningTurn
@@ -185,7 +185,7 @@ async def _with(
     metadata = {"tools_at": turn.answer.tools_at}
     chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds or (), ai_message)
     outputs: Any = [AddableDict(output) for output in tools_output_list or ()] or None
-    own = _is_overridden(chat)
+    own = has_own_hooks(chat)
     try:
         await to_the_end(
             lambda: (
@@ -211,14 +211,6 @@ class _Blamed:
             await in_database_thread(runners.beat)()
             self._times += 1
         return self._times >= retrying.HOOK_TRIES
-
-
-def _is_overridden(chat: AgentMixin) -> bool:
-    """Return whether a chat has completion hooks of its own."""
-    return any(
-        getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]
-        for name in ("on_conversation_complete", "on_conversation_failed")
-    )
 
 
 async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage) -> None:

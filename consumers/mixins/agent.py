@@ -16,7 +16,7 @@ from ...core.wellformed import wellformed
 from ...events.prompt import Prompt
 from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
-from .chat import ChatMixin
+from .chat import ChatMixin, overrides
 from .llm import LLMMixin, model_name_of, parameters_of
 from .tools import as_tools
 
@@ -157,7 +157,9 @@ class AgentMixin(LLMMixin, ChatMixin):
         found = self.get_tools()
         tools = as_tools(await found if inspect.isawaitable(found) else found)
         # Making a client takes time, and an override may query the database.
-        in_thread = asyncio.to_thread if _is_default(self) else _in_database_thread
+        in_thread = (
+            _in_database_thread if overrides(self, LLMMixin, "get_llm") else asyncio.to_thread
+        )
         llm = await in_thread(self.get_llm)
         prompt = Prompt(
             # An override of get_llm() may return another model than the attribute names.
@@ -239,17 +241,15 @@ class AgentMixin(LLMMixin, ChatMixin):
         )
 
 
-def _is_default(chat: AgentMixin) -> bool:
-    return getattr(chat.get_llm, "__func__", None) is LLMMixin.get_llm
-
-
 async def _in_database_thread(function: Callable[[], R]) -> R:
     return await in_database_thread(function)()
 
 
 def gives_own_messages(chat: AgentMixin) -> bool:
     """Return whether a chat overrides which messages its model is given."""
-    return any(
-        getattr(getattr(chat, name), "__func__", None) is not vars(AgentMixin)[name]
-        for name in ("aget_previous_messages", "aget_prompt_messages")
-    )
+    return overrides(chat, AgentMixin, "aget_previous_messages", "aget_prompt_messages")
+
+
+def has_own_hooks(chat: AgentMixin) -> bool:
+    """Return whether a chat overrides what happens when a turn has ended."""
+    return overrides(chat, AgentMixin, "on_conversation_complete", "on_conversation_failed")

@@ -52,6 +52,13 @@ class ChatMixin:
         return self._conversation
 
 
+def overrides(chat: Any, owner: type, *names: str) -> bool:
+    """Return whether a chat has its own of these methods, instead of those of `owner`."""
+    return any(
+        getattr(getattr(chat, name), "__func__", None) is not vars(owner)[name] for name in names
+    )
+
+
 def find_conversation(pk: str) -> Conversation | None:
     """The conversation that a URL names; None if there is none."""
     try:

@@ -177,8 +177,7 @@ def parameters_of(llm: Any) -> dict[str, Any]:
 
     Of several models that stand in for each other, those of the first.
     """
-    own = getattr(llm, "__dict__", {})
-    inner = own.get("bound") or own.get("runnable")
+    own, inner = _opened(llm)
     said = {} if inner is None else parameters_of(inner)
     names = {**own, **_dict(own.get("model_kwargs")), **_dict(own.get("kwargs"))}
     for name in (*_ALWAYS, *_IF_SET):
@@ -190,13 +189,18 @@ def parameters_of(llm: Any) -> dict[str, Any]:
 
 def model_name_of(llm: Any) -> str:
     """Return the name of the model that is called first, or else its class's."""
-    own = getattr(llm, "__dict__", {})
+    own, inner = _opened(llm)
     bound = _dict(own.get("kwargs")).get("model")
-    inner = own.get("bound") or own.get("runnable")
     for name in (bound, own.get("model_name"), own.get("model")):
         if isinstance(name, str) and name:
             return name
     return type(llm).__name__ if inner is None else model_name_of(inner)
+
+
+def _opened(llm: Any) -> tuple[dict[str, Any], Any]:
+    """Return a model's own values, and the model that it wraps, if it wraps one."""
+    own = getattr(llm, "__dict__", {})
+    return own, own.get("bound") or own.get("runnable")
 
 
 def _dict(value: Any) -> dict[str, Any]:

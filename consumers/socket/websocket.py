@@ -25,7 +25,7 @@ from ..answering.langchain import import_ahead
 from ..answering.relay import ask_to_stop
 from ..answering.turn_task import actor_id_of, take_turn
 from ..mixins.agent import AgentMixin
-from ..mixins.chat import ChatMixin, find_conversation
+from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from . import access
 from .follower import Follower
@@ -195,7 +195,7 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def _look(self, *, again: bool) -> tuple[bool, Conversation | None]:
         """Return whether the session is alive, and the conversation, `again` from the database."""
         pk = self.get_conversation_pk()
-        if not again or pk is None or not _finds_by_default(self):
+        if not again or pk is None or overrides(self, ChatMixin, "aget_conversation"):
             alive = await in_database_thread(access.session_is_alive)(self.scope)
             return alive, None if again else self._conversation
         return await _session_and_conversation(self.scope, pk)
@@ -309,10 +309,6 @@ class ChatSocket(AgentMixin, LayerSocket):
 @in_database_thread
 def _session_and_conversation(scope: Any, pk: str) -> tuple[bool, Conversation | None]:
     return access.session_is_alive(scope), find_conversation(pk)
-
-
-def _finds_by_default(chat: ChatMixin) -> bool:
-    return getattr(chat.aget_conversation, "__func__", None) is ChatMixin.aget_conversation
 
 
 def _database_away() -> str:

@@ -20,7 +20,7 @@ from ...core import codec
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
-from ...events.rounds import calls_in, in_order
+from ...events.rounds import calls_of, in_order
 from ...events.tables.database import log_database
 from ...events.types import TurnStarted
 from ..messages.previous import HistoryRule, Previous, read_of
@@ -151,7 +151,7 @@ def _rounds(started: Event, version: int) -> tuple[list[list[Any]], bool]:
     ended_early = bool(turn) and (
         turn[-1].type == "TurnFailed" or turn[-1].meta.get("outcome") == "cancelled"
     )
-    asked = calls_in(rounds[-1][0]) if rounds else 0
+    asked = len(calls_of(rounds[-1][0])) if rounds else 0
     return rounds, ended_early and 0 < asked < len(rounds[-1])
 
 

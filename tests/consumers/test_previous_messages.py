@@ -31,13 +31,7 @@ async def ask(consumer: Any, conversation: Any, user: Any, *texts: str) -> list[
     async with Client(consumer, url(conversation), user) as client:
         await client.until(lambda frame: frame.get("type") == "hello")
         for text in texts:
-            turn_id = str(uuid.uuid4())
-            await client.send(user_text=text, turn_id=turn_id)
-            frames = await client.until(
-                lambda f, turn_id=turn_id: (
-                    f.get("id") == turn_id and f.get("outcome", "open") != "open"
-                )
-            )
+            _, frames = await client.say(text)
             outcomes.append(frames[-1]["outcome"])
     return outcomes
 

@@ -90,6 +90,14 @@ class Client:
             frames.append(await self.frame())
         return frames
 
+    async def say(self, text: str) -> tuple[str, list[dict[str, Any]]]:
+        """Say something; the turn's id, and the frames up to and with its end."""
+        turn_id = str(uuid.uuid4())
+        await self.send(user_text=text, turn_id=turn_id)
+        return turn_id, await self.until(
+            lambda f: f.get("id") == turn_id and f.get("outcome", "open") != "open"
+        )
+
     async def until_ended(self) -> list[dict[str, Any]]:
         return await self.until(lambda f: f.get("type") == "turn" and f["outcome"] != "open")
 

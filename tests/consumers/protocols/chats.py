@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -84,11 +83,5 @@ async def ask(consumer: Any, conversation: Any, user: Any, *texts: str) -> Said:
     async with Client(consumer, url(conversation), user) as client:
         await client.until(lambda frame: frame.get("type") == "hello")
         for text in texts:
-            turn_id = str(uuid.uuid4())
-            await client.send(user_text=text, turn_id=turn_id)
-            frames = await client.until(
-                lambda f, turn_id=turn_id: (
-                    f.get("id") == turn_id and f.get("outcome", "open") != "open"
-                )
-            )
+            turn_id, frames = await client.say(text)
     return Said(frames, [e for e in await get_stored(conversation) if str(e.turn_id) == turn_id])
