@@ -1,165 +1,171 @@
-/** The text box: when its text may be sent, by which key, and how it is counted. */
-import { uuid4 } from "./uuid4.js";
+"use strict";
+{
+  /** The text box: when its text may be sent, by which key, and how it is counted. */
 
-const coarse = matchMedia("(pointer: coarse)");
-const numbers = new Intl.NumberFormat(document.documentElement.lang || undefined);
-const COUNT_FROM = 0.9; // of the limit: below that, the counter is noise
+  const { uuid4 } = window.turnlogParts;
 
-export class Composer {
-  form = document.getElementById("turnlog-composer");
-  #box = document.getElementById("turnlog-text");
-  #turnId = document.getElementById("turnlog-turn-id");
-  #send = document.getElementById("turnlog-send");
-  #stop = document.getElementById("turnlog-stop");
-  #hint = document.getElementById("turnlog-hint");
-  #counter = document.getElementById("turnlog-counter");
-  #running = false;
-  #blocked = true;
-  #returned = null; // { text, turnId }: words that could not be sent, at the beginning of the box
+  const coarse = matchMedia("(pointer: coarse)");
+  const numbers = new Intl.NumberFormat(document.documentElement.lang || undefined);
+  const COUNT_FROM = 0.9; // of the limit: below that, the counter is noise
 
-  /** @param {() => void} onStop */
-  constructor(onStop) {
-    this.#box.addEventListener("input", () => this.refresh());
-    this.#box.addEventListener("keydown", (event) => this.#key(event));
-    this.#stop.addEventListener("click", onStop);
-    // The form is sent by htmx (ws-send), which asks here first.
-    this.form.addEventListener("htmx:wsConfigSend", (event) => this.#prepare(event));
+  class Composer {
+    form = document.getElementById("turnlog-composer");
+    #box = document.getElementById("turnlog-text");
+    #turnId = document.getElementById("turnlog-turn-id");
+    #send = document.getElementById("turnlog-send");
+    #stop = document.getElementById("turnlog-stop");
+    #hint = document.getElementById("turnlog-hint");
+    #counter = document.getElementById("turnlog-counter");
+    #running = false;
+    #blocked = true;
+    #returned = null; // { text, turnId }: words that could not be sent, at the beginning of the box
+
+    /** @param {() => void} onStop */
+    constructor(onStop) {
+      this.#box.addEventListener("input", () => this.refresh());
+      this.#box.addEventListener("keydown", (event) => this.#key(event));
+      this.#stop.addEventListener("click", onStop);
+      // The form is sent by htmx (ws-send), which asks here first.
+      this.form.addEventListener("htmx:wsConfigSend", (event) => this.#prepare(event));
+    }
+
+    /**
+     * @param {object} [now]
+     * @param {boolean} now.running a turn is running: Stop takes the place of Send
+     * @param {boolean} now.blocked nothing can be sent (a message is under way, or we were refused)
+     * @param {boolean} now.online Stop is of use
+     */
+    refresh({ running = this.#running, blocked = this.#blocked, online = !this.#stop.disabled } = {}) {
+      this.#running = running;
+      this.#blocked = blocked;
+      const text = this.#box.value;
+      const written = text.trim() !== "";
+      this.#count(text);
+      this.#hint.hidden = !(running && written);
+      this.#stop.disabled = !online;
+      this.#send.disabled = !this.#sendable;
+      if (this.#stop.hidden === running) this.#swap(running);
+      if (!CSS.supports("field-sizing", "content")) this.#grow();
+    }
+
+    /**
+     * Put text that was not sent back into the box, before any text written since.
+     * @param {string} text
+     * @param {?string} [turnId] the text may have arrived in this turn: unchanged, it is sent as that turn again
+     */
+    restore(text, turnId = null) {
+      if (!text) return;
+      this.#box.value = this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text;
+      this.#returned = { text, turnId };
+      this.refresh();
+      this.focus();
+    }
+
+    /** Empty the box: its text is being sent. */
+    clear() {
+      this.#box.value = "";
+      this.#turnId.value = "";
+      this.#returned = null;
+      this.refresh();
+      this.focus();
+    }
+
+    /** @returns {boolean} whether words that came back have been changed since this was last asked */
+    changed() {
+      if (!this.#returned || this.#box.value.startsWith(this.#returned.text)) return false;
+      this.#returned = null;
+      return true;
+    }
+
+    /**
+     * Empty the box if its words turn out to have arrived: their turn is on the page.
+     * @returns {boolean} whether they have, and nobody has changed them
+     */
+    settle() {
+      const { text, turnId } = this.#returned ?? {};
+      if (!turnId || this.#box.value !== text || !document.getElementById(`turn-${turnId}`)) return false;
+      this.clear();
+      return true;
+    }
+
+    /** What can be kept over a reload. */
+    get draft() {
+      return { text: this.#box.value, returned: this.#returned };
+    }
+
+    /** Show the draft of this page before a reload, before any text written since. */
+    set draft({ text, returned }) {
+      // The browser may have restored it, too.
+      if (text && text !== this.#box.value) this.restore(text);
+      this.#returned = returned;
+      this.refresh();
+    }
+
+    get #sendable() {
+      const text = this.#box.value;
+      return text.trim() !== "" && !this.#running && !this.#blocked && length(text) <= maxLength();
+    }
+
+    #key(event) {
+      // The Enter that ends a Korean (Japanese, Chinese) composition belongs to the input method.
+      // 229: Safari reports the end of the composition before the key.
+      if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
+      // On a phone, Enter is the only way to a new line, and Send is under the thumb.
+      const asked = event.ctrlKey || event.metaKey;
+      if (!asked && (event.shiftKey || event.altKey || coarse.matches)) return;
+      event.preventDefault();
+      if (this.#sendable) this.form.requestSubmit();
+    }
+
+    #prepare(event) {
+      if (!this.#sendable) return event.preventDefault();
+      const { text, turnId } = this.#returned ?? {};
+      this.#turnId.value = turnId && this.#box.value === text ? turnId : uuid4();
+      event.detail.parameters.turn_id = this.#turnId.value;
+    }
+
+    #count(text) {
+      const most = maxLength();
+      const used = length(text);
+      const over = used > most;
+      this.#counter.hidden = used < most * COUNT_FROM;
+      if (!this.#counter.hidden) this.#counter.textContent = `${numbers.format(used)} / ${numbers.format(most)}`;
+      this.#counter.toggleAttribute("data-over", over);
+      if (over) this.#box.setAttribute("aria-invalid", "true");
+      else this.#box.removeAttribute("aria-invalid");
+    }
+
+    /** Stop and Send share a place; a keyboard focus there moves to the box. */
+    #swap(running) {
+      const leaving = running ? this.#send : this.#stop;
+      const focused = document.activeElement === leaving;
+      this.#send.hidden = running;
+      this.#stop.hidden = !running;
+      if (focused) this.focus();
+    }
+
+    focus() {
+      // On a phone, this would raise the keyboard over the answer.
+      if (!coarse.matches) this.#box.focus({ preventScroll: true });
+    }
+
+    /** For browsers without `field-sizing: content`. */
+    #grow() {
+      this.#box.style.height = "auto";
+      this.#box.style.height = `${this.#box.scrollHeight}px`;
+    }
   }
 
-  /**
-   * @param {object} [now]
-   * @param {boolean} now.running a turn is running: Stop takes the place of Send
-   * @param {boolean} now.blocked nothing can be sent (a message is under way, or we were refused)
-   * @param {boolean} now.online Stop is of use
-   */
-  refresh({ running = this.#running, blocked = this.#blocked, online = !this.#stop.disabled } = {}) {
-    this.#running = running;
-    this.#blocked = blocked;
-    const text = this.#box.value;
-    const written = text.trim() !== "";
-    this.#count(text);
-    this.#hint.hidden = !(running && written);
-    this.#stop.disabled = !online;
-    this.#send.disabled = !this.#sendable;
-    if (this.#stop.hidden === running) this.#swap(running);
-    if (!CSS.supports("field-sizing", "content")) this.#grow();
+  /** Count as the server does: code points, not UTF-16 units. */
+  function length(text) {
+    let count = 0;
+    for (const _ of text) count++;
+    return count;
   }
 
-  /**
-   * Put text that was not sent back into the box, before any text written since.
-   * @param {string} text
-   * @param {?string} [turnId] the text may have arrived in this turn: unchanged, it is sent as that turn again
-   */
-  restore(text, turnId = null) {
-    if (!text) return;
-    this.#box.value = this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text;
-    this.#returned = { text, turnId };
-    this.refresh();
-    this.focus();
+  function maxLength() {
+    return Number(document.getElementById("turnlog-config")?.dataset.maxLength) || Infinity;
   }
 
-  /** Empty the box: its text is being sent. */
-  clear() {
-    this.#box.value = "";
-    this.#turnId.value = "";
-    this.#returned = null;
-    this.refresh();
-    this.focus();
-  }
-
-  /** @returns {boolean} whether words that came back have been changed since this was last asked */
-  changed() {
-    if (!this.#returned || this.#box.value.startsWith(this.#returned.text)) return false;
-    this.#returned = null;
-    return true;
-  }
-
-  /**
-   * Empty the box if its words turn out to have arrived: their turn is on the page.
-   * @returns {boolean} whether they have, and nobody has changed them
-   */
-  settle() {
-    const { text, turnId } = this.#returned ?? {};
-    if (!turnId || this.#box.value !== text || !document.getElementById(`turn-${turnId}`)) return false;
-    this.clear();
-    return true;
-  }
-
-  /** What can be kept over a reload. */
-  get draft() {
-    return { text: this.#box.value, returned: this.#returned };
-  }
-
-  /** Show the draft of this page before a reload, before any text written since. */
-  set draft({ text, returned }) {
-    // The browser may have restored it, too.
-    if (text && text !== this.#box.value) this.restore(text);
-    this.#returned = returned;
-    this.refresh();
-  }
-
-  get #sendable() {
-    const text = this.#box.value;
-    return text.trim() !== "" && !this.#running && !this.#blocked && length(text) <= maxLength();
-  }
-
-  #key(event) {
-    // The Enter that ends a Korean (Japanese, Chinese) composition belongs to the input method.
-    // 229: Safari reports the end of the composition before the key.
-    if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
-    // On a phone, Enter is the only way to a new line, and Send is under the thumb.
-    const asked = event.ctrlKey || event.metaKey;
-    if (!asked && (event.shiftKey || event.altKey || coarse.matches)) return;
-    event.preventDefault();
-    if (this.#sendable) this.form.requestSubmit();
-  }
-
-  #prepare(event) {
-    if (!this.#sendable) return event.preventDefault();
-    const { text, turnId } = this.#returned ?? {};
-    this.#turnId.value = turnId && this.#box.value === text ? turnId : uuid4();
-    event.detail.parameters.turn_id = this.#turnId.value;
-  }
-
-  #count(text) {
-    const most = maxLength();
-    const used = length(text);
-    const over = used > most;
-    this.#counter.hidden = used < most * COUNT_FROM;
-    if (!this.#counter.hidden) this.#counter.textContent = `${numbers.format(used)} / ${numbers.format(most)}`;
-    this.#counter.toggleAttribute("data-over", over);
-    if (over) this.#box.setAttribute("aria-invalid", "true");
-    else this.#box.removeAttribute("aria-invalid");
-  }
-
-  /** Stop and Send share a place; a keyboard focus there moves to the box. */
-  #swap(running) {
-    const leaving = running ? this.#send : this.#stop;
-    const focused = document.activeElement === leaving;
-    this.#send.hidden = running;
-    this.#stop.hidden = !running;
-    if (focused) this.focus();
-  }
-
-  focus() {
-    // On a phone, this would raise the keyboard over the answer.
-    if (!coarse.matches) this.#box.focus({ preventScroll: true });
-  }
-
-  /** For browsers without `field-sizing: content`. */
-  #grow() {
-    this.#box.style.height = "auto";
-    this.#box.style.height = `${this.#box.scrollHeight}px`;
-  }
-}
-
-/** Count as the server does: code points, not UTF-16 units. */
-function length(text) {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
-}
-
-function maxLength() {
-  return Number(document.getElementById("turnlog-config")?.dataset.maxLength) || Infinity;
+  window.turnlogParts = { ...window.turnlogParts, Composer };
 }

@@ -1,169 +1,174 @@
-/**
- * The one real socket. htmx gets this object instead: a socket that is always
- * open. So htmx only draws, and this class handles everything that can go wrong
- * with a connection.
- *
- * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
- * "ready" (the first frame of each connection), "toolarge" (the server refused
- * the last message for its size).
- */
-
-import { probe } from "./probe.js";
-
-const PING_EVERY = 25_000;
-const PONG_WITHIN = 10_000;
-const GREETING_WITHIN = 15_000; // from dialling to the first frame
-const RETRY_FROM = 1_000;
-const RETRY_UP_TO = 30_000;
-const SESSION_ENDED = 4401;
-const NOT_ALLOWED = 4403;
-const TOO_LARGE = 1009;
-
-export class Connection extends EventTarget {
-  // What htmx reads of a socket: it is always open, so htmx never queues or reconnects.
-  OPEN = WebSocket.OPEN;
-  readyState = WebSocket.OPEN;
-
-  /** connecting | connected | offline | refused | signed-out; the last two are final. */
-  state = "connecting";
-
-  #url;
-  #after;
-  #person;
-  #socket = null;
-  #failures = 0;
-  #turnedAway = 0;
-  #retry;
-  #heartbeat;
-  #deadline;
-
+"use strict";
+{
   /**
-   * @param {() => string} after the last version on this page, called for each connection
-   * @param {string} person whose page this is: the server lets no other session continue it
+   * The one real socket. htmx gets this object instead: a socket that is always
+   * open. So htmx only draws, and this class handles everything that can go wrong
+   * with a connection.
+   *
+   * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
+   * "ready" (the first frame of each connection), "toolarge" (the server refused
+   * the last message for its size).
    */
-  constructor(after, person) {
-    super();
-    this.#after = after;
-    this.#person = person;
-    window.addEventListener("online", () => this.#hurry());
-    window.addEventListener("offline", () => this.check());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
-  }
 
-  /** Take the address from htmx; return what htmx uses as a WebSocket. */
-  connect(url) {
-    this.#url = url;
-    this.#dial();
-    return this;
-  }
+  const { probe } = window.turnlogParts;
 
-  /** @returns {boolean} whether the text was sent; nothing is queued here */
-  send(text) {
-    if (this.state !== "connected") return false;
-    this.#socket.send(text);
-    return true;
-  }
+  const PING_EVERY = 25_000;
+  const PONG_WITHIN = 10_000;
+  const GREETING_WITHIN = 15_000; // from dialling to the first frame
+  const RETRY_FROM = 1_000;
+  const RETRY_UP_TO = 30_000;
+  const SESSION_ENDED = 4401;
+  const NOT_ALLOWED = 4403;
+  const TOO_LARGE = 1009;
 
-  /** Check that the connection is alive; if it is not, give it up and dial again. */
-  check() {
-    if (this.send('{"type":"ping"}')) this.#expect(PONG_WITHIN);
-  }
+  class Connection extends EventTarget {
+    // What htmx reads of a socket: it is always open, so htmx never queues or reconnects.
+    OPEN = WebSocket.OPEN;
+    readyState = WebSocket.OPEN;
 
-  /** Called by htmx when the element that holds the connection is removed. */
-  close() {
-    this.#hangUp();
-    clearTimeout(this.#retry);
-    this.state = "closed";
-  }
+    /** connecting | connected | offline | refused | signed-out; the last two are final. */
+    state = "connecting";
 
-  #dial() {
-    clearTimeout(this.#retry);
-    const url = new URL(this.#url);
-    url.searchParams.set("after", this.#after());
-    url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
-    if (this.#person) url.searchParams.set("person", this.#person);
-    const socket = (this.#socket = new WebSocket(url));
-    let opened = false;
-    socket.onopen = () => {
-      opened = true;
-      this.#heartbeat = setInterval(() => this.check(), PING_EVERY);
-    };
-    socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = (event) => this.#closed(event.code, opened);
-    this.#expect(GREETING_WITHIN);
-  }
+    #url;
+    #after;
+    #person;
+    #socket = null;
+    #failures = 0;
+    #turnedAway = 0;
+    #retry;
+    #heartbeat;
+    #deadline;
 
-  #receive(data) {
-    clearTimeout(this.#deadline); // any message shows that the connection is alive
-    if (this.state !== "connected") {
-      // Only now has it succeeded: a server might accept and close at once.
-      this.#failures = this.#turnedAway = 0;
-      this.#enter("connected");
-      this.dispatchEvent(new Event("ready"));
+    /**
+     * @param {() => string} after the last version on this page, called for each connection
+     * @param {string} person whose page this is: the server lets no other session continue it
+     */
+    constructor(after, person) {
+      super();
+      this.#after = after;
+      this.#person = person;
+      window.addEventListener("online", () => this.#hurry());
+      window.addEventListener("offline", () => this.check());
+      document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
     }
-    if (!data.startsWith("{")) this.dispatchEvent(new MessageEvent("message", { data }));
+
+    /** Take the address from htmx; return what htmx uses as a WebSocket. */
+    connect(url) {
+      this.#url = url;
+      this.#dial();
+      return this;
+    }
+
+    /** @returns {boolean} whether the text was sent; nothing is queued here */
+    send(text) {
+      if (this.state !== "connected") return false;
+      this.#socket.send(text);
+      return true;
+    }
+
+    /** Check that the connection is alive; if it is not, give it up and dial again. */
+    check() {
+      if (this.send('{"type":"ping"}')) this.#expect(PONG_WITHIN);
+    }
+
+    /** Called by htmx when the element that holds the connection is removed. */
+    close() {
+      this.#hangUp();
+      clearTimeout(this.#retry);
+      this.state = "closed";
+    }
+
+    #dial() {
+      clearTimeout(this.#retry);
+      const url = new URL(this.#url);
+      url.searchParams.set("after", this.#after());
+      url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
+      if (this.#person) url.searchParams.set("person", this.#person);
+      const socket = (this.#socket = new WebSocket(url));
+      let opened = false;
+      socket.onopen = () => {
+        opened = true;
+        this.#heartbeat = setInterval(() => this.check(), PING_EVERY);
+      };
+      socket.onmessage = (event) => this.#receive(event.data);
+      socket.onclose = (event) => this.#closed(event.code, opened);
+      this.#expect(GREETING_WITHIN);
+    }
+
+    #receive(data) {
+      clearTimeout(this.#deadline); // any message shows that the connection is alive
+      if (this.state !== "connected") {
+        // Only now has it succeeded: a server might accept and close at once.
+        this.#failures = this.#turnedAway = 0;
+        this.#enter("connected");
+        this.dispatchEvent(new Event("ready"));
+      }
+      if (!data.startsWith("{")) this.dispatchEvent(new MessageEvent("message", { data }));
+    }
+
+    #closed(code, opened) {
+      this.#hangUp();
+      if (code === SESSION_ENDED) this.#enter("signed-out");
+      else if (code === NOT_ALLOWED) this.#enter("refused");
+      else if (opened) this.#lost();
+      else this.#askWhy();
+      if (code === TOO_LARGE) this.dispatchEvent(new Event("toolarge"));
+    }
+
+    /** Ask the page itself: to a socket, a refused handshake looks like any other failure. */
+    async #askWhy() {
+      const verdict = await probe();
+      if (this.#socket || this.state === "closed") return; // dialled again meanwhile
+      // After a restart, a server serves pages a moment before or after its sockets:
+      // only two refusals in a row count.
+      if (verdict === "refused" && ++this.#turnedAway < 2) this.#dialLater();
+      else if (verdict === "offline") this.#lost();
+      else this.#enter(verdict);
+    }
+
+    #lost() {
+      this.#dialLater();
+      this.#enter("offline");
+    }
+
+    /** Dial after a pause with full jitter: after a restart, not all pages come back at once. */
+    #dialLater() {
+      const most = Math.min(RETRY_UP_TO, RETRY_FROM * 2 ** this.#failures++);
+      this.#retry = setTimeout(() => this.#dial(), Math.random() * most);
+    }
+
+    /** The network is back, or the page is visible again: do not wait for the next timer. */
+    #hurry() {
+      if (this.#socket) this.check();
+      else if (this.state === "offline") this.#dial();
+    }
+
+    #expect(milliseconds) {
+      clearTimeout(this.#deadline);
+      const socket = this.#socket;
+      this.#deadline = setTimeout(() => {
+        if (socket !== this.#socket) return;
+        this.#hangUp(); // a dead connection may take minutes to report that it is closed
+        this.#lost();
+      }, milliseconds);
+    }
+
+    #hangUp() {
+      clearInterval(this.#heartbeat);
+      clearTimeout(this.#deadline);
+      const socket = this.#socket;
+      this.#socket = null;
+      if (!socket) return;
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+
+    #enter(state) {
+      if (this.state === state) return;
+      this.state = state;
+      this.dispatchEvent(new Event("state"));
+    }
   }
 
-  #closed(code, opened) {
-    this.#hangUp();
-    if (code === SESSION_ENDED) this.#enter("signed-out");
-    else if (code === NOT_ALLOWED) this.#enter("refused");
-    else if (opened) this.#lost();
-    else this.#askWhy();
-    if (code === TOO_LARGE) this.dispatchEvent(new Event("toolarge"));
-  }
-
-  /** Ask the page itself: to a socket, a refused handshake looks like any other failure. */
-  async #askWhy() {
-    const verdict = await probe();
-    if (this.#socket || this.state === "closed") return; // dialled again meanwhile
-    // After a restart, a server serves pages a moment before or after its sockets:
-    // only two refusals in a row count.
-    if (verdict === "refused" && ++this.#turnedAway < 2) this.#dialLater();
-    else if (verdict === "offline") this.#lost();
-    else this.#enter(verdict);
-  }
-
-  #lost() {
-    this.#dialLater();
-    this.#enter("offline");
-  }
-
-  /** Dial after a pause with full jitter: after a restart, not all pages come back at once. */
-  #dialLater() {
-    const most = Math.min(RETRY_UP_TO, RETRY_FROM * 2 ** this.#failures++);
-    this.#retry = setTimeout(() => this.#dial(), Math.random() * most);
-  }
-
-  /** The network is back, or the page is visible again: do not wait for the next timer. */
-  #hurry() {
-    if (this.#socket) this.check();
-    else if (this.state === "offline") this.#dial();
-  }
-
-  #expect(milliseconds) {
-    clearTimeout(this.#deadline);
-    const socket = this.#socket;
-    this.#deadline = setTimeout(() => {
-      if (socket !== this.#socket) return;
-      this.#hangUp(); // a dead connection may take minutes to report that it is closed
-      this.#lost();
-    }, milliseconds);
-  }
-
-  #hangUp() {
-    clearInterval(this.#heartbeat);
-    clearTimeout(this.#deadline);
-    const socket = this.#socket;
-    this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
-  }
-
-  #enter(state) {
-    if (this.state === state) return;
-    this.state = state;
-    this.dispatchEvent(new Event("state"));
-  }
+  window.turnlogParts = { ...window.turnlogParts, Connection };
 }

@@ -1,182 +1,181 @@
-/** Connects the parts: which part hears which event. Each part's file explains the part. */
-import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
-import { Earlier } from "./earlier.js";
-import { Follow } from "./follow.js";
-import { Keeper } from "./keeper.js";
-import { Outbox } from "./outbox.js";
-import { dropLineBreak, mergeTurns } from "./turns.js";
-import { uuid4 } from "./uuid4.js";
+"use strict";
+{
+  /** Connects the parts: which part hears which event. Each part's file explains the part. */
 
-const byId = (id) => document.getElementById(id);
-const page = byId("turnlog");
-const log = byId("turnlog-log");
-const notice = byId("turnlog-notice");
-const pending = byId("turnlog-pending");
-const status = byId("turnlog-status");
+  const { Composer, Connection, Earlier, Follow, Keeper, Outbox, dropLineBreak, mergeTurns, uuid4 } = window.turnlogParts;
 
-const person = page.dataset.person ?? "";
+  const byId = (id) => document.getElementById(id);
+  const page = byId("turnlog");
+  const log = byId("turnlog-log");
+  const notice = byId("turnlog-notice");
+  const pending = byId("turnlog-pending");
+  const status = byId("turnlog-status");
 
-const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person);
-const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
-const outbox = new Outbox();
-const composer = new Composer(stop);
-const earlier = new Earlier();
-const follow = new Follow(page);
+  const person = page.dataset.person ?? "";
 
-/** Return the running turn, read from the log: a second record could become outdated. */
-function openTurn() {
-  return log.querySelector(':scope > [data-outcome="open"]');
-}
+  const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person);
+  const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
+  const outbox = new Outbox();
+  const composer = new Composer(stop);
+  const earlier = new Earlier();
+  const follow = new Follow(page);
 
-function stop() {
-  const turn = openTurn();
-  if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: turn.id.slice("turn-".length) }));
-}
+  /** Return the running turn, read from the log: a second record could become outdated. */
+  function openTurn() {
+    return log.querySelector(':scope > [data-outcome="open"]');
+  }
 
-/** Whether the server will not take anything from this page again. */
-function final() {
-  return connection.state === "refused" || connection.state === "signed-out";
-}
+  function stop() {
+    const turn = openTurn();
+    if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: turn.id.slice("turn-".length) }));
+  }
 
-/** Keep this page's words over a reload. */
-function keep() {
-  const kept = keeper.write({ draft: composer.draft, waiting: outbox.entry });
-  // A browser restores a form for whoever comes back to the page, perhaps another person.
-  composer.form.setAttribute("autocomplete", kept ? "off" : "on");
-}
+  /** Whether the server will not take anything from this page again. */
+  function final() {
+    return connection.state === "refused" || connection.state === "signed-out";
+  }
 
-/** Update everything that depends on the connection, the log and the outbox. */
-function refresh() {
-  const online = connection.state === "connected";
-  const running = openTurn() !== null;
-  page.dataset.connection = online && running ? "thinking" : connection.state;
-  composer.refresh({ running, online, blocked: final() || outbox.full });
-  pending.hidden = !outbox.full;
-  pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
-  pending.querySelector("[data-pending-text]").textContent = outbox.text;
-  // What has left the page may have arrived: sending can no longer be cancelled, but the words can be had back.
-  pending.querySelector('[data-action="cancel"]').hidden = outbox.tried;
-  pending.querySelector('[data-action="take-back"]').hidden = !outbox.tried;
-  keep();
-}
+  /** Keep this page's words over a reload. */
+  function keep() {
+    const kept = keeper.write({ draft: composer.draft, waiting: outbox.entry });
+    // A browser restores a form for whoever comes back to the page, perhaps another person.
+    composer.form.setAttribute("autocomplete", kept ? "off" : "on");
+  }
 
-/** Put the message's words back into the box; if they have arrived after all, they leave it again. */
-function takeBack() {
-  const { triedTurn } = outbox;
-  composer.restore(outbox.take(), triedTurn);
-}
+  /** Update everything that depends on the connection, the log and the outbox. */
+  function refresh() {
+    const online = connection.state === "connected";
+    const running = openTurn() !== null;
+    page.dataset.connection = online && running ? "thinking" : connection.state;
+    composer.refresh({ running, online, blocked: final() || outbox.full });
+    pending.hidden = !outbox.full;
+    pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
+    pending.querySelector("[data-pending-text]").textContent = outbox.text;
+    // What has left the page may have arrived: sending can no longer be cancelled, but the words can be had back.
+    pending.querySelector('[data-action="cancel"]').hidden = outbox.tried;
+    pending.querySelector('[data-action="take-back"]').hidden = !outbox.tried;
+    keep();
+  }
 
-/** Tell something in the page's own words: the text of a template. */
-function tell(id) {
-  notice.replaceChildren(byId(id).content.cloneNode(true));
-  status.textContent = notice.textContent;
-}
+  /** Put the message's words back into the box; if they have arrived after all, they leave it again. */
+  function takeBack() {
+    const { triedTurn } = outbox;
+    composer.restore(outbox.take(), triedTurn);
+  }
 
-function transmit() {
-  outbox.flush(connection);
-  connection.check(); // on a dead connection, the message must not wait for the next heartbeat
-}
+  /** Tell something in the page's own words: the text of a template. */
+  function tell(id) {
+    notice.replaceChildren(byId(id).content.cloneNode(true));
+    status.textContent = notice.textContent;
+  }
 
-/** Send a message, as often as necessary; what the page said about an earlier one is settled. */
-function say(frame) {
-  outbox.put(frame);
-  transmit();
-  notice.replaceChildren();
-  status.textContent = outbox.tried ? "" : pending.querySelector('[data-when="waiting"]').textContent;
-  follow.jump();
-}
+  function transmit() {
+    outbox.flush(connection);
+    connection.check(); // on a dead connection, the message must not wait for the next heartbeat
+  }
 
-/** Return the page's text for a state of the connection: all texts are in the templates. */
-function wordsFor(state) {
-  return page.querySelector(`.turnlog-connection > [data-when="${state}"]`)?.textContent ?? "";
-}
-
-// The connection. htmx draws its frames; see connection.js.
-
-htmx.createWebSocket = (url) => connection.connect(url);
-
-connection.addEventListener("state", () => {
-  const { state } = connection;
-  if (final()) takeBack();
-  refresh();
-  if (state !== "connected") status.textContent = wordsFor(state);
-  else if (status.textContent === wordsFor("offline")) status.textContent = wordsFor(state);
-});
-
-connection.addEventListener("ready", () => {
-  if (outbox.full) transmit();
-  refresh();
-});
-
-connection.addEventListener("toolarge", () => {
-  tell("turnlog-too-long");
-  composer.restore(outbox.take()); // sent again, it would close the next connection too
-  refresh();
-});
-
-// Frames, on their way through htmx
-
-page.addEventListener("htmx:oobBeforeSwap", (event) => {
-  const { target, fragment } = event.detail;
-  // A new turn, perhaps another tab's, empties both: but why words came back must stay readable.
-  const told = (target === notice || target === status) && notice.firstElementChild;
-  if (told && !fragment.textContent.trim()) return event.preventDefault();
-  earlier.before(target);
-  if (target === log) mergeTurns(fragment);
-  dropLineBreak(target, fragment);
-});
-
-page.addEventListener("htmx:wsAfterMessage", () => {
-  outbox.acknowledge();
-  if (composer.settle()) notice.replaceChildren();
-  const refused = notice.querySelector("[data-refused-turn]");
-  if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
-  earlier.after();
-  refresh();
-});
-
-// What people do
-
-composer.form.addEventListener("htmx:wsBeforeSend", (event) => {
-  event.preventDefault(); // the outbox sends it
-  say(event.detail.message);
-  composer.clear();
-  refresh();
-});
-
-composer.form.addEventListener("input", () => {
-  if (composer.changed()) notice.replaceChildren();
-  keep();
-});
-
-/** Ask in the person's name for the rest of an answer; the draft stays where it is. */
-function goOn(text) {
-  if (openTurn() || outbox.full || final()) return;
-  say(JSON.stringify({ user_text: text, turn_id: uuid4() }));
-  composer.focus(); // the button is gone
-}
-
-page.addEventListener("click", ({ target }) => {
-  const { action, text } = target.closest("[data-action]")?.dataset ?? {};
-  if (action === "dismiss") {
+  /** Send a message, as often as necessary; what the page said about an earlier one is settled. */
+  function say(frame) {
+    outbox.put(frame);
+    transmit();
     notice.replaceChildren();
-    composer.focus();
+    status.textContent = outbox.tried ? "" : pending.querySelector('[data-when="waiting"]').textContent;
+    follow.jump();
   }
-  if (action === "go-on") goOn(text);
-  if (action === "cancel") takeBack();
-  if (action === "take-back") {
-    takeBack();
-    tell("turnlog-perhaps-sent");
+
+  /** Return the page's text for a state of the connection: all texts are in the templates. */
+  function wordsFor(state) {
+    return page.querySelector(`.turnlog-connection > [data-when="${state}"]`)?.textContent ?? "";
   }
-  if (action === "again") composer.restore(target.closest(".turnlog-turn").querySelector(".turnlog-human").textContent);
+
+  // The connection. htmx draws its frames; see connection.js.
+
+  htmx.createWebSocket = (url) => connection.connect(url);
+
+  connection.addEventListener("state", () => {
+    const { state } = connection;
+    if (final()) takeBack();
+    refresh();
+    if (state !== "connected") status.textContent = wordsFor(state);
+    else if (status.textContent === wordsFor("offline")) status.textContent = wordsFor(state);
+  });
+
+  connection.addEventListener("ready", () => {
+    if (outbox.full) transmit();
+    refresh();
+  });
+
+  connection.addEventListener("toolarge", () => {
+    tell("turnlog-too-long");
+    composer.restore(outbox.take()); // sent again, it would close the next connection too
+    refresh();
+  });
+
+  // Frames, on their way through htmx
+
+  page.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    // A new turn, perhaps another tab's, empties both: but why words came back must stay readable.
+    const told = (target === notice || target === status) && notice.firstElementChild;
+    if (told && !fragment.textContent.trim()) return event.preventDefault();
+    earlier.before(target);
+    if (target === log) mergeTurns(fragment);
+    dropLineBreak(target, fragment);
+  });
+
+  page.addEventListener("htmx:wsAfterMessage", () => {
+    outbox.acknowledge();
+    if (composer.settle()) notice.replaceChildren();
+    const refused = notice.querySelector("[data-refused-turn]");
+    if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
+    earlier.after();
+    refresh();
+  });
+
+  // What people do
+
+  composer.form.addEventListener("htmx:wsBeforeSend", (event) => {
+    event.preventDefault(); // the outbox sends it
+    say(event.detail.message);
+    composer.clear();
+    refresh();
+  });
+
+  composer.form.addEventListener("input", () => {
+    if (composer.changed()) notice.replaceChildren();
+    keep();
+  });
+
+  /** Ask in the person's name for the rest of an answer; the draft stays where it is. */
+  function goOn(text) {
+    if (openTurn() || outbox.full || final()) return;
+    say(JSON.stringify({ user_text: text, turn_id: uuid4() }));
+    composer.focus(); // the button is gone
+  }
+
+  page.addEventListener("click", ({ target }) => {
+    const { action, text } = target.closest("[data-action]")?.dataset ?? {};
+    if (action === "dismiss") {
+      notice.replaceChildren();
+      composer.focus();
+    }
+    if (action === "go-on") goOn(text);
+    if (action === "cancel") takeBack();
+    if (action === "take-back") {
+      takeBack();
+      tell("turnlog-perhaps-sent");
+    }
+    if (action === "again") {
+      composer.restore(target.closest(".turnlog-turn").querySelector(".turnlog-human").textContent);
+    }
+    refresh();
+  });
+
+  // What this page was left with, by a reload or to sign in again.
+
+  const { draft, waiting } = keeper.read();
+  if (draft) composer.draft = draft;
+  outbox.refill(waiting);
   refresh();
-});
-
-// What this page was left with, by a reload or to sign in again.
-
-const { draft, waiting } = keeper.read();
-if (draft) composer.draft = draft;
-outbox.refill(waiting);
-refresh();
-window.addEventListener("pageshow", () => refresh()); // a browser may restore the text box itself
+  window.addEventListener("pageshow", () => refresh()); // a browser may restore the text box itself
+}

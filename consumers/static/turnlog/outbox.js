@@ -1,65 +1,70 @@
-/**
- * The one message that the server has not confirmed yet. It is kept until its
- * turn is in the log, and sent again on each new connection until then, also
- * after a reload: because of its turn_id, a resend does no harm.
- */
-export class Outbox {
-  #entry = null; // { turnId, text, frame, tried }
-
-  /** The message as it can be kept over a reload, or null. */
-  get entry() {
-    return this.#entry;
-  }
-
-  get full() {
-    return this.#entry !== null;
-  }
-
-  /** The message's text; "" if the outbox is empty. */
-  get text() {
-    return this.#entry?.text ?? "";
-  }
-
-  /** The message's turn_id if it may have arrived: with it, a resend cannot become a second turn. */
-  get triedTurn() {
-    return this.tried ? this.#entry.turnId : null;
-  }
-
-  /** Whether the message has left this page at least once: then it may have arrived. */
-  get tried() {
-    return this.#entry?.tried ?? false;
-  }
-
-  /** @param {string} frame the message as it is sent */
-  put(frame) {
-    const { turn_id: turnId, user_text: text } = JSON.parse(frame);
-    this.#entry = { turnId, text, frame, tried: false };
-  }
-
-  /** Take the message of this page before a reload. */
-  refill(entry) {
-    if (entry?.turnId && entry.frame) this.#entry = entry;
-  }
-
-  /** Send the message, if there is one and the connection accepts it. */
-  flush(connection) {
-    if (this.#entry && connection.send(this.#entry.frame)) this.#entry.tried = true;
-  }
-
-  /** Drop the message if its turn is on the page. */
-  acknowledge() {
-    if (this.#entry && document.getElementById(`turn-${this.#entry.turnId}`)) this.#entry = null;
-  }
-
+"use strict";
+{
   /**
-   * Take the message's text out, to be edited.
-   * @param {string} [turnId] take it only if it is this message
-   * @returns {string} the text; "" if there was nothing to take
+   * The one message that the server has not confirmed yet. It is kept until its
+   * turn is in the log, and sent again on each new connection until then, also
+   * after a reload: because of its turn_id, a resend does no harm.
    */
-  take(turnId = this.#entry?.turnId) {
-    if (!this.#entry || this.#entry.turnId !== turnId) return "";
-    const { text } = this.#entry;
-    this.#entry = null;
-    return text;
+  class Outbox {
+    #entry = null; // { turnId, text, frame, tried }
+
+    /** The message as it can be kept over a reload, or null. */
+    get entry() {
+      return this.#entry;
+    }
+
+    get full() {
+      return this.#entry !== null;
+    }
+
+    /** The message's text; "" if the outbox is empty. */
+    get text() {
+      return this.#entry?.text ?? "";
+    }
+
+    /** The message's turn_id if it may have arrived: with it, a resend cannot become a second turn. */
+    get triedTurn() {
+      return this.tried ? this.#entry.turnId : null;
+    }
+
+    /** Whether the message has left this page at least once: then it may have arrived. */
+    get tried() {
+      return this.#entry?.tried ?? false;
+    }
+
+    /** @param {string} frame the message as it is sent */
+    put(frame) {
+      const { turn_id: turnId, user_text: text } = JSON.parse(frame);
+      this.#entry = { turnId, text, frame, tried: false };
+    }
+
+    /** Take the message of this page before a reload. */
+    refill(entry) {
+      if (entry?.turnId && entry.frame) this.#entry = entry;
+    }
+
+    /** Send the message, if there is one and the connection accepts it. */
+    flush(connection) {
+      if (this.#entry && connection.send(this.#entry.frame)) this.#entry.tried = true;
+    }
+
+    /** Drop the message if its turn is on the page. */
+    acknowledge() {
+      if (this.#entry && document.getElementById(`turn-${this.#entry.turnId}`)) this.#entry = null;
+    }
+
+    /**
+     * Take the message's text out, to be edited.
+     * @param {string} [turnId] take it only if it is this message
+     * @returns {string} the text; "" if there was nothing to take
+     */
+    take(turnId = this.#entry?.turnId) {
+      if (!this.#entry || this.#entry.turnId !== turnId) return "";
+      const { text } = this.#entry;
+      this.#entry = null;
+      return text;
+    }
   }
+
+  window.turnlogParts = { ...window.turnlogParts, Outbox };
 }

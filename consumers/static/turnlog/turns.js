@@ -1,68 +1,73 @@
-/**
- * A turn can arrive more than once: after a reconnect, and when it ends. It
- * replaces what is on the page, but what has not changed stays as it is: a
- * reader's selection, an opened card, the place on the screen.
- */
+"use strict";
+{
+  /**
+   * A turn can arrive more than once: after a reconnect, and when it ends. It
+   * replaces what is on the page, but what has not changed stays as it is: a
+   * reader's selection, an opened card, the place on the screen.
+   */
 
-const times = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
-  dateStyle: "medium",
-  timeStyle: "short",
-});
+  const times = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
+    dateStyle: "medium",
+    timeStyle: "short",
+  });
 
-/** Merge turns that are on the page already; call this before htmx puts `fragment` into the log. */
-export function mergeTurns(fragment) {
-  for (const time of fragment.querySelectorAll("time")) {
-    time.textContent = times.format(new Date(time.dateTime)); // in the reader's own zone
+  /** Merge turns that are on the page already; call this before htmx puts `fragment` into the log. */
+  function mergeTurns(fragment) {
+    for (const time of fragment.querySelectorAll("time")) {
+      time.textContent = times.format(new Date(time.dateTime)); // in the reader's own zone
+    }
+    for (const fresh of [...fragment.children]) {
+      const known = document.getElementById(fresh.id);
+      const kept = "kept" in fresh.dataset;
+      fresh.removeAttribute("data-kept");
+      if (known || kept) fresh.remove();
+      if (known) keepingSelection(() => (kept ? end(known, fresh) : patch(known, fresh)));
+    }
   }
-  for (const fresh of [...fragment.children]) {
-    const known = document.getElementById(fresh.id);
-    const kept = "kept" in fresh.dataset;
-    fresh.removeAttribute("data-kept");
-    if (known || kept) fresh.remove();
-    if (known) keepingSelection(() => (kept ? end(known, fresh) : patch(known, fresh)));
+
+  /** Drop the line break behind an element that is about to go; call this before htmx drops it. */
+  function dropLineBreak(target, fragment) {
+    const next = target.nextSibling;
+    if (fragment.dataset?.drop !== undefined && next?.data === "\n") next.remove();
   }
-}
 
-/** Drop the line break behind an element that is about to go; call this before htmx drops it. */
-export function dropLineBreak(target, fragment) {
-  const next = target.nextSibling;
-  if (fragment.dataset?.drop !== undefined && next?.data === "\n") next.remove();
-}
+  /** Only how the turn ended is new: what stands below the answer. */
+  function end(known, fresh) {
+    copyAttributes(known, fresh);
+    const answer = known.querySelector(":scope > .turnlog-answer");
+    while (answer.nextSibling) answer.nextSibling.remove();
+    known.append(...fresh.childNodes);
+  }
 
-/** Only how the turn ended is new: what stands below the answer. */
-function end(known, fresh) {
-  copyAttributes(known, fresh);
-  const answer = known.querySelector(":scope > .turnlog-answer");
-  while (answer.nextSibling) answer.nextSibling.remove();
-  known.append(...fresh.childNodes);
-}
+  /** Make `known` equal to `fresh`, node by node, in order. */
+  function patch(known, fresh) {
+    if (known.open) fresh.open = true; // a tool's card
+    known.normalize(); // words that came in pieces are pieces of text
+    if (known.isEqualNode(fresh)) return;
+    if (!isHolder(known) || !isHolder(fresh)) return known.replaceWith(fresh);
+    copyAttributes(known, fresh);
+    const old = [...known.childNodes];
+    const made = [...fresh.childNodes];
+    made.forEach((node, i) => (old[i] ? patch(old[i], node) : known.append(node)));
+    old.slice(made.length).forEach((node) => node.remove());
+  }
 
-/** Make `known` equal to `fresh`, node by node, in order. */
-function patch(known, fresh) {
-  if (known.open) fresh.open = true; // a tool's card
-  known.normalize(); // words that came in pieces are pieces of text
-  if (known.isEqualNode(fresh)) return;
-  if (!isHolder(known) || !isHolder(fresh)) return known.replaceWith(fresh);
-  copyAttributes(known, fresh);
-  const old = [...known.childNodes];
-  const made = [...fresh.childNodes];
-  made.forEach((node, i) => (old[i] ? patch(old[i], node) : known.append(node)));
-  old.slice(made.length).forEach((node) => node.remove());
-}
+  function isHolder(node) {
+    return node.matches?.(".turnlog-turn, .turnlog-answer") ?? false;
+  }
 
-function isHolder(node) {
-  return node.matches?.(".turnlog-turn, .turnlog-answer") ?? false;
-}
+  function copyAttributes(known, fresh) {
+    for (const { name, value } of fresh.attributes) known.setAttribute(name, value);
+  }
 
-function copyAttributes(known, fresh) {
-  for (const { name, value } of fresh.attributes) known.setAttribute(name, value);
-}
+  /** Keep the selection during a change: moving a node drops the selection in it. */
+  function keepingSelection(change) {
+    const selection = getSelection();
+    const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = selection;
+    change();
+    if (isCollapsed || !anchorNode.isConnected || !focusNode.isConnected) return;
+    selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
+  }
 
-/** Keep the selection during a change: moving a node drops the selection in it. */
-function keepingSelection(change) {
-  const selection = getSelection();
-  const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = selection;
-  change();
-  if (isCollapsed || !anchorNode.isConnected || !focusNode.isConnected) return;
-  selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
+  window.turnlogParts = { ...window.turnlogParts, mergeTurns, dropLineBreak };
 }
