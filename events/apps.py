@@ -16,16 +16,20 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
+        from . import fixtures
         from .store import no_samples as statistics
         from .store.append_only import check_triggers, install_after_migrate
+        from .store.isolation import check_isolation
         from .store.sqlite import wait_for_writers
         from .upcasters import check_upcasters
 
         connect_receivers(apps.get_models())
+        fixtures.connect(self.get_models())
         connection_created.connect(wait_for_writers)
         post_migrate.connect(install_after_migrate, sender=self)
         post_migrate.connect(statistics.after_migrate, sender=self)
         checks.register(check_triggers, checks.Tags.database)
+        checks.register(check_isolation)
         checks.register(check_upcasters)
 
 

@@ -15,7 +15,7 @@ class ProjectionsConfig(AppConfig):
 
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
-        from ..events import hooks
+        from ..events import fixtures, hooks
         from .engine import erasers, wake
         from .engine.registry import check_projections
         from .engine.versions import check_versions
@@ -27,6 +27,7 @@ class ProjectionsConfig(AppConfig):
         hooks.after_commit.append(wake.tell_workers)
         hooks.erasers.append(erasers.erase)
         hooks.forgetters.append(erasers.forget)
+        fixtures.connect(self.get_models())
         checks.register(check_projections)
         checks.register(check_versions, checks.Tags.database)
         post_migrate.connect(_after_migrate, sender=self)

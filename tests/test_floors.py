@@ -46,7 +46,7 @@ events/log.py
 events/attempt.py
 events/chain.py events/hooks.py events/listed.py events/moments.py events/runners.py
 events/drafts.py
-events/arguments.py events/prompt.py events/standing.py
+events/arguments.py events/fixtures.py events/prompt.py events/standing.py
 events/store/
 events/tables/
 events/rounds.py events/tool_outputs.py events/upcasters.py
@@ -55,8 +55,8 @@ events/types.py
 core/__init__.py
 core/apps.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
-core/conf.py core/files.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
-core/errors.py
+core/conf.py core/fields.py core/files.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
+core/errors.py core/origins.py
 """.strip().splitlines()
 
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from django.db import connections, models, router
 
 from ...core import retrying
+from ...core.fields import WordsField
 
 
 class ContentManager(models.Manager["Content"]):
@@ -31,7 +32,7 @@ class Content(models.Model):
     """Texts that many turns share (system prompts, tool schemas), once each."""
 
     sha256 = models.CharField(max_length=64, primary_key=True)
-    text = models.TextField()
+    text = WordsField()
 
     objects = ContentManager()
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django_lifecycle import LifecycleModel
 
 from ...core.errors import UnknownConversation
+from ...core.fields import LineField, MomentField
 from .database import log_database
 
 
@@ -34,7 +35,7 @@ class ConversationRow(LifecycleModel):
     )
     # Never set to NULL: "unowned" means that there never was an owner, not that the owner is gone.
     owner_actor_id = models.UUIDField(null=True, blank=True, editable=False)
-    title = models.CharField(_("title"), max_length=255, blank=True)
+    title = LineField(_("title"), max_length=255, blank=True)
     # The conversation that this one continues, and the version of it that this one starts from.
     forked_from = models.ForeignKey(
         "self",
@@ -45,7 +46,7 @@ class ConversationRow(LifecycleModel):
         related_name="forks",
     )
     forked_at = models.IntegerField(null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    created_at = MomentField(_("created at"), auto_now_add=True)
 
     class Meta:
         abstract = True

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from ...core.fields import WordsField
+
 
 class Draft(models.Model):
     """A part of an answer that is being written; gone once the turn has ended in the log.
@@ -16,7 +18,7 @@ class Draft(models.Model):
     stream_id = models.BigIntegerField()
     turn_id = models.UUIDField()
     number = models.IntegerField()
-    part = models.TextField()
+    part = WordsField()
 
     class Meta:
         db_table = "turnlog_draft"

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ...core import codec
 from ...core.errors import AppendOnlyError, CodecError, UnreadableEvent, UpcastFailed
+from ...core.fields import MomentField, WordsField
 from .. import upcasters
 from ..types import EventData
 from ..upcasters import event_data
@@ -28,9 +29,9 @@ class Event(models.Model):
     schema = models.SmallIntegerField()
     turn_id = models.UUIDField(null=True)
     actor_id = models.UUIDField(null=True)
-    recorded_at = models.DateTimeField()
-    payload = models.TextField(null=True)
-    metadata = models.TextField()
+    recorded_at = MomentField()
+    payload = WordsField(null=True)
+    metadata = WordsField()
     salt = models.BinaryField(max_length=32, null=True)
     digest = models.BinaryField(max_length=32)
     hash = models.BinaryField(max_length=32)
@@ -79,6 +80,14 @@ class Event(models.Model):
                 F("version"),
                 name="turnlog_event_held",
                 condition=Q(type__in=("HoldPlaced", "HoldLifted")),
+            ),
+            # One person's turns in a room where others said more, and in all rooms.
+            models.Index(
+                F("actor_id"),
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_actor",
+                condition=Q(turn_id__isnull=False),
             ),
         )
 

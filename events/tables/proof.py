@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from ...core.fields import WordsField
+
 
 class Tile(models.Model):
     """A piece of the Merkle tree over the log: 256 hashes side by side, and their root.
@@ -35,7 +37,7 @@ class SignedCheckpoint(models.Model):
     objects: ClassVar[models.Manager[SignedCheckpoint]]
 
     size = models.BigIntegerField()
-    note = models.TextField()
+    note = WordsField()
 
     class Meta:
         db_table = "turnlog_signed_checkpoint"

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from ...core.fields import MomentField
+
 
 class Runner(models.Model):
     """A process that answers turns. `heartbeat` is a time of the database's clock."""
@@ -16,7 +18,7 @@ class Runner(models.Model):
     boot = models.CharField(max_length=255)
     pid = models.IntegerField()
     started = models.CharField(max_length=64)
-    heartbeat = models.DateTimeField()
+    heartbeat = MomentField()
 
     class Meta:
         db_table = "turnlog_runner"

@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ...core.fields import MomentField, WordsField
+
 
 class Checkpoint(models.Model):
     """How far a projection has read, which version made its rows, and which process works on it.
@@ -22,12 +24,12 @@ class Checkpoint(models.Model):
     position = models.BigIntegerField(default=0)
     # The runner (turnlog_runner) of the projection's latest worker, and when it last reported.
     worker = models.UUIDField(null=True)
-    heartbeat = models.DateTimeField(null=True)
+    heartbeat = MomentField(null=True)
     # The event that could not be applied: its position, the number of tries, and the error.
     failed_at = models.BigIntegerField(null=True)
     failures = models.IntegerField(default=0)
-    retry_at = models.DateTimeField(null=True)
-    error = models.TextField(blank=True, default="")
+    retry_at = MomentField(null=True)
+    error = WordsField(blank=True, default="")
     # A rebuild that is running or was cut off: its runner, the projection's version that it builds,
     # and the conversation up to which all are done.
     rebuilder = models.UUIDField(null=True)
@@ -51,8 +53,8 @@ class Parked(models.Model):
     projection = models.CharField(max_length=64)
     stream_id = models.BigIntegerField()
     version = models.IntegerField()
-    error = models.TextField()
-    parked_at = models.DateTimeField(auto_now_add=True)
+    error = WordsField()
+    parked_at = MomentField(auto_now_add=True)
 
     class Meta:
         db_table = "turnlog_parked"

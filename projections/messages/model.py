@@ -9,6 +9,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from ...core.asynchronous import in_database_thread
+from ...core.fields import MomentField
 from ...events.models import Conversation, Event
 from ...events.tables.database import log_database
 from .documents import DocumentField, stored_message
@@ -82,7 +83,7 @@ class ConversationMessage(models.Model):
     actor_id = models.UUIDField(null=True)
     version = models.IntegerField(_("version"))
     turn_id = models.UUIDField(null=True)
-    created_at = models.DateTimeField(_("created at"))
+    created_at = MomentField(_("created at"))
     # No column: the event has the same conversation and version.
     event = models.ForeignObject(
         Event,
@@ -91,6 +92,7 @@ class ConversationMessage(models.Model):
         to_fields=("stream_id", "version"),
         related_name="+",
         null=True,  # A damaged row may refer to no event.
+        serialize=False,  # Fixtures have the columns.
     )
 
     objects = ConversationMessageManager()

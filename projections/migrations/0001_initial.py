@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
                 ('user', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
-                ('event', models.ForeignObject(from_fields=('conversation_id', 'version'), null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='turnlog_events.event', to_fields=('stream_id', 'version'))),
+                ('event', models.ForeignObject(from_fields=('conversation_id', 'version'), null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', serialize=False, to='turnlog_events.event', to_fields=('stream_id', 'version'))),
             ],
             options={
                 'verbose_name': 'message',

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from ...core.fields import MomentField, WordsField
 from ...events.models import Conversation
 from ..messages.model import ConversationMessage
 from .query import Holds, MayHold, terms_of
@@ -65,9 +66,9 @@ class SearchEntry(models.Model):
         related_name="+",
     )
     role = models.CharField(_("role"), max_length=5)
-    text = models.TextField(_("text"))
-    normalised = models.TextField()
-    created_at = models.DateTimeField(_("created at"))
+    text = WordsField(_("text"))
+    normalised = WordsField()
+    created_at = MomentField(_("created at"))
 
     objects = SearchEntryQuerySet.as_manager()
 

@@ -9,6 +9,7 @@ from django.db.models import FloatField, Max, Q, Sum
 from django.db.models.functions import Cast, Coalesce, NullIf
 from django.utils.translation import gettext_lazy as _
 
+from ...core.fields import LineField
 from ...events.models import Conversation
 
 NOBODY = uuid.UUID(int=0)
@@ -92,7 +93,7 @@ class Usage(models.Model):
         null=True,
         related_name="+",
     )
-    model = models.CharField(_("model"), max_length=200)
+    model = LineField(_("model"), max_length=200)
     day = models.DateField(_("day"), db_index=True)
 
     turns = models.BigIntegerField(_("turns"), default=0)

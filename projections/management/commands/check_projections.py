@@ -36,7 +36,7 @@ class Command(TurnlogCommand):
             "differing": differing,
         }
         what = counted(checked, "conversation")
-        lines = [f"{what} checked, {len(differing)} different from the log"]
+        lines = [f"{what} checked, {len(differing)} unlike the log"]
         lines += [f"conversation {pk}: {'; '.join(found)}" for pk, found in differing.items()]
         self.report(options["json"], facts, "\n".join(lines))
         if differing:
