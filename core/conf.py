@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from .errors import ConfigurationError
+from .origins import is_origin_or_pattern
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Settings:
     shutdown_grace: float = 20.0
     """Seconds that running turns have to finish after the server receives the signal to stop."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins, as ``https://host:port``, that may open a socket in addition to ALLOWED_HOSTS."""
+    """Origins of other pages that may open a socket: ``https://host:port``; the host may be
+    ``*.example.com``."""
     signing_key_file: str = ""
     """File with the private key that signs checkpoints; TURNLOG_SIGNING_KEY takes precedence."""
     public_keys: tuple[str, ...] = ()
@@ -68,6 +70,13 @@ def problems(raw: Any) -> list[str]:
             found.append(f"TURNLOG has an unknown key {key!r}; known keys: {', '.join(known)}")
         elif wrong := _problem(getattr(_DEFAULTS, key.lower()), value):
             found.append(f"TURNLOG[{key!r}] must be {wrong}, found {value!r}")
+        elif key == "ALLOWED_ORIGINS":
+            found += [
+                f"TURNLOG['ALLOWED_ORIGINS'] must list origins such as 'https://chat.example.com',"
+                f" 'https://chat.example.com:8443' or 'https://*.example.com', found {text!r}"
+                for text in value
+                if not is_origin_or_pattern(text)
+            ]
     return found
 
 

@@ -1,41 +1,13 @@
-"""Whether a socket may be opened, and may stay open: its origin, its person and its session."""
+"""Whether a socket may be opened, and may stay open: its person and its session."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from django.http.request import validate_host
 from django.utils.crypto import constant_time_compare, salted_hmac
-
-from ...core import conf
-
-
-def origin_allowed(scope: Any) -> bool:
-    """Return whether the page that opens this socket is one of ours.
-
-    Browsers always send Origin; other clients need not. The host must be in ALLOWED_HOSTS, or the
-    whole origin in TURNLOG["ALLOWED_ORIGINS"].
-    """
-    origins = [value for name, value in scope.get("headers", ()) if name == b"origin"]
-    if not origins:
-        return True
-    origin = origins[0].decode("latin-1").lower()
-    if origin in map(str.lower, conf.get().allowed_origins):
-        return True
-    hosts = settings.ALLOWED_HOSTS
-    if settings.DEBUG and not hosts:
-        hosts = ["localhost", "127.0.0.1", "[::1]", ".localhost"]
-    try:
-        host = urlsplit(origin).hostname
-    except ValueError:
-        return False
-    if host and ":" in host:
-        host = f"[{host}]"
-    return bool(host) and validate_host(host, hosts)
 
 
 def person_of(user: Any) -> str:

@@ -30,6 +30,7 @@ from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from . import access
 from .follower import Follower
 from .layer_socket import LayerSocket
+from .origin import refused_origin
 from .requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
 
@@ -90,8 +91,8 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def _may_enter(self) -> bool:
         path = self.scope.get("path", "")
-        if not access.origin_allowed(self.scope):
-            logger.warning("refused a socket to %s: its origin is not one of ours", path)
+        if reason := refused_origin(self.scope):
+            logger.warning("refused a socket to %s: %s", path, reason)
             return False
         if not await self.can_accept():
             logger.info("refused a socket to %s: can_accept() said no", path)

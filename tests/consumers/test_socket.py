@@ -595,7 +595,7 @@ async def test_only_our_own_pages_may_open_a_socket(
     origin: str, allowed: bool, conversation: Any, user: Any, settings: Any
 ) -> None:
     settings.TURNLOG = {"ALLOWED_ORIGINS": ["https://friend.example:8443"]}
-    client = Client(chat(), url(conversation), user, origin=origin)
+    client = Client(chat(), url(conversation), user, origin=origin, host="testserver")
     assert await client.refused() != allowed
     if allowed:
         await client.communicator.disconnect()

@@ -28,6 +28,9 @@ def test_defaults(settings: Any) -> None:
         ({"HISTORY_TURNS": 1.5}, "must be a whole number"),
         ({"ALLOWED_ORIGINS": "https://a.example"}, "must be a list of strings"),
         ({"ALLOWED_ORIGINS": 7}, "must be a list of strings"),
+        ({"ALLOWED_ORIGINS": ["a.example"]}, "must list origins such as 'https://chat"),
+        ({"ALLOWED_ORIGINS": ["https://a.example/"]}, "found 'https://a.example/'"),
+        ({"ALLOWED_ORIGINS": ["https://*"]}, "found 'https://*'"),
     ],
 )
 def test_what_is_wrong_is_said_by_a_check_and_by_an_error(
