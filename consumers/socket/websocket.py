@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import uuid
 from typing import Any
@@ -73,8 +74,18 @@ class ChatSocket(AgentMixin, LayerSocket):
         self.encoder = JsonEncoder() if query.get("format") == ["json"] else HtmlEncoder()
         accepted = False
         try:
-            if not await self._may_enter():
+            if reason := refused_origin(self.scope):
+                self._note_refusal(logging.WARNING, reason)
                 await self.close()  # Before accept: a 403.
+                return
+            if reason := await self._why_not():
+                self._note_refusal(logging.INFO if "user" in self.scope else logging.WARNING, reason)
+                # A script in a browser sees the code of a close, and not the status of a handshake.
+                if query.get("refuse") == ["close"]:
+                    await self.accept()
+                    await self.close(NOT_ALLOWED, reason if settings.DEBUG else None)
+                else:
+                    await self.close()
                 return
             accepted = True
             await self.accept()
@@ -89,18 +100,18 @@ class ChatSocket(AgentMixin, LayerSocket):
                 await self.accept()
             await self.close(TRY_AGAIN_LATER)
 
-    async def _may_enter(self) -> bool:
-        path = self.scope.get("path", "")
-        if reason := refused_origin(self.scope):
-            logger.warning("refused a socket to %s: %s", path, reason)
-            return False
+    async def _why_not(self) -> str:
+        """Return why this person may not enter, in at most 123 bytes; "" if they may."""
         if not await self.can_accept():
-            logger.info("refused a socket to %s: can_accept() said no", path)
-            return False
+            if "user" not in self.scope:
+                return "the socket has no user: wrap the routes in channels.auth.AuthMiddlewareStack"
+            return "can_accept() said no"
         if self.get_conversation_pk() is not None and await self.aget_conversation() is None:
-            logger.info("refused a socket to %s: there is no such conversation", path)
-            return False
-        return True
+            return "there is no such conversation"
+        return ""
+
+    def _note_refusal(self, level: int, reason: str) -> None:
+        logger.log(level, "refused a socket to %s: %s", self.scope.get("path", ""), reason)
 
     async def _enter(self, after: int) -> None:
         conversation = await self.aget_conversation()
@@ -220,7 +231,10 @@ class ChatSocket(AgentMixin, LayerSocket):
             turn = await take_turn(self, self.key, text, turn_id, initial=initial)
             if turn is not None:
                 self.transcripts.keep(turn)
-            elif not await self.transcripts.shows(turn_id):
+            elif await self.transcripts.shows(turn_id):
+                # The page may not show it: it could be above what the page began with.
+                await self.send(json.dumps({"type": "known", "turn_id": str(turn_id)}))
+            else:
                 # The page sent it again and will not see it: it was cleared meanwhile.
                 await self._refuse(_("This message was sent before and then cleared."), refused)
             if self.listener and (turn is None or not self.transcripts.recorded):
