@@ -1,14 +1,20 @@
-"""System checks of the chat: whether the site serves what its page loads."""
+"""System checks of the chat: whether the site serves what its page needs."""
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core import checks
+from django.core.management import get_commands
 
 HTMX = "django_htmx/htmx-2.min.js"
+WITHOUT_WEBSOCKETS = ("django.core", "django.contrib.staticfiles")
+"""The apps whose `runserver` serves WSGI."""
 
 
 def check_htmx(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -23,5 +29,43 @@ def check_htmx(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
                 " add 'turnlog.W002' to SILENCED_SYSTEM_CHECKS."
             ),
             id="turnlog.W002",
+        )
+    ]
+
+
+def check_asgi_application(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report turnlog.W003 if the settings do not name an ASGI application.
+
+    The application is not imported: it brings every consumer with it, and the models' clients.
+    """
+    named = getattr(settings, "ASGI_APPLICATION", None)
+    if isinstance(named, str) and re.fullmatch(r"\w+(\.\w+)+", named):
+        return []
+    return [
+        checks.Warning(
+            "the chat's WebSocket routes are in the project's ASGI application, and"
+            f" ASGI_APPLICATION does not name one, found {named!r}",
+            hint=(
+                "Set it, as in ASGI_APPLICATION = 'mysite.asgi.application'. If the project has no"
+                " chat, add 'turnlog.W003' to SILENCED_SYSTEM_CHECKS."
+            ),
+            id="turnlog.W003",
+        )
+    ]
+
+
+def check_runserver(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report turnlog.W004 if this is a `runserver` that has no WebSockets."""
+    if sys.argv[1:2] != ["runserver"] or get_commands().get("runserver") not in WITHOUT_WEBSOCKETS:
+        return []
+    return [
+        checks.Warning(
+            "this runserver serves WSGI, which has no WebSockets: the chat's page opens, and its"
+            " connection does not",
+            hint=(
+                "Install daphne and put 'daphne' at the top of INSTALLED_APPS, or run an ASGI"
+                " server instead, such as uvicorn."
+            ),
+            id="turnlog.W004",
         )
     ]

@@ -23,6 +23,7 @@ consumers/answering/
 consumers/mixins/
 consumers/page/
 consumers/markdown/
+consumers/obstacles.py
 consumers/checks.py consumers/live.py consumers/routing.py
 consumers/endings.py consumers/failures.py
 

@@ -79,7 +79,8 @@ class ChatSocket(AgentMixin, LayerSocket):
                 await self.close()  # Before accept: a 403.
                 return
             if reason := await self._why_not():
-                self._note_refusal(logging.INFO if "user" in self.scope else logging.WARNING, reason)
+                level = logging.INFO if "user" in self.scope else logging.WARNING
+                self._note_refusal(level, reason)
                 # A script in a browser sees the code of a close, and not the status of a handshake.
                 if query.get("refuse") == ["close"]:
                     await self.accept()
@@ -104,7 +105,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         """Return why this person may not enter, in at most 123 bytes; "" if they may."""
         if not await self.can_accept():
             if "user" not in self.scope:
-                return "the socket has no user: wrap the routes in channels.auth.AuthMiddlewareStack"
+                return "it has no user: put the routes into channels.auth.AuthMiddlewareStack"
             return "can_accept() said no"
         if self.get_conversation_pk() is not None and await self.aget_conversation() is None:
             return "there is no such conversation"

@@ -1,12 +1,14 @@
-"""What the page knows of the person it is rendered for."""
+"""What the page knows of the person it is rendered for, and of what is in its way."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 
+from ..obstacles import obstacle
 from ..socket.access import person_of
 
 register = template.Library()
@@ -15,8 +17,18 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def turnlog_person(context: Any) -> str:
     """Return an opaque name of the person who asked for this page, "" if that is not known."""
-    request = getattr(context, "request", None) or context.get("request")
+    request = _request_of(context)
     try:
         return person_of(getattr(request, "user", None))
     except SynchronousOnlyOperation:
         return ""  # An async view that has not looked at the session itself.
+
+
+@register.simple_tag(takes_context=True)
+def turnlog_obstacle(context: Any) -> str:
+    """Return what may keep the page's socket from opening, for its developer; "" without DEBUG."""
+    return obstacle(_request_of(context), context.get("ws_url")) if settings.DEBUG else ""
+
+
+def _request_of(context: Any) -> Any:
+    return getattr(context, "request", None) or context.get("request")

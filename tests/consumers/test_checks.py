@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -9,7 +10,13 @@ from django.conf import settings as settings_now
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 
-from turnlog.consumers.checks import HTMX, check_htmx
+from turnlog.consumers import checks
+from turnlog.consumers.checks import (
+    HTMX,
+    check_asgi_application,
+    check_htmx,
+    check_runserver,
+)
 
 
 @pytest.fixture
@@ -45,3 +52,29 @@ def test_without_staticfiles_there_is_nothing_to_find(without_htmx: Any) -> None
 
 def test_turnlog_changes_no_settings() -> None:
     assert settings_now.STATICFILES_DIRS == []
+
+
+@pytest.mark.parametrize("named", [None, "", "application", "mysite/asgi.py", 7])
+def test_a_site_without_an_asgi_application_is_told_to_name_one(named: Any, settings: Any) -> None:
+    assert "turnlog.W003" not in {found.id for found in run_checks()}
+    settings.ASGI_APPLICATION = named
+    [warning] = [found for found in run_checks() if found.id == "turnlog.W003"]
+    assert f"found {named!r}" in warning.msg
+    assert "ASGI_APPLICATION = 'mysite.asgi.application'" in str(warning.hint)
+
+
+def test_checking_does_not_import_the_asgi_application(settings: Any) -> None:
+    settings.ASGI_APPLICATION = "nowhere.asgi.application"
+    assert check_asgi_application(None) == []
+
+
+@pytest.mark.parametrize("app", ["django.core", "django.contrib.staticfiles"])
+def test_djangos_own_runserver_is_told_that_it_has_no_websockets(
+    app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "get_commands", lambda: {"runserver": app})
+    assert check_runserver(None) == []
+    monkeypatch.setattr(sys, "argv", ["manage.py", "runserver", "8001"])
+    assert [found.id for found in run_checks()] == ["turnlog.W004"]
+    monkeypatch.setattr(checks, "get_commands", lambda: {"runserver": "daphne"})
+    assert check_runserver(None) == []

@@ -6,8 +6,8 @@
    * with a connection.
    *
    * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
-   * "ready" (the first frame of each connection), "toolarge" (the server refused
-   * the last message for its size).
+   * "ready" (the first frame of each connection), "known" (`detail` is a turn that
+   * the log has already), "toolarge" (the server refused the last message for its size).
    */
 
   const { probe } = window.turnlogParts;
@@ -26,8 +26,14 @@
     OPEN = WebSocket.OPEN;
     readyState = WebSocket.OPEN;
 
-    /** connecting | connected | offline | refused | signed-out; the last two are final. */
+    /**
+     * connecting | connected | offline | unavailable | refused | signed-out; the last two are
+     * final. unavailable: the server serves the page, and does not take its socket.
+     */
     state = "connecting";
+
+    /** Why the server refused this page, in words for its developer; "" if it does not say. */
+    reason = "";
 
     #url;
     #after;
@@ -83,6 +89,7 @@
       const url = new URL(this.#url);
       url.searchParams.set("after", this.#after());
       url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
+      url.searchParams.set("refuse", "close"); // by a code, which a script can see
       if (this.#person) url.searchParams.set("person", this.#person);
       const socket = (this.#socket = new WebSocket(url));
       let opened = false;
@@ -91,7 +98,7 @@
         this.#heartbeat = setInterval(() => this.check(), PING_EVERY);
       };
       socket.onmessage = (event) => this.#receive(event.data);
-      socket.onclose = (event) => this.#closed(event.code, opened);
+      socket.onclose = (event) => this.#closed(event, opened);
       this.#expect(GREETING_WITHIN);
     }
 
@@ -104,31 +111,42 @@
         this.dispatchEvent(new Event("ready"));
       }
       if (!data.startsWith("{")) this.dispatchEvent(new MessageEvent("message", { data }));
+      else this.#hear(JSON.parse(data));
     }
 
-    #closed(code, opened) {
+    #hear({ type, turn_id: turnId }) {
+      if (type === "known") this.dispatchEvent(new CustomEvent("known", { detail: turnId }));
+    }
+
+    #closed({ code, reason }, opened) {
+      const greeted = this.state === "connected";
       this.#hangUp();
+      if (code === NOT_ALLOWED) this.reason = reason;
       if (code === SESSION_ENDED) this.#enter("signed-out");
-      else if (code === NOT_ALLOWED) this.#enter("refused");
+      else if (code === NOT_ALLOWED && greeted) this.#enter("refused");
+      else if (code === NOT_ALLOWED) this.#askWhy({ refused: true });
       else if (opened) this.#lost();
       else this.#askWhy();
       if (code === TOO_LARGE) this.dispatchEvent(new Event("toolarge"));
     }
 
-    /** Ask the page itself: to a socket, a refused handshake looks like any other failure. */
-    async #askWhy() {
+    /** Ask the page itself: a session that has ended is a refusal too, and so is a server that starts. */
+    async #askWhy({ refused = false } = {}) {
       const verdict = await probe();
       if (this.#socket || this.state === "closed") return; // dialled again meanwhile
-      // After a restart, a server serves pages a moment before or after its sockets:
-      // only two refusals in a row count.
-      if (verdict === "refused" && ++this.#turnedAway < 2) this.#dialLater();
+      if (verdict === "signed-out") this.#enter("signed-out");
+      else if (refused) this.#enter("refused");
       else if (verdict === "offline") this.#lost();
-      else this.#enter(verdict);
+      // After a restart, a server serves pages a moment before or after its sockets:
+      // only two failures in a row count.
+      else if (++this.#turnedAway < 2) this.#dialLater();
+      else if (verdict === "refused") this.#enter("refused");
+      else this.#lost("unavailable");
     }
 
-    #lost() {
+    #lost(state = "offline") {
       this.#dialLater();
-      this.#enter("offline");
+      this.#enter(state);
     }
 
     /** Dial after a pause with full jitter: after a restart, not all pages come back at once. */
@@ -140,7 +158,7 @@
     /** The network is back, or the page is visible again: do not wait for the next timer. */
     #hurry() {
       if (this.#socket) this.check();
-      else if (this.state === "offline") this.#dial();
+      else if (["offline", "unavailable"].includes(this.state)) this.#dial();
     }
 
     #expect(milliseconds) {

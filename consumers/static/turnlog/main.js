@@ -93,15 +93,23 @@
   htmx.createWebSocket = (url) => connection.connect(url);
 
   connection.addEventListener("state", () => {
-    const { state } = connection;
+    const { state, reason } = connection;
+    for (const place of page.querySelectorAll("[data-reason]")) place.textContent = reason;
     if (final()) takeBack();
     refresh();
     if (state !== "connected") status.textContent = wordsFor(state);
-    else if (status.textContent === wordsFor("offline")) status.textContent = wordsFor(state);
+    else if (["offline", "unavailable"].map(wordsFor).includes(status.textContent)) {
+      status.textContent = wordsFor(state);
+    }
   });
 
   connection.addEventListener("ready", () => {
     if (outbox.full) transmit();
+    refresh();
+  });
+
+  connection.addEventListener("known", ({ detail: turnId }) => {
+    outbox.take(turnId); // its turn is above what this page shows
     refresh();
   });
 
@@ -113,13 +121,20 @@
 
   // Frames, on their way through htmx
 
+  /** Whether a turn begins that is not on the page, perhaps in another tab. */
+  function begins(fragment) {
+    const open = fragment.querySelector('[data-outcome="open"]');
+    return open !== null && !document.getElementById(open.id);
+  }
+
   page.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
-    // A new turn, perhaps another tab's, empties both: but why words came back must stay readable.
-    const told = (target === notice || target === status) && notice.firstElementChild;
-    if (told && !fragment.textContent.trim()) return event.preventDefault();
     earlier.before(target);
-    if (target === log) mergeTurns(fragment);
+    if (target === log) {
+      // Only a text that is new is read out, and the end of each answer has the same one.
+      if (begins(fragment) && !notice.firstElementChild) status.textContent = "";
+      mergeTurns(fragment);
+    }
     dropLineBreak(target, fragment);
   });
 

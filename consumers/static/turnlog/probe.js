@@ -3,9 +3,10 @@
   const ANSWER_WITHIN = 10_000;
 
   /**
-   * Find out why a socket closed without having opened. The browser does not say,
-   * but the page's own address has the same access rules: request that.
-   * @returns {Promise<"signed-out"|"refused"|"offline">}
+   * Find out how the page itself stands, after its socket closed without a greeting:
+   * a browser does not say why a handshake failed. The page's own address has the
+   * same access rules, so request that.
+   * @returns {Promise<"signed-out"|"refused"|"served"|"offline">}
    */
   async function probe() {
     try {
@@ -16,7 +17,8 @@
         signal: AbortSignal.timeout(ANSWER_WITHIN),
       });
       if (answer.type === "opaqueredirect" || answer.status === 401) return "signed-out";
-      return answer.status < 500 ? "refused" : "offline";
+      if ([403, 404, 410].includes(answer.status)) return "refused";
+      return answer.status < 500 ? "served" : "offline";
     } catch {
       return "offline";
     }
