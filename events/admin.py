@@ -1,38 +1,47 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.auth import get_user_model
+from django.contrib import admin, messages
+from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ..core.admin import ReadOnlyAdmin
+from ..core import admin as bounded
+from ..core.admin import BoundedAdmin, ReadOnlyAdmin, number_of, users_named
 from ..core.wellformed import wellformed
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
 from .tables.held import hold_of
+from .types import EVENT_TYPES
 
 
 @admin.register(Conversation)
-class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # As ReadOnlyAdmin's.
+class ConversationAdmin(BoundedAdmin):
     """A conversation may get another title or owner; it is never deleted."""
 
     list_display = ("id", "__str__", "user", "created_at", "events")
     list_display_links = ("id", "__str__")
-    date_hierarchy = "created_at"
+    list_filter = ("created_at",)
+    search_fields = ("title",)
+    search_help_text = _("A number, a username, or a part of the title")
     raw_id_fields = ("user",)
+    named_users = ("user",)
     readonly_fields = (
         *("owner_actor_id", "forked_from", "forked_at", "created_at"),
         *("legal_hold", "erased", "events"),
     )
-    list_select_related = ("user",)
     ordering = ("-id",)
 
-    def get_search_fields(self, request: Any) -> tuple[str, ...]:
-        return ("=id", "title", f"user__{get_user_model().USERNAME_FIELD}")
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        found = Q(title__icontains=search_term.strip())
+        found |= Q(pk=number_of(search_term)) | Q(user__in=users_named(search_term))
+        return queryset.filter(found), False
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False
@@ -65,21 +74,54 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # As ReadO
         )
 
 
+class TypeFilter(admin.SimpleListFilter):
+    """By type: within one conversation, or among the last events."""
+
+    title = _("type")
+    parameter_name = "type"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in sorted(EVENT_TYPES)]
+
+    def queryset(self, request: Any, queryset: Any) -> Any:
+        if not self.value():
+            return queryset
+        if "stream_id" not in request.GET:
+            # A type has no index of its own, and a rare one would take reading the whole log.
+            last = queryset.model.objects.aggregate(last=Max("pk"))["last"] or 0
+            queryset = queryset.filter(pk__gt=last - bounded.MOST)
+        return queryset.filter(type=self.value())
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
     """The log itself."""
 
     list_display = ("stream_id", "version", "type", "recorded_at", "turn_id", "excerpt")
     list_display_links = ("stream_id", "version")
-    list_filter = ("type",)
-    search_fields = ("=stream_id", "=turn_id", "payload")
-    date_hierarchy = "recorded_at"
-    ordering = ("-id",)
-    list_per_page = 50
+    list_filter = (TypeFilter,)
+    search_fields = ("stream_id",)
+    search_help_text = _("A conversation's number, such as 7, 7/12 for a version, or 7 and a turn")
     fields = (
         *("stream_id", "version", "type", "schema", "turn_id", "actor_id", "recorded_at"),
         *("readable_payload", "metadata", "digest_in_hex", "hash_in_hex"),
     )
+
+    def get_ordering(self, request: Any) -> tuple[str, ...]:
+        # Each is an index.
+        return ("-stream_id", "-version") if "stream_id" in request.GET else ("-id",)
+
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        found = _searched(search_term)
+        if found is None:
+            text = _(
+                "Events are found by their conversation's number. For words, search the utterances."
+            )
+            messages.warning(request, text)
+            return queryset.none(), False
+        return queryset.filter(**found).order_by("-stream_id", "-version"), False
 
     def get_changelist_instance(self, request: Any) -> Any:
         changelist = super().get_changelist_instance(request)
@@ -115,6 +157,20 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="hash")
     def hash_in_hex(self, event: Event) -> str:
         return bytes(event.hash).hex()
+
+
+def _searched(text: str) -> dict[str, Any] | None:
+    """What a search for `7`, `7/12` or `7 <turn id>` looks for; None if it is none of these."""
+    first, *rest = text.replace("/", " / ", 1).split() or [""]
+    found: dict[str, Any] = {"stream_id": number_of(first)}
+    if rest[:1] == ["/"]:
+        found["version"] = number_of(" ".join(rest[1:]))
+    elif rest:
+        try:
+            found["turn_id"] = uuid.UUID(" ".join(rest))
+        except ValueError:
+            return None
+    return None if None in found.values() else found
 
 
 def _in_its_place(event: Any) -> str:

@@ -6,19 +6,21 @@ from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.models import Max
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ..core.admin import ReadOnlyAdmin
+from ..core import admin as bounded
+from ..core.admin import ReadOnlyAdmin, number_of, users_named
 from ..core.wellformed import wellformed
 from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
-from .search.query import SearchError
+from .search.query import SearchError, is_indexed
 
 _EXCERPT = 120
-_DIGITS = 19
-"""A number with fewer digits fits into any integer column."""
+_LATELY = 1000
+"""Rows of the usage from which the filter takes the names of models."""
 _LINES = 10
 """The most erasures that are reported above a page of messages."""
 
@@ -28,10 +30,11 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
     """The message list, as people and models read it."""
 
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
-    list_select_related = ("conversation", "user")
-    date_hierarchy = "created_at"
+    list_select_related = ("conversation",)
+    named_users = ("user",)
+    search_fields = ("conversation",)
+    search_help_text = _("A conversation's number, or a username")
     ordering = ("-conversation_id", "-version")
-    list_per_page = 50
     fields = (
         "conversation",
         "version",
@@ -43,15 +46,20 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
         "created_at",
     )
 
-    def get_search_fields(self, request: Any) -> tuple[str, ...]:
-        return ("=conversation__id", "content", f"user__{get_user_model().USERNAME_FIELD}")
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        found, duplicates = _of_conversation_or_user(request, queryset, search_term)
+        # A user's messages have no index in any other order.
+        return found if number_of(search_term) is not None else found.order_by("-pk"), duplicates
 
     def get_changelist_instance(self, request: Any) -> Any:
         changelist = super().get_changelist_instance(request)
         conversations = {message.conversation_id for message in changelist.result_list}
-        if changelist.query.isdecimal() and len(changelist.query) < _DIGITS:
+        number = number_of(changelist.query)
+        if number is not None:
             # The requested conversation may have no messages left.
-            conversations.add(int(changelist.query))
+            conversations.add(number)
         for line in _erased(conversations)[:_LINES]:
             messages.info(request, line)
         return changelist
@@ -74,9 +82,9 @@ class SearchEntryAdmin(ReadOnlyAdmin):
     """Full-text search over everything that was said, including cleared and unanswered messages."""
 
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
-    list_select_related = ("conversation", "user")
+    list_select_related = ("conversation",)
+    named_users = ("user",)
     ordering = ("-conversation_id", "-version")
-    list_per_page = 50
     search_fields = ("text",)
     fields = (
         "conversation",
@@ -93,6 +101,15 @@ class SearchEntryAdmin(ReadOnlyAdmin):
         if not search_term.strip():
             return queryset, False
         try:
+            if not is_indexed(search_term, connections[queryset.db]):
+                # Such as a word of two characters on SQLite: every row would be read.
+                last = queryset.model.objects.aggregate(last=Max("pk"))["last"] or 0
+                queryset = queryset.filter(pk__gt=last - bounded.MOST).order_by("-pk")
+                text = _(
+                    "Only the last %(count)s utterances were searched: the words are too short for"
+                    " the index."
+                )
+                messages.warning(request, text % {"count": bounded.MOST})
             return queryset.search(search_term), False
         except SearchError as error:
             messages.warning(request, str(error))
@@ -105,6 +122,20 @@ class SearchEntryAdmin(ReadOnlyAdmin):
     @admin.display(description=_("text"))
     def words(self, entry: SearchEntry) -> str:
         return format_html("<pre>{}</pre>", entry.text)
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """By model, of those that were used lately."""
+
+    title = _("model")
+    parameter_name = "model"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        lately = Usage.objects.order_by("-day").values_list("model", flat=True)[:_LATELY]
+        return [(name, name) for name in sorted(set(lately)) if name]
+
+    def queryset(self, request: Any, queryset: Any) -> Any:
+        return queryset.filter(model=self.value()) if self.value() else queryset
 
 
 @admin.register(Usage)
@@ -125,10 +156,11 @@ class UsageAdmin(ReadOnlyAdmin):
         "tool_errors",
         "seconds",
     )
-    list_filter = ("model",)
-    list_select_related = ("conversation", "user")
-    date_hierarchy = "day"
-    list_per_page = 50
+    list_filter = ("day", ModelFilter)
+    list_select_related = ("conversation",)
+    named_users = ("user",)
+    search_fields = ("conversation",)
+    search_help_text = _("A conversation's number, or a username")
     fields = (
         "day",
         "conversation",
@@ -150,8 +182,8 @@ class UsageAdmin(ReadOnlyAdmin):
         "max_seconds",
     )
 
-    def get_search_fields(self, request: Any) -> tuple[str, ...]:
-        return ("=conversation__id", "model", f"user__{get_user_model().USERNAME_FIELD}")
+    def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
+        return _of_conversation_or_user(request, queryset, search_term)
 
     @admin.display(description=_("mean duration (s)"))
     def seconds(self, usage: Usage) -> str | None:
@@ -160,6 +192,21 @@ class UsageAdmin(ReadOnlyAdmin):
     @admin.display(description=_("longest duration (s)"))
     def max_seconds(self, usage: Usage) -> str | None:
         return f"{usage.latency_max_us / 1e6:.2f}" if usage.timed else None
+
+
+def _of_conversation_or_user(request: Any, queryset: Any, text: str) -> tuple[Any, bool]:
+    """The rows of the conversation with this number, or of the user with this name."""
+    if not text.strip():
+        return queryset, False
+    users = users_named(text)
+    number = number_of(text)
+    if users:
+        return queryset.filter(user__in=users), False
+    if number is not None:
+        return queryset.filter(conversation=number), False
+    text = _("No user has this name. For words, search the utterances.")
+    messages.warning(request, text)
+    return queryset.none(), False
 
 
 def _erased(conversations: Collection[int]) -> list[str]:

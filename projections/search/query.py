@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import FullResultSet
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, F, Func, Value
 
 from ...core.errors import TurnlogError
@@ -15,6 +16,7 @@ from .texts import normalised
 
 MAX_QUERY = 1000
 
+_TRIGRAM = 3
 _TERM = re.compile(r'"([^"]+)"(?!\S)|(\S+)')
 
 
@@ -39,6 +41,13 @@ def terms_of(query: str) -> list[str]:
     if not found:
         raise SearchError("expected a word to search for, found none; give at least one character")
     return found
+
+
+def is_indexed(query: str, connection: BaseDatabaseWrapper) -> bool:
+    """Return whether an index narrows a search down. Raises SearchError as `terms_of` does."""
+    if connection.vendor != "sqlite":
+        return True
+    return has_index(connection) and any(len(term) >= _TRIGRAM for term in terms_of(query))
 
 
 class Holds(Func):
@@ -72,7 +81,7 @@ class MayHold(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         # FTS5 indexes trigrams only: shorter terms are looked for in every row.
-        long = [term.replace('"', '""') for term in self.terms if len(term) >= 3]
+        long = [term.replace('"', '""') for term in self.terms if len(term) >= _TRIGRAM]
         if not long or not has_index(connection):
             raise FullResultSet
         key, parameters = compiler.compile(self.source_expressions[0])
