@@ -6,6 +6,7 @@ LangChain makes a text of whatever a tool returns, before anybody else sees the 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class ToolValue(NamedTuple):
-    """A tool's value, the content that the model reads, and the value as text for people."""
+    """A tool's value (a str, None, or the text of its document), the content that the model reads,
+    and the value as text for people."""
 
     value: Any
     content: Any
@@ -50,12 +52,12 @@ def keeping(tool: BaseTool) -> BaseTool:
     @functools.wraps(run)
     def kept_run(*args: Any, **kwargs: Any) -> Any:
         value = run(*args, **kwargs)
-        return value if both else (value, _Returned(value))
+        return value if both else (_told(value), _Returned(value))
 
     @functools.wraps(arun)
     async def kept_arun(*args: Any, **kwargs: Any) -> Any:
         value = await contained(arun(*args, **kwargs))
-        return value if both else (value, _Returned(value))
+        return value if both else (await asyncio.to_thread(_told, value), _Returned(value))
 
     # Set on the object, because LangChain asks the class whether it has an `_arun` of its own.
     object.__setattr__(copy, "_run", kept_run)
@@ -109,7 +111,8 @@ def _taken(value: Any) -> tuple[Any, str]:
     """Return the value as it is now, and as text for people. Raises NotKept if the log cannot keep
     it.
 
-    A copy, because the tool may go on to change what it has returned.
+    As the document's text, because the tool may go on to change what it has returned. It is encoded
+    here and nowhere else.
     """
     if value is None:
         return None, ""
@@ -118,18 +121,67 @@ def _taken(value: Any) -> tuple[Any, str]:
         text = str.__str__(value) if type(value) is not str else value
         return text, text
     try:
-        stored = codec.dumps(value)
-        return codec.loads(stored), stored
+        stored = codec.Encoded(codec.dumps(value))
     except CodecError as error:
         raise NotKept(f"What the tool returned cannot be kept: {error}") from None
+    return stored, stored.text
+
+
+def decoded(outputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return tools' outputs with the values themselves, for a project's own code.
+
+    Raises CodecError. This takes time for a large value: call it in a thread.
+    """
+    return [
+        {**output, "output": codec.decode(output["output"])}
+        if isinstance(output["output"], codec.Encoded)
+        else output
+        for output in outputs
+    ]
+
+
+def _told(value: Any) -> Any:
+    """Return what LangChain is given as a tool's content: content, or the text it would make of it.
+
+    LangChain makes that text at once, and no other thread of the process runs meanwhile.
+    """
+    from langchain_core.messages.tool import ToolOutputMixin
+
+    if isinstance(value, str | ToolOutputMixin):
+        return value
+    if isinstance(value, Sequence) and all(map(_may_be_content, value)):
+        return value
+    try:
+        return "".join(codec.pieces(value, _AS_JSON, ", "))
+    except Exception:  # noqa: BLE001 - as LangChain does: any class may be in it
+        return _as_str(value)
+
+
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _may_be_content(item: Any) -> bool:
+    from langchain_core.messages.tool import ToolOutputMixin
+
+    return isinstance(item, str | ToolOutputMixin) or (isinstance(item, dict) and "type" in item)
+
+
+def _as_str(value: Any) -> str:
+    if type(value) is not list:
+        return str(value)
+    return f"[{', '.join(str(rows)[1:-1] for rows in codec.chunks(value))}]"
 
 
 def _is_json(content: Any) -> bool:
     try:
-        json.dumps(content, allow_nan=False)
+        for _ in codec.pieces(content, _STRICT):
+            pass
     except (TypeError, ValueError, RecursionError):
         return False
     return True
+
+
+_STRICT = json.JSONEncoder(allow_nan=False).encode
 
 
 def _messages_of(result: Any) -> ToolMessage | Sequence[ToolMessage]:

@@ -66,12 +66,12 @@ class TurnView:
 def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
     """Return the view of a turn that is in the log."""
     answer = _message(turn.answer)
-    text = _text(answer)
+    text = _text(answer, turn.answer)
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
         outcome=turn.standing,
-        human_text=_text(_message(turn.human)),
+        human_text=_text(_message(turn.human), turn.human),
         show_human=turn.human is not None
         and (show_initial_prompt or not turn.metadata.get("initial", False)),
         at=turn.at,
@@ -129,14 +129,16 @@ def block_pieces(closed: Iterable[markdown.Block]) -> list[Piece]:
     return [{"kind": "block", "html": block.html} for block in closed]
 
 
-def as_text(value: Any) -> str:
-    """Return a tool's input or output as text for people."""
-    if value is None:
+def as_text(document: Any) -> str:
+    """Return a tool's input or output as text for people: the beginning of its document.
+
+    Takes the same time for a document of any size. Nothing is decoded: what cannot be read here is
+    shown as it is stored.
+    """
+    if document is None:
         return ""
-    if isinstance(value, str):
-        return clipped(value)
     try:
-        return clipped(codec.dumps(value))
+        return clipped(codec.beginning(document, _LONGEST_TOOL_TEXT + 1))
     except CodecError as error:
         return clipped(str(error))
 
@@ -155,31 +157,35 @@ def _message(document: Any) -> Any:
         return _("This message cannot be shown here.")
 
 
-def _text(message: Any) -> str:
-    text = getattr(message, "text", None)
-    # Older versions recorded as a message whatever they were given.
-    return wellformed(str(text)) if isinstance(text, str) else as_text(message)
-
-
-def _value(document: Any) -> Any:
+def _text(message: Any, document: Any) -> str:
     try:
-        return codec.decode(document)
-    except CodecError as error:
-        return str(error)
+        text = getattr(message, "text", message)
+    except Exception:  # noqa: BLE001 - it is computed, from whatever the content's blocks hold
+        text = _("This message cannot be shown here.")
+    # Older versions recorded as a message whatever they were given.
+    return wellformed(str(text)) if isinstance(text, str) else as_text(document)
 
 
-def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Sequence[int]) -> list[Piece]:
+def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Any) -> list[Piece]:
     """Return the answer's blocks, with each tool's card at its call or, if unknown, at the top."""
-    if len(tools_at) != len(tools):
+    if not _are_places(tools_at, len(tools)):
         tools_at = [0] * len(tools)
     pieces: list[Piece] = []
     said = 0
     for number, (tool, place) in enumerate(zip(tools, tools_at, strict=True)):
         pieces += block_pieces(markdown.blocks(text[said:place]))
         said = max(said, place)
-        card = tool_piece(number, tool["tool"], _value(tool["input"]))
+        card = tool_piece(number, tool["tool"], tool["input"])
         # As it was shown while the turn ran: what could not be kept has only the reason.
         refused = tool["output"] is None and tool.get("status") == "error"
-        shown = _value(tool.get("text") if refused else tool["output"])
-        pieces += merged([card, tool_result_piece(number, tool, as_text(shown))])
+        shown = as_text(tool.get("text") if refused else tool["output"])
+        pieces += merged([card, tool_result_piece(number, tool, shown)])
     return pieces + block_pieces(markdown.blocks(text[said:]))
+
+
+def _are_places(tools_at: Any, count: int) -> bool:
+    return (
+        isinstance(tools_at, list)
+        and len(tools_at) == count
+        and all(type(place) is int and place >= 0 for place in tools_at)
+    )

@@ -20,19 +20,37 @@ from typing import Any
 from ..errors import CodecError
 from . import containers, messages, optional, scalars, times  # noqa: F401 - they fill the tables
 from .dispatch import MAX_DEPTH, dec, enc, too_deep
+from .encoded import Encoded
+from .excerpts import beginning, outline
 from .fault import Fault
-from .json_text import parse, to_json
+from .json_text import chunks, parse, pieces, to_json
 from .registered import register
 
-__all__ = ["MAX_DEPTH", "CodecError", "decode", "dumps", "encode", "loads", "register", "to_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "CodecError",
+    "Encoded",
+    "beginning",
+    "chunks",
+    "decode",
+    "dumps",
+    "encode",
+    "loads",
+    "outline",
+    "pieces",
+    "register",
+    "to_json",
+]
 
 
 def encode(value: Any) -> Any:
     """The document of `value`: only dict, list, str, int, float, bool and None, strictly JSON.
 
     The document shares no object with `value`. Raises `CodecError` if the codec does not store a
-    type in it, or if it nests deeper than `MAX_DEPTH`.
+    type in it, or if it nests deeper than `MAX_DEPTH`. An `Encoded` is returned as it is.
     """
+    if type(value) is Encoded:
+        return value
     try:
         return enc(value, 0)
     except Fault as fault:
@@ -49,7 +67,7 @@ def encode(value: Any) -> Any:
 def decode(document: Any) -> Any:
     """The value of a document that `encode` made. Raises `CodecError` for any other document."""
     try:
-        return dec(document, 0)
+        return dec(parse(document.text) if type(document) is Encoded else document, 0)
     except Fault as fault:
         raise fault.error() from fault.__cause__
     except RecursionError:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 from .dispatch import DECODERS, ENCODERS, dec, decode_items, enc
+from .encoded import Encoded
 from .fault import Fault, expect
-from .json_text import to_json
+from .json_text import parse, to_json
 from .strings import survives_json
 
 
@@ -108,6 +109,14 @@ def _decode_frozenset(body: Any, depth: int) -> frozenset[Any]:
     return frozenset(_decode_members(body, depth))
 
 
+def _encode_encoded(value: Encoded, depth: int) -> Any:
+    # Read, because it may nest too deeply for its place here.
+    document = parse(value.text)
+    dec(document, depth)
+    return document
+
+
+ENCODERS[Encoded] = _encode_encoded
 ENCODERS[list] = encode_list
 ENCODERS[dict] = encode_dict
 ENCODERS[tuple] = _encode_tuple

@@ -1,13 +1,19 @@
-"""Documents as text: strict JSON (RFC 8259) that every database and every reader accepts."""
+"""Documents as text: strict JSON (RFC 8259) that every database and every reader accepts.
+
+While json's encoder writes, no other thread of the process runs. So a large document is written
+piece by piece; the text is the same.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from ..errors import CodecError
-from .strings import PAIR, SURROGATE
+from .encoded import Encoded
+from .strings import PAIR, SURROGATE, slices
 
 # ensure_ascii=False keeps text readable and searchable in the database. check_circular is off
 # because it costs a fifth of the time, and encode() already bounds the depth.
@@ -15,9 +21,14 @@ _WRITE = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 
+PIECE = 20_000
+"""How much is written at once: so many values, or 50 times as many characters."""
+
+_CHARACTERS = 50
+
 
 def to_json(document: Any) -> str:
-    """The JSON text of a document that `encode` made.
+    """The JSON text of a document that `encode` made. An `Encoded` may stand for any part of it.
 
     The text has no spaces, no NaN and no Infinity. Characters are written as they are, except that
     control characters and lone surrogates are escaped. So the text encodes as UTF-8 and has no NUL.
@@ -25,11 +36,94 @@ def to_json(document: Any) -> str:
     Raises `CodecError` if `encode` cannot have made the document.
     """
     try:
-        text = _WRITE(document)
+        if _left(document, PIECE) >= 0:
+            return _clean(_WRITE(document))
+        return "".join(map(_clean, pieces(document)))
     except RecursionError:
         raise CodecError("the document nests too deeply for JSON") from None
     except (TypeError, ValueError) as exc:
         raise CodecError(f"not a document: {exc}; call encode() first, or use dumps()") from exc
+
+
+def pieces(value: Any, write: Callable[[Any], str] = _WRITE, comma: str = ",") -> Iterator[str]:
+    """Yield the JSON text of a value in pieces; `write` gives that of a small value.
+
+    Raises what `write` raises.
+    """
+    if type(value) is Encoded:
+        yield value.text
+    elif _left(value, PIECE) >= 0:
+        yield write(value)
+    elif type(value) is str:
+        yield '"'
+        for part in slices(value, PIECE * _CHARACTERS):
+            yield write(part)[1:-1]
+        yield '"'
+    elif type(value) is dict:
+        before = "{"
+        for key, item in value.items():
+            # As a member, because JSON turns some other keys into text.
+            yield before + write({key: 0})[1:-2]
+            yield from pieces(item, write, comma)
+            before = comma
+        yield "}"
+    elif type(value) is list:
+        before = "["
+        for chunk in chunks(value):
+            yield before
+            if len(chunk) == 1:
+                yield from pieces(chunk[0], write, comma)
+            else:
+                yield write(chunk)[1:-1]
+            before = comma
+        yield "]"
+    else:
+        yield write(value)
+
+
+def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield the values in lists that are small enough to be written at once, or hold one value."""
+    chunk: list[Any] = []
+    room = PIECE
+    for value in values:
+        left = _left(value, room)
+        if left < 0 and chunk:
+            yield chunk
+            chunk, left = [], _left(value, PIECE)
+        chunk.append(value)
+        room = left
+        if left < 0:
+            yield chunk
+            chunk, room = [], PIECE
+    if chunk:
+        yield chunk
+
+
+def _left(value: Any, room: int) -> int:
+    """What is left of `room` for values after this one; below 0 if it does not fit."""
+    kind = type(value)
+    if kind is str:
+        return room - 1 - len(value) // _CHARACTERS
+    if kind is Encoded:
+        return -1
+    if kind is list:
+        if room < len(value):
+            return -1
+        for item in value:
+            room = _left(item, room)
+            if room < 0:
+                return -1
+    elif kind is dict:
+        if room < len(value):
+            return -1
+        for key, item in value.items():
+            room = _left(item, _left(key, room))
+            if room < 0:
+                return -1
+    return room - 1
+
+
+def _clean(text: str) -> str:
     if text.isascii():
         return text
     try:

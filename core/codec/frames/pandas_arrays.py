@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from ..fault import Fault, expect, expect_keys
 from .numpy_arrays import encode_array as encode_ndarray
 from .pandas_dtypes import MASKED, decode_dtype, dtype_body
 from .pandas_zones import check_clock
+
+_ROWS = 50_000
 
 _PARTS = {
     "numpy": ("values",),
@@ -69,13 +72,18 @@ def encode_array(value: Any, depth: int) -> Any:
     elif isinstance(dtype, pd.CategoricalDtype):
         body["codes"] = encode_ndarray(value.codes, depth + 1)
     elif isinstance(dtype, pd.StringDtype):
-        items = value.to_numpy(dtype=object, na_value=None).tolist()
-        body["items"] = encode_items(items, depth + 1)
+        body["items"] = encode_items(_texts(value), depth + 1)
     elif isinstance(dtype, pd.DatetimeTZDtype):
         body["values"] = encode_ndarray(value.to_numpy(dtype=f"M8[{dtype.unit}]"), depth + 1)
     else:
         body |= _encode_masked(value, depth + 1)
     return {"_type": "pandas.array", "_value": body}
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    # Some at a time: no other thread of the process runs while pandas makes objects of them.
+    for at in range(0, len(value), _ROWS):
+        yield from value[at : at + _ROWS].to_numpy(dtype=object, na_value=None).tolist()
 
 
 def _encode_masked(value: Any, depth: int) -> dict[str, Any]:
