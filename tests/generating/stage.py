@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, models, transaction
 
 from turnlog.core.errors import TurnlogError
 from turnlog.events.prompt import Prompt
@@ -44,13 +45,9 @@ def set_up(people: int) -> Stage:
 def _person(name: str) -> Person:
     model = get_user_model()
     identity = value_for(model._meta.get_field(model.USERNAME_FIELD), name)
-    users = model._default_manager
-    user = users.filter(**{model.USERNAME_FIELD: identity}).first()
+    user = model._base_manager.filter(**{model.USERNAME_FIELD: identity}).first()
     if user is None:
-        user = model(**user_fields(model, name))
-        user.set_unusable_password()
-        # Saved one by one: the project may have made something hang on a new user.
-        user.save()
+        user = _created(model, name)
     # From the name, so that the same log comes out wherever it is generated.
     actor_id = uuid.uuid5(_PSEUDONYMS, name)
     return Person(
@@ -58,39 +55,79 @@ def _person(name: str) -> Person:
     )
 
 
-def user_fields(model: Any, name: str) -> dict[str, Any]:
-    """The username and each required field of a user model, filled from a name.
+def _created(model: Any, name: str) -> Any:
+    """A new row. Raises TurnlogError if the project's own rules refuse what is made up for it."""
+    row = model(**fields_of(model, name))
+    if hasattr(row, "set_unusable_password"):
+        row.set_unusable_password()
+    try:
+        with transaction.atomic():
+            # Saved one by one: the project may have made something hang on a new user.
+            row.save()
+    except (DatabaseError, ValidationError, TypeError, ValueError) as error:
+        raise TurnlogError(
+            f"{model._meta.label} refuses the made-up row {name}: {error}; create users"
+            " generated-001 and so on yourself"
+        ) from error
+    return row
 
-    Raises TurnlogError if a required field is a relation: its row would have to be invented too.
+
+def fields_of(model: Any, name: str) -> dict[str, Any]:
+    """Each field that a row needs, filled from a name; a user's name, and what else is required.
+
+    A required relation refers to the first row there is, or to one that is made up as well.
     """
-    names = dict.fromkeys([model.USERNAME_FIELD, *model.REQUIRED_FIELDS])
-    return {each: value_for(model._meta.get_field(each), name) for each in names}
+    named = {getattr(model, "USERNAME_FIELD", ""), *getattr(model, "REQUIRED_FIELDS", ())}
+    return {
+        field.name: value_for(field, name)
+        for field in model._meta.concrete_fields
+        if field.name in named or _is_needed(field)
+    }
+
+
+def _is_needed(field: Any) -> bool:
+    if field.null or field.has_default() or getattr(field, "auto_created", False):
+        return False
+    filled_by_itself = ("auto_now", "auto_now_add", "generated", "db_returning")
+    if any(getattr(field, each, False) for each in filled_by_itself):
+        return False
+    if field.primary_key and isinstance(field, models.AutoField):
+        return False
+    return not (field.blank and field.empty_strings_allowed) and field.name != "password"
 
 
 def value_for(field: Any, name: str) -> Any:
-    """A value that the field accepts, different for each name if it is text."""
+    """A value that the field accepts, different for each name if it can be."""
     number = int(name.rpartition("-")[2])
     if field.is_relation:
-        raise TurnlogError(
-            f"expected a user model whose required fields are plain values, found the relation"
-            f" {field.name!r}; create users generated-001 and so on yourself"
-        )
-    if field.has_default():
+        related = field.related_model
+        return related._base_manager.first() or _created(related, name)
+    if field.has_default() and not field.unique:
         return field.get_default()
-    if isinstance(field, models.EmailField):
-        return f"{name}@example.com"
-    if isinstance(field, models.CharField | models.TextField):
-        # The end tells the names apart.
-        return name[-field.max_length :] if field.max_length else name
-    for kind, value in (
-        (models.DateTimeField, _BEGINNING),
-        (models.DateField, _BEGINNING.date()),
-        (models.BooleanField, False),
-        (models.UUIDField, uuid.uuid5(_PSEUDONYMS, f"{field.name} {name}")),
-    ):
+    if field.flatchoices:
+        return next(value for value, _label in field.flatchoices if value not in (None, ""))
+    for kind, value in _values(field, name, number):
         if isinstance(field, kind):
             return value
     return field.to_python(number)
+
+
+def _values(field: Any, name: str, number: int) -> Iterator[tuple[type, Any]]:
+    """For each kind of field, the more special ones first."""
+    yield models.EmailField, f"{name}@example.com"
+    yield models.URLField, f"https://example.com/{name}"
+    # The end tells the names apart.
+    text = name[-field.max_length :] if field.max_length else name
+    yield from ((kind, text) for kind in (models.CharField, models.TextField, models.FileField))
+    yield models.DateTimeField, _BEGINNING
+    yield models.DateField, _BEGINNING.date()
+    yield models.TimeField, _BEGINNING.time()
+    yield models.DurationField, dt.timedelta(seconds=number)
+    yield models.BooleanField, False
+    yield models.UUIDField, uuid.uuid5(_PSEUDONYMS, f"{field.name} {name}")
+    yield models.GenericIPAddressField, f"10.0.{number // 256}.{number % 256}"
+    yield models.JSONField, {}
+    yield models.BinaryField, name.encode()
 
 
 def _prompts() -> dict[tuple[str, str], dict[str, Any]]:
