@@ -1,6 +1,7 @@
 """Sphinx: `make docs`, or `sphinx-build -W docs docs/_build`."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -38,7 +39,20 @@ def show_factories(app, what, name, obj, options, signature, returns):
     return signature and signature.replace("<factory>", "..."), returns
 
 
+def add_toctrees(app, name, source):
+    """A page of links, readable anywhere, is also where Sphinx finds the pages: by section."""
+    if name not in ("index", "decisions/index"):
+        return
+    for section in re.split(r"^#+ ", source[0], flags=re.MULTILINE)[1:]:
+        title = section.partition("\n")[0]
+        pages = re.findall(r"\]\(([\w/-]+)\.md\)", section)
+        if pages:
+            lines = ["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""]
+            source[0] += "\n".join(lines)
+
+
 def setup(app):
+    app.connect("source-read", add_toctrees)
     app.connect("autodoc-process-signature", show_factories)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import venv
 import zipfile
@@ -13,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow_once
+from tests.built_wheel import ROOT, built_wheel, run
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow_once
 
 # What the installed tree must hold beside modules: one of each kind and room.
 BROUGHT_ALONG = [
@@ -76,33 +74,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    # From a copy: setuptools leaves a build folder where it works.
-    source = folder / "source"
-    shutil.copytree(
-        ROOT,
-        source,
-        ignore=shutil.ignore_patterns(
-            ".*", "node_modules", "build", "dist", "*.egg-info", "_build"
-        ),
-    )
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source))
-    [built] = folder.glob("*.whl")
-    return built
-
-
-def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "TURNLOG_"))}
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return built_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_nothing_but_turnlog_is_in_it(wheel: Path) -> None:

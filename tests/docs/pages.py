@@ -8,10 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .rendered import Code
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial"
 HERE = Path(__file__).resolve().parent
+
+# Whose files pages quote: whole ones of the last two, parts of the tutorial's project.
+QUOTED = [TUTORIAL, DOCS / "examples", DOCS / "sql"]
 
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = sorted(path for folder in (".", "ko", "decisions") for path in (DOCS / folder).glob("*.md"))
@@ -45,15 +50,10 @@ def codes(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def included(page: Path) -> list[tuple[Path, dict[str, str]]]:
-    """(file, options) of each literalinclude, in order."""
-    pattern = r"^`{3,}\{literalinclude\} (\S+)\n((?::.*\n)*)`{3,}$"
-    found = []
-    for target, block in re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE):
-        options = re.findall(r"^:([\w-]+): *(.*)$", block, re.MULTILINE)
-        unquoted = {name: value.strip('"') for name, value in options}
-        found.append(((page.parent / target).resolve(), unquoted))
-    return found
+def quoted(block: Code) -> Path | None:
+    """The file that a block of code quotes; None if it quotes none."""
+    places = [folder / block.file for folder in QUOTED if block.file]
+    return next((place for place in places if place.is_file()), None)
 
 
 def run(script: Path, *arguments: str, folder: Path, **environment: str) -> str:

@@ -5,26 +5,25 @@ python run_blocks.py PAGE     (DJANGO_SETTINGS_MODULE, PYTHONPATH and SQLITE_PAT
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+from markdown_it import MarkdownIt
+
 
 def python_blocks(text: str) -> list[tuple[int, str]]:
-    """(line number, code) of each ```python block but those after `<!-- not run: reason -->`."""
+    """(line number, code) of each block of Python but those that are a file, by what stands above
+    them, and those after `<!-- not run: reason -->`."""
     blocks: list[tuple[int, str]] = []
-    lines = text.splitlines()
-    before = ""
-    start: int | None = None
-    for number, line in enumerate(lines, 1):
-        if start is None and line == "```python":
-            start = number + 1
-        elif start is not None and line == "```":
-            if not before.startswith("<!-- not run: "):
-                blocks.append((start, "\n".join(lines[start - 1 : number - 1]) + "\n"))
-            start = None
-        elif start is None and line:
-            before = line
+    above = ""
+    for token in MarkdownIt("commonmark").parse(text):
+        if token.type == "fence" and token.info == "python" and token.map:
+            if not re.search(r"^<!-- not run: |`[\w./-]+\.py`[^`]*:$", above):
+                blocks.append((token.map[0] + 2, token.content))
+        elif token.type in ("inline", "html_block"):
+            above = token.content.strip()
     return blocks
 
 

@@ -10,28 +10,18 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, ROOT_PAGES, text_of
+from tests.docs.reference import entries, found, written
 
 PAGE = text_of("docs/reference.md")
 PACKAGES = ["consumers", "core.codec", "mixins", "models", "projections", "specs"]
 
 
-def found(dotted: str) -> Any:
-    """The module of a dotted name, or what a module has under its last part."""
-    try:
-        return import_module(dotted)
-    except ModuleNotFoundError:
-        module, _, name = dotted.rpartition(".")
-        return getattr(import_module(module), name)
-
-
 def documented() -> list[Any]:
-    """Whatever the page's directives name, and the members of modules that are listed whole."""
+    """Whatever the page's comments name, and the members of modules that are listed whole."""
     objects = []
-    for directive, name, options in re.findall(
-        r"^\.\. auto(\w+):: ([\w.]+)(?:\(\))?\n((?:   :.*\n)*)", PAGE, re.MULTILINE
-    ):
+    for name, _, wanted in entries(PAGE):
         objects.append(each := found(name))
-        if directive == "module" and ":members:" in options:
+        if isinstance(each, ModuleType) and wanted == "*":
             objects += [value for key, value in vars(each).items() if not key.startswith("_")]
     return objects
 
@@ -61,3 +51,7 @@ def test_names_that_pages_import_are_documented() -> None:
     ]
     assert missing == []
     assert len(imported()) > 20
+
+
+def test_the_page_quotes_todays_docstrings() -> None:
+    assert written(PAGE) == PAGE, "a signature or docstring has changed: run `make reference`"

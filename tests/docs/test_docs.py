@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,21 @@ from tests.docs.pages import (
     DOCS,
     HERE,
     PAGES,
+    QUOTED,
     ROOT,
     ROOT_PAGES,
     TUTORIAL,
-    included,
+    quoted,
     relative,
     run,
     text_of,
 )
+from tests.docs.rendered import blocks
 from turnlog.core import conf
 from turnlog.events.models import Conversation
 
+# Projects of their own, which tests/end_to_end/test_quickstart.py follows.
+FOLLOWED = ("quickstart.md", "several-rooms.md", "look.md")
 WITH_CODE = [page for page in PAGES if "\n```python\n" in page.read_text(encoding="utf-8")]
 
 
@@ -96,42 +101,34 @@ def test_testing_page_runs_as_tests(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if included(page)], ids=relative)
-def test_included_files_and_their_markers_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert text.count("{literalinclude}") == len(included(page)), "one is not understood"
-    for target, options in included(page):
-        assert target.is_file(), target
-        lines = target.read_text(encoding="utf-8").splitlines()
-        places = {}
-        for option in ("start-after", "start-at", "end-before", "end-at"):
-            if option in options:
-                # Sphinx takes the first line that contains the text.
-                hits = [n for n, line in enumerate(lines) if options[option] in line]
-                assert hits, f"{target.name} has no line with {options[option]!r}"
-                places[option] = hits[0]
-        start = places.get("start-after", places.get("start-at", -1))
-        ends = [n for option, n in places.items() if option.startswith("end")]
-        assert all(end >= start for end in ends), f"{target.name}: {options} is empty"
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name not in FOLLOWED], ids=relative)
+def test_quoted_files_are_as_the_page_shows_them(page: Path) -> None:
+    """Of the tutorial's project, parts."""
+    for block in blocks(page):
+        if (path := quoted(block)) is None:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if path.is_relative_to(TUTORIAL):
+            indents = (textwrap.indent(block.code, " " * n) for n in (0, 4))
+            assert any(code in text for code in indents), f"not in {relative(path)}:\n{block.code}"
+        else:
+            assert block.code == text, f"{relative(path)} is different"
 
 
-def test_tutorial_markers_are_used() -> None:
-    used = {value for page in PAGES for _, options in included(page) for value in options.values()}
-    for path in TUTORIAL.rglob("*.py"):
-        for marker in re.findall(r"# tutorial:[\w-]+", path.read_text(encoding="utf-8")):
-            assert marker in used, f"{path.name}: {marker} marks nothing"
+def test_the_tutorials_project_is_quoted() -> None:
+    named = {quoted(block) for page in PAGES for block in blocks(page)}
+    examples = {path for folder in QUOTED[1:] for path in folder.iterdir()}
+    assert examples <= named
+    for name in ("consumers", "models", "routing", "views", "urls", "admin"):
+        assert TUTORIAL / "example" / f"{name}.py" in named
 
 
 def test_both_tutorials_show_the_same_code() -> None:
     english, korean = DOCS / "tutorial.md", DOCS / "ko" / "tutorial.md"
-    assert included(english) == included(korean)
 
-    def shown(page: Path) -> list[str]:
-        """Code blocks without their comments, which are in the page's language."""
-        blocks = re.findall(
-            r"^```(\w+\n.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
-        )
-        return [re.sub(r"^ *#.*\n", "", block, flags=re.MULTILINE) for block in blocks]
+    def shown(page: Path) -> list[tuple[str | None, str]]:
+        """Code without comments and the demo's own sentence, which are in a page's language."""
+        return [(b.file, re.sub(r"^ *#.*\n", "", b.code, flags=re.M)) for b in blocks(page)]
 
     assert shown(english) == shown(korean)
 
@@ -210,11 +207,14 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_every_decision_is_listed() -> None:
-    listed = re.findall(r"^(\d{4}-[\w-]+)$", text_of("docs/decisions/index.md"), re.MULTILINE)
-    assert listed == sorted(path.stem for path in (DOCS / "decisions").glob("0*.md"))
-    for name in listed:
+    index = text_of("docs/decisions/index.md")
+    listed = re.findall(r"^- \[(.*)\]\(([\w-]+)\.md\)$", index, re.MULTILINE)
+    names = [name for _, name in listed]
+    assert names == sorted(path.stem for path in (DOCS / "decisions").glob("0*.md"))
+    for title, name in listed:
         text = text_of(f"docs/decisions/{name}.md")
-        assert text.startswith(f"# {int(name[:4])}. ")
+        assert text.startswith(f"# {title}\n")
+        assert title.startswith(f"{int(name[:4])}. ")
         assert re.findall(r"^## (.*)$", text, re.M) == ["Context", "Decision", "Consequences"]
 
 
@@ -232,7 +232,3 @@ def test_sphinx_builds_without_warnings(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "SQLITE_PATH": str(tmp_path / "db")},
     )
     assert result.returncode == 0, result.stderr
-    # The markers themselves are not shown.
-    for page in (tmp_path / "html").rglob("*.html"):
-        shown = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
-        assert "# tutorial:" not in shown, page.name

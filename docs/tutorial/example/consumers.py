@@ -26,7 +26,6 @@ You are a language tutor.
             "레벨": "초급",
         }
 
-    # tutorial:consumer-end
     # API 키가 없으면, 키 없이도 따라해볼 수 있는 오프라인 모델을 사용합니다.
     def get_llm(self):
         if os.environ.get("OPENAI_API_KEY"):

@@ -17,18 +17,15 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # tutorial:apps
     "turnlog.core",
     "turnlog.events",
     "turnlog.projections",
     "turnlog.consumers",
     "django_htmx",  # The page's htmx.
-    # tutorial:apps-end
     "example",
     "questions",
 ]
 
-# tutorial:middleware
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -40,7 +37,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mysite.security.content_security_policy",
 ]
-# tutorial:middleware-end
 
 ROOT_URLCONF = "mysite.urls"
 ASGI_APPLICATION = "mysite.asgi.application"
@@ -60,7 +56,6 @@ TEMPLATES = [
     },
 ]
 
-# tutorial:databases
 # SQLite out of the box; PostgreSQL by its usual environment variables.
 if "PGDATABASE" in os.environ:
     DATABASES = {
@@ -83,7 +78,6 @@ else:
             "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
         }
     }
-# tutorial:databases-end
 
 LANGUAGE_CODE = "ko"
 LANGUAGES = [("ko", "한국어"), ("en", "English")]
@@ -95,7 +89,6 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "chat-home"
 LOGOUT_REDIRECT_URL = "login"
 
-# tutorial:logging
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -139,4 +132,3 @@ LOGGING = {
         },
     },
 }
-# tutorial:logging-end
