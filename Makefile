@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_PORT ?= 8000
 DEMO := docs/tutorial
 
-.PHONY: demo test coverage torture check format bench docs reference samples clean
+.PHONY: demo test coverage torture check format bench docs pages samples clean
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,9 +56,9 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W -q docs docs/_build
 
-# Writes today's signatures and docstrings into docs/reference.md.
-reference: $(VENV)/.dev
-	$(BIN)/python -m tests.docs.reference
+# Writes into the pages what they quote: docstrings, and files of docs/examples and docs/sql.
+pages: $(VENV)/.dev
+	$(BIN)/python -m tests.docs.write
 
 # Stored events of every schema, for ever: writes what is missing, never over what is there.
 samples: $(VENV)/.dev

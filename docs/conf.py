@@ -1,46 +1,28 @@
-"""Sphinx: `make docs`, or `sphinx-build -W docs docs/_build`."""
+"""Sphinx: `make docs`, or `sphinx-build -W docs docs/_build`.
 
-import os
+The pages are plain Markdown, to be read anywhere. Sphinx adds the navigation and a search.
+"""
+
 import re
-import sys
-from pathlib import Path
 
-import django
-
-HERE = Path(__file__).resolve().parent
-
-# The tutorial's project gives Django something to be set up with, so that docstrings can be read.
-sys.path.insert(0, str(HERE / "tutorial"))
-os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
-django.setup()
-
-import turnlog  # noqa: E402
+import turnlog
 
 project = "turnlog"
 author = "turnlog's contributors"
 version = release = turnlog.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser"]
 exclude_patterns = ["_build", "tutorial/**"]
-nitpicky = False
-
-myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-# Docstrings name code as Markdown does.
-default_role = "literal"
-autodoc_typehints = "signature"
-autodoc_typehints_format = "short"
-python_maximum_signature_line_length = 80
-
-
-def show_factories(app, what, name, obj, options, signature, returns):
-    """A field's default that is made anew is `<factory>`, which Sphinx cannot parse."""
-    return signature and signature.replace("<factory>", "..."), returns
+html_theme = "furo"
+html_title = "turnlog"
+html_show_copyright = False
+html_show_sphinx = False
 
 
 def add_toctrees(app, name, source):
-    """A page of links, readable anywhere, is also where Sphinx finds the pages: by section."""
+    """Where a page lists links, Sphinx finds the pages: a hidden toctree for each section."""
     if name not in ("index", "decisions/index"):
         return
     for section in re.split(r"^#+ ", source[0], flags=re.MULTILINE)[1:]:
@@ -53,10 +35,3 @@ def add_toctrees(app, name, source):
 
 def setup(app):
     app.connect("source-read", add_toctrees)
-    app.connect("autodoc-process-signature", show_factories)
-
-
-html_theme = "furo"
-html_title = "turnlog"
-html_show_copyright = False
-html_show_sphinx = False

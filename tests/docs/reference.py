@@ -1,6 +1,4 @@
-"""Writes docs/reference.md's signatures and docstrings, between comments that name the objects.
-
-python -m tests.docs.reference
+"""Signatures and docstrings of docs/reference.md, between comments that name the objects.
 
 A comment is `<!-- api: turnlog.module.Name member, member -->`. `*` are all members of a class or
 module that have a docstring, `**` all public ones; `()` leaves out how a class is made.
@@ -184,13 +182,3 @@ def _attributes(thing: type) -> Iterator[str]:
             case ast.AnnAssign() | ast.Assign(), ast.Expr(value=ast.Constant(value=str(text))):
                 shown = ast.unparse(before).partition("\n")[0]
                 yield f"- `{shown}`: {' '.join(text.split())}"
-
-
-if __name__ == "__main__":
-    import os
-
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
-    django.setup()
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

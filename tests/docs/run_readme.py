@@ -21,15 +21,15 @@ def main(readme: Path) -> None:
     from turnlog.models import ConversationMessage
 
     code: dict[str, Any] = run(readme)
-    consumer, view = code["LanguageTutorChatConsumer"], code["language_tutor_chat"]
+    consumer, view = code["HelpdeskConsumer"], code["chat"]
     consumer.get_llm = lambda self: OfflineTutor()
 
     user = get_user_model().objects.create_user("reader")
-    request = RequestFactory().get("/chat/1/")
+    request = RequestFactory().get("/")
     request.user = user
-    page = view(request, room_pk=1).content.decode()
-    conversation = code["LLMChatRoom"].objects.get(pk=1).conversation
-    if f'ws-connect="/ws/chat/{conversation.pk}/"' not in page:
+    page = view(request).content.decode()
+    conversation = code["Conversation"].objects.get(user=user)
+    if f'ws-connect="/ws/helpdesk/{conversation.pk}/"' not in page:
         sys.exit("the page does not connect to the conversation")
 
     async_to_sync(say)(URLRouter(code["websocket_urlpatterns"]), conversation.pk, user)
@@ -40,7 +40,7 @@ def main(readme: Path) -> None:
 async def say(application: Any, conversation_pk: int, user: Any) -> None:
     from channels.testing import WebsocketCommunicator
 
-    chat = WebsocketCommunicator(application, f"/ws/chat/{conversation_pk}/?format=json")
+    chat = WebsocketCommunicator(application, f"/ws/helpdesk/{conversation_pk}/?format=json")
     chat.scope["user"] = user
     connected, _ = await chat.connect()
     if not connected:

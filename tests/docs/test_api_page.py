@@ -54,4 +54,4 @@ def test_names_that_pages_import_are_documented() -> None:
 
 
 def test_the_page_quotes_todays_docstrings() -> None:
-    assert written(PAGE) == PAGE, "a signature or docstring has changed: run `make reference`"
+    assert written(PAGE) == PAGE, "a signature or docstring has changed: run `make pages`"

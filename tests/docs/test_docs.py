@@ -112,7 +112,7 @@ def test_quoted_files_are_as_the_page_shows_them(page: Path) -> None:
             indents = (textwrap.indent(block.code, " " * n) for n in (0, 4))
             assert any(code in text for code in indents), f"not in {relative(path)}:\n{block.code}"
         else:
-            assert block.code == text, f"{relative(path)} is different"
+            assert block.code == text, f"{relative(path)} is different: run `make pages`"
 
 
 def test_the_tutorials_project_is_quoted() -> None:

@@ -111,5 +111,5 @@ def test_codec_tags_are_documented() -> None:
 def test_benchmark_figures_are_those_that_are_measured() -> None:
     pattern = r'\(\s*"([^"]+)",\s*[\w.]+,\s*"(at \w+)",\s*([\d.]+),?\s*\)'
     measured = re.findall(pattern, text_of("tests/benchmarks/run.py"))
-    shown = rows(section(text_of("README.md"), "## Benchmarks"))
+    shown = rows(text_of("docs/benchmarks.md"))
     assert [row[:2] for row in shown] == [[name, f"{bound} {n}"] for name, bound, n in measured]
