@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,40 @@ def environment(*given: dict[str, str]) -> dict[str, str]:
     return {**inherited, **ours, **{name: value for more in given for name, value in more.items()}}
 
 
-class Server:
-    """uvicorn with the tutorial's project. It keeps its port when it is started again."""
+BY_NAME: dict[str, Callable[[str, str], list[str]]] = {
+    "uvicorn": lambda application, port: [
+        *(sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", port),
+        *("--timeout-graceful-shutdown", "3"),
+    ],
+    "daphne": lambda application, port: [
+        *(sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "-v", "0", application),
+    ],
+    "hypercorn": lambda application, port: [
+        *(sys.executable, "-m", "hypercorn", application, "-b", f"127.0.0.1:{port}"),
+    ],
+    # Django's own, without WebSockets; the application is of no importance.
+    "runserver": lambda application, port: [
+        *(sys.executable, "manage.py", "runserver", f"127.0.0.1:{port}"),
+        *("--noreload", "--insecure"),
+    ],
+}
+"""The command of each server, from an application and a port."""
 
-    def __init__(self, application: str, environment: dict[str, str], log: Path) -> None:
+
+class Server:
+    """A server with the tutorial's project. It keeps its port when it is started again."""
+
+    def __init__(
+        self,
+        application: str,
+        environment: dict[str, str],
+        log: Path,
+        by: str = "uvicorn",
+        arguments: Sequence[str] = (),
+    ) -> None:
         self._application = application
+        self._by = by
+        self._arguments = arguments
         self._environment = environment
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,14 +80,11 @@ class Server:
         """All that it has written."""
         return self._log.read_text(encoding="utf-8")
 
-    def start(self) -> Server:
+    def start(self, application: str | None = None) -> Server:
+        self._application = application or self._application
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "uvicorn", self._application),
-                    *("--host", "127.0.0.1", "--port", str(self.port)),
-                    *("--timeout-graceful-shutdown", "3"),
-                ],
+                [*BY_NAME[self._by](self._application, str(self.port)), *self._arguments],
                 cwd=TUTORIAL,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -101,12 +127,12 @@ class Project:
     model: dict[str, str] = field(default_factory=dict)
     _servers: int = 0
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a management command."""
+    def manage(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command; `more` is for its environment."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=TUTORIAL,
-            env=environment(self.database.environment),
+            env=environment(self.database.environment, more),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -114,14 +140,26 @@ class Project:
         )
 
     @contextlib.contextmanager
-    def server(self, application: str = "mysite.asgi:application", **more: Any) -> Iterator[Server]:
-        """A running server; gone afterwards."""
+    def server(
+        self,
+        application: str = "mysite.asgi:application",
+        *,
+        by: str = "uvicorn",
+        arguments: Sequence[str] = (),
+        tracebacks: bool = False,
+        **more: Any,
+    ) -> Iterator[Server]:
+        """A running server; gone afterwards. `more` is for its environment.
+
+        Fails at the end if the server wrote a traceback, unless `tracebacks` are expected.
+        """
         self._servers += 1
         log = self.folder / f"server-{self._servers}.log"
-        server = Server(application, environment(self.database.environment, self.model, more), log)
+        given = environment(self.database.environment, self.model, more)
+        server = Server(application, given, log, by, arguments)
         try:
             yield server.start()
         finally:
             server.kill()
-        if "Traceback" in server.log:
+        if "Traceback" in server.log and not tracebacks:
             raise AssertionError(f"the server wrote a traceback:\n{server.log}")

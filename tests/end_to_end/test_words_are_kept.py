@@ -205,7 +205,7 @@ def test_words_that_came_back_and_had_not_arrived_are_sent_as_the_same_turn(
     page.expect_connection("signed-out")
     [turn_id] = page.page.evaluate(
         "() => Object.entries(sessionStorage).filter(([key]) => key.startsWith('turnlog:'))"
-        ".map(([, kept]) => JSON.parse(kept).draft.returned.turnId)"
+        ".map(([, kept]) => JSON.parse(kept).words.draft.returned.turnId)"
     )
     page.page.get_by_role("link", name="Sign in again").click()
     page.expect_connection("connected")
