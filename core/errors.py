@@ -49,6 +49,20 @@ class ConcurrencyError(TurnlogError):
         self.actual = actual
 
 
+class IsolationRefused(TurnlogError):
+    """A write to the log in a caller's transaction that is not at READ COMMITTED."""
+
+    def __init__(self, using: str, level: str) -> None:
+        super().__init__(
+            f"expected a transaction of database {using!r} at READ COMMITTED, found one at"
+            f" {level.upper()}, in which turnlog would not see what others committed while it"
+            " waited; nothing was written: call turnlog outside of that transaction, or leave"
+            " `isolation_level` out of the database's OPTIONS"
+        )
+        self.using = using
+        self.level = level
+
+
 class TurnConflict(TurnlogError):
     """A turn_id that is already used for other content."""
 
@@ -86,6 +100,18 @@ class UnknownTurn(TurnlogError):
 
 class AppendOnlyError(TurnlogError):
     """An attempt to change or delete what is only ever appended to."""
+
+
+class NotStored(TurnlogError):
+    """The database took a statement, and did not keep what it was to write; nothing was written."""
+
+    def __init__(self, table: str, what: str) -> None:
+        super().__init__(
+            f"{table}: {what}; nothing was written: a rule, a trigger or a policy on the table"
+            " drops or changes rows. `manage.py check --database ALIAS` names what is there that"
+            " is not turnlog's: remove it"
+        )
+        self.table = table
 
 
 class UnreadableEvent(TurnlogError):

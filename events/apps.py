@@ -5,7 +5,7 @@ from django.apps import AppConfig, apps
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_delete, post_migrate, pre_delete
+from django.db.models.signals import post_delete, post_migrate, pre_delete, pre_migrate
 
 
 class EventsConfig(AppConfig):
@@ -18,7 +18,12 @@ class EventsConfig(AppConfig):
         # lazy: Django imports this module before models can be imported
         from . import fixtures
         from .store import no_samples as statistics
-        from .store.append_only import check_triggers, install_after_migrate
+        from .store.append_only import (
+            check_triggers,
+            install_after_migrate,
+            make_way_for_migrations,
+        )
+        from .store.foreign import check_foreign
         from .store.isolation import check_isolation
         from .store.sqlite import wait_for_writers
         from .upcasters import check_upcasters
@@ -26,9 +31,11 @@ class EventsConfig(AppConfig):
         connect_receivers(apps.get_models())
         fixtures.connect(self.get_models())
         connection_created.connect(wait_for_writers)
+        pre_migrate.connect(make_way_for_migrations, sender=self)
         post_migrate.connect(install_after_migrate, sender=self)
         post_migrate.connect(statistics.after_migrate, sender=self)
         checks.register(check_triggers, checks.Tags.database)
+        checks.register(check_foreign, checks.Tags.database)
         checks.register(check_isolation)
         checks.register(check_upcasters)
 

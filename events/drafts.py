@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Exists, OuterRef
 
 from ..core import codec
+from ..core.errors import NotStored
+from .store.confirmed import insert_one
 from .tables.database import log_database
 from .tables.draft import Draft
 from .tables.event import Event
@@ -34,15 +36,20 @@ def keep(
 ) -> None:
     """Write the next part: more text, more tool outputs, more of the model's calls.
 
-    Raises CodecError if a value cannot be stored.
+    Raises CodecError if a value cannot be stored, NotStored if the database does not keep the row.
     """
     part = {
         "text": codec.encode(text),
         "tools": [data.payload() for data in tool_outputs(list(tools_output_list))],
         "rounds": [codec.encode(message) for message in rounds],
     }
-    Draft.objects.using(log_database()).create(
-        stream_id=stream_id, turn_id=turn_id, number=number, part=codec.to_json(part)
+    insert_one(
+        Draft,
+        log_database(),
+        stream_id=stream_id,
+        turn_id=turn_id,
+        number=number,
+        part=codec.to_json(part),
     )
 
 
@@ -70,6 +77,14 @@ def drop(turn_ids: Collection[uuid.UUID | None]) -> None:
     """Remove the drafts of turns that have ended."""
     ids = [turn_id for turn_id in turn_ids if turn_id is not None]
     Draft.objects.using(log_database()).filter(turn_id__in=ids).delete()
+
+
+def erase(turn_ids: Collection[uuid.UUID | None]) -> None:
+    """Remove the drafts of turns that are being erased. Raises NotStored if one stays."""
+    drop(turn_ids)
+    ids = [turn_id for turn_id in turn_ids if turn_id is not None]
+    if left := Draft.objects.using(log_database()).filter(turn_id__in=ids).count():
+        raise NotStored("turnlog_draft", f"expected no parts of the erased turns, found {left}")
 
 
 def drop_ended() -> None:

@@ -13,13 +13,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from ..core.errors import NotPermitted
 from .listed import read_listed
 from .log import NewEvent, append
 from .moments import moment_of
 from .store.dialect import dialect_of
+from .store.isolation import locking
 from .tables.actor import Actor
 from .tables.conversation import ConversationRow, require_conversation, rows
 from .tables.database import log_database
@@ -48,7 +49,7 @@ def fork(
     NotPermitted, MomentError or UnknownConversation; then nothing is created.
     """
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         # Before the first read, and until the commit. An erasure in the parent comes either
         # before, and what it erased is not copied; or after, and it finds the copies.
         with connections[using].cursor() as cursor:

@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 
 from ..core import retrying
-from ..core.errors import ConcurrencyError
+from ..core.errors import ConcurrencyError, IsolationRefused
 from .attempt import Attempt, announce
 from .chain import NewEvent
 from .standing import Standing, memory
+from .store.isolation import appending, is_outermost, note_other
 from .store.sequence import sequence
 from .tables.database import log_database
 from .tables.event import Event
@@ -65,8 +66,7 @@ def append_decided(
     """
     using = log_database()
     attempt = Attempt(stream_id, using, lambda standing: decide(standing, gather(standing)))
-    connection = connections[using]
-    alone = not connection.in_atomic_block and connection.get_autocommit()
+    alone = is_outermost(connections[using])
     if alone and not memory.is_contended(stream_id):
         with memory.alone(stream_id):
             stored = attempt.at_once(turn_id)
@@ -78,13 +78,17 @@ def append_decided(
         try:
             # Inside a caller's transaction this is a savepoint. Outermost, it is the transaction
             # itself, so that a try after a lost race begins with a fresh snapshot.
-            with transaction.atomic(using=using):
+            with appending(using):
                 # After a lost race, take the exclusive lock before reading: otherwise this writer
                 # may keep losing if there are many.
                 stored = attempt.in_transaction(turn_id, exclusive=attempt.lost or number > 0)
             if alone and stored:
                 attempt.remember(stored)
             return stored
+        except IsolationRefused:
+            if not alone:
+                raise  # The caller's transaction, which cannot be begun again.
+            note_other(using)
         except IntegrityError:
             if not attempt.was_overtaken():
                 raise  # No writer was faster: the error is a real one.

@@ -20,6 +20,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ..core import conf
+from ..core.errors import NotStored
 from . import drafts
 from .tables.database import log_database
 from .tables.runner import Runner
@@ -31,7 +32,8 @@ _FORGOTTEN_AFTER = dt.timedelta(days=7)
 def beat() -> uuid.UUID:
     """Record that this process is alive, and return the id of its runner.
 
-    Two threads may make the first call at once: one statement writes the row.
+    Two threads may make the first call at once: one statement writes the row. Raises NotStored if
+    the database does not keep it.
     """
     pid = os.getpid()
     runner_id = _runner_id(pid)
@@ -53,6 +55,9 @@ def beat() -> uuid.UUID:
     runners.bulk_create(
         [runner], update_conflicts=True, unique_fields=["id"], update_fields=["heartbeat"]
     )
+    if runner_id not in _beaten and not runners.filter(pk=runner_id).exists():
+        # Others would take this process for one that is gone, and close its turns.
+        raise NotStored("turnlog_runner", "expected a row of this process, found none")
     if not connections[using].in_atomic_block:  # Otherwise it may be rolled back.
         _beaten[runner_id] = time.monotonic()
     return runner_id

@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 from django.db import connections, transaction
 from django.db.models import Q
 
-from ...core.errors import TurnInProgress, UnknownTurn
+from ...core.errors import NotStored, TurnInProgress, UnknownTurn
 from .. import drafts, hooks
 from ..log import NewEvent, append
+from ..store.confirmed import require_stored
 from ..store.dialect import dialect_of
+from ..store.isolation import locking
 from ..tables.actor import Actor
 from ..tables.conversation import require_conversation, rows
 from ..tables.database import log_database
@@ -95,7 +97,7 @@ def erase_wanted(
     require_conversation(pk)
     actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.id_of(by)
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         act = _Act(actor_id, reason, using)
         if dry_run:
             receipt = act.preview(pk, wanted)
@@ -144,7 +146,7 @@ class _Act:
         for plan in plans:
             if fresh := plan.fresh:
                 events = self._events(plan.pk, [target.version for target in fresh])
-                drafts.drop({target.turn_id for target in plan.targets})
+                drafts.erase({target.turn_id for target in plan.targets})
                 for eraser in hooks.erasers:
                     eraser(plan.pk, events)
         delete_unused(self._texts)
@@ -265,7 +267,9 @@ class _Act:
 
     def _carry_out(self, plan: _Plan) -> Receipt:
         if plan.title:
-            rows().filter(pk=plan.pk).update(title="")
+            require_stored("turnlog_conversation", 1, rows().filter(pk=plan.pk).update(title=""))
+            if self._title(plan.pk):
+                raise NotStored("turnlog_conversation", "expected no title, found one")
         recorded: list[Event] = []
         versions = [target.version for target in plan.fresh]
         batches = [versions[start : start + _BATCH] for start in range(0, len(versions), _BATCH)]
@@ -296,7 +300,7 @@ class _Act:
         self._texts |= keys_of(started)
         data = PayloadErased(list(versions), self._reason, title)
         recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
-        events.update(payload=None, salt=None)
+        require_stored("turnlog_event", len(versions), events.update(payload=None, salt=None))
         # If nothing was recorded before, append() also returns the ConversationOpened.
         return recorded[-1:]
 
@@ -307,6 +311,9 @@ class _Act:
         for start in range(0, len(versions), _BATCH):
             some = stream.filter(version__in=versions[start : start + _BATCH])
             found += some.order_by("version")
+        if left := [event.version for event in found if event.payload is not None]:
+            what = f"conversation {pk}: expected version {left[0]} without words, found them there"
+            raise NotStored("turnlog_event", what)
         return found
 
 

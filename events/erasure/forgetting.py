@@ -8,8 +8,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from ...core.errors import UnknownUser
+from ...core.errors import NotStored, UnknownUser
 from .. import hooks
+from ..store.isolation import locking
 from ..store.sqlite import begin_writing
 from ..tables.actor import Actor
 from ..tables.conversation import rows
@@ -35,14 +36,19 @@ def forget_user(user: Any, by: Any = None, reason: str = "") -> None:
     if reason:
         reason = require_reason(reason)
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         begin_writing()
         require_no_hold_of(user.pk, _actor_id_of(user.pk))
         actor = _last_of(user.pk, using)
         if actor is not None:
             actor.forgotten_by, actor.forgotten_for = Actor.objects.id_of(by), reason
             actor.delete()
+            if _actor_id_of(user.pk) is not None:
+                raise NotStored("turnlog_actor", "expected no row of the forgotten user, found one")
         rows().filter(user_id=user.pk).update(user=None)
+        if rows().filter(user_id=user.pk).exists():
+            what = "expected no conversation of the forgotten user, found one"
+            raise NotStored("turnlog_conversation", what)
         for forgetter in hooks.forgetters:
             forgetter(user)
     # If the user speaks again, they get a new pseudonym.

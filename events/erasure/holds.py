@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from ...core.errors import NotHeld
 from ..log import NewEvent, append
 from ..store.dialect import dialect_of
+from ..store.isolation import locking
 from ..tables.actor import Actor
 from ..tables.conversation import require_conversation
 from ..tables.database import log_database
@@ -38,7 +39,7 @@ def lift(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     require_conversation(stream_id)
     event = NewEvent(data, actor_id=Actor.objects.id_of(by))
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         # Before looking for a hold, and until the commit.
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_streams(cursor, [stream_id])

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from django.db import connections
 
+from ...core.errors import NotStored
 from ..tables.content import Content, texts_of
 from ..tables.database import log_database
 from ..tables.event import Event
@@ -35,7 +36,7 @@ def keys_of(payloads: Iterable[str | None]) -> set[str]:
 
 
 def delete_unused(keys: Collection[str]) -> None:
-    """Delete the given texts if no turn refers to them any more."""
+    """Delete the given texts if no turn refers to them any more. Raises NotStored if one stays."""
     ordered = sorted(keys)
     for start in range(0, len(ordered), _KEYS):
         _delete_unused(ordered[start : start + _KEYS])
@@ -49,6 +50,8 @@ def _delete_unused(keys: Collection[str]) -> None:
     there = contents.filter(pk__in=keys).select_for_update().values_list("pk", flat=True)
     if unused := _unused(set(there)):
         contents.filter(pk__in=unused).delete()
+        if left := contents.filter(pk__in=unused).count():
+            raise NotStored("turnlog_content", f"expected no text of erased turns, found {left}")
 
 
 def _unused(keys: Collection[str]) -> set[str]:

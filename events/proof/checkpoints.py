@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigurationError, LogDamaged
+from ..store.confirmed import insert_one
 from ..store.sequence import sequence
 from ..tables.database import log_database
 from ..tables.proof import SignedCheckpoint
@@ -31,41 +32,51 @@ def checkpoint_log() -> Signed | None:
     signature: the stored tree still begins with the last checkpoints, in the database and outside;
     and a random sample of tiles still matches its events. `Verifier` checks all tiles.
 
+    Any number of processes may do this at once.
+
     Raises LogDamaged if a check fails, ConfigurationError if there is no key, CheckpointNotKept if
-    the checkpoint could not be kept outside the database.
+    the checkpoint could not be kept outside the database, NotStored if the database did not keep
+    it.
     """
     key = keys.signing_key()
+    # Before the log's end is looked for: another process may sign a longer log meanwhile, and a
+    # checkpoint that is known already never covers more than what is found afterwards.
+    signed_before = _Before(tables.last_checkpoint(), list(outside.kept(last=True)))
     sequence()
     size = tables.last_position()
     store_tiles(size)
-    signed = _sign(key, size)
+    signed = _sign(key, size, signed_before)
     if signed is not None and signed.new:
         # Keep it outside before it is stored, and not in a transaction: a hook may take long. If
         # the process dies in between, the next run signs again.
         outside.keep(signed.note)
-        _rows().create(size=signed.checkpoint.size, note=signed.note)
+        stored = {"size": signed.checkpoint.size, "note": signed.note}
+        insert_one(SignedCheckpoint, log_database(), **stored)
     return signed
 
 
-def _sign(key: SigningKey, size: int) -> Signed | None:
+class _Before(NamedTuple):
+    """What was signed before: the last checkpoint in the database, as (id, size, note), and the
+    last one outside, as (where, note)."""
+
+    stored: tuple[Any, Any, str] | None
+    outside: list[tuple[str, str]]
+
+
+def _sign(key: SigningKey, size: int, before: _Before) -> Signed | None:
     known = keys.known_keys()
     tree = StoredTree(size)
-    stored = tables.last_checkpoint()
-    if stored is not None:
-        pk, _, last_note = stored
+    last_note = None
+    if before.stored is not None:
+        pk, _, last_note = before.stored
         last = _opened(last_note, f"signed checkpoint {pk}", known)
-        if last.size > size:
-            # The log was cut off; or another process signed more after the size was read.
-            size = tables.last_position()
-            store_tiles(size)
-            tree = StoredTree(size)
         _require(tree, last, f"signed checkpoint {pk}")
         if key.name != last.origin:
             raise ConfigurationError(
                 f"expected a signing key named {last.origin!r}, as the log's checkpoints are, found"
                 f" one named {key.name!r}; create it with that name"
             )
-    for where, note in outside.kept(last=True):
+    for where, note in before.outside:
         _require(tree, _opened(note, where, known), where)
     sample_tiles(size, _SAMPLED)
     if size == 0:
@@ -73,7 +84,7 @@ def _sign(key: SigningKey, size: int) -> Signed | None:
     checkpoint = Checkpoint(key.name, size, tree.root())
     note = key.sign(str(checkpoint))
     # Ed25519 is deterministic: the same text and key give the same signature.
-    return Signed(checkpoint, note, new=stored is None or last_note != note)
+    return Signed(checkpoint, note, new=last_note != note)
 
 
 def _require(tree: StoredTree, checkpoint: Checkpoint, where: str) -> None:
@@ -97,7 +108,3 @@ def _opened(note: str, where: str, known: Sequence[PublicKey]) -> Checkpoint:
         raise ConfigurationError(f"{where}: {error}") from None
     except NoteError as error:
         raise LogDamaged(f"{where}: {error}") from None
-
-
-def _rows() -> Any:
-    return SignedCheckpoint.objects.using(log_database())

@@ -12,10 +12,12 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from ...core.errors import LogDamaged
+from ..store.confirmed import insert_one
 from ..store.dialect import dialect_of
+from ..store.isolation import locking
 from ..tables.database import log_database
 from ..tables.proof import Tile
 from . import tables
@@ -70,16 +72,17 @@ def store_tiles(size: int) -> None:
     """Store all tiles that are full over the first `size` positions and not stored yet.
 
     Uses short transactions: a long log that never had a checkpoint takes many. Raises LogDamaged if
-    events or tiles are not as expected.
+    events or tiles are not as expected, NotStored if the database does not keep a tile.
     """
     using = log_database()
     tiles = -1
     while tiles:
-        with transaction.atomic(using=using):
+        with locking(using):
             with connections[using].cursor() as cursor:
                 dialect_of(connections[using]).lock_signer(cursor)
-            number = _stored(size)
-            tiles = min(_TILES_AT_ONCE, size // WIDTH - number)
+            number = _stored()
+            # None if another process has signed more positions meanwhile.
+            tiles = max(0, min(_TILES_AT_ONCE, size // WIDTH - number))
             leaves = list(_leaves(number * WIDTH, (number + tiles) * WIDTH)) if tiles else []
             for begin in range(0, len(leaves), WIDTH):
                 _store(0, number + begin // WIDTH, leaves[begin : begin + WIDTH])
@@ -103,7 +106,7 @@ def sample_tiles(size: int, count: int) -> None:
                 )
 
 
-def _stored(size: int) -> int:
+def _stored() -> int:
     """The number of stored tiles of level 0. Raises LogDamaged if more exist than can be full."""
     last = tables.last_tile(0)
     if last is None:
@@ -114,10 +117,12 @@ def _stored(size: int) -> int:
             " verify_log` for details"
         )
     number = last + 1
+    # Read after the tiles: positions are only added, so those of the tiles are among them.
+    size = tables.last_position()
     if number > size // WIDTH:
         raise LogDamaged(
-            f"expected at most {size // WIDTH} stored tiles for {size} positions, found number"
-            f" {number - 1}; run `manage.py verify_log` for details"
+            f"expected at most {size // WIDTH} stored tiles for {size} positions, found {number};"
+            " run `manage.py verify_log` for details"
         )
     return number
 
@@ -133,7 +138,8 @@ def _store(level: int, number: int, hashes: list[bytes]) -> None:
             f"expected no tile {number} of level {level} before it is full, found one; run"
             " `manage.py verify_log` for details"
         )
-    _tiles().create(level=level, number=number, hashes=b"".join(hashes), root=root_of(hashes))
+    columns = {"hashes": b"".join(hashes), "root": root_of(hashes)}
+    insert_one(Tile, log_database(), level=level, number=number, **columns)
     if number % WIDTH == WIDTH - 1:
         roots = [root for _, _, root in tables.tiles(level, number - WIDTH + 1, number)]
         _store(level + 1, number // WIDTH, roots)

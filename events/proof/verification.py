@@ -12,6 +12,7 @@ from django.db import connections
 
 from ...core.errors import ConfigurationError, LogDamaged
 from ..store.append_only import unguarded
+from ..store.foreign import foreign, log_tables
 from ..tables.database import log_database
 from . import outside, rows, tables
 from .keys import known_keys
@@ -159,8 +160,15 @@ class Verifier:
         return promises
 
     def _triggers(self) -> Iterator[Problem]:
-        for name, found in unguarded(connections[log_database()]).items():
+        connection = connections[log_database()]
+        for name, found in unguarded(connection).items():
             yield Problem(None, None, None, "append-only trigger", name, found)
+        for each in foreign(connection, log_tables()):
+            # What comes after a row is stored cannot keep it from being stored, and the triggers
+            # keep it from being changed.
+            if not each.afterwards:
+                what = each.table or each.what
+                yield Problem(None, None, None, what, "only turnlog's own", f"the {each}")
 
 
 def _counts() -> Iterator[Problem]:

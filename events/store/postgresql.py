@@ -12,11 +12,13 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, F, Func
 
-from ..tables.columns import EVENT_COLUMNS, quoted
+from ..tables.columns import EVENT_COLUMNS
 from ..tables.database import log_database
 from ..tables.event import Event
+from .confirmed import appending, confirming
 from .hashing import moment_of
-from .statements import PENDING, insert_events, standing, values
+from .isolation import CURRENT, READ_COMMITTED, require_read_committed
+from .statements import standing, values
 
 # Keys of our advisory locks: this number, and a number of 32 bits that says which.
 _STREAM_LOCKS = 0x7475726E
@@ -51,21 +53,21 @@ class PostgreSQL:
         # and never wait for each other. It is volatile, so it runs before the rows beside it.
         lock = "(SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock"
         cursor.execute(
-            standing(turn_id is not None, lock if join else "(SELECT 1) one"),
+            standing(turn_id is not None, lock if join else "(SELECT 1) one", CURRENT),
             [
                 *([stream_id, turn_id] * 3 if turn_id is not None else ()),
                 *([_STREAM_LOCKS, stream_id] if join else ()),
                 *[stream_id] * 3,
             ],
         )
-        return cursor.fetchone()
+        *row, level = cursor.fetchone()
+        if join:
+            require_read_committed(cursor.db.alias, level)
+        return row
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
-        first, last = events[0], events[-1]
-        cursor.execute(
-            _insert(len(events), tuple(follow)),
-            [*_parameters(events), first.stream_id, first.version, last.version],
-        )
+        with confirming(follow):
+            cursor.execute(_insert(len(events), tuple(follow)), _parameters(events))
 
     def insert_after(
         self,
@@ -76,19 +78,18 @@ class PostgreSQL:
         texts: Sequence[str],
         runner: uuid.UUID | None,
     ) -> bool:
-        first, last = events[0], events[-1]
+        first = events[0]
         parameters = [*_parameters(events), _STREAM_LOCKS, *[first.stream_id] * 2, head]
         if texts:
             parameters += [list(texts), len(texts)]
         if runner is not None:
             parameters.append(runner)
-        parameters += [first.stream_id, first.version, last.version]
-        with self.cursor(connection) as cursor:
+        with confirming(follow), self.cursor(connection) as cursor:
             cursor.execute(
                 _insert_after(len(events), tuple(follow), bool(texts), runner is not None),
                 parameters,
             )
-            return bool(cursor.rowcount)
+            return bool(cursor.fetchone()[0])
 
     def projected(self, insert: str, events: str) -> str:
         return insert.format(events=events)
@@ -198,23 +199,19 @@ def _parameters(events: Sequence[Event]) -> list[Any]:
     return [getattr(event, name) for event in events for name in EVENT_COLUMNS]
 
 
-def _steps(follow: tuple[str, ...]) -> list[str]:
-    return [f"follow{n} AS ({sql.format(events='batch')})" for n, sql in enumerate(follow)]
-
-
 @cache
 def _insert(count: int, follow: tuple[str, ...]) -> str:
     # One statement, one round trip.
-    steps = [f"batch AS ({insert_events(count)} RETURNING *)", *_steps(follow)]
-    return f"WITH {', '.join(steps)} {PENDING} VALUES (%s, %s, %s)"
+    return appending(values(count, _casts()), follow)
 
 
 # Like `_insert`, but a separate transaction. It inserts only if the stream's head has this hash and
 # what the events refer to exists and stays until the commit. It takes the lock before the insert.
 # The statement's snapshot is older than a lock that it waited for. If a writer was faster
 # meanwhile, the version is taken and the insert fails.
-_HEAD_IS = """
+_HEAD_IS = f"""
     (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) IS NOT NULL
+    AND {CURRENT} = '{READ_COMMITTED}'
     AND (SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1) = %s"""
 _TEXTS_ARE_THERE = """
     (SELECT count(*) FROM (
@@ -226,15 +223,8 @@ _RUNNER_IS_THERE = "EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)"
 @cache
 def _insert_after(count: int, follow: tuple[str, ...], texts: bool, runner: bool) -> str:
     needed = [_HEAD_IS, *[_TEXTS_ARE_THERE] * texts, *[_RUNNER_IS_THERE] * runner]
-    batch = (
-        f"batch AS (INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)})"
-        f" SELECT * FROM ({values(count, _casts())}) AS given WHERE {' AND '.join(needed)}"
-        " RETURNING *)"
-    )
-    return (
-        f"WITH {', '.join([batch, *_steps(follow)])} {PENDING}"
-        " SELECT %s::bigint, %s::integer, %s::integer WHERE EXISTS (SELECT 1 FROM batch)"
-    )
+    rows = f"SELECT * FROM ({values(count, _casts())}) AS rows WHERE {' AND '.join(needed)}"
+    return appending(rows, follow)
 
 
 @cache

@@ -7,23 +7,36 @@ order first moves what is pending to `turnlog_position`, one reader at a time.
 
 from __future__ import annotations
 
-from django.db import connections, transaction
+from django.db import connections
 
+from ...core.errors import NotStored
 from ..tables.database import log_database
 from ..tables.event import Pending
+from .confirmed import require_stored
 from .dialect import dialect_of
+from .isolation import locking
 
 BATCH = 1000
 
 # Within a stream a later batch has a higher id: its writer read the earlier one's commit. So
 # the ids of visible rows give each stream's own order.
-_BATCH = "SELECT id FROM turnlog_pending ORDER BY id LIMIT %s"
+_BATCH = "SELECT id, last - first + 1 FROM turnlog_pending ORDER BY id LIMIT %s"
 # Row by row, not by a range of ids: what commits meanwhile may have an id in between.
 _GIVE_POSITIONS = """
     INSERT INTO turnlog_position (position, stream_id, version)
     SELECT (SELECT coalesce(max(position), 0) FROM turnlog_position)
            + row_number() OVER (ORDER BY p.id, e.version), e.stream_id, e.version
     FROM turnlog_pending p
+    JOIN turnlog_event e
+      ON e.stream_id = p.stream_id AND e.version BETWEEN p.first AND p.last
+    WHERE p.id IN ({ids}) AND NOT EXISTS (
+        SELECT 1 FROM turnlog_position q
+        WHERE q.stream_id = e.stream_id AND q.version = e.version)
+"""
+_LAST = "SELECT coalesce(max(position), 0) FROM turnlog_position"
+# How many events of the batch have no position; where all is well, nobody asks.
+_WITHOUT = """
+    SELECT count(*) FROM turnlog_pending p
     JOIN turnlog_event e
       ON e.stream_id = p.stream_id AND e.version BETWEEN p.first AND p.last
     WHERE p.id IN ({ids}) AND NOT EXISTS (
@@ -37,9 +50,14 @@ _DROP_PENDING = """
         WHERE q.stream_id = turnlog_pending.stream_id AND q.version = turnlog_pending.last)
 """
 
+_STILL_PENDING = _DROP_PENDING.replace("DELETE", "SELECT count(*)", 1)
+
 
 def sequence() -> int:
-    """Give a position to each committed event that has none; return how many there were."""
+    """Give a position to each committed event that has none; return how many there were.
+
+    Raises NotStored if the database does not keep what it is given.
+    """
     given = 0
     while moved := _sequence_batch():
         given += moved
@@ -51,16 +69,34 @@ def _sequence_batch() -> int:
     # Look before becoming a writer: mostly there is nothing to do.
     if not Pending.objects.using(using).exists():
         return 0
-    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+    with locking(using), connections[using].cursor() as cursor:
         dialect_of(connections[using]).lock_sequencer(cursor)
         dialect_of(connections[using]).use_indexes(cursor)
         # A separate statement after the lock, so that it sees what the last sequencer did.
         cursor.execute(_BATCH, [BATCH])
         # Literals, not parameters: SQLite allows fewer parameters than a batch may need.
-        ids = ", ".join(str(int(id_)) for (id_,) in cursor.fetchall())
-        if not ids:
+        batch = cursor.fetchall()
+        if not batch:
             return 0
+        ids = ", ".join(str(int(id_)) for id_, _ in batch)
+        cursor.execute(_LAST)
+        [before] = cursor.fetchone()
         cursor.execute(_GIVE_POSITIONS.format(ids=ids))
         moved: int = cursor.rowcount
+        cursor.execute(_LAST)
+        [after] = cursor.fetchone()
+        require_stored("turnlog_position", moved, after - before)
+        # Fewer events have come where the log was cut off, which verify_log reports; or where the
+        # database has kept only some of their positions.
+        if moved != sum(count for _, count in batch):
+            cursor.execute(_WITHOUT.format(ids=ids))
+            [left] = cursor.fetchone()
+            require_stored("turnlog_position", moved + left, moved)
         cursor.execute(_DROP_PENDING.format(ids=ids))
+        if cursor.rowcount != len(batch):
+            cursor.execute(_STILL_PENDING.format(ids=ids))
+            [left] = cursor.fetchone()
+            if left:
+                what = f"expected to delete {len(batch)} rows, found {left} of them still there"
+                raise NotStored("turnlog_pending", what)
     return moved

@@ -14,7 +14,8 @@ from django.db.models import F
 from ..tables.columns import EVENT_COLUMNS, adapters, quoted
 from ..tables.database import log_database
 from ..tables.event import Event
-from .statements import BATCH, PENDING, insert_events, standing, values
+from .confirmed import require_stored
+from .statements import BATCH, PENDING, insert_events, split, standing, target, values
 
 
 class SQLite:
@@ -37,6 +38,7 @@ class SQLite:
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         cursor.execute(insert_events(len(events)), _parameters(events))
+        require_stored("turnlog_event", len(events), cursor.rowcount)
         self._follow(cursor, events, follow)
 
     def insert_after(
@@ -66,14 +68,23 @@ class SQLite:
             )
             if cursor.rowcount == 0:
                 return False
+            require_stored("turnlog_event", len(events), cursor.rowcount)
             self._follow(cursor, events, follow)
         return True
 
     def _follow(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         place = [events[0].stream_id, events[0].version, events[-1].version]
         cursor.execute(f"{PENDING} VALUES (%s, %s, %s)", place)
+        require_stored("turnlog_pending", 1, cursor.rowcount)
         for statement in follow:
+            _, wanted = split(statement)
+            if wanted:
+                count = f"SELECT count(*) FROM ({self.projected(wanted, BATCH)})"
+                cursor.execute(count, place)
+                [expected] = cursor.fetchone()
             cursor.execute(self.projected(statement, BATCH), place)
+            if wanted:
+                require_stored(target(statement), expected, cursor.rowcount)
 
     def projected(self, insert: str, events: str) -> str:
         # The writer is alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from ..tables.columns import EVENT_COLUMNS, quoted
@@ -16,7 +17,7 @@ _ASKED = f"""
 _NOT_ASKED = "NULL, NULL, NULL"
 _STANDING = """
     SELECT head.version, head.hash, head.recorded_at,{asked},
-        started.version, started.turn_id, started.actor_id, started.metadata
+        started.version, started.turn_id, started.actor_id, started.metadata{also}
     FROM {first}
     LEFT JOIN (
         SELECT version, hash, recorded_at FROM turnlog_event
@@ -37,12 +38,14 @@ PENDING = "INSERT INTO turnlog_pending (stream_id, first, last)"
 
 
 @cache
-def standing(asked: bool, first: str) -> str:
-    """Return the SQL that reads a standing; `first` is a relation of one row, evaluated first.
+def standing(asked: bool, first: str, also: str = "") -> str:
+    """Return the SQL that reads a standing; `first` is a relation of one row, evaluated first, and
+    `also` an expression to select beside it.
 
     Parameters: stream and turn, three times, if `asked`; those of `first`; the stream, three times.
     """
-    return _STANDING.format(asked=_ASKED if asked else _NOT_ASKED, first=first)
+    asking = _ASKED if asked else _NOT_ASKED
+    return _STANDING.format(asked=asking, first=first, also=f", {also}" if also else "")
 
 
 @cache
@@ -57,3 +60,21 @@ def values(count: int, casts: tuple[str, ...] = ()) -> str:
 def insert_events(count: int) -> str:
     """Return the INSERT of a batch of events."""
     return f"INSERT INTO turnlog_event ({quoted(EVENT_COLUMNS)}) {values(count)}"
+
+
+@cache
+def split(insert: str) -> tuple[str, str]:
+    """Return an inline projection's `insert` in two: up to its SELECT, and from there on.
+
+    Both are empty if not every row that it selects is inserted, because of an ON CONFLICT.
+    """
+    found = re.fullmatch(r"(\s*INSERT\b.*?)(\bSELECT\b.*)", insert, re.DOTALL | re.IGNORECASE)
+    partly = re.search(r"\b(ON\s+CONFLICT|RETURNING)\b", insert, re.IGNORECASE)
+    return ("", "") if found is None or partly else (found[1], found[2])
+
+
+@cache
+def target(insert: str) -> str:
+    """Return the table that an inline projection's `insert` writes."""
+    found = re.search(r"\bINTO\s+(\S+)", insert, re.IGNORECASE)
+    return "" if found is None else found[1].strip('"')

@@ -7,6 +7,7 @@ from hashlib import sha256
 from django.db import connections, models, router
 
 from ...core import retrying
+from ...core.errors import NotStored
 from ...core.fields import WordsField
 
 
@@ -14,7 +15,8 @@ class ContentManager(models.Manager["Content"]):
     def keep(self, *texts: str) -> list[str]:
         """Store texts that are not there yet, and keep all of them until the transaction ends.
 
-        Returns their SHA-256 digests in hex, in order.
+        Returns their SHA-256 digests in hex, in order. Raises NotStored if the database does not
+        keep one of them.
         """
         rows = [Content(sha256=sha256(text.encode()).hexdigest(), text=text) for text in texts]
         wanted = {row.sha256: row for row in rows}
@@ -25,6 +27,10 @@ class ContentManager(models.Manager["Content"]):
                 break
             # A conflict means that another transaction is storing the same bytes.
             contents.bulk_create([wanted[key] for key in sorted(missing)], ignore_conflicts=True)
+        else:
+            if missing := wanted.keys() - _locked(contents, wanted):
+                what = f"expected {len(wanted)} texts, found {len(wanted) - len(missing)} of them"
+                raise NotStored("turnlog_content", what)
         return [row.sha256 for row in rows]
 
 

@@ -10,9 +10,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_lifecycle import LifecycleModel
 
-from ...core.errors import UnknownConversation
+from ...core.errors import AppendOnlyError, NotStored, UnknownConversation
 from ...core.fields import LineField, MomentField
 from .database import log_database
+from .event import Event
 
 
 class ConversationRow(LifecycleModel):
@@ -54,6 +55,14 @@ class ConversationRow(LifecycleModel):
     def __str__(self) -> str:
         return self.title or f"#{self.pk}"
 
+    def _do_insert(self, *args: Any, **kwargs: Any) -> Any:
+        # Django believes that the row is there, and fails in various ways where it is not.
+        rows = super()._do_insert(*args, **kwargs)  # type: ignore[misc]  # Django's own method.
+        if not rows or rows[0] is None:
+            raise NotStored(self._meta.db_table, "expected the database to write 1 row, found none")
+        require_own_stream(rows[0][0] if self.pk is None else self.pk)
+        return rows
+
     def is_open_to(self, user: Any) -> bool:
         """Whether a user may read and write here: logged in, and owner, or there is no owner."""
         if user is None or not user.is_authenticated:
@@ -71,6 +80,19 @@ def rows() -> models.QuerySet[ConversationRow]:
     model = apps.get_model("turnlog_events", "Conversation")
     found: models.QuerySet[ConversationRow] = model._default_manager.using(log_database())
     return found
+
+
+def require_own_stream(pk: int) -> None:
+    """Raise AppendOnlyError if a new conversation's number has events: those of another one.
+
+    A trigger refuses it too. Where it is gone as well, this one still does.
+    """
+    if Event.objects.using(log_database()).filter(stream_id=pk).exists():
+        raise AppendOnlyError(
+            f"conversation {pk}: expected a number without events for a new conversation, found"
+            " those of another one; nothing was created: run `manage.py migrate turnlog_events"
+            " --skip-checks`, which moves the numbers on"
+        )
 
 
 def require_conversation(pk: int) -> None:

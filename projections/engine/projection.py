@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django.db import connections
 from django.db.models import QuerySet
 
+from ...core.errors import NotStored
 from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
 from .bulk_insert import insert, insert_values
@@ -88,7 +89,12 @@ class Projection:
         for stream, versions in by_stream.items():
             for start in range(0, len(versions), _VERSIONS):
                 some = versions[start : start + _VERSIONS]
-                self.of_streams([stream]).filter(version__in=some).delete()
+                rows = self.of_streams([stream]).filter(version__in=some)
+                rows.delete()
+                if left := rows.count():
+                    # The caller erases nothing then.
+                    what = f"expected no rows of erased events, found {left}"
+                    raise NotStored(rows.model._meta.db_table, what)
 
     def apply_again(self, events: Sequence[Event]) -> None:
         """An `erase` that rebuilds the conversations' rows, without what is erased."""
