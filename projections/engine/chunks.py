@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connections
 from django.db.models import Max
 
 from ...core import retrying
@@ -19,6 +19,7 @@ from ...core.errors import RebuildCutOff
 from ...events.models import Event
 from ...events.store.dialect import dialect_of
 from ...events.store.faults import is_lock_timeout
+from ...events.store.isolation import locking
 from ...events.tables.conversation import require_conversation
 from ...events.tables.database import log_database
 from .applying import unpark
@@ -121,7 +122,7 @@ def locked(projection: Projection, streams: Sequence[int]) -> Iterator[int | Non
     Yields the position that the projection's rows have reached (see `checkpoint_of`).
     """
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         with connections[using].cursor() as cursor:
             dialect = dialect_of(connections[using])
             # Locked before the first read: a batch committed in between would be lost or applied

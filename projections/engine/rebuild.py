@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from ...core.errors import NothingToResume, RebuildCutOff, RebuildInProgress
 from ...events import runners
 from ...events.models import Runner
 from ...events.store.dialect import dialect_of
+from ...events.store.isolation import locking
 from ...events.store.sequence import sequence
 from ...events.tables.database import log_database
 from . import processes
@@ -60,7 +61,7 @@ def was_cut_off(projection: Projection) -> bool:
 def _claim(projection: Projection, resume: bool) -> Checkpoint:
     sequence()
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_projection(cursor, projection.name)
         checkpoint = find(projection) or Checkpoint(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from ...core.errors import ProjectionFailed
 from ...events import runners
 from ...events.store.dialect import dialect_of
 from ...events.store.faults import is_lock_timeout, is_passing
+from ...events.store.isolation import locking
 from ...events.store.sequence import sequence
 from ...events.tables.database import log_database
 from . import applying, wake
@@ -147,7 +148,7 @@ def _advance(
     refused: Exception | None = None,
 ) -> bool:
     using = log_database()
-    with transaction.atomic(using=using):
+    with locking(using):
         with connections[using].cursor() as cursor:
             dialect = dialect_of(connections[using])
             # One of several workers is enough, so usually a try will do. But rebuilds share the
