@@ -70,7 +70,27 @@ def prompt_of(stream_id: int, version: int, call: int | None = None) -> ModelInp
     is erased, if it was started without saying what the model is given, or if a text in
     `turnlog_content` is missing.
     """
-    event = _last_started(stream_id, version)
+    return _given(_last_started(stream_id, version), version, call)
+
+
+def prompt_of_turn(stream_id: int, turn_id: uuid.UUID, call: int | None = None) -> ModelInput:
+    """Return what the model was given in a turn, as `prompt_of` does; as the turn is by now.
+
+    Raises MomentError if the conversation has no such turn, or the turn no such call; PromptLost.
+    """
+    events = Event.objects.using(log_database()).filter(stream_id=stream_id, turn_id=turn_id)
+    turn = list(events.order_by("version").only("version", "type"))
+    started = next((event for event in turn if event.type == "TurnStarted"), None)
+    if started is None:
+        raise MomentError(
+            stream_id,
+            f"expected the id of a turn that asked a model, found {turn_id}; turns that only"
+            " record_turn() appended do not say what was given",
+        )
+    return _given(events.get(version=started.version), turn[-1].version, call)
+
+
+def _given(event: Event, version: int, call: int | None) -> ModelInput:
     data = _data(event)
     human = codec.decode(data.message)
     rounds, unfinished = _rounds(event, version)
@@ -78,7 +98,7 @@ def prompt_of(stream_id: int, version: int, call: int | None = None) -> ModelInp
     number = made if call is None else call
     if not 0 < number <= made:
         raise MomentError(
-            stream_id,
+            event.stream_id,
             f"expected a model call from 1 to {made} of the turn at version {event.version},"
             f" found {call}",
         )
@@ -212,7 +232,8 @@ def _kept(event: Event, digest: str | None) -> str:
     """Return a text by its digest; an empty text if there is no digest."""
     if digest is None:
         return ""
-    text = Content.objects.filter(pk=digest).values_list("text", flat=True).first()
+    contents = Content.objects.using(log_database())
+    text = contents.filter(pk=digest).values_list("text", flat=True).first()
     if text is None:
         raise _lost(event, f"turnlog_content has no text {digest}; restore the table")
     if sha256(text.encode()).hexdigest() != digest:

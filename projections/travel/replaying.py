@@ -29,12 +29,15 @@ from ...events.types import (
     TurnFailed,
     TurnStarted,
 )
+from .prompts import ModelInput
+from .speakers import Speakers
 
 _ROLES = {
     "HumanMessage": "human",
     "AIMessage": "ai",
     "AIMessageChunk": "ai",
     "SystemMessage": "system",
+    "ToolMessage": "tool",
 }
 _ERASED = {
     "TurnStarted": "human",
@@ -46,13 +49,17 @@ _ERASED = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is shown of an event: `text` may have several lines, and is safe to print."""
+    """What is shown of an event: `text` may have several lines, and is safe to print.
+
+    `by` says which person it was, if it was one: ` ada`, or ` by ada` for what is no message.
+    """
 
     version: int
     at: dt.datetime
     who: str
     text: str
     wrong: bool = False
+    by: str = ""
 
 
 Told = tuple[str, str, bool]
@@ -64,6 +71,7 @@ class Teller:
 
     def __init__(self, erasures: Mapping[int, Erasure] | None = None) -> None:
         self._erasures = erasures or {}
+        self._speakers = Speakers()
         self.unreadable: list[UnreadableEvent] = []
         """The errors of events that could only be shown as they are stored."""
         self._asked: dict[uuid.UUID | None, Any] = {}
@@ -71,9 +79,25 @@ class Teller:
     def lines(self, event: Event) -> list[Line]:
         """Return an event's lines: none for words already shown, several for a failed turn."""
         return [
-            Line(event.version, event.recorded_at, safe(who), safe(text), wrong)
+            Line(
+                event.version,
+                event.recorded_at,
+                safe(who),
+                safe(text),
+                wrong,
+                safe(self._by(event, who)),
+            )
             for who, text, wrong in self._told(event)
         ]
+
+    def _by(self, event: Event, who: str) -> str:
+        if who == "human":
+            return f" {self._speakers.name(event.actor_id)}"
+        # The events of a turn have the person's pseudonym, too, whoever speaks.
+        acted = event.turn_id is None and event.actor_id is not None
+        if not acted or event.type == "ConversationOpened":
+            return ""
+        return f" by {self._speakers.name(event.actor_id)}"
 
     def _told(self, event: Event) -> Iterator[Told]:
         try:
@@ -102,6 +126,17 @@ class Teller:
             return "(erased)"
         day = timezone.localtime(erasure.at).strftime("%Y-%m-%d")
         return f"(erased on {day} for {erasure.reason})"
+
+
+def given_lines(given: ModelInput) -> Iterator[Told]:
+    """Yield what a model was given as lines, safe to print: its settings, tools and messages."""
+    yield "model", safe(given.model or "unknown"), False
+    yield "parameters", safe(codec.to_json(dict(given.parameters))), False
+    for tool in given.tools:
+        yield "may call", safe(codec.to_json(tool)), False
+    for message in given.messages:
+        who, text, wrong = _message(codec.encode(message))
+        yield safe(who), safe(text), wrong
 
 
 def _fact(data: EventData) -> Iterator[Told]:

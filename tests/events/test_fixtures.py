@@ -66,7 +66,7 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
     call_command("checkpoint_log", stdout=StringIO())
     call_command("run_projections", once=True, stdout=StringIO())
     turn = Conversation.objects.create(user=user).start_turn(
-        "is open", user=user, prompt=Prompt(system_prompt=HARD, previous=[])
+        "is open", user=user, prompt=Prompt(system_prompt=HARD, previous={"messages": []})
     )
     drafts.keep(turn.event.stream_id, turn.turn_id, 1, HARD)
     assert Pending.objects.exists()

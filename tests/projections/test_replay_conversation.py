@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from io import BytesIO, StringIO, TextIOWrapper
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,8 @@ from turnlog.core import codec
 from turnlog.core.terminal import safe
 from turnlog.events import attempt
 from turnlog.events.log import NewEvent, append, read
-from turnlog.events.models import Event
+from turnlog.events.models import Actor, Event
+from turnlog.events.prompt import Prompt
 from turnlog.events.types import MessageAppended
 from turnlog.projections.management.commands.replay_conversation import Command
 from turnlog.projections.travel.moments import as_of
@@ -96,11 +98,11 @@ def coffee(conversation: Any, user: Any, clock: Any) -> Any:
 def test_everything_is_told_in_order_and_once(coffee: Any) -> None:
     assert told(coffee.pk) == [
         "opened  Ordering coffee",
-        "human  a latte",
+        "human ada  a latte",
         'tool  stock({"of":"milk"}) -> ["oat",2]',
         "ai  here",
-        "cleared  next guest",
-        "human  a tea",
+        "cleared by ada  next guest",
+        "human ada  a tea",
         "    with lemon",
         "tool  kettle() -> empty",
         "ai  one mo",
@@ -112,12 +114,12 @@ def test_everything_is_told_in_order_and_once(coffee: Any) -> None:
 def test_a_line_has_version_and_time(coffee: Any) -> None:
     line = Played(coffee.pk, "--version", 2).text.splitlines()[1]
     when = timezone.localtime(START).strftime("%Y-%m-%d %H:%M:%S")
-    assert line == f"   2  {when}  human  a latte"
+    assert line == f"   2  {when}  human ada  a latte"
 
 
 def test_it_goes_as_far_as_it_is_told_to(coffee: Any) -> None:
     assert told(coffee.pk, "--version", 2)[1:] == [
-        "human  a latte",
+        "human ada  a latte",
         f"conversation {coffee.pk} at version 2 of its log",
     ]
     at = START + dt.timedelta(seconds=61)
@@ -130,7 +132,7 @@ def test_it_goes_as_far_as_it_is_told_to(coffee: Any) -> None:
 def test_other_words_than_those_the_turn_was_started_with_are_told(coffee: Any, user: Any) -> None:
     turn = coffee.start_turn("a cake", user=user)
     coffee.record_turn("a big cake", AIMessage("yes"), user=user, turn_id=turn.turn_id)
-    assert told(coffee.pk)[-4:-1] == ["human  a cake", "human  a big cake", "ai  yes"]
+    assert told(coffee.pk)[-4:-1] == ["human ada  a cake", "human ada  a big cake", "ai  yes"]
 
 
 def test_an_answer_that_came_after_the_failure_does_not_repeat_the_question(
@@ -150,17 +152,17 @@ def test_forks_and_erasures_are_told(coffee: Any) -> None:
     fork = coffee.fork(5)
     assert told(fork.pk)[1:3] == [
         f"forked  from conversation {coffee.pk} at version 5",
-        "human  a latte",
+        "human ada  a latte",
     ]
     coffee.erase([room_turns(coffee)[0]], reason="request 7\x1b")
     at = timezone.localtime(Event.objects.filter(type="PayloadErased").first().recorded_at)
     gone = f"(erased on {at:%Y-%m-%d} for request 7\\x1b)"
     lines = told(coffee.pk)
-    assert lines[1:5] == [f"human  {gone}", *lines[2:4], f"message  {gone}"]
+    assert lines[1:5] == [f"human ada  {gone}", *lines[2:4], f"message  {gone}"]
     assert sorted(lines[2:4]) == [f"message  {gone}", f"tool  {gone}"]
     assert lines[-2] == "erased  versions 2, 3, 4, 5: request 7\\x1b"
     # Also at the moment before it was erased.
-    assert told(coffee.pk, version=4)[1] == f"human  {gone}"
+    assert told(coffee.pk, version=4)[1] == f"human ada  {gone}"
     [first, *_] = [e for e in played_events(coffee.pk) if e["payload"] is None]
     assert first["erased"] == {
         "at": at.astimezone(dt.UTC).isoformat(),
@@ -195,7 +197,7 @@ def test_messages_of_every_kind(conversation: Any, user: Any) -> None:
     append(conversation.pk, [NewEvent(MessageAppended("no message"))])
     assert told(conversation.pk)[1:-1] == [
         "system  be kind",
-        "human  see [image_url]",
+        "human guest  see [image_url]",
         "ai  calls stock({'of': 'milk'})",
         "ai",
         'message  {"_type":"FutureMessage","_value":{}}',
@@ -236,7 +238,7 @@ def test_what_people_write_cannot_drive_the_terminal(
     for options in ({}, {"json": True}):
         out = Played(conversation.pk, out=Terminal(), no_color=True, **options).text
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066\ud800]", out)
-    assert f"human  {shown}" in "\n".join(told(conversation.pk))
+    assert f"human ada  {shown}" in "\n".join(told(conversation.pk))
 
 
 @given(st.text(st.characters(exclude_categories=[])))
@@ -260,7 +262,7 @@ def test_what_the_terminals_encoding_lacks_is_shown_by_its_number(
     out = TextIOWrapper(raw, encoding="latin-1", write_through=True)
     out.getvalue = raw.getvalue  # type: ignore[attr-defined]
     text = Played(conversation.pk, out=out).text.decode("latin-1")
-    assert "human  \\uc548" in text
+    assert "human ada  \\uc548" in text
     assert "ai  é" in text
 
 
@@ -388,6 +390,7 @@ def test_json_holds_the_events_and_what_was_visible(coffee: Any) -> None:
             "payload": json.loads(event.payload or ""),
             "metadata": event.meta,
             "erased": None,
+            "username": "ada",
         }
     assert json.loads(Played(coffee.pk, "--json").text)["messages"] == []
 
@@ -421,3 +424,107 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(coffee: Any, what: str)
         Played(*(argument.format(pk=coffee.pk) for argument in arguments))
     assert caught.value.returncode == 2
     assert "\n" not in str(caught.value)
+
+
+def test_who_spoke_is_told(conversation: Any, user: Any, django_user_model: Any) -> None:
+    bob = django_user_model.objects.create_user("bob", first_name="Bob\n", last_name="  Byte\x1b")
+    for number, person in enumerate((user, bob, None)):
+        conversation.record_turn(f"words {number}", AIMessage("yes"), user=person)
+    conversation.clear(by=bob)
+    assert told(conversation.pk)[1:-1] == [
+        "human ada  words 0",
+        "ai  yes",
+        "human Bob Byte\\x1b (bob)  words 1",
+        "ai  yes",
+        "human guest  words 2",
+        "ai  yes",
+        "cleared by Bob Byte\\x1b (bob)",
+    ]
+    assert [event["username"] for event in played_events(conversation.pk)[1::2]] == [
+        *("ada", "bob", None, "bob")
+    ]
+    actor = Actor.objects.get(user=bob).pk
+    bob.delete()
+    assert told(conversation.pk)[3] == f"human (forgotten {str(actor)[:8]})  words 1"
+    assert [event["username"] for event in played_events(conversation.pk)[3:5]] == [None, None]
+
+
+@pytest.fixture
+def asked(conversation: Any, user: Any) -> Any:
+    """A turn with two calls of a model, and then another turn."""
+    prompt = Prompt(
+        model="gpt-4o",
+        parameters={"temperature": 1},
+        system_prompt="be kind\x1b",
+        tools=[{"name": "stock"}],
+        previous={"messages": []},
+    )
+    turn = conversation.start_turn("a latte\x1b", user=user, prompt=prompt)
+    call = AIMessage("", tool_calls=[{"name": "stock", "args": {}, "id": "1"}])
+    outputs = [{"tool": "stock", "output": 2, "tool_call_id": "1"}]
+    conversation.record_turn(
+        "a latte\x1b",
+        AIMessage("here"),
+        outputs,
+        user=user,
+        turn_id=turn.turn_id,
+        rounds=[call, AIMessage("here")],
+    )
+    conversation.start_turn("a tea", user=user, prompt=Prompt(previous={"messages": []}))
+    return turn
+
+
+def test_what_the_model_was_given_is_told(conversation: Any, asked: Any) -> None:
+    first = [
+        "model  gpt-4o",
+        'parameters  {"temperature":1}',
+        'may call  {"name":"stock"}',
+        "system  be kind\\x1b",
+        "human  a latte\\x1b",
+    ]
+    where = f"turn {asked.turn_id}, which began at version 2 of conversation {conversation.pk}"
+    assert told(conversation.pk, prompt=str(asked.turn_id)) == [
+        *first,
+        "ai  calls stock({})",
+        "tool  2",
+        f"call 2 of {where}",
+    ]
+    assert told(conversation.pk, prompt="6", call=1) == [*first, f"call 1 of {where}"]
+    assert told(conversation.pk, prompt="8")[2] == "human  a tea"
+
+
+def test_what_the_model_was_given_as_json(conversation: Any, asked: Any) -> None:
+    facts = json.loads(Played(conversation.pk, prompt="6", json=True).text)
+    given = as_of(conversation, 6).prompt()
+    assert [codec.decode(each) for each in facts.pop("messages")] == given.messages
+    assert facts == {
+        "conversation": conversation.pk,
+        "turn_id": str(asked.turn_id),
+        "version": 2,
+        "call": 2,
+        "model": "gpt-4o",
+        "parameters": {"temperature": 1},
+        "system_prompt": "be kind\x1b",
+        "tools": [{"name": "stock"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"prompt": "latte"}, "expected a version, such as 12, or a turn's id, found 'latte'"),
+        ({"prompt": "99"}, r"expected a version from 1 to 8 \(the head\), found 99"),
+        ({"prompt": "1"}, "expected a moment at which a model had been asked"),
+        ({"prompt": "6", "call": 3}, "expected a model call from 1 to 2"),
+        ({"prompt": str(uuid.UUID(int=1))}, "expected the id of a turn that asked a model"),
+        ({"prompt": "6", "version": 6}, "expected neither --version nor --at"),
+        ({"call": 1}, "expected --prompt beside it"),
+    ],
+)
+def test_a_prompt_that_there_is_not(
+    conversation: Any, asked: Any, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(CommandError, match=why) as refused:
+        told(conversation.pk, **options)
+    assert refused.value.returncode == 2
+    assert "\n" not in str(refused.value)

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,12 +14,15 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
+from ....core import codec
 from ....core.commands import TurnlogCommand
 from ....events.erasure.past import Erasure, erasures_of
 from ....events.models import Event
 from ....events.moments import moment_of
 from ...travel.moments import replay
-from ...travel.replaying import Line, Teller
+from ...travel.prompts import ModelInput, prompt_of, prompt_of_turn
+from ...travel.replaying import Line, Teller, given_lines
+from ...travel.speakers import Speakers
 from ...travel.states import ConversationState
 
 _STYLES = {
@@ -60,6 +64,15 @@ class Command(TurnlogCommand):
             metavar="X",
             help="X times the original pace (default: 1); without a terminal there are no pauses",
         )
+        parser.add_argument(
+            "--prompt",
+            metavar="TURN|VERSION",
+            help="show instead what the model was given: in a turn, by its id, or in the last turn"
+            " that had begun at a version",
+        )
+        parser.add_argument(
+            "--call", type=int, metavar="N", help="with --prompt: in the turn's Nth call of a model"
+        )
         parser.add_argument("--step", action="store_true", help="wait for Enter at each pause")
 
     def run(
@@ -70,8 +83,15 @@ class Command(TurnlogCommand):
         at: str | None,
         speed: str,
         step: bool,
+        prompt: str | None,
+        call: int | None,
         **options: Any,
     ) -> None:
+        if prompt is not None:
+            self._show_prompt(_prompt(conversation, prompt, call, version, at), **options)
+            return
+        if call is not None:
+            raise CommandError("--call: expected --prompt beside it, found none", returncode=2)
         pace = _pace(speed)
         until = moment_of(conversation, version, None if at is None else _time(at))
         states = replay(conversation, until.version)
@@ -108,6 +128,18 @@ class Command(TurnlogCommand):
                 before = line.at
                 self._write(_rendered(line, style))
 
+    def _show_prompt(self, given: ModelInput, **options: Any) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(_given_facts(given)))
+            return
+        style = self._style(**options)
+        for who, text, wrong in given_lines(given):
+            self._write(f"{_styled(who, style, wrong)}  {_indented(text)}".rstrip())
+        self._write(
+            f"call {given.call} of turn {given.turn_id}, which began at version {given.version} of"
+            f" conversation {given.conversation_id}"
+        )
+
     def _pause(self, seconds: float, step: bool) -> None:
         if step:
             self.wait_for_enter()
@@ -129,18 +161,62 @@ class Command(TurnlogCommand):
 
 def _rendered(line: Line, style: Style) -> str:
     when = timezone.localtime(line.at).strftime("%Y-%m-%d %H:%M:%S")
-    name = "ERROR" if line.wrong else _STYLES.get(line.who, "HTTP_INFO")
-    who = getattr(style, name)(line.who)
-    text = line.text.replace("\n", "\n    ")
-    return f"{line.version:>4}  {when}  {who}  {text}".rstrip()
+    who = _styled(line.who, style, line.wrong) + line.by
+    return f"{line.version:>4}  {when}  {who}  {_indented(line.text)}".rstrip()
+
+
+def _styled(who: str, style: Style, wrong: bool) -> str:
+    name = "ERROR" if wrong else _STYLES.get(who, "HTTP_INFO")
+    styled: str = getattr(style, name)(who)
+    return styled
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
+
+
+def _prompt(
+    conversation: int, asked: str, call: int | None, version: int | None, at: str | None
+) -> ModelInput:
+    if version is not None or at is not None:
+        raise CommandError(
+            "--prompt: expected neither --version nor --at beside it; give it the version itself",
+            returncode=2,
+        )
+    try:
+        if asked.isdecimal():
+            return prompt_of(conversation, moment_of(conversation, int(asked)).version, call)
+        return prompt_of_turn(conversation, uuid.UUID(asked), call)
+    except ValueError:
+        raise CommandError(
+            f"--prompt: expected a version, such as 12, or a turn's id, found {asked!r}",
+            returncode=2,
+        ) from None
+
+
+def _given_facts(given: ModelInput) -> dict[str, Any]:
+    return {
+        "conversation": given.conversation_id,
+        "turn_id": str(given.turn_id),
+        "version": given.version,
+        "call": given.call,
+        "model": given.model,
+        "parameters": dict(given.parameters),
+        "system_prompt": given.system_prompt,
+        "messages": [codec.encode(message) for message in given.messages],
+        "tools": list(given.tools),
+    }
 
 
 def _facts(
     until: Event, states: Iterator[ConversationState], erasures: Mapping[int, Erasure]
 ) -> dict[str, Any]:
     events = []
+    speakers = Speakers()
     for state in states:
-        events.append(_event(state.event, erasures.get(state.event.version)))
+        event = state.event
+        told = _event(event, erasures.get(event.version))
+        events.append({**told, "username": speakers.username(event.actor_id)})
     return {
         "conversation": until.stream_id,
         "version": until.version,
