@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
-from .checks import check_database, check_settings, check_time_zones
+from .checks import check_database, check_one_database, check_settings, check_time_zones
 
 
 class CoreConfig(AppConfig):
@@ -13,4 +13,5 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         checks.register(check_settings)
         checks.register(check_time_zones)
+        checks.register(check_one_database)
         checks.register(check_database, checks.Tags.database)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
+from django.db import router
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 
@@ -36,7 +37,10 @@ def session_is_alive(scope: Any) -> bool:
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return True
-    current = get_user_model()._default_manager.filter(pk=user.pk).first()
+    model: Any = get_user_model()
+    # Not from a replica, which may not know yet that the user was deactivated.
+    users = model._default_manager.using(router.db_for_write(model))
+    current = users.filter(pk=user.pk).first()
     if current is None or not current.is_active:
         return False
     session = scope.get("session")

@@ -1,30 +1,67 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import connections, models
+from django.db import connections, models, router
 
-from ...core.errors import LegalHold
+from ...core import retrying
+from ...core.errors import AppendOnlyError, LegalHold
 from .held import require_no_hold_of
 
 
-class ActorManager(models.Manager["Actor"]):
+class ActorQuerySet(models.QuerySet["Actor"]):
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(
+            "which user a pseudonym stands for never changes; forget_user() forgets it"
+        )
+
+
+class ActorManager(
+    # The mypy plugin knows such a base only if it has its own name.
+    models.Manager["Actor"].from_queryset(ActorQuerySet)  # type: ignore[misc]
+):
     def id_of(self, user: Any) -> uuid.UUID | None:
         """The pseudonym of a user, created if there is none yet; None for None and for guests.
 
-        It is cached on the user object, which lives as long as a request or a socket.
+        It is read from the log's database each time, not from a replica or from memory: the user
+        may have been forgotten meanwhile, or a new pseudonym rolled back.
         """
-        if user is None or not user.is_authenticated:
+        if not is_user(user):
             return None
+        actors = self.using(router.db_for_write(Actor))
+        actor_id: uuid.UUID = actors.get_or_create(user_id=user.pk)[0].pk
+        user._turnlog_actor_id = actor_id
+        return actor_id
+
+    def remembered(self, user: Any) -> uuid.UUID | None:
+        """The same, from the user object if it is known there: only for a statement that compares
+        it with the database."""
         known: uuid.UUID | None = getattr(user, "_turnlog_actor_id", None)
-        if known is None:
-            known = self.get_or_create(user_id=user.pk)[0].id
-            if not connections[self.db].in_atomic_block:
-                # Not within a transaction, which may be rolled back.
-                user._turnlog_actor_id = known
-        return known
+        return known or self.id_of(user)
+
+    def keep(self, user: Any) -> uuid.UUID | None:
+        """The same as `id_of`, and it stays theirs until the transaction ends: a transaction that
+        forgets them waits."""
+        if not is_user(user):
+            return None
+        using = router.db_for_write(Actor)
+        for _ in range(retrying.VANISHED_ACTORS):
+            actor_id = self.id_of(user)
+            if connections[using].vendor == "sqlite":
+                break  # One writer at a time.
+            locked = self.using(using).raw(
+                "SELECT id FROM turnlog_actor WHERE id = %s FOR KEY SHARE", [actor_id]
+            )
+            if list(locked):
+                break
+        return actor_id
+
+
+def is_user(user: Any) -> bool:
+    """Whether this is somebody who has a pseudonym: not None, and no guest."""
+    return user is not None and bool(user.is_authenticated)
 
 
 def unless_held(collector: Any, field: Any, actors: Any, using: str) -> None:
@@ -56,6 +93,12 @@ class Actor(models.Model):
 
     class Meta:
         db_table = "turnlog_actor"
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return str(self.id)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            ActorQuerySet(Actor).update()
+        super().save(*args, **{**kwargs, "force_insert": True})

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from ...events.listed import Listed
 from ...events.models import Actor, Event
+from ...events.tables.database import log_database
 from ..messages.documents import stored_message
 from .erased_entries import ErasedEntry, erased_entries
 from .prompts import ModelInput, prompt_of
@@ -85,8 +86,8 @@ class ConversationState:
             actors: frozenset[uuid.UUID | None] = frozenset({None})
         else:
             # Looked up, not created: a user without turns has no actor.
-            found = Actor.objects.filter(user_id=user.pk).values_list("id", flat=True)
-            actors = frozenset(found)
+            mine = Actor.objects.using(log_database()).filter(user_id=user.pk)
+            actors = frozenset(mine.values_list("id", flat=True))
         mine = [entry for entry in self.entries if entry.actor_id in actors]
         return replace(self, entries=Entries(mine), actors=actors)
 

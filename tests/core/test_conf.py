@@ -52,3 +52,21 @@ def test_a_database_that_is_not_supported_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(type(connections["default"]), "vendor", "oracle")
     [error] = check_database(None, databases=["default"])
     assert "PostgreSQL or SQLite, but database 'default' is oracle" in error.msg
+
+
+@pytest.mark.parametrize("ours", [("turnlog_events", "turnlog_projections"), ("turnlog_events",)])
+def test_users_in_another_database_than_the_log_are_an_error(
+    settings: Any, ours: tuple[str, ...]
+) -> None:
+    from tests.second_database import LogRouter
+    from turnlog.core.checks import check_one_database
+
+    assert check_one_database(None) == []
+    router = LogRouter()
+    router.apps = ours
+    settings.DATABASE_ROUTERS = [router]
+    [error] = check_one_database(None)
+    assert error.id == "turnlog.E007"
+    assert "'default' for auth.User" in error.msg
+    assert "'log' for turnlog_events." in error.msg
+    assert [message.id for message in run_checks() if message.id == "turnlog.E007"]
