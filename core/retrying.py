@@ -12,6 +12,10 @@ LOST_RACES = 10
 """Tries of an append that other writers of its stream keep overtaking."""
 VANISHED_TEXTS = 3
 """Tries to find a text that an erasure may delete between two tries."""
+VANISHED_ACTORS = 3
+"""Tries to find a user's pseudonym that may be forgotten between two tries."""
+ERASED_MEANWHILE = 5
+"""Tries of an export while others erase what it would write."""
 OVERTAKEN_PROMPTS = 5
 """Times that an overridden chat is asked for its previous messages while others write."""
 REFUSED_LOCKS = 200

@@ -7,7 +7,8 @@ line by line. Memory grows with the number of conversations in it and of the tex
 to (some 200 bytes each), not with their length. The rules are on the page "The bundle's format" of
 turnlog's documentation; to write another verifier, follow that page.
 
-Exit code 0: intact. 1: not what it claims to be. 2: could not run.
+Exit code 0: intact. 1: not what it claims to be, no bundle, or not signed with your key. 2: could
+not run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.terminal import safe
-from .proof.lines import BundleError
+from .proof.lines import BundleError, NoBundle, OtherKey
 from .proof.notes import NoteError, PublicKey
 from .proof.walk import verify
 
@@ -50,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keys = [PublicKey.parse(text) for text in options.key]
         with open(options.file, "rb") as file:
             result = verify(file, keys)
+    except NoBundle as error:
+        said = f"{options.file} is no bundle that this version can check: {error}"
+        return _say(options, 1, {"ok": False, "error": str(error)}, said)
+    except OtherKey as error:
+        said = f"NOT signed with your key: {error}"
+        return _say(options, 1, {"ok": False, "error": str(error)}, said)
     except BundleError as error:
         return _say(options, 1, {"ok": False, "error": str(error)}, f"NOT intact: {error}")
     except NoteError as error:

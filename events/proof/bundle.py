@@ -20,14 +20,14 @@ from typing import IO, Any
 from ...core.errors import ConfigurationError, LogDamaged
 from ..tables.content import texts_of
 from . import rows, tables
-from .lines import MAX_LINE
+from .lines import MAX_LINE, BundleError, object_of
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, UnknownKey, open_checkpoint
 from .raw import snapshot
 from .rows import EPOCH, Row
 from .streams import named_versions
 from .tiles import StoredTree
-from .walk import FORMAT
+from .walk import FORMAT, Verification
 
 
 class ErasureNotSeen(LogDamaged):
@@ -66,11 +66,12 @@ def write_bundle(
 ) -> Written:
     """Write committed events, proven by the last signed checkpoint as far as it covers them.
 
-    Writes as it reads: memory does not grow with the log. For a selection, it grows with the number
-    of conversations (some 200 bytes each).
+    Writes as it reads: memory grows with the number of conversations (some 400 bytes each) and of
+    erased events, not with their length. Each line is checked as the bundle's verifier will check
+    it, so no bundle is written that the verifier refuses.
 
     Raises ConfigurationError if there is no checkpoint or its public key is not known, LogDamaged
-    if the log does not match the checkpoint.
+    if an event is not what was recorded or the log does not match the checkpoint.
     """
     with snapshot():
         note, checkpoint, key = _checkpoint(known)
@@ -108,6 +109,9 @@ class _Writer:
         self.heads: dict[int, int] = {}
         self.erased: set[tuple[int, int]] = set()
         self.contents: set[str] = set()
+        # What the bundle's verifier would say: it is asked while the bundle is written.
+        self.verification = Verification()
+        self.number = 0
 
     def write(self, note: str, key: PublicKey) -> Written:
         root = self.tree.root()
@@ -140,6 +144,7 @@ class _Writer:
             "conversations": self.written.conversations,
         }
         self.line({"end": counted})
+        self.verification.finish()
         self.tick(self.written.events % 1000)
         return self.written
 
@@ -191,7 +196,7 @@ class _Writer:
                 f" {MAX_LINE} bytes, the most that verifiers read, found {len(line)}; leave this"
                 " conversation out"
             )
-        self.out.write(line)
+        self.put(line)
         self.written.events += 1
 
     def previous(self, row: Row) -> bytes | None:
@@ -251,9 +256,19 @@ class _Writer:
             self.line({"content": said, "sha256": key})
 
     def line(self, value: dict[str, Any]) -> None:
-        self.out.write(
-            json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        )
+        self.put(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+    def put(self, line: bytes) -> None:
+        """Write a line, unless the verifier would refuse the bundle because of it."""
+        self.number += 1
+        try:
+            self.verification.line(self.number, object_of(self.number, line))
+        except BundleError as error:
+            what = str(error).removeprefix(f"line {self.number}: ")
+            raise LogDamaged(
+                f"{what}; no bundle was written: run `manage.py verify_log` for details"
+            ) from None
+        self.out.write(line)
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")

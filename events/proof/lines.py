@@ -24,6 +24,14 @@ class BundleError(ValueError):
     """What is wrong with a bundle, in one sentence."""
 
 
+class NoBundle(BundleError):
+    """The file is something else than a bundle, or one of another version."""
+
+
+class OtherKey(BundleError):
+    """A bundle that none of the caller's keys has signed; by its own key it may be intact."""
+
+
 def objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each line's number and its JSON object; unpacks gzip."""
     # Peek instead of seeking back to the beginning: a pipe cannot seek.
@@ -33,18 +41,31 @@ def objects(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         stream = io.BufferedReader(stream)  # type: ignore[type-var]
     magic = stream.peek(4)
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        raise BundleError("it is compressed with zstd; unpack it first (zstd -d)")
+        raise NoBundle("it is compressed with zstd; unpack it first (zstd -d)")
     unpacked: Any = gzip.GzipFile(fileobj=stream) if magic.startswith(b"\x1f\x8b") else stream
     number = 0
     try:
         while line := unpacked.readline(MAX_LINE + 1):
             number += 1
-            yield number, _object(number, line)
+            yield number, _first(line) if number == 1 else object_of(number, line)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         wrong(number + 1, "expected a whole gzip file, found a damaged or truncated one")
 
 
-def _object(number: int, line: bytes) -> dict[str, Any]:
+def _first(line: bytes) -> dict[str, Any]:
+    try:
+        return object_of(1, line)
+    except BundleError:
+        if len(line) > MAX_LINE or b"turnlog bundle" in line:
+            raise
+        raise NoBundle(
+            "expected a file that export_log wrote, which begins with a line of JSON, found"
+            " something else"
+        ) from None
+
+
+def object_of(number: int, line: bytes) -> dict[str, Any]:
+    """The JSON object of a line. Raises BundleError."""
     if len(line) > MAX_LINE:
         wrong(number, f"expected at most {MAX_LINE} bytes, found more")
     if not line.endswith(b"\n"):
@@ -90,10 +111,22 @@ PAYLOAD_DECODER = json.JSONDecoder(
 
 def require(number: int, line: dict[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
     if line.keys() != types.keys():
-        wrong(number, f"expected {', '.join(types)}; found other names")
+        wrong(number, f"expected the names {', '.join(types)}, found {', '.join(line)[:200]}")
     for name, allowed in types.items():
         if type(line[name]) not in allowed:
-            wrong(number, f"expected another type of value for `{name}`")
+            expected = " or ".join(_KINDS[kind] for kind in allowed)
+            found = _KINDS.get(type(line[name]), "another value")
+            wrong(number, f"expected {expected} as `{name}`, found {found}")
+
+
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def hash_bytes(number: int, text: Any) -> bytes:
@@ -103,7 +136,7 @@ def hash_bytes(number: int, text: Any) -> bytes:
     except (ValueError, TypeError):
         value = b""
     if len(value) != 32 or value.hex() != text:
-        wrong(number, "expected 32 bytes in hex")
+        wrong(number, f"expected 32 bytes in hex, found {str(text)[:80]!r}")
     return value
 
 
@@ -118,7 +151,7 @@ def fits(number: int) -> bool:
 def uuid_bytes(number: int, text: str | None) -> bytes | None:
     value = None if text is None else _parsed_uuid(text)
     if text is not None and value is None:
-        wrong(number, "expected a UUID in lower case with dashes")
+        wrong(number, f"expected a UUID in lower case with dashes, found {str(text)[:80]!r}")
     return value
 
 

@@ -60,6 +60,8 @@ class PublicKey:
     @classmethod
     def parse(cls, text: str) -> PublicKey:
         """Parse a key from its text. Raises NoteError if the text is malformed."""
+        if text.startswith(_PRIVATE):
+            raise NoteError("expected a public key, found a private one; keep that one secret")
         name, key = _parse_key(text, "public")
         found = cls(name, key)
         if str(found) != text:
@@ -93,7 +95,9 @@ class SigningKey:
     def parse(cls, text: str) -> SigningKey:
         """Parse a key from its secret text. Raises NoteError, which never shows any of the text."""
         if not text.startswith(_PRIVATE):
-            raise NoteError(f"expected a private key, which begins with {_PRIVATE}")
+            raise NoteError(
+                f"expected a private key, which begins with {_PRIVATE}, found something else"
+            )
         key = cls(*_parse_key(text.removeprefix(_PRIVATE), "private"))
         if key.secret() != text:
             raise NoteError("expected a private key, found one with the hash of another key")
@@ -131,7 +135,9 @@ class Checkpoint:
         lines = text.split("\n")
         # Lines after the third are extensions; turnlog writes none and ignores them.
         if len(lines) < 4 or not lines[0] or lines[-1]:
-            raise NoteError("expected a checkpoint's lines: origin, size, root")
+            raise NoteError(
+                f"expected a checkpoint's lines (origin, size, root), found {text[:60]!r}"
+            )
         origin, size, root = lines[:3]
         if not re.fullmatch(r"0|[1-9][0-9]{0,18}", size):
             raise NoteError(f"expected a checkpoint's size in decimal, found {size[:40]!r}")
@@ -154,10 +160,14 @@ class SignedNote:
     def parse(cls, note: str) -> SignedNote:
         """Parse a whole note. Raises NoteError if it is malformed."""
         if len(note) > MAX_LENGTH:
-            raise NoteError(f"expected a note of at most {MAX_LENGTH} characters")
+            raise NoteError(
+                f"expected a note of at most {MAX_LENGTH} characters, found {len(note)}"
+            )
         text, empty_line, signed = note.rpartition("\n\n")
         if not empty_line or not signed.endswith("\n"):
-            raise NoteError("expected a signed note: text, an empty line, signatures")
+            raise NoteError(
+                "expected a signed note (text, an empty line, signatures), found something else"
+            )
         return cls(f"{text}\n", tuple(_signature(line) for line in signed[:-1].split("\n")))
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
@@ -207,10 +217,12 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
 def _parse_key(text: str, kind: str) -> tuple[str, bytes]:
     parts = text.split("+", 2)
     if len(parts) != 3:
-        raise NoteError(f"expected a {kind} key: name, hash and key, joined by +")
+        raise NoteError(
+            f"expected a {kind} key (name, hash and key, joined by +), found something else"
+        )
     key = _from_base64(parts[2], f"a {kind} key")
     if len(key) != 33 or key[:1] != _ED25519:
-        raise NoteError(f"expected a {kind} key of the kind Ed25519")
+        raise NoteError(f"expected a {kind} key of the kind Ed25519, found another kind")
     return _checked_name(parts[0]), key[1:]
 
 
@@ -234,5 +246,5 @@ def _from_base64(text: str, what: str) -> bytes:
         data = None
     # Unused bits must be zero: there is exactly one way to write a value.
     if data is None or _base64(data) != text:
-        raise NoteError(f"expected {what} in base64")
+        raise NoteError(f"expected {what} in base64, found something else")
     return data

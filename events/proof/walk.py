@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, BinaryIO, NoReturn
@@ -18,6 +18,8 @@ from ..store.hashing import GENESIS, raw_event_hash
 from ..types import NEVER_ERASED
 from .lines import (
     PAYLOAD_DECODER,
+    NoBundle,
+    OtherKey,
     fits,
     hash_bytes,
     is_plain,
@@ -28,7 +30,7 @@ from .lines import (
     wrong,
 )
 from .merkle import Growing, leaf_hash, skipped
-from .notes import NoteError, PublicKey, open_checkpoint
+from .notes import NoteError, PublicKey, UnknownKey, open_checkpoint
 
 FORMAT = "turnlog bundle v1"
 COMPLETE = {
@@ -109,16 +111,24 @@ def verify(file: BinaryIO, keys: Sequence[PublicKey] = ()) -> Result:
 
     The checkpoint must be signed by the bundle's own key and, with `keys`, also by one of these.
     """
-    return _Verification(keys).run(objects(file))
+    verification = Verification(keys)
+    for number, line in objects(file):
+        verification.line(number, line)
+    return verification.finish()
 
 
 _BEGINNING = (0, GENESIS, -(1 << 63))  # Version, hash and time before a stream's first event.
 
 
-class _Verification:
-    """The walk through a bundle: over the tree from left to right, and along each chain."""
+class Verification:
+    """The walk through a bundle: over the tree from left to right, and along each chain.
 
-    def __init__(self, keys: Sequence[PublicKey]) -> None:
+    Give it each `line`, then call `finish`.
+    """
+
+    def __init__(self, keys: Sequence[PublicKey] = ()) -> None:
+        self.number = 0
+        self.ended = False
         self.keys = keys
         self.result = Result()
         self.root = b""
@@ -129,34 +139,45 @@ class _Verification:
         self.contents: set[bytes] = set()
         self.skipped = -1  # The size of the tree after the last skip.
 
-    def run(self, objects: Iterator[tuple[int, dict[str, Any]]]) -> Result:
-        number, manifest = next(objects, (1, {}))
-        self.begin(number, manifest)
-        for number, line in objects:
-            if "stream_id" in line:
-                self.event(number, line)
-            elif "skip" in line:
-                self.skip(number, line)
-            elif "content" in line:
-                self.content(number, line)
-            elif "end" in line:
-                self.end(number, line)
-                break
-            else:
-                wrong(number, "expected an event, a skip, a content or the end")
-        else:
-            wrong(number + 1, "expected the end, but the file is cut off")
-        for number, _ in objects:
+    def line(self, number: int, line: dict[str, Any]) -> None:
+        """Check the next line, whose number is from 1 on. Raises BundleError."""
+        self.number = number
+        if self.ended:
             wrong(number, "expected nothing after the end, found another line")
+        if number == 1:
+            self.begin(number, line)
+        elif "stream_id" in line:
+            self.event(number, line)
+        elif "skip" in line:
+            self.skip(number, line)
+        elif "content" in line:
+            self.content(number, line)
+        elif "end" in line:
+            self.end(number, line)
+            self.ended = True
+        else:
+            found = ", ".join(line)[:200] or "no name"
+            wrong(number, f"expected an event, a skip, a content or the end, found {found}")
+
+    def finish(self) -> Result:
+        """Return the result once every line was given. Raises BundleError if there was no end."""
+        if not self.number:
+            raise NoBundle("expected a file that export_log wrote, found an empty one")
+        if not self.ended:
+            wrong(self.number + 1, "expected the end, found the end of the file: it was cut off")
         return self.result
 
     def begin(self, number: int, line: dict[str, Any]) -> None:
         """Check the manifest: the format, the scope, and the signed checkpoint."""
         if line.get("format") != FORMAT:
-            wrong(number, f"expected a bundle, with the format {FORMAT!r}, found something else")
+            found = repr(line["format"])[:80] if "format" in line else "no format"
+            raise NoBundle(
+                f"expected a file that export_log wrote, of the format {FORMAT!r}, found {found}"
+            )
         require(number, line, _MANIFEST)
         if line["complete"] not in COMPLETE:
-            wrong(number, f"expected `complete` to be one of {', '.join(COMPLETE)}")
+            found = repr(line["complete"])[:80]
+            wrong(number, f"expected `complete` to be one of {', '.join(COMPLETE)}, found {found}")
         self.scope(number, line["complete"], line["scope"])
         utf8(number, line["key"])
         utf8(number, line["checkpoint"])
@@ -165,6 +186,10 @@ class _Verification:
             checkpoint, key = open_checkpoint(line["checkpoint"], [own])
             if self.keys:
                 checkpoint, key = open_checkpoint(line["checkpoint"], self.keys)
+        except UnknownKey as error:
+            if self.keys and own.name == line["checkpoint"].partition("\n")[0]:
+                raise _other_key(own, self.keys) from None
+            wrong(number, str(error))
         except NoteError as error:
             wrong(number, str(error))
         self.root = checkpoint.root
@@ -182,12 +207,17 @@ class _Verification:
         """Check the scope: nothing, some conversations, or the exporter's own description."""
         if complete == "log":
             if scope:
-                wrong(number, "expected an empty `scope`, because this is the whole log")
+                found = ", ".join(scope)[:200]
+                wrong(number, f"expected an empty `scope`, as of a whole log, found {found}")
         elif complete == "conversations":
             named: Any = scope.get("conversations")
             listed = type(named) is list and all(type(each) is int and fits(each) for each in named)
             if len(scope) != 1 or not listed or named != sorted(set(named)):
-                wrong(number, "expected `scope` to name conversations, in order of their numbers")
+                wrong(
+                    number,
+                    "expected `scope` to name conversations, in order of their numbers, found"
+                    " something else",
+                )
             self.wanted = set(named)
         # Flat, so that verifiers need not agree on how deep is too deep.
         elif not all(
@@ -195,7 +225,11 @@ class _Verification:
             for value in scope.values()
             for each in (value if type(value) is list else [value])
         ):
-            wrong(number, "expected texts, 64-bit whole numbers or lists of them in `scope`")
+            wrong(
+                number,
+                "expected texts, 64-bit whole numbers or lists of them in `scope`, found something"
+                " else",
+            )
 
     def event(self, number: int, line: dict[str, Any]) -> None:
         """Check one event: payload and digest, the chain, and its place in the tree."""
@@ -206,12 +240,14 @@ class _Verification:
         if payload is None and salt is None:
             if line["type"] in NEVER_ERASED:
                 _wrong_event(
-                    number, line, f"expected a payload, because {line['type']} is never erased"
+                    number,
+                    line,
+                    f"expected a payload, because {line['type']} is never erased, found none",
                 )
             self.result.erased += 1
             self.erased.add((stream_id, line["version"]))
         elif payload is None or salt is None:
-            _wrong_event(number, line, "expected both payload and salt, or neither")
+            _wrong_event(number, line, "expected both payload and salt, or neither, found one")
         elif sha256(hash_bytes(number, salt) + utf8(number, payload)).digest() != digest:
             _wrong_event(number, line, "the payload is not the one that was recorded")
         elif line["type"] == "PayloadErased":
@@ -242,22 +278,34 @@ class _Verification:
         """The hash of the event before this one: the last of its stream, if that is it."""
         version, hash_, clock = self.heads.get(line["stream_id"], _BEGINNING)
         if line["recorded_at"] < clock:
-            _wrong_event(number, line, "expected a time that is not before the previous event's")
+            _wrong_event(
+                number,
+                line,
+                "expected a time that is not before the previous event's, found an earlier one",
+            )
         if line["version"] == version + 1:
             if "previous" in line:
-                _wrong_event(number, line, "expected no `previous`: the bundle has that event")
+                _wrong_event(
+                    number, line, "expected no `previous`, as the bundle has that event, found one"
+                )
             return hash_
         if self.result.complete != "selection" or line["version"] <= version:
-            _wrong_event(number, line, f"expected version {version + 1}")
+            _wrong_event(number, line, f"expected version {version + 1}, found {line['version']}")
         if "previous" not in line:
-            _wrong_event(number, line, "expected `previous`: the bundle does not have that event")
+            _wrong_event(
+                number, line, "expected `previous`, as the bundle lacks that event, found none"
+            )
         return hash_bytes(number, line["previous"])
 
     def place(self, number: int, position: int | None, hash_: bytes) -> None:
         """Put the event's leaf into the tree, at the position where it must be."""
         if position is None:
             if self.tree.size != self.result.size:
-                wrong(number, f"expected the event at position {self.tree.size + 1}")
+                wrong(
+                    number,
+                    f"expected the event at position {self.tree.size + 1}, found one without a"
+                    " position",
+                )
             return
         if position != self.tree.size + 1 or position > self.result.size:
             wrong(number, f"expected position {self.tree.size + 1}, found {position}")
@@ -286,7 +334,7 @@ class _Verification:
         require(number, line, {"content": (str,), "sha256": (str,)})
         digest = hash_bytes(number, line["sha256"])
         if sha256(utf8(number, line["content"])).digest() != digest:
-            wrong(number, "expected a text that has the digest beside it")
+            wrong(number, "expected a text that has the digest beside it, found another one")
         if digest in self.contents:
             wrong(number, "expected each content once, found one twice")
         self.contents.add(digest)
@@ -297,7 +345,7 @@ class _Verification:
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             named = PAYLOAD_DECODER.decode(line["payload"])["versions"]
         if type(named) is not list or not all(type(version) is int for version in named):
-            _wrong_event(number, line, "expected a PayloadErased with versions")
+            _wrong_event(number, line, "expected a PayloadErased with versions, found none")
         places = ((line["stream_id"], version) for version in named)
         found = {place for place in places if place in self.erased}
         self.erased -= found
@@ -311,7 +359,10 @@ class _Verification:
         require(number, line["end"], {"events": (int,), "conversations": (int,)})
         counted = {"events": result.events, "conversations": len(self.heads)}
         if line["end"] != counted:
-            wrong(number, f"expected the counts {counted}, found others")
+            counts = (f"{name}: {value}" for name, value in line["end"].items())
+            found = ", ".join(counts)
+            expected = ", ".join(f"{name}: {value}" for name, value in counted.items())
+            wrong(number, f"expected the counts {expected}, found {found}")
         if self.tree.size != result.size:
             wrong(number, f"expected positions up to {result.size}, found {self.tree.size}")
         if self.tree.root() != self.root:
@@ -326,6 +377,18 @@ class _Verification:
                 " PayloadErased that names this version, found none",
             )
         result.conversations = len(self.heads)
+
+
+def _other_key(own: PublicKey, keys: Sequence[PublicKey]) -> OtherKey:
+    if all(key.name != own.name for key in keys):
+        names = ", ".join(sorted({key.name for key in keys}))
+        return OtherKey(
+            f"expected a bundle of the log {names}, as your key is, found one of the log {own.name}"
+        )
+    return OtherKey(
+        f"expected the signature of {', '.join(map(str, keys))}, found that of {own}; if the log's"
+        " key was replaced, ask for the other key by a way that you trust"
+    )
 
 
 def _wrong_event(number: int, line: dict[str, Any], what: str) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
+from ....core import retrying
 from ....core.commands import TurnlogCommand
 from ....core.errors import LogDamaged
 from ....core.files import whole_file
@@ -65,6 +66,8 @@ class Command(TurnlogCommand):
         )
         known = known_keys(options["key"])
         output = options["output"]
+        if not output:
+            raise CommandError("--output: expected a file, found an empty text", returncode=2)
         quiet = options["json"] or not sys.stderr.isatty()
 
         def write() -> Written:
@@ -76,11 +79,15 @@ class Command(TurnlogCommand):
                 return write_bundle(file, selection, known, bar.update)
 
         try:
-            try:
-                written = write()
-            except ErasureNotSeen:
-                # The erasure has no position yet, or was not recorded: a second try shows which.
-                written = write()
+            # An erasure that has no position yet is in the next try; one that was not recorded is
+            # in none.
+            for left in reversed(range(retrying.ERASED_MEANWHILE)):
+                try:
+                    written = write()
+                    break
+                except ErasureNotSeen:
+                    if not left:
+                        raise
         except LogDamaged as error:
             self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
             self.found_something()
@@ -89,12 +96,14 @@ class Command(TurnlogCommand):
                 f"{output} cannot be written: {error.strerror}", returncode=2
             ) from None
         facts = {"ok": True, "file": output, "scope": selection.scope, **vars(written)}
+        said = f"{counted(written.events, 'event')} of"
+        said += f" {counted(written.conversations, 'conversation')}"
+        if not written.events:
+            said = "nothing was selected, so there is no event in it"
         self.report(
             options["json"],
             facts,
-            f"{output}: {counted(written.events, 'event')} of"
-            f" {counted(written.conversations, 'conversation')}, with the checkpoint of"
-            f" {counted(written.size, 'event')}",
+            f"{output}: {said}, with the checkpoint of {counted(written.size, 'event')}",
         )
 
 
