@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .collisions import check_hashes
 from .dispatch import DECODERS, ENCODERS, dec, decode_items, enc
 from .encoded import Encoded
 from .fault import Fault, expect
@@ -61,19 +62,24 @@ def _encode_pairs(value: dict[Any, Any], depth: int) -> list[list[Any]]:
         except Fault as fault:
             fault.at_key(key)
             raise
+    check_hashes(list(value), [pair[0] for pair in pairs])
     return pairs
 
 
 def _decode_dict(body: Any, depth: int) -> dict[Any, Any]:
-    value: dict[Any, Any] = {}
+    keys = []
     for index, pair in enumerate(expect(body, list, "the value of a dict")):
         if type(pair) is not list or len(pair) != 2:
             raise Fault("a dict's items must be [key, value]").at_index(index)
         try:
-            key = dec(pair[0], depth + 1)
+            keys.append(dec(pair[0], depth + 1))
         except Fault as fault:
             fault.at_index(index)
             raise
+    # Before the dict is made: it would compare the keys.
+    check_hashes(keys, [pair[0] for pair in body])
+    value: dict[Any, Any] = {}
+    for key, pair in zip(keys, body, strict=True):
         try:
             value[key] = dec(pair[1], depth + 1)
         except Fault as fault:
@@ -94,12 +100,16 @@ def _decode_tuple(body: Any, depth: int) -> tuple[Any, ...]:
 
 def _encode_set(value: Any, depth: int) -> dict[str, Any]:
     # Equal sets must give equal bytes, but iteration order depends on the process's hash seed.
-    members = sorted(encode_items(value, depth + 1), key=to_json)
+    documents = encode_items(value, depth + 1)
+    check_hashes(list(value), documents)
+    members = sorted(documents, key=to_json)
     return {"_type": type(value).__name__, "_value": members}
 
 
 def _decode_members(body: Any, depth: int) -> set[Any]:
-    value = set(decode_items(expect(body, list, "the value of a set"), depth + 1))
+    members = decode_items(expect(body, list, "the value of a set"), depth + 1)
+    check_hashes(members, body)
+    value = set(members)
     if len(value) != len(body):
         raise Fault("a set's members must differ")
     return value

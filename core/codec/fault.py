@@ -50,8 +50,10 @@ def _key_step(key: Any) -> str:
         if key.isidentifier():
             return f".{key}"
         text = json.dumps(key if len(key) <= _SHOWN else key[:_SHOWN] + "...")
-    elif isinstance(key, int | float | bool) or key is None:
-        text = str(key)[:_SHOWN]
+    elif isinstance(key, float | bool) or key is None:
+        text = str(key)
+    elif isinstance(key, int) and key.bit_length() <= 4 * _SHOWN:
+        text = int.__repr__(key)[:_SHOWN]
     else:
         # Not repr(): it may run any code, fail, or return a page of text.
         text = f"<{type_name(type(key))}>"

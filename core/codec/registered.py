@@ -21,6 +21,8 @@ from .strings import survives_json
 
 _Class = TypeVar("_Class", bound=type)
 
+_MOST_FLAGS = 10_000
+
 _BY_NAME: dict[str, type] = {}
 
 
@@ -101,6 +103,9 @@ def _decode_enum(body: Any, depth: int) -> Enum:
         member = cls.__members__.get(expect(body["member"], str, "member"))
     else:
         number = expect(dec(body["flags"], depth), int, "flags")
+        if number.bit_length() > _MOST_FLAGS:
+            # Enum looks at each bit, and copies the number each time.
+            raise Fault(f"a combination of flags may have {_MOST_FLAGS} bits at most")
         member = cls(number) if issubclass(cls, Flag) else None
     if not isinstance(member, cls):
         raise Fault(f"{body['class']} does not have this member, or no longer", body["class"])

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers.answering import agent
 from turnlog.consumers.answering.agent import Answer, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.answering.tool_values import decoded
 from turnlog.consumers.endings import NoAnswer
 from turnlog.consumers.mixins.tools import as_tools
 
@@ -45,7 +46,7 @@ async def test_tools_run_and_the_model_reads_what_they_gave() -> None:
     )
     answer, steps = await run(model, [double])
     assert [type(step) for step in steps] == [TextDelta, ToolStarted, ToolFinished, TextDelta]
-    [output] = answer.tools_output_list
+    [output] = decoded(answer.tools_output_list)
     assert output["duration"] >= 0
     assert {**output, "duration": 0} == {
         "tool": "double",

@@ -24,6 +24,7 @@ from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, T
 from tests.consumers.test_socket import Client, chat, get_stored, url
 from tests.project.models_for_tests import tool_call
 from turnlog.consumers.answering.tool_calls import call_tool
+from turnlog.consumers.answering.tool_values import decoded
 from turnlog.consumers.mixins.tools import as_tools
 from turnlog.core import codec
 from turnlog.core.codec.dispatch import ENCODERS
@@ -316,7 +317,8 @@ async def test_a_value_is_kept_as_it_was_when_it_was_returned() -> None:
 
     first, second = await called(add), await called(add)
     rows.append(object())
-    assert (first.output["output"], second.output["output"]) == ([0], [0, 1])
+    kept = decoded([first.output, second.output])
+    assert [output["output"] for output in kept] == [[0], [0, 1]]
 
 
 async def test_a_value_that_raises_while_it_is_stored_is_refused() -> None:

@@ -30,6 +30,8 @@ from .numpy_dtypes import decode_descr, encode_descr, encode_dtype
 
 # clongdouble and longdouble differ between machines.
 _REFUSED = {np.object_, np.void, np.longdouble, np.clongdouble}
+_MOST_AXES = 64
+
 _SCALARS = frozenset(np.sctypeDict.values()) - _REFUSED
 
 
@@ -79,8 +81,8 @@ def decode_array(body: Any, depth: int) -> Any:
 
 def _decode_shape(body: Any) -> tuple[int, ...]:
     sizes = tuple(expect(size, int, "a size") for size in expect(body, list, "a shape"))
-    if any(size < 0 for size in sizes):
-        raise Fault("sizes must not be negative")
+    if len(sizes) > _MOST_AXES or any(size < 0 or size.bit_length() > 63 for size in sizes):
+        raise Fault(f"a shape must be of {_MOST_AXES} sizes at most, which are not negative")
     return sizes
 
 

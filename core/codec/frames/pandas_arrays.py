@@ -106,7 +106,8 @@ def decode_array(body: Any, depth: int) -> Any:
     expect_keys(body, ("dtype", *parts))
     dtype = None if name == "numpy" else decode_dtype(dtype_document, depth)
     array = _build(dtype, [_decode_part(body, part, depth + 1) for part in parts])
-    if dtype is not None and array.dtype != dtype:
+    # A category is the dtype itself. To compare two of them, pandas would look at all entries.
+    if dtype is not None and array.dtype is not dtype and array.dtype != dtype:
         raise Fault(f"the values are of dtype {array.dtype!s:.80}, not {dtype!s:.80}")
     return array
 
@@ -126,6 +127,8 @@ def _build(dtype: Any, parts: list[Any]) -> Any:
             return pd.array(values, dtype=values.dtype)
         return pd.arrays.NumpyExtensionArray(values)
     if isinstance(dtype, pd.CategoricalDtype):
+        if dtype.categories is None:
+            raise Fault("the dtype of a categorical array must have categories")
         return pd.Categorical.from_codes(_of_kind(values, "i"), dtype=dtype)
     if isinstance(dtype, pd.StringDtype):
         if not all(item is None or isinstance(item, str) for item in values):

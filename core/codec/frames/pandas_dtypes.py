@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..dispatch import DECODERS, dec, enc
 from ..fault import Fault, expect, expect_keys, type_name
+from .labels import expect_unique
 from .pandas_zones import decode_zone, encode_zone
 
 MASKED: dict[str, Any] = {
@@ -67,7 +68,7 @@ def decode_dtype(body: Any, depth: int) -> Any:
         if categories is not None and not isinstance(categories, pd.Index):
             raise Fault("categories must be an Index or null")
         ordered = expect(body["ordered"], (bool, type(None)), "ordered")
-        return pd.CategoricalDtype(categories, ordered)
+        return _category_dtype(categories, ordered)
     if name == "datetime":
         expect_keys(body, ("name", "unit", "tz"))
         unit = expect(body["unit"], str, "unit")
@@ -76,6 +77,16 @@ def decode_dtype(body: Any, depth: int) -> Any:
         raise Fault(f"unknown pandas dtype {name!r:.80}")
     expect_keys(body, ("name",))
     return pd.api.types.pandas_dtype(name)
+
+
+def _category_dtype(categories: Any, ordered: bool | None) -> Any:
+    if categories is None:
+        return pd.CategoricalDtype(None, ordered)
+    if isinstance(categories, pd.MultiIndex) or categories.hasnans:
+        raise Fault("categories must be an Index of one level, without missing entries")
+    expect_unique(categories, "categories")
+    # Without pandas' own check that they are unique: see `labels`.
+    return pd.CategoricalDtype._from_fastpath(categories, ordered)  # type: ignore[attr-defined]  # not public
 
 
 DECODERS["pandas.dtype"] = decode_dtype

@@ -20,6 +20,7 @@ from ..dispatch import DECODERS, dec, enc
 from ..fault import Fault, expect, expect_keys
 from ..libraries import Encoder
 from ..unknown import unknown_class
+from .labels import expect_unique
 from .legacy_frames import decode_legacy_frame, decode_legacy_series
 from .pandas_arrays import decode_column, encode_array, encode_column
 from .pandas_dtypes import encode_dtype
@@ -101,7 +102,7 @@ def _series(document: Any, index: Any, depth: int) -> Any:
         raise Fault(f"the index has {len(index)} entries, but there are {len(values)} values")
     # With the dtype: without it, pandas looks into objects and makes strings of them.
     series = pd.Series(values, index=index, dtype=values.dtype, copy=False)
-    if series.dtype != values.dtype:
+    if series.dtype is not values.dtype and series.dtype != values.dtype:
         raise Fault(f"pandas has no column of dtype {values.dtype!s:.80}")
     return series
 
@@ -112,7 +113,10 @@ def _restore(value: Any, body: dict[str, Any], depth: int) -> Any:
     if "unique_labels" in body:
         if body["unique_labels"] is not True:
             raise Fault("unique_labels must be true or absent")
-        value.flags.allows_duplicate_labels = False
+        for axis in value.axes:
+            expect_unique(axis, "labels")
+        # Without pandas' own check that they are unique: see `labels`.
+        value.flags._allows_duplicate_labels = False
     return value
 
 

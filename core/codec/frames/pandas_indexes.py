@@ -22,8 +22,11 @@ from pandas.tseries.frequencies import to_offset
 from ..containers import encode_items
 from ..dispatch import DECODERS, dec, decode_items, enc
 from ..fault import Fault, expect, expect_keys, type_name
+from .labels import expect_unique, sorted_levels
 from .numpy_arrays import encode_array as encode_ndarray
 from .pandas_arrays import decode_column, encode_column
+
+_LONGEST_FREQ = 100
 
 _RANGE = ("start", "stop", "step")
 
@@ -55,20 +58,23 @@ def _decode_index(body: Any, depth: int) -> Any:
     values, name = decode_column(body["values"], depth + 1), dec(body["name"], depth + 1)
     # With the dtype, and tuples as they are, so that pandas infers nothing from the values.
     index = pd.Index(values, dtype=values.dtype, name=name, tupleize_cols=False)
-    if index.dtype != values.dtype:
+    if index.dtype is not values.dtype and index.dtype != values.dtype:
         raise Fault(f"pandas has no index of dtype {values.dtype!s:.80}")
     if "freq" in body:
         if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
             raise Fault("only an index of dates or times has a freq")
         # The stubs leave out that it can be set.
-        index.freq = to_offset(expect(body["freq"], str, "freq"))  # type: ignore[misc]
+        freq = expect(body["freq"], str, "freq")
+        if len(freq) > _LONGEST_FREQ:
+            raise Fault(f"freq may have {_LONGEST_FREQ} characters at most")
+        index.freq = to_offset(freq)  # type: ignore[misc]
     return index
 
 
 def _frequency_string(freq: Any) -> str:
     text: str = freq.freqstr
     try:
-        if to_offset(text) == freq:
+        if len(text) <= _LONGEST_FREQ and to_offset(text) == freq:
             return text
     except ValueError:
         pass  # the Fault below covers this case as well
@@ -99,13 +105,36 @@ def _decode_multi(body: Any, depth: int) -> Any:
     levels, codes, names = (
         decode_items(expect(body[part], list, part), depth) for part in ("levels", "codes", "names")
     )
-    for level in levels:
-        _check_level(expect_index(level))
-    for code in codes:
-        if expect(code, np.ndarray, "codes").dtype.kind != "i" or code.ndim != 1:
-            raise Fault("codes must be one-dimensional arrays of integers")
+    if len(levels) != len(codes) or len(names) != len(codes) or not codes:
+        raise Fault("levels, codes and names must be as many, and one at least")
+    codes = [_checked(*pair, len(codes[0])) for pair in zip(levels, codes, strict=True)]
     sortorder = expect(body["sortorder"], (int, type(None)), "sortorder")
-    return pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=sortorder)
+    if sortorder is not None and not (
+        0 <= sortorder <= len(codes) and sorted_levels(codes, sortorder)
+    ):
+        raise Fault("sortorder does not fit the codes")
+    # pandas' own checks take a byte for each entry of a RangeIndex, and use hash tables: see
+    # `labels`.
+    return pd.MultiIndex(
+        levels=levels, codes=codes, names=names, sortorder=sortorder, verify_integrity=False
+    )
+
+
+def _checked(level: Any, code: Any, length: int) -> Any:
+    """The codes of a level, if they are its places or -1; those of missing entries become -1."""
+    _check_level(expect_index(level))
+    if isinstance(level, pd.MultiIndex):
+        raise Fault("a level must be an Index of one level")
+    if expect(code, np.ndarray, "codes").dtype.kind != "i" or code.ndim != 1:
+        raise Fault("codes must be one-dimensional arrays of integers")
+    if len(code) != length:
+        raise Fault("codes must be arrays of one length")
+    if length and not (code.min() >= -1 and code.max() < len(level)):
+        raise Fault(f"codes must be from -1 to {len(level) - 1}")
+    expect_unique(level, "the entries of a level")
+    if isinstance(level, pd.RangeIndex) or not level.hasnans:
+        return code
+    return np.where(level.isna()[code], -1, code).astype(code.dtype)
 
 
 def _check_level(level: Any) -> None:
