@@ -7,6 +7,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, connections, transaction
@@ -17,6 +18,7 @@ from . import hooks, runners
 from .chain import NewEvent, chained
 from .standing import AskedTurn, OpenTurn, Standing, memory
 from .store.dialect import dialect_of
+from .tables.actor import Actor, is_user
 from .tables.content import Content
 from .tables.conversation import rows
 from .tables.event import Event
@@ -66,7 +68,10 @@ class Attempt:
 
     def _insert_after(self, standing: Standing, offered: Sequence[NewEvent]) -> list[Event] | None:
         self.standing = standing
-        events = self._rows(offered)
+        # The statement compares it with the database: they may have been forgotten meanwhile.
+        user = _acting(offered)
+        actor = None if user is None else (Actor.objects.remembered(user), user.pk)
+        events = self._rows(offered, actor)
         follow = [projection.insert for projection in hooks.inline_projections]
         if any(projection.follows(events) for projection in hooks.inline_projections):
             return None  # Takes more than one statement.
@@ -74,7 +79,13 @@ class Attempt:
         texts = sorted({key for event in offered for key in event.texts})
         try:
             done = self._dialect.insert_after(
-                self._connection, standing.hash, events, list(filter(None, follow)), texts, runner
+                self._connection,
+                standing.hash,
+                events,
+                list(filter(None, follow)),
+                texts,
+                runner,
+                actor,
             )
         except IntegrityError:
             if not self.was_overtaken():
@@ -98,7 +109,9 @@ class Attempt:
             if self.standing.version == 0 and not isinstance(offered[0].data, ConversationOpened):
                 offered = [_opening(self.stream_id), *offered]
             _keep_what_they_need(offered)
-            events = self._rows(offered)
+            user = _acting(offered)
+            actor = None if user is None else (Actor.objects.keep(user), user.pk)
+            events = self._rows(offered, actor)
             follow = [projection.insert for projection in hooks.inline_projections]
             self._dialect.insert(cursor, events, list(filter(None, follow)))
         for projection in hooks.inline_projections:
@@ -107,9 +120,19 @@ class Attempt:
         transaction.on_commit(lambda: announce(events), using=self._using, robust=True)
         return events
 
-    def _rows(self, offered: Sequence[NewEvent]) -> list[Event]:
+    def _rows(self, offered: Sequence[NewEvent], actor: tuple[Any, Any] | None) -> list[Event]:
         salts = os.urandom(32 * len(offered))
-        return chained(self.stream_id, self.standing, offered, timezone.now(), salts)
+        theirs = [actor is not None and _is_of_user(event) for event in offered]
+        if actor is not None:
+            offered = [
+                replace(event, actor_id=actor[0]) if own else event
+                for event, own in zip(offered, theirs, strict=True)
+            ]
+        events = chained(self.stream_id, self.standing, offered, timezone.now(), salts)
+        if actor is not None:
+            for event, own in zip(events, theirs, strict=True):
+                event.spoken_by = actor[1] if own else None
+        return events
 
     def _read(self, cursor: Any, turn_id: uuid.UUID | None, *, join: bool) -> Standing:
         row = self._dialect.read_standing(cursor, self.stream_id, turn_id, join=join)
@@ -128,6 +151,15 @@ class Attempt:
         if self.lost:
             memory.lost(self.stream_id)
         return self.lost
+
+
+def _is_of_user(event: NewEvent) -> bool:
+    return event.actor_id is None and is_user(event.user)
+
+
+def _acting(offered: Sequence[NewEvent]) -> Any:
+    """The user whose pseudonym a batch needs; None for none."""
+    return next((event.user for event in offered if _is_of_user(event)), None)
 
 
 def _standing(row: Sequence[Any], turn_id: uuid.UUID | None) -> Standing:

@@ -21,7 +21,9 @@ class NewEvent:
     """A fact offered to the log; what was stored is an `Event`.
 
     `texts` maps SHA-256 digests in hex to the texts that the fact refers to, and `runner` is the
-    process that it names. The log makes sure that both are stored when the event is.
+    process that it names. The log makes sure that both are stored when the event is. `user` is the
+    user whose pseudonym goes into the log, if `actor_id` names nobody: it is looked up as the event
+    is stored.
     """
 
     data: EventData
@@ -30,6 +32,7 @@ class NewEvent:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     runner: uuid.UUID | None = None
+    user: Any = None
 
 
 def chained(

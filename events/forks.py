@@ -21,14 +21,13 @@ from .log import NewEvent, append
 from .moments import moment_of
 from .store.dialect import dialect_of
 from .store.isolation import locking
-from .tables.actor import Actor
 from .tables.conversation import ConversationRow, require_conversation, rows
 from .tables.database import log_database
 from .tables.event import Event
 from .types import ConversationForked, EventData
 
 if TYPE_CHECKING:
-    import uuid
+    pass
 
 # Copies in one append: a statement has at most 32,766 parameters on SQLite, 65,535 on PostgreSQL,
 # and PostgreSQL keeps one of each length prepared.
@@ -67,7 +66,7 @@ def fork(
             forked_from=parent,
             forked_at=moment.version,
         )
-        _copy(moment, forked, Actor.objects.id_of(user), everything=user is None)
+        _copy(moment, forked, user)
     return forked
 
 
@@ -77,14 +76,12 @@ def _parent(pk: int) -> ConversationRow:
     return rows().select_related("user").get(pk=pk)
 
 
-def _copy(
-    moment: Event, forked: ConversationRow, actor_id: uuid.UUID | None, *, everything: bool
-) -> None:
+def _copy(moment: Event, forked: ConversationRow, user: Any) -> None:
     """Append the events that the fork begins with, batch by batch."""
     data = ConversationForked(moment.stream_id, moment.version, bytes(moment.hash).hex())
-    append(forked.pk, [NewEvent(data, actor_id=actor_id)])
+    [*_, began] = append(forked.pk, [NewEvent(data, user=user)])
     listed = read_listed(moment.stream_id, moment.version)
-    versions = [e.version for e in listed if everything or e.actor_id == actor_id]
+    versions = [e.version for e in listed if user is None or e.actor_id == began.actor_id]
     stream = Event.objects.using(log_database()).filter(stream_id=moment.stream_id)
     for start in range(0, len(versions), _BATCH):
         originals = stream.filter(version__in=versions[start : start + _BATCH])

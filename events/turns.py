@@ -18,7 +18,6 @@ from .log import NewEvent, append, append_decided
 from .prompt import Prompt
 from .rounds import in_order
 from .standing import Standing
-from .tables.actor import Actor
 from .tables.database import log_database
 from .tables.event import Event
 from .tool_outputs import tool_outputs
@@ -78,7 +77,6 @@ def start(
     arguments.require_metadata(metadata)
     asked, turn_id = turn_id, turn_id or uuid.uuid4()
     message = codec.encode(arguments.human_message(human_message))
-    actor_id = Actor.objects.id_of(user)
     runner = runners.beating()
     meta = {**wellformed_value(dict(metadata or {})), "runner": str(runner)}
 
@@ -99,7 +97,7 @@ def start(
         # Compare with the head: the event that closes the other turn is part of this batch.
         prompt.require_fresh(stream_id, standing.version)
         data, texts = prompt.started(message)
-        return [*closing, NewEvent(data, turn_id, actor_id, meta, texts, runner)]
+        return [*closing, NewEvent(data, turn_id, None, meta, texts, runner, user)]
 
     if events := append_decided(stream_id, decide, gather, turn_id=asked):
         if len(events) > 1:  # The first one closed the turn before.
@@ -144,19 +142,20 @@ def record(
         *_calls(arguments.model_rounds(rounds), tool_outputs(tools_output_list), answer),
         MessageAppended(answer),
     ]
-    actor_id = Actor.objects.id_of(user)
     meta = wellformed_value(dict(metadata or {}))
 
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
         turn = standing.turn
         if turn is None:
-            return [NewEvent(data, turn_id, actor_id, meta) for data in batch]
+            return [NewEvent(data, turn_id, None, meta, user=user) for data in batch]
         if turn.state in COMPLETION_TYPES:
             return ()
         if turn.state == "TurnFailed" and turn.erased:
             # Open turns are not erased: this one was closed first, as its runner seemed gone.
             raise TurnErased(stream_id, turn_id)
-        return [NewEvent(data, turn_id, actor_id or turn.actor_id, meta) for data in batch]
+        # Under the pseudonym that it was started under. If the person was forgotten meanwhile,
+        # their new one beside it would say who the old one was.
+        return [NewEvent(data, turn_id, turn.actor_id, meta, user=user) for data in batch]
 
     if events := append_decided(stream_id, decide, _no_more, turn_id=asked):
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
@@ -212,7 +211,7 @@ def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """
     arguments.require_user(by, "by")
     arguments.require_text(reason, "reason")
-    event = NewEvent(ConversationCleared(wellformed(reason)), actor_id=Actor.objects.id_of(by))
+    event = NewEvent(ConversationCleared(wellformed(reason)), user=by)
     return append(stream_id, [event])[-1]
 
 

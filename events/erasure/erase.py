@@ -25,6 +25,7 @@ from ..log import NewEvent, append
 from ..store.confirmed import require_stored
 from ..store.dialect import dialect_of
 from ..store.isolation import locking
+from ..store.sqlite import begin_writing
 from ..tables.actor import Actor
 from ..tables.conversation import require_conversation, rows
 from ..tables.database import log_database
@@ -95,9 +96,10 @@ def erase_wanted(
     """
     reason = require_reason(reason)
     require_conversation(pk)
-    actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.id_of(by)
     using = log_database()
     with locking(using):
+        begin_writing()
+        actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.keep(by)
         act = _Act(actor_id, reason, using)
         if dry_run:
             receipt = act.preview(pk, wanted)

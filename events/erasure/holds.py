@@ -13,7 +13,6 @@ from ...core.errors import NotHeld
 from ..log import NewEvent, append
 from ..store.dialect import dialect_of
 from ..store.isolation import locking
-from ..tables.actor import Actor
 from ..tables.conversation import require_conversation
 from ..tables.database import log_database
 from ..tables.event import Event
@@ -30,14 +29,14 @@ def place(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """
     data = HoldPlaced(require_reason(reason))
     require_conversation(stream_id)
-    return append(stream_id, [NewEvent(data, actor_id=Actor.objects.id_of(by))])[-1]
+    return append(stream_id, [NewEvent(data, user=by)])[-1]
 
 
 def lift(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """End a conversation's hold. Raises NotHeld, ReasonRefused, UnknownConversation."""
     data = HoldLifted(require_reason(reason))
     require_conversation(stream_id)
-    event = NewEvent(data, actor_id=Actor.objects.id_of(by))
+    event = NewEvent(data, user=by)
     using = log_database()
     with locking(using):
         # Before looking for a hold, and until the commit.

@@ -43,11 +43,13 @@ class Dialect(Protocol):
         follow: Sequence[str],
         texts: Sequence[str],
         runner: uuid.UUID | None,
+        actor: tuple[uuid.UUID, Any] | None,
     ) -> bool:
         """Do the same in a separate transaction, if the stream's head has this hash.
 
         On PostgreSQL this takes one round trip. Returns whether the batch was inserted: it is not
-        if one of the `texts` (given as digests) or the `runner` is missing. Raises IntegrityError
+        if one of the `texts` (given as digests) or the `runner` is missing, or if `actor` is not a
+        pseudonym and the key of its user. Raises IntegrityError
         if another writer was faster by a moment.
         """
 

@@ -77,6 +77,7 @@ class PostgreSQL:
         follow: Sequence[str],
         texts: Sequence[str],
         runner: uuid.UUID | None,
+        actor: tuple[uuid.UUID, Any] | None,
     ) -> bool:
         first = events[0]
         parameters = [*_parameters(events), _STREAM_LOCKS, *[first.stream_id] * 2, head]
@@ -84,9 +85,14 @@ class PostgreSQL:
             parameters += [list(texts), len(texts)]
         if runner is not None:
             parameters.append(runner)
+        if actor is not None:
+            parameters += [actor[1], actor[0]]
         with confirming(follow), self.cursor(connection) as cursor:
             cursor.execute(
-                _insert_after(len(events), tuple(follow), bool(texts), runner is not None),
+                _insert_after(
+                    *(len(events), tuple(follow)),
+                    *(bool(texts), runner is not None, actor is not None),
+                ),
                 parameters,
             )
             return bool(cursor.fetchone()[0])
@@ -219,10 +225,16 @@ _TEXTS_ARE_THERE = """
     ) texts) = %s"""
 _RUNNER_IS_THERE = "EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)"
 
+# A transaction that forgets the user waits for this one, or this one for it.
+_ACTOR_IS_THEIRS = "(SELECT id FROM turnlog_actor WHERE user_id = %s FOR KEY SHARE) = %s"
+
 
 @cache
-def _insert_after(count: int, follow: tuple[str, ...], texts: bool, runner: bool) -> str:
+def _insert_after(
+    count: int, follow: tuple[str, ...], texts: bool, runner: bool, actor: bool
+) -> str:
     needed = [_HEAD_IS, *[_TEXTS_ARE_THERE] * texts, *[_RUNNER_IS_THERE] * runner]
+    needed += [_ACTOR_IS_THEIRS] * actor
     rows = f"SELECT * FROM ({values(count, _casts())}) AS rows WHERE {' AND '.join(needed)}"
     return appending(rows, follow)
 

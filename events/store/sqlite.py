@@ -49,6 +49,7 @@ class SQLite:
         follow: Sequence[str],
         texts: Sequence[str],
         runner: uuid.UUID | None,
+        actor: tuple[uuid.UUID, Any] | None,
     ) -> bool:
         needed = [_HEAD_IS]
         parameters = [*_parameters(events), events[0].stream_id, head]
@@ -59,6 +60,10 @@ class SQLite:
         if runner is not None:
             needed.append("EXISTS (SELECT 1 FROM turnlog_runner WHERE id = %s)")
             parameters.append(runner.hex)
+        if actor is not None:
+            needed.append("(SELECT id FROM turnlog_actor WHERE user_id = %s) = %s")
+            user_id = actor[1].hex if isinstance(actor[1], uuid.UUID) else actor[1]
+            parameters += [user_id, actor[0].hex]
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             # Write first: see `_become_writer`.
             cursor.execute(

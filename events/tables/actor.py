@@ -10,12 +10,12 @@ from ...core import retrying
 from ...core.errors import AppendOnlyError, LegalHold
 from .held import require_no_hold_of
 
+_FIXED = "which user a pseudonym stands for never changes; forget_user() forgets it"
+
 
 class ActorQuerySet(models.QuerySet["Actor"]):
     def update(self, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError(
-            "which user a pseudonym stands for never changes; forget_user() forgets it"
-        )
+        raise AppendOnlyError(_FIXED)
 
 
 class ActorManager(
@@ -100,5 +100,5 @@ class Actor(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            ActorQuerySet(Actor).update()
+            raise AppendOnlyError(_FIXED)
         super().save(*args, **{**kwargs, "force_insert": True})

@@ -38,6 +38,8 @@ class Event(models.Model):
 
     position: int
     """The place in the whole log; set on events that `read_all` yields."""
+    spoken_by: Any = None
+    """The key of the user behind `actor_id`, on events that an append has just stored for them."""
 
     class Meta:
         db_table = "turnlog_event"
