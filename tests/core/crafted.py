@@ -1,6 +1,6 @@
-"""Documents that claim more than they hold, or are chosen to take long, and what reading them costs.
+"""Documents that claim more than they hold, or were chosen to take long, and what they cost.
 
-`python -m tests.core.crafted` reads each in a process of its own, and prints a line of JSON for it:
+`python -m tests.core.crafted` reads each in a process of its own, and prints a line of JSON:
 its name, its size and the memory that reading it took, in bytes, and how it ended.
 """
 
