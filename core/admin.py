@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -81,10 +80,3 @@ def number_of(text: str) -> int | None:
     """A number that any integer column holds; None if the text is no such number."""
     text = text.strip()
     return int(text) if text.isdecimal() and len(text) < _DIGITS else None
-
-
-def users_named(text: str) -> list[Any]:
-    """The primary keys of users with exactly this username; one, or none."""
-    model: Any = get_user_model()
-    found = model._default_manager.filter(**{model.USERNAME_FIELD: text.strip()})
-    return list(found.values_list("pk", flat=True)[:1])

@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core import admin as bounded
-from ..core.admin import BoundedAdmin, ReadOnlyAdmin, number_of, users_named
+from ..core.admin import BoundedAdmin, ReadOnlyAdmin, number_of
+from ..core.users import users_named
 from ..core.wellformed import wellformed
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
@@ -40,11 +41,15 @@ class ConversationAdmin(BoundedAdmin):
         if not search_term.strip():
             return queryset, False
         found = Q(title__icontains=search_term.strip())
-        found |= Q(pk=number_of(search_term)) | Q(user__in=users_named(search_term))
+        found |= Q(pk=number_of(search_term)) | Q(user__in=users_named(search_term.strip()))
         return queryset.filter(found), False
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: Any, obj: Conversation, form: Any, change: bool) -> None:
+        obj.changed_by = request.user
+        super().save_model(request, obj, form, change)
 
     def log_change(self, request: Any, obj: Conversation, message: Any) -> Any:
         # By its number: Django's own log would keep the title after it is erased.

@@ -12,7 +12,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..core import admin as bounded
-from ..core.admin import ReadOnlyAdmin, number_of, users_named
+from ..core.admin import ReadOnlyAdmin, number_of
+from ..core.users import users_named
 from ..core.wellformed import wellformed
 from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
@@ -198,7 +199,7 @@ def _of_conversation_or_user(request: Any, queryset: Any, text: str) -> tuple[An
     """The rows of the conversation with this number, or of the user with this name."""
     if not text.strip():
         return queryset, False
-    users = users_named(text)
+    users = users_named(text.strip())
     number = number_of(text)
     if users:
         return queryset.filter(user__in=users), False

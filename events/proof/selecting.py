@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from django.contrib.auth import get_user_model
 from django.db import connections
 from django.utils import timezone
 
 from ...core.errors import ConfigurationError
+from ...core.users import users_named
 from ..tables.actor import Actor
 from ..tables.conversation import require_conversation
 from ..tables.database import log_database
@@ -73,11 +73,8 @@ def actor_of(name: str) -> uuid.UUID:
         actor = uuid.UUID(name)
         if Event.objects.using(log_database()).filter(actor_id=actor).exists():
             return actor
-    users: Any = get_user_model()
-    found = None
-    with suppress(UnicodeEncodeError):  # A name that the database cannot store.
-        named = users._default_manager.filter(**{users.USERNAME_FIELD: name})
-        found = Actor.objects.using(log_database()).filter(user__in=named).first()
+    named = [user.pk for user in users_named(name)]
+    found = Actor.objects.using(log_database()).filter(user__in=named).first()
     if found is None:
         raise ConfigurationError(
             f"no user or actor {name!r} has recorded anything; give a user name or an actor id"

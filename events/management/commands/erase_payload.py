@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from ....core.commands import TurnlogCommand
 from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
 from ....core.terminal import counted
+from ....core.users import users_named
 from ...erasure import receipt_files
 from ...erasure.again import Again, erase_again
 from ...erasure.erase import Wanted, erase_wanted
@@ -185,7 +186,7 @@ def sentence(receipt: Receipt, dry_run: bool = False) -> str:
 def user_named(name: str, option: str) -> Any:
     """The user with a name or a primary key. Raises CommandError if there is none, or two."""
     users = get_user_model()._default_manager
-    found = list(users.filter(**{get_user_model().USERNAME_FIELD: name}))
+    found = users_named(name)
     # Not every text can be a primary key.
     with contextlib.suppress(TypeError, ValueError, OverflowError, ValidationError):
         found += users.filter(pk=name)
