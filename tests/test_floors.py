@@ -41,7 +41,7 @@ events/admin.py events/management/ events/migrations/
 events/rooms.py events/testing.py events/verify.py
 events/models.py
 events/erasure/
-events/forks.py events/turns.py
+events/changes.py events/forks.py events/turns.py
 events/proof/
 events/log.py
 events/attempt.py
@@ -56,7 +56,7 @@ events/types.py
 core/__init__.py
 core/apps.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
-core/conf.py core/fields.py core/files.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
+core/conf.py core/fields.py core/files.py core/retrying.py core/specs.py core/terminal.py core/users.py core/wellformed.py
 core/errors.py core/origins.py
 """.strip().splitlines()
 
