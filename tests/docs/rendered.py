@@ -13,12 +13,12 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-_TEXTS = ("p", "li", "h1", "h2", "h3", "h4")
+_TEXTS = ("p", "li", "h1", "h2", "h3", "h4", "th", "td")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, an item or a heading: code in backticks, links by their address."""
+    """A paragraph, an item, a heading or a cell: code in backticks, links by their address."""
 
     words: str
 

@@ -1,4 +1,4 @@
-"""The pages are read as plain Markdown too, on code hosting sites and on PyPI: nothing is hidden."""
+"""The pages are read as plain Markdown too, on code hosting sites and on PyPI."""
 
 from __future__ import annotations
 
