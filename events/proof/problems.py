@@ -30,6 +30,9 @@ class Problem:
         if self.version is not None:
             where.append(f"version {self.version}")
         place = ", ".join(where) or "database"
+        if self.found.startswith("expected "):
+            # An error that was met instead: it says itself what was expected.
+            return f"{place}: {self.what}: {self.found}"
         return f"{place}: {self.what}: expected {self.expected}, found {self.found}"
 
     def as_dict(self) -> dict[str, Any]:

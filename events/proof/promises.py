@@ -126,7 +126,7 @@ class _Recomputed:
             full = size >> HEIGHT * (level + 1) if level >= 0 else 0
             if last >= full:
                 what = f"turnlog_tile of level {level}"
-                yield _problem(what, f"{full} tiles", f"number {last}")
+                yield _problem(what, f"numbers below {full}", f"number {last}")
 
     def _keep_promises(self) -> Iterator[Problem]:
         size = self.tree.size + len(self.leaves)
