@@ -57,7 +57,7 @@ class Reader:
             if isinstance(part, Text):
                 self._obey(part)
             elif part.language == "shell":
-                self._type(part.code)
+                self.type(part.code)
             elif part.language == "text":
                 self._looks_at(part.code)
             else:
@@ -70,7 +70,8 @@ class Reader:
 
     # In the shell
 
-    def _type(self, commands: str) -> None:
+    def type(self, commands: str) -> None:
+        """Type commands into the terminal; `runserver`, if it is the last, keeps running."""
         if commands.strip().endswith("manage.py runserver"):
             *before, _ = commands.strip().splitlines()
             self._run("\n".join(before))
@@ -148,15 +149,21 @@ class Reader:
         said = block.above.words
         if "at the end of" in said:
             path.write_text(f"{path.read_text()}\n{block.code}")
-        elif re.search(r"Create (the file )?`[^`]+`[^`]*:$", said):
+        elif re.search(rf"[Cc]reate `{re.escape(block.file)}`", said):
             assert not path.exists(), f"{block.file} is there already"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.code)
         else:
-            assert re.search(r"Replace `[^`]+` with this[^`]*:$", said), said
+            assert f"Replace `{block.file}` with this" in said, said
             assert path.exists(), f"{block.file} is not there yet"
             path.write_text(block.code)
         self.done.append("written")
+
+    def _edit(self, file: str, before: str, after: str) -> None:
+        path = self._folder() / file
+        text = path.read_text()
+        assert before in text, f"{file} has no {before}"
+        path.write_text(text.replace(before, after))
 
     def _folder(self) -> Path:
         return Path(subprocess.check_output(self._shell("pwd"), cwd=self._home, text=True).strip())
@@ -164,10 +171,14 @@ class Reader:
     # In the browser
 
     def _obey(self, text: Text) -> None:
-        for sentence, do in _SENTENCES:
-            for found in re.finditer(sentence, text.words):
-                do(self, *found.groups())
-                self.done.append(do.__name__.strip("_"))
+        found = [
+            (match.start(), do, match.groups())
+            for sentence, do in _SENTENCES
+            for match in re.finditer(sentence, text.words)
+        ]
+        for _, do, arguments in sorted(found, key=lambda one: one[0]):
+            do(self, *arguments)
+            self.done.append(do.__name__.strip("_"))
 
     def _open(self, address: str) -> None:
         self._browser.goto(address)
@@ -186,6 +197,11 @@ class Reader:
         box.press("Enter")
         self._looks_at = self._sees_on_page
 
+    def _enter_title(self, title: str) -> None:
+        box = self._browser.get_by_label("Title")
+        box.fill(title)
+        box.press("Enter")
+
     def _reload(self) -> None:
         log = self._browser.locator("#turnlog-log > li")
         before = log.all_inner_texts()
@@ -198,11 +214,12 @@ class Reader:
         self.done.append("seen")
 
 
-# In the order in which a paragraph says them.
 _SENTENCES: list[tuple[str, Callable[..., None]]] = [
     (r"Open <(http[^>]+)>", Reader._open),
     (r"Log in as `([^`]+)` with the password `([^`]+)`", Reader._log_in),
     (r"Stop the server with Ctrl\+C", Reader._stop),
     (r"Reload the page", Reader._reload),
+    (r"Enter `([^`]+)` as the title", Reader._enter_title),
     (r"[Ww]rite `([^`]+)`", Reader._say),
+    (r"In `([^`]+)`, replace `([^`]+)` with `([^`]+)`", Reader._edit),
 ]
