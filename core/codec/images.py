@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from .dispatch import DECODERS, dec, enc
+from .dispatch import DECODERS, ENCODERS, dec, enc
 from .fault import Fault, expect, expect_keys, type_name
 from .libraries import Encoder
 from .packed_images import PackedImage, require_plain
@@ -27,8 +27,6 @@ _STRIP = 1_000_000
 
 def encoder_for(cls: type) -> Encoder | None:
     """The encoder for Pillow's images; None for any other class."""
-    if cls is PackedImage:
-        return _encode_packed
     return _encode if cls is Image.Image or issubclass(cls, ImageFile.ImageFile) else None
 
 
@@ -108,4 +106,5 @@ def _refusal(value: Any, why: str, remedy: str = "convert it to RGBA first") -> 
     return Fault(f"cannot store a {name} exactly: {why}; {remedy}", name)
 
 
+ENCODERS[PackedImage] = _encode_packed
 DECODERS["PIL.Image"] = _decode

@@ -233,7 +233,6 @@ def test_malformed_documents_are_refused(document: Any) -> None:
         "pandas.Period",
         "pandas.Interval",
         "pandas.offset",
-        "pandas.pytz",
     ],
 )
 def test_an_unknown_tag_is_refused_with_its_place(tag: str) -> None:

@@ -61,7 +61,7 @@ def decode_dtype(body: Any, depth: int) -> Any:
         storage, na_value = expect(body["storage"], str, "storage"), dec(body["na_value"], depth)
         if na_value is not pd.NA and type(na_value) is not float:
             raise Fault("na_value must be nan or NA")
-        return pd.StringDtype(storage, na_value=na_value)
+        return _string_dtype(storage, na_value)
     if name == "category":
         expect_keys(body, ("name", "categories", "ordered"))
         categories = dec(body["categories"], depth)
@@ -77,6 +77,15 @@ def decode_dtype(body: Any, depth: int) -> Any:
         raise Fault(f"unknown pandas dtype {name!r:.80}")
     expect_keys(body, ("name",))
     return pd.api.types.pandas_dtype(name)
+
+
+def _string_dtype(storage: str, na_value: Any) -> Any:
+    try:
+        return pd.StringDtype(storage, na_value=na_value)
+    except ImportError:
+        # pandas 3 makes a table's texts "pyarrow" wherever pyarrow is installed, and they must be
+        # readable elsewhere. It compares the two as equal.
+        return pd.StringDtype("python", na_value=na_value)
 
 
 def _category_dtype(categories: Any, ordered: bool | None) -> Any:

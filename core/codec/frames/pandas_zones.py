@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from ..dispatch import dec, enc
-from ..fault import Fault, type_name
+from ..dispatch import DECODERS, dec, enc
+from ..fault import Fault, expect, type_name
 from ..unknown import unknown_class
 
 
@@ -52,6 +52,14 @@ def check_clock(value: Any) -> None:
             f" convert it first: tz_convert(zoneinfo.ZoneInfo({name!r}))",
             type_name(type(value.tz)),
         )
+
+
+def _decode_pytz(body: Any, depth: int) -> Any:
+    # Under pandas 2, an early turnlog wrote this wherever a pytz zone stood, with or without pandas.
+    return decode_zone(expect(body, str, "the value of a pandas.pytz"), depth)
+
+
+DECODERS["pandas.pytz"] = _decode_pytz
 
 
 def _is_pytz(zone: Any) -> bool:
