@@ -5,6 +5,7 @@ Exit code 0: done. 1: found a problem. 2: could not run; one line says why. 130:
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from typing import Any, NoReturn
@@ -14,6 +15,19 @@ from django.db import DatabaseError
 
 from .errors import TurnlogError
 from .terminal import safe
+
+
+def file_name(text: str) -> str:
+    """The type of an option that names a file. Raises ArgumentTypeError if it is empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a file's name, found an empty text")
+    return text
+
+
+def _is_missing_table(error: DatabaseError) -> bool:
+    # PostgreSQL's SQLSTATE for an undefined table; SQLite has no code of its own for it.
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state == "42P01" or str(error).startswith("no such table")
 
 
 class TurnlogCommand(BaseCommand):
@@ -38,7 +52,10 @@ class TurnlogCommand(BaseCommand):
             raise CommandError(safe(str(error)), returncode=2) from error
         except DatabaseError as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CommandError(f"the database refused: {safe(first_line)}", returncode=2) from error
+            refused = f"the database refused: {safe(first_line)}"
+            if _is_missing_table(error):
+                refused += "; run `manage.py migrate` first"
+            raise CommandError(refused, returncode=2) from error
         except KeyboardInterrupt:
             # As in shells: 128 plus the signal's number.
             raise CommandError("interrupted", returncode=130) from None

@@ -39,14 +39,19 @@ def known_keys(given: Iterable[str] = ()) -> list[PublicKey]:
 def create(name: str, path: Path) -> SigningKey:
     """Create a key and write it to a new file that only its owner can read.
 
-    Raises NoteError if the name is not valid, FileExistsError if the file exists.
+    Raises NoteError if the name is not valid, FileExistsError if the file exists, OSError if it
+    cannot be written; then there is none.
     """
     key = SigningKey.create(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{key.secret()}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{key.secret()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
     return key
 
 

@@ -165,6 +165,15 @@ def texts(digests: Collection[str] | None = None) -> Iterator[tuple[bytes, bytes
         yield digest, text
 
 
+def streams_without_row() -> Iterator[tuple[Any]]:
+    """Yield (stream_id,) for each stream that has events, and no row in turnlog_conversation."""
+    return read_many(
+        f"SELECT {stored('e.stream_id', 'integer')} FROM turnlog_event e WHERE e.version = 1"
+        " AND NOT EXISTS (SELECT 1 FROM turnlog_conversation c WHERE c.id = e.stream_id)"
+        " ORDER BY e.stream_id"
+    )
+
+
 def turns_without_text() -> Iterator[tuple[Any, Any, Any, bytes, bytes]]:
     """Yield (position, stream_id, version, payload, digest) for each digest in a TurnStarted's
     payload that is not among `texts()`."""

@@ -58,6 +58,7 @@ class Verifier:
             yield from self._streams(rows.events(), tables.pending())
             yield from check_whole(promises)
             yield from check_texts()
+            yield from _without_row()
 
     def conversation(self, stream_id: int) -> Iterator[Problem]:
         """Yield each problem with one stream, also compared with the last checkpoint."""
@@ -188,6 +189,13 @@ def _missing(places: Iterator[tuple[Any, Any, Any, Any]]) -> Iterator[Problem]:
         if type(hash_) is not bytes:
             what = ("event", "the one that turnlog_position names", "none")
             yield Problem(position, stream_id, version, *what)
+
+
+def _without_row() -> Iterator[Problem]:
+    """Yield each conversation that has events and no row: a new one might get its number."""
+    for (stream_id,) in tables.streams_without_row():
+        what = "turnlog_conversation"
+        yield Problem(None, stream_id, None, what, "the conversation's row", "none")
 
 
 def require_intact() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from ....core.commands import TurnlogCommand
+from ....core.commands import TurnlogCommand, file_name
 from ...proof import keys
 from ...proof.notes import NoteError
 
@@ -23,7 +23,11 @@ class Command(TurnlogCommand):
             " name when you replace a key",
         )
         parser.add_argument(
-            "--output", required=True, metavar="FILE", help="a new file for the private key"
+            "--output",
+            required=True,
+            type=file_name,
+            metavar="FILE",
+            help="a new file for the private key",
         )
 
     def run(self, *, name: str, output: str, **options: Any) -> None:
@@ -33,8 +37,8 @@ class Command(TurnlogCommand):
             raise CommandError(f"--name: {error}", returncode=2) from None
         except FileExistsError:
             raise CommandError(
-                f"expected a new file, but {output} exists; keys are never overwritten, so name"
-                " another file",
+                f"--output: expected a new file, found {output}, which exists; keys are never"
+                " overwritten, so name another file",
                 returncode=2,
             ) from None
         except OSError as error:

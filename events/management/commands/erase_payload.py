@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from ....core.commands import TurnlogCommand
+from ....core.commands import TurnlogCommand, file_name
 from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, TurnlogError
 from ....core.terminal import counted
 from ....core.users import users_named
@@ -48,6 +48,7 @@ class Command(TurnlogCommand):
         )
         what.add_argument(
             "--again",
+            type=file_name,
             metavar="FILE",
             help="after a restore, erase again what the receipts in this file name",
         )

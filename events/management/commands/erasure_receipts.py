@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from ....core.commands import TurnlogCommand
+from ....core.commands import TurnlogCommand, file_name
 from ....core.terminal import counted
 from ...erasure import receipt_files
 from ...erasure.past import receipts
@@ -18,7 +18,7 @@ class Command(TurnlogCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--output", required=True, metavar="FILE")
+        parser.add_argument("--output", required=True, type=file_name, metavar="FILE")
 
     def run(self, *, output: str, **options: Any) -> None:
         count = receipt_files.write(output, receipts())

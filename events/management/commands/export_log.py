@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from ....core import retrying
-from ....core.commands import TurnlogCommand
+from ....core.commands import TurnlogCommand, file_name
 from ....core.errors import LogDamaged
 from ....core.files import whole_file
 from ....core.terminal import counted
@@ -29,6 +29,7 @@ class Command(TurnlogCommand):
         parser.add_argument(
             "--output",
             required=True,
+            type=file_name,
             metavar="FILE",
             help="compressed with gzip if the name ends in .gz",
         )
@@ -61,13 +62,11 @@ class Command(TurnlogCommand):
         selection = select(
             options["conversation"],
             [actor_of(name) for name in options["user"]],
-            moment(options["since"]) if options["since"] else None,
-            moment(options["until"]) if options["until"] else None,
+            None if options["since"] is None else moment(options["since"]),
+            None if options["until"] is None else moment(options["until"]),
         )
         known = known_keys(options["key"])
         output = options["output"]
-        if not output:
-            raise CommandError("--output: expected a file, found an empty text", returncode=2)
         quiet = options["json"] or not sys.stderr.isatty()
 
         def write() -> Written:

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from tqdm import tqdm
 
-from ....core.commands import TurnlogCommand
+from ....core.commands import TurnlogCommand, file_name
 from ....core.terminal import counted
 from ...proof.keys import known_keys
 from ...proof.outside import read_note
@@ -57,6 +57,7 @@ class Command(TurnlogCommand):
         )
         parser.add_argument(
             "--checkpoint",
+            type=file_name,
             action="append",
             default=[],
             metavar="FILE",
