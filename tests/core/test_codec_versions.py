@@ -1,4 +1,4 @@
-"""What some versions of pandas, NumPy and Pillow wrote, with pyarrow or without, is read by others."""
+"""What one version of pandas, NumPy and Pillow wrote, with pyarrow or without, others read."""
 
 from __future__ import annotations
 
@@ -73,6 +73,8 @@ def test_a_zone_that_was_stored_as_one_of_pytz_is_the_zone_of_that_name(where: s
     }[where]
     value = loads(document)
     first = value[0] if where == "DatetimeIndex" else value
-    assert first.isoformat().startswith("2026-01-01T") and first.isoformat().endswith("+09:00")
+    assert first.isoformat().startswith("2026-01-01T")
+    assert first.isoformat().endswith("+09:00")
     assert str(first.tzinfo) == "Asia/Seoul"
-    assert type(pd.Timestamp(first).tz) is type(pandas_zones._by_name("Asia/Seoul"))
+    if where != "datetime":
+        assert type(first.tzinfo) is type(pandas_zones._by_name("Asia/Seoul"))

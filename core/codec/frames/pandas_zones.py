@@ -24,6 +24,10 @@ from ..fault import Fault, expect, type_name
 from ..unknown import unknown_class
 
 
+# Under pandas 2, an early turnlog wrote this tag wherever a zone of pytz stood.
+_PYTZ = "pandas.pytz"
+
+
 def encode_zone(zone: Any, depth: int) -> Any:
     """The document of a tzinfo or of None. Raises Fault if neither it nor its name is exact."""
     return _name(zone) if _is_pytz(zone) else enc(zone, depth)
@@ -31,6 +35,8 @@ def encode_zone(zone: Any, depth: int) -> Any:
 
 def decode_zone(document: Any, depth: int) -> Any:
     """The tzinfo, or None, of a document that `encode_zone` made."""
+    if type(document) is dict and document.get("_type") == _PYTZ:
+        document = document.get("_value")
     if type(document) is str:
         ZoneInfo(document)  # raises unless it is a zone's name; pandas would also read file names
         return _by_name(document)
@@ -55,11 +61,11 @@ def check_clock(value: Any) -> None:
 
 
 def _decode_pytz(body: Any, depth: int) -> Any:
-    # Under pandas 2, an early turnlog wrote this wherever a pytz zone stood, with or without pandas.
-    return decode_zone(expect(body, str, "the value of a pandas.pytz"), depth)
+    # A plain datetime with a zone of pytz would have the offset of a hundred years ago.
+    return ZoneInfo(expect(body, str, "the value of a pandas.pytz"))
 
 
-DECODERS["pandas.pytz"] = _decode_pytz
+DECODERS[_PYTZ] = _decode_pytz
 
 
 def _is_pytz(zone: Any) -> bool:
