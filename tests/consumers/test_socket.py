@@ -233,7 +233,7 @@ async def test_sending_twice_is_one_turn(conversation: Any, user: Any) -> None:
         await client.send(**message)
         await client.send(type="ping")
         frames = await client.until(lambda frame: frame.get("type") == "pong")
-    assert len(frames) == 1
+    assert {frame["type"] for frame in frames} <= {"known", "pong"}
     assert [e.type for e in await get_stored(conversation)].count("TurnStarted") == 1
 
 
@@ -523,6 +523,20 @@ async def test_an_erased_turn_that_is_finished_late_ends_as_failed(
     assert not await sync_to_async(ConversationMessage.objects.exists)()
 
 
+async def test_a_resend_of_what_the_page_does_not_show_is_acknowledged(
+    conversation: Any, user: Any, settings: Any
+) -> None:
+    settings.TURNLOG = {"HISTORY_TURNS": 1}
+    turn_ids = [uuid.uuid4(), uuid.uuid4()]
+    for turn_id in turn_ids:
+        await conversation.arecord_turn("hello", AIMessage("hi"), user=user, turn_id=turn_id)
+    async with Client(chat(), url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=str(turn_ids[0]))
+        frames = await client.until(lambda frame: frame.get("type") == "known")
+    assert frames[-1] == {"type": "known", "turn_id": str(turn_ids[0])}
+    assert f"{turn_ids[0]}-human" not in {frame.get("id") for frame in frames}
+
+
 async def test_a_resend_of_what_was_cleared_is_given_back(conversation: Any, user: Any) -> None:
     consumer = chat(["ok"])
     message = {"user_text": "hello", "turn_id": str(uuid.uuid4())}
@@ -572,6 +586,43 @@ async def test_who_may_not_enter_is_refused_before_the_socket_is_accepted(
     another = await sync_to_async(django_user_model.objects.create_user)("another")
     person = {"anonymous": AnonymousUser(), "nobody": None, "another": another}[who]
     assert await Client(chat(), url(conversation), person).refused()
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    ("who", "reason"),
+    [
+        ("another", "can_accept() said no"),
+        (None, "it has no user: put the routes into channels.auth.AuthMiddlewareStack"),
+    ],
+)
+async def test_a_page_is_refused_by_a_code_that_its_script_sees(
+    who: str | None,
+    reason: str,
+    debug: bool,
+    conversation: Any,
+    django_user_model: Any,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.DEBUG = debug
+    caplog.set_level("INFO", "turnlog")
+    another = await sync_to_async(django_user_model.objects.create_user)("another")
+    client = Client(chat(), url(conversation, "format=json&refuse=close"), another)
+    if who is None:
+        del client.communicator.scope["user"]
+    assert not await client.refused()
+    closing = await client.communicator.receive_output(timeout=10)
+    assert (closing["code"], closing.get("reason") or "") == (4403, reason if debug else "")
+    assert len(reason) <= 123
+    assert f"refused a socket to /ws/chat/{conversation.pk}/: {reason}" in caplog.text
+
+
+async def test_a_foreign_page_is_refused_before_the_socket_is_accepted(
+    conversation: Any, user: Any
+) -> None:
+    headers = {"origin": "http://evil.example", "host": "testserver"}
+    assert await Client(chat(), url(conversation, "refuse=close"), user, **headers).refused()
 
 
 async def test_an_unknown_conversation_is_refused_to_everybody(user: Any) -> None:

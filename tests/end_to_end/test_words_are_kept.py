@@ -11,7 +11,7 @@ from .browser import ChatPage, watched_context
 from .database import Database, events_of, types_of
 from .gate import Gate
 from .model_server import ModelServer
-from .project import Server
+from .project import Project, Server
 
 pytestmark = pytest.mark.browser
 
@@ -165,6 +165,90 @@ def test_another_person_in_the_same_tab_finds_and_sends_nothing(
     expect(page.box).to_have_value("")
     assert "ada" not in page.page.evaluate("() => Object.values(sessionStorage).join()")
     assert not any(said in str(event.payload) for event in events_of(database, room))
+
+
+@pytest.mark.parametrize("person", ["a guest", "nobody that the page knows"])
+def test_the_page_of_a_guest_leaves_nothing_of_a_person(
+    person: str, browser: Browser, project: Project, sessions: dict[str, str], room: int
+) -> None:
+    with (
+        project.server("door:application", DJANGO_SETTINGS_MODULE="door_settings") as server,
+        watched_context(browser, sessions["ada"]) as context,
+    ):
+        page = ChatPage(context.new_page(), server, room).open()
+        page.box.fill("ada's draft.")
+        assert "ada" in page.page.evaluate("() => Object.values(sessionStorage).join()")
+        context.clear_cookies()
+        door = "door" if person == "a guest" else "impersonal"
+        page.page.goto(f"{server.url}/{door}/{room}/")
+        page.expect_connection("refused")
+        expect(page.box).to_have_value("")
+        assert "ada" not in page.page.evaluate("() => Object.values(sessionStorage).join()")
+
+
+@pytest.mark.parametrize(("hours", "is_kept"), [(11, True), (13, False)])
+def test_a_draft_waits_for_half_a_day(
+    hours: int, is_kept: bool, page: ChatPage, gate: Gate
+) -> None:
+    page.box.fill("A draft.")
+    earlier = hours * 60 * 60 * 1000
+    # When the page is left, it writes nothing that it has written already.
+    page.page.evaluate(
+        """(earlier) => {
+          for (const [key, kept] of Object.entries(sessionStorage)) {
+            if (!key.startsWith("turnlog:")) continue;
+            const entry = JSON.parse(kept);
+            sessionStorage.setItem(key, JSON.stringify({ ...entry, at: entry.at - earlier }));
+          }
+        }""",
+        earlier,
+    )
+    page.page.reload()
+    page.expect_connection("connected")
+    expect(page.box).to_have_value("A draft." if is_kept else "")
+
+
+def test_a_message_that_has_arrived_is_settled_though_its_turn_is_not_shown(
+    browser: Browser,
+    project: Project,
+    database: Database,
+    model_server: ModelServer,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    first, second = words(), words()
+    model_server.answer(first, "One.")
+    model_server.answer(second, "Two.")
+    more = {"DJANGO_SETTINGS_MODULE": "door_settings", "DOOR_HISTORY": "1"}
+    with (
+        project.server("door:application", **more) as server,
+        watched_context(browser, sessions["ada"]) as context,
+    ):
+        page = ChatPage(context.new_page(), server, room).open()
+        page.say(first)
+        page.expect_last("completed", first, "One.")
+        [turn_id] = {event.turn_id for event in events_of(database, room)[-2:]}
+        page.say(second)
+        page.expect_last("completed", second, "Two.")
+        page.page.evaluate(
+            """([turnId, text]) => {
+              const frame = JSON.stringify({ turn_id: turnId, user_text: text });
+              for (const [key, kept] of Object.entries(sessionStorage)) {
+                if (!key.startsWith("turnlog:")) continue;
+                const entry = JSON.parse(kept);
+                entry.words.waiting = { turnId, text, frame, tried: true };
+                sessionStorage.setItem(key, JSON.stringify(entry));
+              }
+            }""",
+            [turn_id, first],
+        )
+        page.page.reload()
+        page.expect_last("completed", second, "Two.")
+        expect(page.turns).to_have_count(1)
+        expect(page.pending).to_be_hidden()
+        assert first not in page.page.evaluate("() => Object.values(sessionStorage).join()")
+    assert types_of(events_of(database, room)[3:]) == 2 * COMPLETED
 
 
 def test_words_that_came_back_leave_the_box_if_they_had_arrived(

@@ -10,6 +10,7 @@ FORCE_SCRIPT_NAME = os.environ.get("DOOR_SCRIPT_NAME")
 ROOT_URLCONF = "door_urls"
 ASGI_APPLICATION = "door.application"
 INSTALLED_APPS = [app for app in INSTALLED_APPS if app != os.environ.get("DOOR_WITHOUT_APP")]
+TURNLOG = {"HISTORY_TURNS": int(os.environ.get("DOOR_HISTORY", "50"))}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

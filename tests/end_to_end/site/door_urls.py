@@ -4,6 +4,7 @@ import os
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.template import loader
 from django.urls import path
 from mysite.security import POLICY
 from mysite.urls import urlpatterns as tutorials
@@ -17,6 +18,12 @@ def door(request, room: int):
     except LookupError as error:
         return HttpResponse(str(error), content_type="text/plain")
     return render(request, "turnlog/chat_room_ws.html", {"ws_url": ws_url})
+
+
+def impersonal(request, room: int):
+    """The template without `request` in its context: the page does not know whose it is."""
+    context = {"ws_url": f"/ws/example/chat/{room}/"}
+    return HttpResponse(loader.render_to_string("turnlog/chat_room_ws.html", context))
 
 
 def nowhere(request):
@@ -43,6 +50,7 @@ def allow_another_origins_files(get_response):
 urlpatterns = [
     *tutorials,
     path("door/<int:room>/", door),
+    path("impersonal/<int:room>/", impersonal),
     path("nowhere/", nowhere),
     path("foreign/", foreign),
 ]
