@@ -46,10 +46,11 @@ def connect_receivers(models: Iterable[Any]) -> None:
     Not of every model's: a receiver without a sender would cost them all their fast deletion.
     """
     # lazy: as above
-    from .erasure.forgetting import after_actor, before_user
+    from .erasure.forgetting import after_actor, before_actor, before_user
     from .models import Conversation, refuse_deletion
     from .tables.actor import Actor
 
+    pre_delete.connect(before_actor, sender=Actor)
     post_delete.connect(after_actor, sender=Actor)
 
     for model in models:

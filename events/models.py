@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, cast
 
-from django.db import models
+from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
-from django_lifecycle import BEFORE_SAVE, hook
 
 from ..core.asynchronous import in_database_thread
 from ..core.errors import AppendOnlyError
 from . import forks, turns
+from .changes import record as record_changes
 from .erasure import holds
 from .erasure.erase import erase
 from .erasure.receipts import Receipt
 from .prompt import Prompt
+from .store.dialect import dialect_of
+from .store.isolation import locking
 from .store.sqlite import begin_writing
 from .tables.actor import Actor
 from .tables.content import Content
-from .tables.conversation import ConversationRow
+from .tables.conversation import (
+    NAMED,
+    NEVER_SAVED,
+    ConversationQuerySet,
+    ConversationRow,
+    rows,
+)
+from .tables.database import log_database
 from .tables.draft import Draft
 from .tables.event import Event, Pending, Position
 from .tables.held import hold_of
@@ -47,18 +57,85 @@ __all__ = [
 class Conversation(ConversationRow):
     """One chat room's history, owned by at most one user. Its primary key is its stream."""
 
-    objects: ClassVar[models.Manager[Conversation]]
+    objects: ClassVar[models.Manager[Conversation]] = ConversationQuerySet.as_manager()  # type: ignore[assignment]  # Its rows are this model's.
+
+    changed_by: Any = None
+    """The user who changes title or owner; the event of the next save() names them."""
 
     class Meta:
         db_table = "turnlog_conversation"
+        base_manager_name = "objects"
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
 
-    @hook(BEFORE_SAVE)  # type: ignore[untyped-decorator]  # django-lifecycle has no types.
-    def _remember_owner(self) -> None:
-        if self.user_id is not None:
-            begin_writing()  # In the transaction that save() opened.
-            self.owner_actor_id = Actor.objects.id_of(self.user)
+    @classmethod
+    def from_db(cls, *args: Any, **options: Any) -> Conversation:
+        found = super().from_db(*args, **options)
+        found._note_loaded()
+        return found
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self._note_loaded()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; in the same transaction, record a changed title or owner in the log.
+
+        A title or an owner that this object did not change since it was loaded is not written,
+        unless `update_fields` names it: it may have been erased or forgotten meanwhile. Raises
+        IsolationRefused.
+        """
+        using = log_database()
+        is_new = self._state.adding and not (
+            self.pk is not None and rows().filter(pk=self.pk).exists()
+        )
+        with _transaction(self, using, is_new=is_new):
+            if not is_new:
+                kwargs["update_fields"] = self._record_changes(kwargs.get("update_fields"))
+            elif self.user_id is not None:
+                begin_writing()
+                self.owner_actor_id = Actor.objects.keep(self.user)
+            super().save(*args, **kwargs)
+        self._note_loaded()
+
+    def _note_loaded(self) -> None:
+        there = self.__dict__
+        self._loaded = {name: there[name] for name in NAMED.values() if name in there}
+
+    def _record_changes(self, update_fields: Iterable[str] | None) -> list[str]:
+        """Record what changes, and return the names of the fields to write."""
+        using = log_database()
+        with connections[using].cursor() as cursor:
+            dialect_of(connections[using]).lock_streams(cursor, [self.pk])
+        stored = rows().filter(pk=self.pk).get()
+        if update_fields is None:
+            named = {name for name, attribute in NAMED.items() if self._has_changed(attribute)}
+            others = {f.name for f in self._meta.concrete_fields if f.attname in self.__dict__}
+        else:
+            attributes = {attribute: name for name, attribute in NAMED.items()}
+            others = {attributes.get(name, name) for name in update_fields}
+            named = others & NAMED.keys()
+        others -= {*NAMED, *NEVER_SAVED} | {
+            f.name for f in self._meta.concrete_fields if f.primary_key
+        }
+        changes: dict[str, Any] = {}
+        if "title" in named and self.title != stored.title:
+            changes["title"] = self.title
+        self.owner_actor_id, owner = stored.owner_actor_id, stored.owner_actor_id
+        if "user" in named and self.user_id != stored.user_id:
+            if self.user_id is not None:
+                self.owner_actor_id = owner = Actor.objects.keep(self.user)
+            changes["owner"] = (stored.owner_actor_id, owner if self.user_id is not None else None)
+            others.add("owner_actor_id")
+        changes_by, self.changed_by = self.changed_by, None
+        record_changes(self.pk, by=changes_by, **changes)
+        return sorted(others | named)
+
+    def _has_changed(self, attribute: str) -> bool:
+        there, loaded = self.__dict__, self.__dict__.get("_loaded", {})
+        return attribute in there and (
+            attribute not in loaded or there[attribute] != loaded[attribute]
+        )
 
     def start_turn(
         self,
@@ -140,7 +217,8 @@ class Conversation(ConversationRow):
         """Erase the words of these turns, or of all, everywhere; see `erasure.erase.erase`."""
         receipt = erase(self.pk, turns, by=by, reason=reason)
         if receipt.title:
-            self.title = ""  # Otherwise saving this object would bring it back.
+            self.title = ""
+            self._note_loaded()
         return receipt
 
     def hold(self, by: Any = None, reason: str = "") -> Event:
@@ -167,6 +245,13 @@ class Conversation(ConversationRow):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         refuse_deletion(instance=self)
+
+
+def _transaction(conversation: Conversation, using: str, *, is_new: bool) -> Any:
+    if not is_new:
+        return locking(using)
+    owned = conversation.user_id is not None
+    return transaction.atomic(using=using) if owned else contextlib.nullcontext()
 
 
 def refuse_deletion(*, instance: Conversation, **kwargs: Any) -> NoReturn:

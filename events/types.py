@@ -42,6 +42,26 @@ class ConversationOpened(EventData):
 
 
 @dataclass(frozen=True, slots=True)
+class TitleChanged(EventData):
+    """From here on, the conversation has this title."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerChanged(EventData):
+    """From here on, the conversation is another user's: `owner` and the `former` one are actor ids
+    as text. `owner` None: nobody owns it any more, and it is open to nobody; `former` None: nobody
+    had owned it, and it was open to every user.
+    """
+
+    erasable: ClassVar[bool] = False
+
+    owner: str | None
+    former: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TurnStarted(EventData):
     """The user's words, committed before the model is called, and what the model will see.
 
@@ -172,6 +192,8 @@ EVENT_TYPES: dict[str, type[EventData]] = {
     cls.__name__: cls
     for cls in (
         ConversationOpened,
+        TitleChanged,
+        OwnerChanged,
         TurnStarted,
         MessageAppended,
         ModelCallRecorded,

@@ -19,6 +19,8 @@ F = TypeVar("F", bound=Callable[[Any], Any])
 
 FIXED_NAMES = (
     "ConversationOpened",
+    "TitleChanged",
+    "OwnerChanged",
     "TurnStarted",
     "MessageAppended",
     "ModelCallRecorded",

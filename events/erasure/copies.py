@@ -7,6 +7,15 @@ from collections.abc import Collection
 
 from ..tables.database import log_database
 from ..tables.event import Event
+from ..types import ConversationForked
+
+
+def forks_of(stream_id: int) -> list[int]:
+    """The conversations that began as forks of this one, as their own events say."""
+    events = Event.objects.using(log_database()).filter(type=ConversationForked.__name__)
+    named = events.filter(payload__startswith=f'{{"parent":{stream_id},')
+    found = named.order_by("stream_id").values_list("stream_id", "payload")
+    return [fork for fork, payload in found if json.loads(payload)["parent"] == stream_id]
 
 
 def copies_of(stream_id: int, versions: Collection[int], fork_id: int) -> set[int]:

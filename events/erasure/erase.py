@@ -21,6 +21,7 @@ from django.db.models import Q
 
 from ...core.errors import NotStored, TurnInProgress, UnknownTurn
 from .. import drafts, hooks
+from ..changes import CHANGES
 from ..log import NewEvent, append
 from ..store.confirmed import require_stored
 from ..store.dialect import dialect_of
@@ -32,9 +33,9 @@ from ..tables.database import log_database
 from ..tables.event import Event
 from ..tables.held import require_no_hold
 from ..turns import close_abandoned, open_turn
-from ..types import NEVER_ERASED, ConversationOpened, PayloadErased
+from ..types import NEVER_ERASED, PayloadErased
 from . import receipt_files
-from .copies import copies_of
+from .copies import copies_of, forks_of
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
 from .reasons import require_reason
@@ -128,6 +129,8 @@ class _Plan:
     targets: list[_Target]
     quoting: set[uuid.UUID] = field(default_factory=set)
     title: bool = False
+    titles: frozenset[str] = frozenset()
+    """Titles that events among the targets had given."""
 
     @property
     def fresh(self) -> list[_Target]:
@@ -167,14 +170,12 @@ class _Act:
             yield plan
             # If nothing here is due any more, leave the titles of the forks alone too.
             titled = (wanted.everything or wanted.title) and (plan.targets or plan.title)
-            titles = self._titles(pk) if titled else wanted.titles
+            titles = self._titles(pk) if titled else wanted.titles | plan.titles
             versions = {target.version for target in plan.targets}
-            # As a Q: of an abstract model's reference to itself, django-stubs knows no type.
-            forks = rows().filter(Q(forked_from_id=pk))
-            for fork in forks.order_by("pk").values_list("pk", flat=True):
+            for fork in forks_of(pk):
                 copies = frozenset(copies_of(pk, versions, fork))
                 # Include the title that the fork began with: the parent's at that time.
-                theirs = titles | self._opening_titles(fork) if titled else titles
+                theirs = titles | self._opening_title(fork) if titled else titles
                 if copies or theirs & self._titles(fork):
                     waiting.append(
                         (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
@@ -220,10 +221,14 @@ class _Act:
         alone = [target for target in named if target.turn_id is None]
         targets += [*alone, *self._of(pk, "turn_id", whole)]
         title = self._title(pk)
-        titled = title and (wanted.title or title in wanted.titles)
-        if wanted.titles & self._opening_titles(pk):
-            targets += self._targets(pk, Q(type=ConversationOpened.__name__))
-        return _Plan(pk, sorted(set(targets)), title=bool(titled))
+        given = self._given_titles(pk)
+        chosen = {target.version for target in alone}
+        titles = wanted.titles | {name for version, name in given.items() if version in chosen}
+        titled = title and (wanted.title or title in titles)
+        if titled:
+            titles |= {title}
+        targets += self._of(pk, "version", {v for v, name in given.items() if name in titles})
+        return _Plan(pk, sorted(set(targets)), title=bool(titled), titles=titles)
 
     def _still_due(self, pk: int, wanted: Wanted, since: dt.datetime) -> Wanted:
         """What is wanted, without anything that was continued since."""
@@ -254,22 +259,26 @@ class _Act:
         ]
 
     def _titles(self, pk: int) -> frozenset[str]:
-        """A conversation's title now, and the one it began with."""
-        return frozenset({self._title(pk), *self._opening_titles(pk)} - {""})
+        """A conversation's title now, and all that it has had."""
+        return frozenset({self._title(pk), *self._given_titles(pk).values()} - {""})
 
     def _title(self, pk: int) -> str:
         conversations = rows().filter(pk=pk)
         return conversations.values_list("title", flat=True).get()
 
-    def _opening_titles(self, pk: int) -> set[str]:
-        opened = Event.objects.using(self._using).filter(
-            stream_id=pk, version=1, type=ConversationOpened.__name__, payload__isnull=False
-        )
-        return {getattr(event.data, "title", "") for event in opened} - {""}
+    def _opening_title(self, pk: int) -> frozenset[str]:
+        return frozenset(name for version, name in self._given_titles(pk).items() if version == 1)
+
+    def _given_titles(self, pk: int) -> dict[int, str]:
+        """The titles that events have given, by version; without erased and empty ones."""
+        stream = Event.objects.using(self._using).filter(stream_id=pk, payload__isnull=False)
+        events = [*stream.filter(version=1), *stream.filter(type__in=CHANGES)]
+        titles = {event.version: getattr(event.data, "title", "") for event in events}
+        return {version: title for version, title in titles.items() if title}
 
     def _carry_out(self, plan: _Plan) -> Receipt:
         if plan.title:
-            require_stored("turnlog_conversation", 1, rows().filter(pk=plan.pk).update(title=""))
+            require_stored("turnlog_conversation", 1, rows().filter(pk=plan.pk).rewrite(title=""))
             if self._title(plan.pk):
                 raise NotStored("turnlog_conversation", "expected no title, found one")
         recorded: list[Event] = []

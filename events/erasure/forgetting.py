@@ -38,22 +38,20 @@ def forget_user(user: Any, by: Any = None, reason: str = "") -> None:
     using = log_database()
     with locking(using):
         begin_writing()
-        require_no_hold_of(user.pk, _actor_id_of(user.pk))
+        # Locked first: a turn of theirs in a held conversation ends before, or is a stranger's.
         actor = _last_of(user.pk, using)
+        require_no_hold_of(user.pk, None if actor is None else actor.pk)
         if actor is not None:
             actor.forgotten_by, actor.forgotten_for = Actor.objects.id_of(by), reason
             actor.delete()
-            if _actor_id_of(user.pk) is not None:
+            if Actor.objects.using(using).filter(user_id=user.pk).exists():
                 raise NotStored("turnlog_actor", "expected no row of the forgotten user, found one")
-        rows().filter(user_id=user.pk).update(user=None)
+        rows().filter(user_id=user.pk).rewrite(user=None)
         if rows().filter(user_id=user.pk).exists():
             what = "expected no conversation of the forgotten user, found one"
             raise NotStored("turnlog_conversation", what)
         for forgetter in hooks.forgetters:
             forgetter(user)
-    # If the user speaks again, they get a new pseudonym.
-    if hasattr(user, "_turnlog_actor_id"):
-        del user._turnlog_actor_id
 
 
 def forget_again(forgotten: Forgotten) -> bool:
@@ -75,13 +73,14 @@ def require_user(user: Any) -> None:
 
 
 def before_user(*, instance: Any, using: str, **kwargs: Any) -> None:
-    """Receiver of pre_delete of a user."""
-    _last_of(instance.pk, using)
+    """Receiver of pre_delete of a user. Raises LegalHold: a user may have no actor to protect."""
+    actor = _last_of(instance.pk, using)
+    require_no_hold_of(instance.pk, None if actor is None else actor.pk)
 
 
-def _actor_id_of(user_id: Any) -> uuid.UUID | None:
-    actors = Actor.objects.using(log_database()).filter(user_id=user_id)
-    return actors.values_list("pk", flat=True).first()
+def before_actor(*, instance: Actor, **kwargs: Any) -> None:
+    """Receiver of pre_delete of an actor, however it is deleted. Raises LegalHold."""
+    require_no_hold_of(instance.user_id, instance.pk)
 
 
 def _last_of(user_id: Any, using: str) -> Actor | None:
@@ -92,7 +91,7 @@ def _last_of(user_id: Any, using: str) -> Actor | None:
     actor = Actor.objects.using(using).select_for_update().filter(user_id=user_id).first()
     # For rows that were created without the hooks: an owned conversation must not look unowned.
     nameless = rows().filter(user_id=user_id, owner_actor_id=None)
-    nameless.update(owner_actor_id=uuid.uuid4() if actor is None else actor.pk)
+    nameless.rewrite(owner_actor_id=uuid.uuid4() if actor is None else actor.pk)
     return actor
 
 

@@ -10,6 +10,7 @@ from django.db import migrations, models
 
 from ..store.append_only import install_triggers
 from ..tables.actor import unless_held
+from ..tables.conversation import leave_without_user
 from ..store.no_samples import keep_no_samples
 
 
@@ -71,6 +72,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'turnlog_actor',
+                'base_manager_name': 'objects',
             },
         ),
         migrations.CreateModel(
@@ -82,12 +84,13 @@ class Migration(migrations.Migration):
                 ('forked_at', models.IntegerField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
                 ('forked_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='forks', to='turnlog_events.conversation')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='turnlog_conversations', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('user', models.ForeignKey(blank=True, null=True, on_delete=leave_without_user, related_name='turnlog_conversations', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={
                 'verbose_name': 'conversation',
                 'verbose_name_plural': 'conversations',
                 'db_table': 'turnlog_conversation',
+                'base_manager_name': 'objects',
             },
             bases=(django_lifecycle.mixins.LifecycleModelMixin, models.Model),
         ),
@@ -113,7 +116,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'events',
                 'db_table': 'turnlog_event',
                 'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'PayloadErased')), name='turnlog_event_erased'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('HoldPlaced', 'HoldLifted'))), name='turnlog_event_held')],
+                'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'PayloadErased')), name='turnlog_event_erased'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('HoldPlaced', 'HoldLifted'))), name='turnlog_event_held'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('OwnerChanged', 'TitleChanged'))), name='turnlog_event_changed'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationForked')), name='turnlog_event_forked'), models.Index(models.F('actor_id'), models.F('stream_id'), models.F('version'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_actor')],
                 'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_event_version'), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='turnlog_event_version_min')],
             },
         ),

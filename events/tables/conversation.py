@@ -15,6 +15,40 @@ from ...core.fields import LineField, MomentField
 from .database import log_database
 from .event import Event
 
+NAMED = {"title": "title", "user": "user_id"}
+"""The fields that save() records in the log if they change, and their attributes."""
+
+NEVER_SAVED = {"owner_actor_id", "forked_from", "forked_at"}
+"""The fields that follow from what happens, and that an object's save() leaves as they are."""
+
+_FIXED = NEVER_SAVED | {"forked_from_id"}
+
+
+class ConversationQuerySet(models.QuerySet["ConversationRow"]):
+    """Conversations; what is an event of their streams is changed one by one, by save()."""
+
+    def update(self, **kwargs: Any) -> int:
+        if refused := _FIXED.union(*NAMED.items()) & kwargs.keys():
+            raise AppendOnlyError(
+                f"expected save() to change {', '.join(sorted(refused))} of a conversation, found"
+                " an update of a query set, which the log would not know of; nothing was changed"
+            )
+        return super().update(**kwargs)
+
+    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("update_conflicts"):
+            self.update(**dict.fromkeys(kwargs.get("update_fields") or ()))
+        return super().bulk_create(objs, *args, **kwargs)
+
+    def rewrite(self, **columns: Any) -> int:
+        """Update columns after what has happened was recorded in another way."""
+        return super().update(**columns)
+
+
+def leave_without_user(collector: Any, field: Any, conversations: Any, using: str) -> None:
+    """SET_NULL: the log knows the owner by a pseudonym, which stays; there is nothing to record."""
+    collector.add_field_update(field, None, list(conversations))
+
 
 class ConversationRow(LifecycleModel):
     """The fields of a conversation, and methods that need nothing else."""
@@ -29,7 +63,7 @@ class ConversationRow(LifecycleModel):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("user"),
-        on_delete=models.SET_NULL,
+        on_delete=leave_without_user,
         null=True,
         blank=True,
         related_name="turnlog_conversations",
@@ -72,13 +106,13 @@ class ConversationRow(LifecycleModel):
         return bool(self.user_id == user.pk)
 
 
-def rows() -> models.QuerySet[ConversationRow]:
+def rows() -> ConversationQuerySet:
     """All conversations, in the log's database.
 
     The one way up from here: the table belongs to the concrete model, which knows the operations.
     """
     model = apps.get_model("turnlog_events", "Conversation")
-    found: models.QuerySet[ConversationRow] = model._default_manager.using(log_database())
+    found: ConversationQuerySet = model._default_manager.using(log_database())
     return found
 
 

@@ -83,6 +83,19 @@ class Event(models.Model):
                 name="turnlog_event_held",
                 condition=Q(type__in=("HoldPlaced", "HoldLifted")),
             ),
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_changed",
+                condition=Q(type__in=("OwnerChanged", "TitleChanged")),
+            ),
+            # All forks, whichever conversation they continue: few, and short.
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_forked",
+                condition=Q(type="ConversationForked"),
+            ),
             # One person's turns in a room where others said more, and in all rooms.
             models.Index(
                 F("actor_id"),

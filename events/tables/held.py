@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from ...core.errors import LegalHold
-from ..types import HoldLifted, HoldPlaced
+from ..types import HoldLifted, HoldPlaced, OwnerChanged
 from .conversation import rows
 from .database import log_database
 from .event import Event
@@ -41,6 +41,7 @@ def require_no_hold_of(user_id: Any, actor_id: uuid.UUID | None) -> None:
     theirs, owned = Q(pk__in=()), Q(user_id=user_id)
     if actor_id is not None:
         theirs, owned = Q(actor_id=actor_id), owned | Q(owner_actor_id=actor_id)
+        theirs |= Q(type=OwnerChanged.__name__, payload__contains=str(actor_id))
     events = Event.objects.using(log_database())
     held = events.filter(type__in=HOLDS).order_by("stream_id").values_list("stream_id", flat=True)
     for stream_id in held.distinct():

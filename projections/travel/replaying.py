@@ -24,7 +24,9 @@ from ...events.types import (
     HoldPlaced,
     MessageAppended,
     ModelCallRecorded,
+    OwnerChanged,
     PayloadErased,
+    TitleChanged,
     ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
@@ -143,6 +145,10 @@ def _fact(data: EventData) -> Iterator[Told]:
     match data:
         case ConversationOpened():
             yield "opened", data.title, False
+        case TitleChanged():
+            yield "title", data.title, False
+        case OwnerChanged():
+            yield "owner", f"{data.owner or 'nobody'}, formerly {data.former or 'nobody'}", False
         case ModelCallRecorded(message=message):
             _, words, wrong = _message(message)
             yield "model call", words, wrong

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, overload
 
+from ...events.changes import owner_at, title_at
 from ...events.listed import Listed
 from ...events.models import Actor, Event
 from ...events.tables.database import log_database
@@ -90,6 +91,17 @@ class ConversationState:
             actors = frozenset(mine.values_list("id", flat=True))
         mine = [entry for entry in self.entries if entry.actor_id in actors]
         return replace(self, entries=Entries(mine), actors=actors)
+
+    @property
+    def title(self) -> str:
+        """The conversation's title at this moment; empty if it is erased today. Looked up."""
+        return title_at(self.conversation_id, self.version)
+
+    @property
+    def owner(self) -> uuid.UUID | None:
+        """The owner's actor id at this moment; None if nobody owned it, or if it is erased today.
+        Looked up."""
+        return owner_at(self.conversation_id, self.version)
 
     @property
     def erased(self) -> list[ErasedEntry]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError, transaction
 from django.db.models import ProtectedError
 from django.utils.functional import SimpleLazyObject
 from langchain_core.messages import AIMessage
@@ -13,6 +14,7 @@ from langchain_core.messages import AIMessage
 from tests.events.test_erasing import WORD, catch_up, events, require_sound, said
 from tests.everywhere import places_of
 from turnlog.core.errors import (
+    AppendOnlyError,
     ErasureFailed,
     ErasureIncomplete,
     LegalHold,
@@ -20,7 +22,9 @@ from turnlog.core.errors import (
     UnknownUser,
 )
 from turnlog.events.erasure.users import erase_user, forget_user
+from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Actor, Conversation, Event
+from turnlog.events.types import PayloadErased
 from turnlog.projections.engine.registry import named
 from turnlog.projections.travel.moments import as_of
 
@@ -182,15 +186,74 @@ def test_a_projection_that_cannot_forget_keeps_all_as_it_was(
     assert len(named_anywhere(person)) == 5
 
 
-def test_what_is_recorded_afterwards_names_nobody(person: Any, rooms: list[Any]) -> None:
-    """By a socket that still holds the pseudonym."""
-    actor_id = Actor.objects.get(user=person).pk
-    person._turnlog_actor_id = actor_id
-    other = type(person).objects.get(pk=person.pk)
-    forget_user(other)
-    rooms[2].record_turn("late", AIMessage("ok"), user=person)
-    catch_up()
-    assert named_anywhere(person) == []
+@pytest.mark.parametrize("how", ["recorded", "started", "cleared", "held", "forked"])
+def test_an_open_socket_does_not_speak_as_who_was_forgotten(
+    person: Any, rooms: list[Any], how: str
+) -> None:
+    """Its user object has seen the pseudonym, and hears nothing of what happens elsewhere."""
+    former = Actor.objects.id_of(person)
+    forget_user(type(person).objects.get(pk=person.pk))
+    room, before = rooms[2], events(rooms[2]).count()
+    if how == "recorded":
+        room.record_turn("late", AIMessage("ok"), user=person)
+    elif how == "started":
+        room.start_turn("late", user=person)
+    elif how == "cleared":
+        room.clear(by=person)
+    elif how == "held":
+        room.hold(by=person, reason="case 12")
+    else:
+        room, before = room.fork(user=person), 0
+    said = set(events(room).filter(version__gt=before).values_list("actor_id", flat=True))
+    assert said == {Actor.objects.get(user=person).pk}
+    assert former not in said
+    # What they say now is theirs, and within reach of the next erasure.
+    if how == "recorded":
+        [receipt] = erase_user(person, reason="request 8")
+        assert receipt.conversation == room.pk
+
+
+def test_an_answer_ends_under_the_pseudonym_that_it_was_asked_under(
+    person: Any, rooms: list[Any]
+) -> None:
+    """The new one beside it would say who the old one was."""
+    former = Actor.objects.id_of(person)
+    started = rooms[2].start_turn("question", user=person)
+    forget_user(type(person).objects.get(pk=person.pk))
+    ended = rooms[2].record_turn(
+        "question", AIMessage("answer"), user=person, turn_id=started.turn_id
+    )
+    assert {event.actor_id for event in ended} == {former}
+    assert not Actor.objects.filter(user=person).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("inner", [True, False], ids=["a savepoint", "the transaction"])
+def test_a_pseudonym_that_was_rolled_back_is_never_used(person: Any, inner: bool) -> None:
+    room = Conversation.objects.create()
+    with transaction.atomic():
+        with transaction.atomic():
+            room.record_turn("a", AIMessage("b"), user=person)
+            rolled_back = Actor.objects.id_of(person)
+            transaction.set_rollback(True)
+        if inner:
+            room.record_turn("c", AIMessage("d"), user=person)
+        else:
+            transaction.set_rollback(True)
+    room.record_turn("e", AIMessage("f"), user=person)
+    spoke = set(events(room).filter(turn_id__isnull=False).values_list("actor_id", flat=True))
+    assert spoke == {Actor.objects.get(user=person).pk}
+    assert rolled_back not in spoke
+
+
+def test_which_user_a_pseudonym_stands_for_never_changes(person: Any, user: Any) -> None:
+    Actor.objects.id_of(person)
+    actor = Actor.objects.get()
+    actor.user = user
+    for change in (actor.save, lambda: Actor.objects.update(user=user)):
+        with pytest.raises(AppendOnlyError, match="never changes"):
+            change()
+    assert Actor.objects.get().user == person
 
 
 @pytest.mark.parametrize("who", ["a guest", "deleted", "never saved"])
@@ -240,3 +303,50 @@ def test_the_admin_says_that_it_cannot_delete_them(
     assert b"Cannot delete user" in admin_client.get(page).content
     assert admin_client.post(page, {"post": "yes"}).status_code == 200
     assert Actor.objects.filter(user=person).exists()
+
+
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda actor: Actor.objects.all().delete(),
+        lambda actor: Actor.objects.filter(pk=actor.pk).delete(),
+        lambda actor: Actor._base_manager.all().delete(),
+        lambda actor: actor.delete(),
+    ],
+    ids=["all", "some", "the base manager's", "one"],
+)
+def test_no_door_leads_past_a_hold(person: Any, rooms: list[Any], delete: Any) -> None:
+    rooms[0].hold(reason="case 12")
+    with pytest.raises(LegalHold, match="case 12"), transaction.atomic():
+        delete(Actor.objects.get(user=person))
+    assert Actor.objects.filter(user=person).exists()
+
+
+def test_an_owner_without_a_pseudonym_is_evidence_too(person: Any) -> None:
+    Conversation.objects.bulk_create([Conversation(user=person)])
+    room = Conversation.objects.get()
+    room.hold(reason="case 12")
+    with pytest.raises((LegalHold, ProtectedError)), transaction.atomic():
+        person.delete()
+    assert Conversation.objects.get().user == person
+
+
+def test_a_former_owner_is_evidence_too(person: Any, user: Any) -> None:
+    room = Conversation.objects.create()
+    for owner in (person, user):
+        room.user = owner
+        room.save()
+    room.hold(reason="case 12")
+    with pytest.raises(LegalHold, match="case 12"):
+        forget_user(person)
+
+
+def test_the_database_itself_keeps_what_is_held(person: Any, rooms: list[Any]) -> None:
+    """Whatever way led past the lock and the checks."""
+    rooms[0].hold(reason="case 12")
+    append(rooms[0].pk, [NewEvent(PayloadErased([2], "request 7"))])
+    with pytest.raises(DatabaseError, match="refused"), transaction.atomic():
+        events(rooms[0]).filter(version=2).update(payload=None, salt=None)
+    assert events(rooms[0]).get(version=2).payload is not None
+    rooms[0].lift_hold(reason="settled")
+    assert events(rooms[0]).filter(version=2).update(payload=None, salt=None) == 1

@@ -15,7 +15,7 @@ $$;
 
 -- Erasure is the one exception: payload and salt of an event that a later PayloadErased of the
 -- same stream names, both to null and nothing else. Only payloads of PayloadErased are parsed
--- (jsonb refuses what other payloads may hold).
+-- (jsonb refuses what other payloads may hold). Nothing is erased while the stream is held.
 CREATE OR REPLACE FUNCTION {schema}.turnlog_only_erase() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -26,6 +26,10 @@ BEGIN
             IS NOT DISTINCT FROM
             (OLD.id, OLD.stream_id, OLD.version, OLD.type, OLD.schema, OLD.turn_id, OLD.actor_id,
              OLD.recorded_at, OLD.metadata, OLD.digest, OLD.hash)
+        AND (
+            SELECT e.type FROM {schema}.turnlog_event e
+            WHERE e.stream_id = OLD.stream_id AND e.type IN ('HoldPlaced', 'HoldLifted')
+            ORDER BY e.version DESC LIMIT 1) IS DISTINCT FROM 'HoldPlaced'
         AND EXISTS (
             SELECT 1 FROM (
                 SELECT e.payload FROM {schema}.turnlog_event e

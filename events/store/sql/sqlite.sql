@@ -17,6 +17,9 @@ WHEN NOT (
     AND NEW.type IS OLD.type AND NEW.schema IS OLD.schema AND NEW.turn_id IS OLD.turn_id
     AND NEW.actor_id IS OLD.actor_id AND NEW.recorded_at IS OLD.recorded_at
     AND NEW.metadata IS OLD.metadata AND NEW.digest IS OLD.digest AND NEW.hash IS OLD.hash
+    AND (SELECT e.type FROM turnlog_event e
+         WHERE e.stream_id = OLD.stream_id AND e.type IN ('HoldPlaced', 'HoldLifted')
+         ORDER BY e.version DESC LIMIT 1) IS NOT 'HoldPlaced'
     -- An erasure nulls right after it has said so: the last one is the one. (The limit keeps the
     -- order from being left out.)
     AND EXISTS (

@@ -20,7 +20,9 @@ from turnlog.events.types import (
     HoldPlaced,
     MessageAppended,
     ModelCallRecorded,
+    OwnerChanged,
     PayloadErased,
+    TitleChanged,
     ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
@@ -117,6 +119,11 @@ FACTS: dict[str, list[NewEvent]] = {
     "ConversationOpened": [
         offer(ConversationOpened(str(ADA), "커피 주문하기 \x00 \ud800")),
         NewEvent(ConversationOpened(None, "")),
+    ],
+    "TitleChanged": [offer(TitleChanged("차 주문하기 \x00 \ud800")), NewEvent(TitleChanged(""))],
+    "OwnerChanged": [
+        offer(OwnerChanged(str(ADA), None)),
+        NewEvent(OwnerChanged(None, str(ADA))),
     ],
     "TurnStarted": [
         offer(started(previous_by_rule), TURN, runner="5d0e8f1c-33ad-4e1b-9f0a-0c6d2b7a9e55"),
