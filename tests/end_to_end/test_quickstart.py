@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,10 +54,13 @@ def test_the_quickstart_can_be_followed_to_the_letter(
         assert reader.done.count("written") == 9
         assert reader.done.count("seen") == 5
 
-        # Two pages go on from there.
+        # Three pages go on from there.
         reader.type("unset OPENAI_API_KEY")
         reader.follow(text_of("docs/several-rooms.md"))
         reader.follow(text_of("docs/look.md"))
+        reader.follow(text_of("docs/static-files.md"))
+        scripts = sorted(path.name for path in home.glob("cafe/staticfiles/turnlog/*.js"))
+        assert re.fullmatch(r"composer\.[0-9a-f]{12}\.js", scripts[0])
         reader.type("python manage.py runserver")
         reader.follow("Open <http://127.0.0.1:8000/rooms/2/>.")
         expect(window.get_by_role("link", name="Admin")).to_be_visible()
