@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django.core import checks
+from django.db import router
 
 from ...core.errors import ConfigurationError, UnknownProjection
 from ...events import hooks
+from ...events.tables.database import log_database
 from ...events.types import EVENT_TYPES
 from .making import Inline
 from .projection import Projection
@@ -96,6 +98,14 @@ def _problems(projection: Projection) -> list[str]:
             f"`conversation_field` must name a field of {projection.model.__name__}, found"
             f" {projection.conversation_field!r}"
         )
+    if projection.model is not None:
+        using = router.db_for_write(projection.model)
+        if using != log_database():
+            # Rows and checkpoint are written in one transaction.
+            found.append(
+                f"{projection.model.__name__} must be in the log's database, {log_database()!r},"
+                f" but the database routers write it to {using!r}"
+            )
     if _inherits(projection, "erase"):
         found.append(
             "write `erase(self, events)`, which removes what was erased from the log"

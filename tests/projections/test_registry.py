@@ -8,6 +8,7 @@ import pytest
 from django.core import checks
 
 from tests.project.tally.models import Tally
+from tests.second_database import LogRouter
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import hooks
 from turnlog.projections import Projection, register
@@ -73,3 +74,13 @@ def test_what_is_missing_is_said_at_start_up(attributes: dict[str, Any], sentenc
     with pytest.raises(ConfigurationError) as caught:
         named([])
     assert sentence in str(caught.value)
+
+
+def test_rows_in_another_database_than_the_log_are_refused(settings: Any) -> None:
+    router = LogRouter()
+    router.apps, router.alias = ("tally",), "elsewhere"
+    settings.DATABASE_ROUTERS = [router]
+    messages = [error.msg for error in check_projections(None)]
+    assert len(messages) == 2
+    assert "Tally must be in the log's database, 'default', but" in messages[0]
+    assert "'elsewhere'" in messages[0]

@@ -18,6 +18,9 @@ class Rights(AbstractBaseUser):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return str(self.get_username())
+
     def has_perm(self, name: str, row: Any = None) -> bool:
         return self.is_staff
 
