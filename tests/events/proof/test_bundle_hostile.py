@@ -308,6 +308,26 @@ def test_a_key_that_is_none(path: Path, what: str) -> None:
     assert KEY.secret().rsplit("+", 1)[1] not in said.line
 
 
+def test_another_key_is_told_as_such(path: Path) -> None:
+    from turnlog.events.proof.notes import SigningKey
+
+    path.write_bytes(example_bundle())
+    newer = SigningKey(KEY.name, bytes(range(1, 33))).public
+    said = run(path, "--key", str(newer))
+    assert said.code == 1
+    assert said.line.startswith(
+        f"NOT signed with your key: expected the signature of {newer}, found that of {KEY.public}; "
+    )
+    other = SigningKey("other.example/chat", KEY.seed).public
+    assert run(path, "--key", str(other)) == Said(
+        1,
+        "NOT signed with your key: expected a bundle of the log other.example/chat, as your key is,"
+        " found one of the log example.com/chat",
+    )
+    assert run(path, "--key", str(other), "--key", str(KEY.public)).code == 0
+    assert "found a private one" in run(path, f"--key={KEY.secret()}").line
+
+
 def test_no_name_drives_the_terminal(path: Path) -> None:
     """The names of keys and logs in a bundle are anybody's words."""
     lines = bundle(example())

@@ -22,7 +22,7 @@ from hypothesis.extra.django import TestCase
 from turnlog.core.errors import ConfigurationError, LogDamaged
 from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event, SignedCheckpoint, Tile
-from turnlog.events.proof import keys, tiles
+from turnlog.events.proof import checkpoints, keys, tiles, verification
 from turnlog.events.proof.checkpoints import checkpoint_log
 from turnlog.events.proof.merkle import Growing, is_included, leaf_hash
 from turnlog.events.proof.notes import SigningKey, open_checkpoint
@@ -438,3 +438,73 @@ def test_an_event_can_be_proven_on_its_own(key: SigningKey, db: None) -> None:
     tree = StoredTree(signed.checkpoint.size)
     leaf = leaf_hash(bytes(event.hash))
     assert is_included(1, 2, leaf, tree.inclusion(2), signed.checkpoint.root)
+
+
+# Another process signs meanwhile
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("moment", ["sequence", "last_position", "store_tiles", "sample_tiles"])
+def test_a_longer_log_that_another_process_signs_meanwhile_accuses_nobody(
+    key: SigningKey,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    """Before any step of one signing, another process signs a log that has grown by two tiles."""
+    settings.TURNLOG = {"CHECKPOINT_PATH": str(tmp_path)}
+    grow(300)
+    checkpoint_log()
+    grow(10)
+    module = checkpoints.tables if moment == "last_position" else checkpoints
+    original = getattr(module, moment)
+    raced: list[int] = []
+
+    def overtaken(*arguments: Any) -> Any:
+        if not raced:
+            raced.append(1)
+            grow(600)
+            assert run("checkpoint_log")[0] == 0
+        return original(*arguments)
+
+    monkeypatch.setattr(module, moment, overtaken)
+    code, said = run("checkpoint_log")
+    assert raced
+    assert (code, said.partition(", root")[0].partition(": ")[0]) == (0, "example.com/chat"), said
+    assert run("verify_log")[0] == 0
+    assert run("verify_log", "--since-checkpoint")[0] == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("way", ["whole", "since_checkpoint"])
+def test_a_checkpoint_that_is_kept_while_a_verification_begins_accuses_nobody(
+    key: SigningKey, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    settings.TURNLOG = {"CHECKPOINT_PATH": str(tmp_path)}
+    grow(20)
+    checkpoint_log()
+    original = verification.snapshot
+
+    def later(*arguments: Any) -> Any:
+        monkeypatch.setattr(verification, "snapshot", original)
+        grow(300)
+        assert run("checkpoint_log")[0] == 0
+        return original(*arguments)
+
+    monkeypatch.setattr(verification, "snapshot", later)
+    verifier = verification.Verifier([key.public])
+    assert [str(problem) for problem in getattr(verifier, way)()] == []
+
+
+@pytest.mark.django_db
+def test_tiles_beyond_the_end_are_still_reported(key: SigningKey) -> None:
+    grow(300)
+    checkpoint_log()
+    execute("DELETE FROM turnlog_signed_checkpoint")
+    execute("DELETE FROM turnlog_position WHERE position > 100")
+    execute("DELETE FROM turnlog_event WHERE version > 100")
+    execute("DELETE FROM turnlog_pending")
+    code, said = run("checkpoint_log")
+    assert code == 1
+    assert "expected at most 0 stored tiles for 100 positions, found 1" in said
