@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import select
 import time
@@ -63,6 +64,26 @@ async def by_heart(function: Callable[[], R]) -> R:
     """Run a function in the heartbeat's own thread: no other work can hold it."""
     work = _with_live_connections(function)
     return await sync_to_async(work, thread_sensitive=False, executor=_heart())()
+
+
+@functools.cache
+def _renderer() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="turnlog-rendering")
+
+
+def in_rendering_thread(function: Callable[P, R]) -> Callable[P, asyncio.Future[R]]:
+    """Return a twin of a function that computes for long, to be awaited; calls run in their order.
+
+    There is one such thread: each thread that computes makes the event loop wait for its turn with
+    the interpreter, and so everybody else. The function sees the caller's context variables.
+    """
+
+    @functools.wraps(function)
+    def twin(*args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
+        run = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return asyncio.get_running_loop().run_in_executor(_renderer(), run)
+
+    return twin
 
 
 def _with_live_connections(function: Callable[P, R]) -> Callable[P, R]:

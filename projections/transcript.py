@@ -12,15 +12,16 @@ import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from django.db.models import Max, Min, Q
-
-from ..core.errors import UnreadableEvent
+from ..core import codec
+from ..core.errors import CodecError, UnreadableEvent
 from ..events.erasure.past import Erasure, erasures_of
 from ..events.listed import LISTED
-from ..events.models import Actor, Event
+from ..events.models import Event
 from ..events.tables.database import log_database
+from ..events.types import Outcome
+from .outline import TurnPlace, read_outline
 
 logger = logging.getLogger("turnlog")
 
@@ -28,7 +29,6 @@ Standing = Literal[
     "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
 ]
 
-_EVENTS_PER_TURN = 6
 _HUMAN = ("HumanMessage", "HumanMessageChunk")
 
 
@@ -53,11 +53,7 @@ class TranscriptTurn:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Turns in order, as they were at version `head` of the stream.
-
-    `cleared` and `erased` are the versions of the last clearing and the last erasure (0: never).
-    `more` says whether older turns that were asked for are left out.
-    """
+    """Turns in order, as they were at version `head` of the stream; see `Outline`."""
 
     turns: Sequence[TranscriptTurn]
     head: int
@@ -67,66 +63,26 @@ class Transcript:
 
 
 def read_transcript(
-    stream_id: int,
-    user: Any,
-    *,
-    after: int = 0,
-    before: int | None = None,
-    limit: int,
+    stream_id: int, user: Any, *, after: int = 0, before: int | None = None, limit: int
 ) -> Transcript:
-    """Return the last `limit` turns of one user (None: guests) since the conversation was cleared.
+    """Return the turns that `read_outline` names, at once."""
+    outline = read_outline(stream_id, user, after=after, before=before, limit=limit)
+    turns = read_turns(stream_id, outline.places, outline.head)
+    return Transcript(turns, outline.head, outline.cleared, outline.more, outline.erased)
 
-    With `after`, only the turns that changed after that version, and the open one. With `before`,
-    only the turns that began before that version. It takes two queries, one more if the
-    conversation was cleared, and one more if a turn was erased.
+
+def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[TranscriptTurn]:
+    """Return turns as they stood at version `head`, in the order they began.
+
+    Takes one query, and one more if a turn was erased.
     """
+    if not places:
+        return []
+    ids = [place.turn_id for place in places]
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    versions = stream.aggregate(
-        head=Max("version"),
-        cleared=Max("version", filter=Q(type="ConversationCleared")),
-        erased=Max("version", filter=Q(type="PayloadErased")),
-    )
-    head, cleared = versions["head"] or 0, versions["cleared"] or 0
-    mine = stream.filter(_by(user), turn_id__isnull=False, version__gt=cleared, version__lte=head)
-    if before is not None:
-        mine = mine.filter(version__lt=before)
-    window = _EVENTS_PER_TURN * limit
-    while True:
-        events = list(mine.order_by("-version")[: window + 1])
-        turns = _without_hidden(fold_turns(reversed(events)), stream, cleared)
-        # There may be more beyond the window, and its oldest turn may have begun before it.
-        cut = len(events) > window
-        if cut and events[-1].version > after:
-            turns = turns[1:]
-        wanted = [turn for turn in turns if turn.last > after or turn.standing == "open"]
-        reached = not cut or events[-1].version <= after
-        if reached or len(wanted) >= limit:
-            more = not reached or len(wanted) > limit
-            shown = wanted[-limit:]
-            if before is not None:
-                # The last of them may have ended after that version.
-                ids = [turn.turn_id for turn in shown]
-                shown = fold_turns(stream.filter(turn_id__in=ids).order_by("version"))
-            _note_erasures(shown, stream_id)
-            return Transcript(shown, head, cleared, more, versions["erased"] or 0)
-        window *= 4
-
-
-def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
-    """Return whether a turn began after the conversation was last cleared."""
-    stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    versions = stream.aggregate(
-        began=Min("version", filter=Q(turn_id=turn_id)),
-        cleared=Max("version", filter=Q(type="ConversationCleared")),
-    )
-    return versions["began"] is not None and versions["began"] > (versions["cleared"] or 0)
-
-
-def _by(user: Any) -> Q:
-    if user is None or not user.is_authenticated:
-        return Q(actor_id=None)
-    # Looked up in the same query. A user without turns has no actor.
-    return Q(actor_id__in=Actor.objects.filter(user_id=user.pk).values("id"))
+    turns = fold_turns(stream.filter(turn_id__in=ids, version__lte=head).order_by("version"))
+    _note_erasures(turns, stream_id)
+    return turns
 
 
 def fold_turns(events: Iterable[Event]) -> list[TranscriptTurn]:
@@ -157,29 +113,74 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         what = (type(error).__name__, error.type_name, error.schema)
         logger.warning("event %s is left out of a transcript: %s, %s schema %s", event, *what)
         return
-    payload = json.loads(event.payload or "null")
     if event.type in LISTED and not turn.finished:
         # The batch that finishes the turn. It contains in full what a failure had recorded.
         turn.finished = True
         turn.standing, turn.error, turn.answer = "completed", None, None
         turn.tools.clear()
+    payload = _document(event)
     if event.type == "TurnStarted":
-        turn.human = payload["message"]
-        turn.metadata |= event.meta
+        turn.human = payload["message"] if _has(payload, "message") else payload
+        turn.metadata |= _metadata(event)
     elif event.type == "MessageAppended":
         if isinstance(payload, dict) and payload.get("_type") in _HUMAN:
             turn.human = payload
         else:
             turn.answer = payload
-        turn.metadata |= event.meta
-        if event.meta.get("outcome") == "cancelled":
+        metadata = _metadata(event)
+        turn.metadata |= metadata
+        if metadata.get("outcome") == "cancelled":
             turn.standing = "cancelled"  # Somebody stopped it; what it had said is kept.
     elif event.type == "ToolOutputRecorded":
-        turn.tools.append(payload)
+        turn.tools.append(_tool(payload))
     elif event.type == "TurnFailed":
-        turn.standing, turn.error = payload["outcome"], payload["error"]
-        turn.tools = list(payload["produced"]["tools"])
-        turn.answer = payload["produced"]["message"]
+        _fail(turn, payload)
+
+
+# How deep the outputs of tools are in a payload: they stay text.
+_DEPTHS = {"ToolOutputRecorded": 1, "TurnFailed": 4}
+
+
+def _document(event: Event) -> Any:
+    """Return a payload's document; if it is no JSON, its text, which cannot be decoded either."""
+    text = event.payload or "null"
+    try:
+        depth = _DEPTHS.get(event.type)
+        return json.loads(text) if depth is None else codec.outline(text, depth)
+    except (CodecError, ValueError, RecursionError):
+        logger.warning("the payload of event %s is not JSON", event)
+        return codec.Encoded(text)
+
+
+def _metadata(event: Event) -> dict[str, Any]:
+    try:
+        found = event.meta
+    except (ValueError, RecursionError):
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def _has(payload: Any, *names: str) -> bool:
+    return isinstance(payload, dict) and all(name in payload for name in names)
+
+
+def _tool(payload: Any) -> dict[str, Any]:
+    """Return a tool's payload; one that the log would not have written is shown as the output."""
+    if _has(payload, "tool", "input", "output") and isinstance(payload["tool"], str):
+        return dict(payload)
+    return {"tool": "", "input": None, "output": payload}
+
+
+def _fail(turn: TranscriptTurn, payload: Any) -> None:
+    produced = payload.get("produced") if isinstance(payload, dict) else None
+    if not _has(payload, "outcome", "error") or not _has(produced, "tools", "message"):
+        turn.standing, turn.answer = "failed", payload
+        return
+    outcome, error, tools = payload["outcome"], payload["error"], produced["tools"]
+    turn.standing = outcome if outcome in get_args(Outcome) else "failed"
+    turn.error = error if isinstance(error, dict) else None
+    turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
+    turn.answer = produced["message"]
 
 
 def _note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
@@ -189,14 +190,3 @@ def _note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
     erasures = erasures_of(stream_id)
     for turn in erased:
         turn.erasure = erasures.get(turn.last) or erasures.get(turn.first)
-
-
-def _without_hidden(turns: list[TranscriptTurn], stream: Any, cleared: int) -> list[TranscriptTurn]:
-    """Return the turns without those that began before the clearing and ended after it."""
-    if not cleared:
-        return turns
-    ids = [turn.turn_id for turn in turns]
-    hidden = set(
-        stream.filter(turn_id__in=ids, version__lt=cleared).values_list("turn_id", flat=True)
-    )
-    return [turn for turn in turns if turn.turn_id not in hidden]

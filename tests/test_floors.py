@@ -31,6 +31,7 @@ projections/__init__.py
 projections/apps.py
 projections/admin.py projections/management/ projections/migrations/
 projections/models.py projections/transcript.py
+projections/outline.py
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
 projections/engine/

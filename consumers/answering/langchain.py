@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 _imported = threading.Event()
@@ -25,4 +26,7 @@ async def imported() -> None:
 def _import() -> None:
     import langchain_openai  # noqa: F401
 
+    # What is imported stays. Without this, each full collection of garbage looks at all of it, and
+    # everybody waits for a tenth of a second.
+    gc.freeze()
     _imported.set()

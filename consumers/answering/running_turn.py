@@ -7,7 +7,7 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Hashable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .. import live
 from ..endings import is_cut
@@ -20,6 +20,13 @@ from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
 FLUSH_SECONDS = 0.08
 LATER_FLUSH_SECONDS = 0.4
 LATER = 4_000
+
+
+class _Shown(NamedTuple):
+    pieces: tuple[Piece, ...] = ()
+    tail_source: str = ""
+    tail: str = ""
+    text: str = ""
 
 
 class RunningTurn:
@@ -52,19 +59,20 @@ class RunningTurn:
         self.failure: dict[str, str] | None = None
         self.stopped_as: Literal["cancelled", "interrupted"] = "cancelled"
         self.pieces: list[Piece] = []
-        self.tail = self.tail_source = ""
-        self.shown_text = ""
+        self.pause = FLUSH_SECONDS
+        """Seconds for which text is collected before it is shown."""
         self._fixed = (human_text, show_human, at)
         self._markdown = MarkdownStream()
-        self._unshown = ""
-        self._flush_at: asyncio.TimerHandle | None = None
-        self._pause = FLUSH_SECONDS
+        self.unshown = self._text = ""
+        # Set at once: a thread renders, and the event loop looks.
+        self._shown = _Shown()
         self.task: asyncio.Task[None] | None = None
         self.relay: asyncio.Task[None] | None = None
 
     def view(self) -> TurnView:
         """Return what there is to show now."""
         human_text, show_human, at = self._fixed
+        shown = self._shown
         return TurnView(
             id=str(self.turn_id),
             version=self.version,
@@ -73,57 +81,60 @@ class RunningTurn:
             human_text=human_text,
             show_human=show_human,
             at=at,
-            pieces=tuple(self.pieces),  # The list keeps growing while the view is sent.
-            tail=self.tail,
-            tail_source=self.tail_source,
-            text=self.shown_text,
+            pieces=shown.pieces,
+            tail=shown.tail,
+            tail_source=shown.tail_source,
+            text=shown.text,
             failure=self.failure,
             cut=self.ended and self.outcome == "completed" and is_cut(self.answer.message),
         )
 
+    def hear(self, text: str) -> None:
+        """Take in text that is to be shown soon."""
+        self.unshown += text
+
+    def take(self) -> str:
+        """Return the text that is to be shown next."""
+        text, self.unshown = self.unshown, ""
+        return text
+
     def follow(self, step: Step) -> None:
-        """Take in a step of the agent; listeners see it within a moment."""
+        """Take in a step of the agent. A tool's closes the open block."""
         match step:
             case TextDelta(text):
-                self._unshown += text
-                if self._flush_at is None:
-                    loop = asyncio.get_running_loop()
-                    self._flush_at = loop.call_later(self._pause, self.flush)
+                self.hear(text)
             case ToolStarted(number, tool, tool_input):
-                self._close_blocks()
-                self.pieces.append(tool_piece(number, tool, tool_input))
-                live.wake(self.key)
+                self.finish_text()
+                self._publish([tool_piece(number, tool, tool_input)])
             case ToolFinished(number, output, shown):
-                self.pieces.append(tool_result_piece(number, output, shown))
-                live.wake(self.key)
+                self._publish([tool_result_piece(number, output, shown)])
 
     def flush(self) -> None:
         """Render the text that has arrived since the last time."""
-        if self._flush_at is not None:
-            self._flush_at.cancel()
-            self._flush_at = None
+        self.show(self.take())
+
+    def show(self, text: str) -> None:
+        """Render more text. Any thread may do this, one at a time."""
         begun = time.perf_counter()
-        text, self._unshown = self._unshown, ""
-        self.shown_text += text
-        self.pieces += block_pieces(self._markdown.feed(text))
-        self.tail_source, self.tail = self._markdown.steady
+        self._text += text
+        closed = block_pieces(self._markdown.feed(text))
+        self._publish(closed, *self._markdown.steady)
         # A block that is slow to render is rendered less often.
-        self._pause = max(self._usual_pause, 10 * (time.perf_counter() - begun))
-        live.wake(self.key)
+        self.pause = max(self._usual_pause, 10 * (time.perf_counter() - begun))
 
     def finish_text(self) -> None:
-        """Close the open block: the model has finished."""
-        self._close_blocks()
-        live.wake(self.key)
-
-    def _close_blocks(self) -> None:
+        """Close the open block."""
         self.flush()
-        self.pieces += block_pieces(self._markdown.finish())
-        self.tail = self.tail_source = ""
+        self._publish(block_pieces(self._markdown.finish()))
+
+    def _publish(self, new: list[Piece], tail_source: str = "", tail: str = "") -> None:
+        self.pieces += new
+        self._shown = _Shown(tuple(self.pieces), tail_source, tail, self._text)
+        live.wake(self.key)
 
     @property
     def _usual_pause(self) -> float:
-        slowed = min(1.0, len(self.shown_text) / LATER)
+        slowed = min(1.0, len(self._text) / LATER)
         return FLUSH_SECONDS + slowed * (LATER_FLUSH_SECONDS - FLUSH_SECONDS)
 
     def stop_soon(self) -> None:

@@ -21,9 +21,11 @@ from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
 from . import agent, closing, running
 from .contained import contained
 from .running_turn import RunningTurn
+from .showing import Showing
 from .starting import one_at_a_time, set_up, start, start_unprepared
 from .storable import storable
 from .tasks import to_the_end
+from .tool_values import decoded
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
@@ -128,14 +130,15 @@ async def _answer(
     """Let the model answer, then call the hook for how the turn ended."""
     stopped = False
     error = failure
+    showing = Showing(turn)
     if setup is not None:
         try:
-            await contained(_ask(chat, turn, setup, human))
+            await contained(_ask(chat, turn, setup, human, showing))
         except asyncio.CancelledError:
             stopped = True
         except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
             error = caught
-    turn.finish_text()
+    await to_the_end(showing.finish)
     if turn.answer.message is not None and error is None and not stopped:
         await _call_hook(chat, turn, human, turn.answer.message)
         turn.outcome = "completed"
@@ -184,8 +187,11 @@ async def _with(
 
     metadata = {"tools_at": turn.answer.tools_at}
     chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds or (), ai_message)
-    outputs: Any = [AddableDict(output) for output in tools_output_list or ()] or None
-    own = has_own_hooks(chat)
+    given, own = tools_output_list or (), has_own_hooks(chat)
+    if own or not turn.recorded:
+        # The values themselves. The log takes their documents, which are there already.
+        given = await to_the_end(lambda: asyncio.to_thread(decoded, tools_output_list or ()))
+    outputs: Any = [AddableDict(output) for output in given] or None
     try:
         await to_the_end(
             lambda: (
@@ -213,7 +219,9 @@ class _Blamed:
         return self._times >= retrying.HOOK_TRIES
 
 
-async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage) -> None:
+async def _ask(
+    chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage, showing: Showing
+) -> None:
     from langchain_core.messages import SystemMessage
 
     system = [SystemMessage(setup.prompt.system_prompt)] if setup.prompt.system_prompt else []
@@ -230,7 +238,7 @@ async def _ask(chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMe
     )
     async with contextlib.aclosing(steps):
         async for step in steps:
-            turn.follow(step)
+            await showing.follow(step)
 
 
 async def _is_open(conversation: Conversation, turn: RunningTurn) -> bool:

@@ -15,15 +15,16 @@ from markdown_it.rules_inline import StateInline
 
 # The length is limited: without a limit, many openers and no closer would take quadratic time.
 # A single dollar is pandoc's rule, so that "$5 and $10" stays money.
-_INLINE = re.compile(
-    r"""
-      \\\( (?:[^\\]|\\[^)]){1,2000}? \\\)
-    | \\\[ (?:[^\\]|\\[^\]]){1,2000}? \\\]
-    | \$\$ (?:[^$\\`]|\\.){1,2000}? \$\$ (?!\$)
-    | \$ (?![\s$]) (?:[^$\\`]|\\.){1,2000}? (?<!\s) \$ (?![\d$])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_INLINE = {
+    "\\(": re.compile(r"\\\((?:[^\\]|\\[^)]){1,2000}?\\\)", re.DOTALL),
+    "\\[": re.compile(r"\\\[(?:[^\\]|\\[^\]]){1,2000}?\\\]", re.DOTALL),
+    "$$": re.compile(r"\$\$(?:[^$\\`]|\\.){1,1000}?\$\$(?!\$)", re.DOTALL),
+    "$": re.compile(r"\$(?![\s$])(?:[^$\\`]|\\.){1,400}?(?<!\s)\$(?![\d$])", re.DOTALL),
+}
+_CLOSING = {"\\(": "\\)", "\\[": "\\]"}
+_LONGEST = 4_010  # 2,000 characters may be written as twice as many.
+# Lines of a formula that look like its last one and are not.
+_TRIES = 20
 _DISPLAY = {
     "\\[": ("\\]", re.compile(r"\\\[(?:[^\\]|\\[^\]])*?\\\]", re.DOTALL)),
     "$$": ("$$", re.compile(r"\$\$(?!\$)(?:[^$\\]|\\.|\$(?!\$))*?\$\$", re.DOTALL)),
@@ -38,13 +39,23 @@ def formulas(parser: MarkdownIt) -> None:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    found = _INLINE.match(state.src, state.pos, state.posMax)
+    found = _inline(state.src, state.pos, state.posMax)
     if found is None:
         return False
     if not silent:
         state.push("formula", "", 0).content = found.group()
     state.pos = found.end()
     return True
+
+
+def _inline(source: str, begin: int, end: int) -> re.Match[str] | None:
+    opening = source[begin : begin + 2]
+    if opening.startswith("$"):
+        return _INLINE["$$" if opening == "$$" else "$"].match(source, begin, end)
+    closing = _CLOSING.get(opening)
+    if closing is None or source.find(closing, begin, min(end, begin + _LONGEST)) < 0:
+        return None
+    return _INLINE[opening].match(source, begin, end)
 
 
 def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -59,11 +70,12 @@ def _display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False  # A line of text that begins with a formula.
     if silent:
         return True
-    closed, stop = None, start
+    closed, stop, tries = None, start, 0
     while not closed and stop < end and (stop == start or _goes_on(state, stop)):
         line = state.src[state.bMarks[stop] : state.eMarks[stop]]
         stop += 1
-        if closing in line:
+        if closing in line and tries < _TRIES:
+            tries += 1
             closed = pattern.match(_lines(state, start, stop))
     text = _lines(state, start, stop)
     formula = closed.group() if closed else text.rstrip()

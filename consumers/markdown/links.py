@@ -13,6 +13,8 @@ from linkify_it import LinkifyIt  # type: ignore[import-untyped]  # It has no ty
 from markdown_it.rules_core import StateCore
 
 _ASCII = re.compile(r"[\x00-\x7f]+")
+# An address of so many characters is text.
+_LONGEST = 4_000
 
 
 class Addresses(LinkifyIt):  # type: ignore[misc]  # For the same reason.
@@ -35,8 +37,9 @@ class Addresses(LinkifyIt):  # type: ignore[misc]  # For the same reason.
         return found or None
 
     def match_at_start(self, text: str) -> Any:
-        run = _ASCII.match(text)
-        return super().match_at_start(run.group()) if run else None
+        # Asked at each "://", with all the text behind it.
+        run = _ASCII.match(text, 0, _LONGEST)
+        return super().match_at_start(run.group()) if run and run.end() < _LONGEST else None
 
 
 def outgoing(state: StateCore) -> None:

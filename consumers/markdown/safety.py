@@ -33,25 +33,25 @@ for _tag, _more in {
     _VALUES.setdefault(_tag, {}).update(_more)
 
 
-def safe(html: str) -> SafeString:
-    """Return the HTML without anything that is not allowed."""
-    return mark_safe(
-        nh3.clean(
-            html,
-            tags=TAGS,
-            attributes=_ATTRIBUTES,
-            tag_attribute_values=_VALUES,
-            # Whatever else an <input> says: it is a checkbox that cannot be used.
-            set_tag_attribute_values={"input": {"type": "checkbox", "disabled": ""}},
-            attribute_filter=_filter,
-            url_schemes={"http", "https", "mailto"},
-            link_rel="noopener noreferrer",
-        )
-    )
-
-
 def _filter(tag: str, attribute: str, value: str) -> str | None:
     if tag != "code" or attribute != "class":
         return value
     name = value.removeprefix("language-")
     return value if name != value and LANGUAGE.fullmatch(name) else None
+
+
+_CLEANER = nh3.Cleaner(
+    tags=TAGS,
+    attributes=_ATTRIBUTES,
+    tag_attribute_values=_VALUES,
+    # Whatever else an <input> says: it is a checkbox that cannot be used.
+    set_tag_attribute_values={"input": {"type": "checkbox", "disabled": ""}},
+    attribute_filter=_filter,
+    url_schemes={"http", "https", "mailto"},
+    link_rel="noopener noreferrer",
+)
+
+
+def safe(html: str) -> SafeString:
+    """Return the HTML without anything that is not allowed."""
+    return mark_safe(_CLEANER.clean(html))

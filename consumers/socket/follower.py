@@ -85,7 +85,7 @@ class Follower:
             if batches is None or not await self._take_in(batches):
                 await self._catch_up()
             if self._open is not None:
-                self._answering = self._found(self._open) or self._answering
+                self._answering = self._found(self._open.id) or self._answering
             await self._send_progress()
             unheard = self._open is not None and not isinstance(self._answering, RunningTurn)
             await self._listener.wait(LOOK_AGAIN_SECONDS if unheard else None)
@@ -102,9 +102,8 @@ class Follower:
     async def earlier(self, before: int) -> None:
         """Send the turns before a version."""
         page = await self._transcripts.read(before=before)
-        await self._send(
-            self._encoder.earlier(page.turns, more=page.more, before=page.before or before)
-        )
+        turns = [turn async for turn in self._transcripts.views(page)]
+        await self._send(self._encoder.earlier(turns, more=page.more, before=page.before or before))
 
     async def _take_in(self, batches: Sequence[Batch]) -> bool:
         """Show what this process has just appended; return False if the log must be read."""
@@ -122,7 +121,7 @@ class Follower:
 
     async def _catch_up(self) -> None:
         page = await self._transcripts.read(after=self.cursor)
-        if any(map(self._is_unheard, page.turns)) and await self._transcripts.close_abandoned():
+        if self._is_unheard(page.open_turn) and await self._transcripts.close_abandoned():
             page = await self._transcripts.read(after=self.cursor)
         if self.cursor and (page.more or page.erased > self.cursor):
             # The client missed more than is sent at once, or some of what it has was erased: start
@@ -144,14 +143,16 @@ class Follower:
         if new and not page.turns:
             await self._when_empty()
 
-    def _is_unheard(self, turn: TurnView) -> bool:
-        """Return whether the turn is open but not answered here: its process may be gone."""
-        return turn.outcome == "open" and self._found(turn) is None
+    def _is_unheard(self, turn_id: str) -> bool:
+        """Return whether there is an open turn that is not answered here: its process may be gone."""
+        return bool(turn_id) and self._found(turn_id) is None
 
     async def _send_turns(self, page: Page) -> None:
-        for turn in page.turns:
+        left = len(page.turns)
+        async for turn in self._transcripts.views(page):
+            left -= 1
             # Only the last frame moves the cursor: a client that is cut off before it has a gap.
-            cursor = page.head if turn is page.turns[-1] else None
+            cursor = page.head if left == 0 else None
             if turn.outcome == "open":
                 await self._begin(turn, cursor)
             elif self._open is not None and self._open.id == turn.id:
@@ -162,7 +163,7 @@ class Follower:
                 await self._send(self._encoder.turn(turn, cursor))
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
-        found = self._found(turn)
+        found = self._found(turn.id)
         if self._open is not None and self._open.id == turn.id:
             self._answering = found or self._answering
             return
@@ -171,9 +172,9 @@ class Follower:
         await self._send(self._encoder.turn(view, cursor))
         self._sent.note(view)
 
-    def _found(self, turn: TurnView) -> RunningTurn | None:
+    def _found(self, turn_id: str) -> RunningTurn | None:
         found = running.find(self._key)
-        return found if found is not None and str(found.turn_id) == turn.id else None
+        return found if found is not None and str(found.turn_id) == turn_id else None
 
     async def _send_progress(self) -> None:
         if self._answering is None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ...core import conf
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, in_rendering_thread
 from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
-from ...projections.transcript import TranscriptTurn, fold_turns, is_shown, read_transcript
+from ...projections.outline import TurnPlace, is_shown, read_outline
+from ...projections.transcript import TranscriptTurn, fold_turns, read_turns
 from ..answering.running import find
 from ..answering.running_turn import RunningTurn
 from ..page.turn_view import TurnView, view_of
@@ -22,18 +22,25 @@ from ..page.turn_view import TurnView, view_of
 @dataclass(frozen=True, slots=True)
 class Page:
     """Turns in order, the version they were read at, the last clearing's version, whether there are
-    more and before which version, and the version of the last erasure."""
+    more and before which version, the version of the last erasure, and the turn that is open.
 
-    turns: Sequence[TurnView]
+    A recorded turn is only its place: `Transcripts.views` reads its words when they are sent.
+    """
+
+    turns: Sequence[TurnView | TurnPlace]
     head: int
     cleared: int
     more: bool
     before: int
     erased: int = 0
+    open_turn: str = ""
 
 
 Batch = Sequence[Event]
 """What one append has added to the conversation."""
+
+# Bytes of stored turns that are read at once. A client that does not read its socket costs no more.
+SLICE = 256 * 1024
 
 
 class Transcripts(Protocol):
@@ -41,6 +48,9 @@ class Transcripts(Protocol):
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         """Return the turns that changed after a version, and the open one; or those before one."""
+
+    def views(self, page: Page) -> AsyncIterator[TurnView]:
+        """Yield a page's turns as they are shown."""
 
     async def after(self, batch: Batch) -> Page | None:
         """Return the turns that a batch changes, if everything before it has been read.
@@ -79,41 +89,51 @@ class RecordedTranscript:
         return page
 
     def _read(self, after: int, before: int | None) -> Page:
-        transcript = read_transcript(
-            self._stream_id,
-            self._user,
-            after=after,
-            before=before,
-            limit=conf.get().history_turns,
-        )
-        for turn in transcript.turns:
-            if turn.standing == "open":
-                self._runner = turn.metadata.get("runner")
-        # Rendering Markdown takes time too, and belongs in this thread.
-        turns = self._views(transcript.turns)
-        first = transcript.turns[0].first if transcript.turns else 0
+        limit = conf.get().history_turns
+        outline = read_outline(self._stream_id, self._user, after=after, before=before, limit=limit)
+        self._runner = outline.runner
+        places = outline.places
         return Page(
-            turns, transcript.head, transcript.cleared, transcript.more, first, transcript.erased
+            places,
+            outline.head,
+            outline.cleared,
+            outline.more,
+            places[0].first if places else 0,
+            outline.erased,
+            str(outline.open_turn or ""),
         )
 
+    async def views(self, page: Page) -> AsyncIterator[TurnView]:
+        for turn in page.turns:
+            if isinstance(turn, TurnView):
+                yield turn
+        places = [turn for turn in page.turns if isinstance(turn, TurnPlace)]
+        for few in _slices(places):
+            turns = await in_database_thread(read_turns)(self._stream_id, few, page.head)
+            while turns:
+                yield await self._view(turns.pop(0))
+
     async def after(self, batch: Batch) -> Page | None:
-        mine = _known_actor(self._user)
+        mine: bool | None = None
         # The opening of a conversation is not shown.
         new = [event for event in batch if event.type != "ConversationOpened"]
         events = [*self._opened, *new]
         self._at = batch[-1].version
-        if mine is _UNKNOWN or not _is_one_turn(events):
+        if _is_one_turn(events):
+            mine = _is_of(events[0], self._user)
+        if mine is None:
             self._opened = []
             return None
         self._opened = events if events[-1].type == "TurnStarted" else []
         turns: list[TurnView] = []
-        if events[0].actor_id == mine:
-            # Rendering Markdown takes time, but needs no database.
-            turns = await asyncio.to_thread(self._views, fold_turns(events))
+        if mine:
+            folded = await in_rendering_thread(fold_turns)(events)
+            turns = [await self._view(turn) for turn in folded]
         return Page(turns, batch[-1].version, 0, False, 0)
 
-    def _views(self, turns: Sequence[TranscriptTurn]) -> list[TurnView]:
-        return [view_of(turn, show_initial_prompt=self._show_initial_prompt) for turn in turns]
+    async def _view(self, turn: TranscriptTurn) -> TurnView:
+        make = in_rendering_thread(view_of)
+        return await make(turn, show_initial_prompt=self._show_initial_prompt)
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()
@@ -139,9 +159,16 @@ class MemoryTranscript:
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         turns = self._turns[after:]
-        if running := find(self._key):
+        running = find(self._key)
+        if running:
             turns.append(running.view())
-        return Page(turns, len(self._turns), 0, False, 0)
+        open_turn = str(running.turn_id) if running else ""
+        return Page(turns, len(self._turns), 0, False, 0, open_turn=open_turn)
+
+    async def views(self, page: Page) -> AsyncIterator[TurnView]:
+        for turn in page.turns:
+            if isinstance(turn, TurnView):
+                yield turn
 
     async def after(self, batch: Batch) -> Page | None:
         return None
@@ -156,14 +183,27 @@ class MemoryTranscript:
         self._turns.append(replace(turn.view(), version=len(self._turns) + 1))
 
 
-_UNKNOWN = object()
+def _slices(places: Sequence[TurnPlace]) -> Iterator[list[TurnPlace]]:
+    few: list[TurnPlace] = []
+    for place in places:
+        if few and sum(one.size for one in few) + place.size > SLICE:
+            yield few
+            few = []
+        few.append(place)
+    if few:
+        yield few
 
 
-def _known_actor(user: Any) -> Any:
-    """Return a user's pseudonym, None for a guest, _UNKNOWN if it was not looked up yet."""
+def _is_of(event: Event, user: Any) -> bool | None:
+    """Return whether an event that was just appended is this person's; None if it does not say.
+
+    Not by a pseudonym that was seen before: the person may have been forgotten, and have a new one.
+    """
     if user is None or not user.is_authenticated:
-        return None
-    return getattr(user, "_turnlog_actor_id", _UNKNOWN)
+        return event.actor_id is None
+    if event.actor_id is None:
+        return False
+    return None if event.spoken_by is None else bool(event.spoken_by == user.pk)
 
 
 def _is_one_turn(events: Sequence[Event]) -> bool:

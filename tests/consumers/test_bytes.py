@@ -86,7 +86,7 @@ def states(text: str, sizes: Iterator[int]) -> Iterator[TurnView]:
     yield turn.view()
     while place < len(text):
         size = next(sizes)
-        turn._unshown += text[place : place + size]
+        turn.unshown += text[place : place + size]
         turn.flush()
         yield turn.view()
         place += size
@@ -140,17 +140,17 @@ def test_code_is_never_sent_again() -> None:
 def test_a_frame_of_an_open_code_is_its_new_text() -> None:
     turn, sent = running_turn(), Progress()
     sent.note(turn.view())
-    turn._unshown = "```python\nif a < b:\n"
+    turn.unshown = "```python\nif a < b:\n"
     turn.flush()
     HtmlEncoder().progress(turn.view(), sent)
-    turn._unshown = "    a & b\n``"
+    turn.unshown = "    a & b\n``"
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert frame.strip() == (
         f'<div hx-swap-oob="beforeend:#answer-{turn.turn_id}>:last-child>:last-child">'
         "    a &amp; b\n</div>"
     )
-    turn._unshown = "`\n"
+    turn.unshown = "`\n"
     turn.flush()
     turn.finish_text()
     assert not HtmlEncoder().progress(turn.view(), sent)
@@ -158,23 +158,23 @@ def test_a_frame_of_an_open_code_is_its_new_text() -> None:
 
 def test_a_big_block_that_would_be_sent_again_goes_on_as_plain_text() -> None:
     turn, sent = running_turn(), Progress()
-    turn._unshown = "words " * 300
+    turn.unshown = "words " * 300
     turn.flush()
     sent.note(turn.view())
-    turn._unshown = "and **bold"
+    turn.unshown = "and **bold"
     turn.flush()
     assert "drop" not in str(HtmlEncoder().progress(turn.view(), sent))
-    turn._unshown = "** <b>"
+    turn.unshown = "** <b>"
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert frame.count("**") == 1
     assert '<span class="turnlog-raw">** &lt;b&gt;</span>' in frame
-    turn._unshown = " more"
+    turn.unshown = " more"
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert ">:last-child>:last-child" in frame
     assert "> more</div>" in frame
-    turn._unshown = " *it* is" * 300
+    turn.unshown = " *it* is" * 300
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert "<strong>bold</strong> &lt;b&gt; more <em>it</em>" in frame
@@ -250,7 +250,7 @@ async def test_frames_come_more_slowly_in_a_long_answer() -> None:
     turn = running_turn()
     pauses = []
     for _ in range(6):
-        turn._unshown = "a\n\n" * 400
+        turn.unshown = "a\n\n" * 400
         turn.flush()
         pauses.append(turn._usual_pause)
     assert FLUSH_SECONDS < pauses[0] < pauses[1]

@@ -97,7 +97,7 @@ def test_a_page_that_looks_now_and_then_ends_with_all_of_it(
         patch.setattr(progress, "_AGAIN", again)
         sent.note(turn.view())
         for number, (text, looks) in enumerate([*steps, ("end", False)]):
-            turn._unshown = text
+            turn.unshown = text
             if text:
                 turn.flush()
             else:

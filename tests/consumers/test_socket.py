@@ -854,7 +854,7 @@ async def test_opening_a_page_takes_four_queries_at_most(conversation: Any, user
     with traced() as trace:
         async with Client(chat(), url(conversation), user) as client:
             await client.until(lambda f: f.get("type") == "turn" and f["outcome"] == "open")
-    assert 3 <= len(trace.statements) <= 4, trace.statements
+    assert 3 <= len(trace.statements) <= 4, "\n\n".join(trace.statements)
 
 
 async def test_a_turn_takes_few_statements_and_hops(conversation: Any, user: Any) -> None:

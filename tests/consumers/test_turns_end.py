@@ -312,7 +312,7 @@ async def test_the_models_stream_is_closed_when_showing_it_fails(
     def fail(*args: Any) -> None:
         raise ValueError("cannot be shown")
 
-    monkeypatch.setattr(running.RunningTurn, "follow", fail)
+    monkeypatch.setattr(running.RunningTurn, "hear", fail)
     async with answering([c.chunk({"content": "half"}), ENDLESS]) as model:
         consumer = chats.chat(chats.completions, model.url)
         async with Client(consumer, url(conversation), user) as client:

@@ -1,0 +1,60 @@
+"""Renders what a turn produces, off the event loop, and lets listeners see it within a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ...core.asynchronous import in_rendering_thread
+from .. import failures
+from .agent import Step, TextDelta
+from .running_turn import RunningTurn
+
+logger = logging.getLogger("turnlog")
+
+
+class Showing:
+    """What comes of one turn, in its order: the rendering thread does one thing after the other."""
+
+    def __init__(self, turn: RunningTurn) -> None:
+        self._turn = turn
+        self._timer: asyncio.TimerHandle | None = None
+        self._rendering: asyncio.Future[None] | None = None
+
+    async def follow(self, step: Step) -> None:
+        """Take in a step of the agent."""
+        if isinstance(step, TextDelta):
+            self._turn.hear(step.text)
+            self._show_in_a_moment()
+        else:
+            self._forget_timer()
+            await in_rendering_thread(self._turn.follow)(step)
+
+    async def finish(self) -> None:
+        """Close the open block: the model has finished. What cannot be shown is still recorded."""
+        self._forget_timer()
+        try:
+            await in_rendering_thread(self._turn.finish_text)()
+        except Exception as error:  # noqa: BLE001 - the answer itself is not at stake
+            logger.error("an answer could not be shown: %s", failures.where(error))
+
+    def _show_in_a_moment(self) -> None:
+        if self._timer is None and self._rendering is None and self._turn.unshown:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._turn.pause, self._show)
+
+    def _show(self) -> None:
+        self._timer = None
+        self._rendering = in_rendering_thread(self._turn.show)(self._turn.take())
+        self._rendering.add_done_callback(self._shown)
+
+    def _shown(self, rendering: asyncio.Future[None]) -> None:
+        self._rendering = None
+        if not rendering.cancelled() and (error := rendering.exception()):
+            logger.error("an answer could not be shown: %s", failures.where(error))
+        self._show_in_a_moment()
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
