@@ -24,6 +24,24 @@ WHERE (SELECT hash FROM turnlog_event WHERE stream_id = 3 ORDER BY version DESC 
 -- They have no place in the whole log's order yet.
 INSERT INTO turnlog_pending (stream_id, first, last) VALUES (3, 5, 6);
 
+-- How many rows the message list must gain. If the database keeps fewer, the append fails.
+SELECT count(*) FROM (
+  SELECT e.stream_id, e.version,
+      (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id) AS user_id,
+      e.actor_id, e.turn_id, e.recorded_at
+    FROM (SELECT * FROM turnlog_event
+            WHERE stream_id = 3 AND version BETWEEN 5 AND 6) e
+    WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
+      AND coalesce(
+        (SELECT max(c.version) FROM turnlog_event c
+           WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared')
+          <= coalesce(
+            (SELECT min(t.version + 0) FROM turnlog_event t
+               WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+            e.version),
+        true)
+);
+
 -- The message list says which events are listed, and for whom; the words stay in the events.
 INSERT INTO turnlog_message
     (conversation_id, version, user_id, actor_id, turn_id, created_at)
