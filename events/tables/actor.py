@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import connections, models, router
 
 from ...core import retrying
-from ...core.errors import AppendOnlyError, LegalHold
+from ...core.errors import AppendOnlyError, LegalHold, NotStored
 from .held import require_no_hold_of
 
 _FIXED = "which user a pseudonym stands for never changes; forget_user() forgets it"
@@ -26,12 +26,16 @@ class ActorManager(
         """The pseudonym of a user, created if there is none yet; None for None and for guests.
 
         It is read from the log's database each time, not from a replica or from memory: the user
-        may have been forgotten meanwhile, or a new pseudonym rolled back.
+        may have been forgotten meanwhile, or a new pseudonym rolled back. Raises NotStored if the
+        database does not keep a new one.
         """
         if not is_user(user):
             return None
         actors = self.using(router.db_for_write(Actor))
-        actor_id: uuid.UUID = actors.get_or_create(user_id=user.pk)[0].pk
+        actor, created = actors.get_or_create(user_id=user.pk)
+        if created and not actors.filter(pk=actor.pk).exists():
+            raise NotStored("turnlog_actor", "expected a row of the user, found none")
+        actor_id: uuid.UUID = actor.pk
         user._turnlog_actor_id = actor_id
         return actor_id
 

@@ -326,6 +326,14 @@ def test_a_title_that_stays_has_no_receipt(room: Conversation) -> None:
     assert all(event.payload is not None for event in read(room.pk))
 
 
+def test_a_pseudonym_that_is_not_kept_is_said(room: Conversation, user: Any) -> None:
+    before = stored()
+    with dropping("turnlog_actor"), pytest.raises(NotStored, match="turnlog_actor"):
+        room.record_turn("e", AIMessage("f"), user=user)
+    assert stored() == before
+    assert room.record_turn("e", AIMessage("f"), user=user)[0].actor_id is not None
+
+
 def test_a_pseudonym_that_stays_is_not_forgotten(user: Any) -> None:
     from turnlog.events.erasure.forgetting import forget_user
 
