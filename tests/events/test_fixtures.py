@@ -61,7 +61,8 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
     conversation.fork(user=user).record_turn("another way", AIMessage("Hm"), user=user)
     conversation.erase([first[0].turn_id], by=user, reason="request 1")
     conversation.hold(by=user, reason="case 7")
-    Conversation.objects.filter(pk=conversation.pk).update(title=" spaces\r")
+    conversation.title = " spaces\r"
+    conversation.save()
     sequence()
     call_command("checkpoint_log", stdout=StringIO())
     call_command("run_projections", once=True, stdout=StringIO())

@@ -16,6 +16,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+pytestmark = pytest.mark.slow
+
 ANY: dict[str, dict[str, Any]] = {
     "as it is": {},
     "another time zone": {"TIME_ZONE": "America/St_Johns"},
