@@ -336,11 +336,19 @@ class ErasureFailed(TurnlogError):
 
 
 class ErasureIncomplete(TurnlogError):
-    """In an erasure of many conversations, something could not be erased; the rest is erased."""
+    """In an erasure of much, something could not be erased; the rest is erased.
 
-    def __init__(self, errors: list[TurnlogError]) -> None:
-        super().__init__("; ".join(map(str, errors)))
+    `receipt` says what was erased of one conversation; None if several were being erased, whose
+    receipts were given one by one.
+    """
+
+    def __init__(self, errors: list[TurnlogError], receipt: Any = None) -> None:
+        told = "; ".join(map(str, errors))
+        if receipt is not None:
+            told = f"{len(receipt.events)} events are erased, and the rest is not: {told}"
+        super().__init__(told)
         self.errors = errors
+        self.receipt = receipt
 
 
 class ReceiptNotKept(TurnlogError):

@@ -75,7 +75,7 @@ def _erase_again(receipt: Receipt, again: Again) -> None:
         made = erase_wanted(pk, wanted, by=receipt.by, reason=receipt.reason)
     except TurnlogError as error:
         again.errors.append(error)
-        return
+        made = getattr(error, "receipt", None) or Receipt(pk, receipt.reason)
     again.erased += sum(len(each.events) for each in made.whole())
     if made:
         again.receipts.append(made)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import uuid
 from collections.abc import Collection
 
 from ..tables.database import log_database
 from ..tables.event import Event
 from ..types import ConversationForked
+
+_TURNS = 500
 
 
 def forks_of(stream_id: int) -> list[int]:
@@ -18,17 +22,29 @@ def forks_of(stream_id: int) -> list[int]:
     return [fork for fork, payload in found if json.loads(payload)["parent"] == stream_id]
 
 
-def copies_of(stream_id: int, versions: Collection[int], fork_id: int) -> set[int]:
-    """The versions in a fork that are copies of these versions of its parent.
+def copies_of(
+    stream_id: int,
+    versions: Collection[int],
+    turns: Collection[uuid.UUID | None],
+    fork_id: int,
+) -> set[int]:
+    """The versions in a fork that are copies of these versions of its parent, in these turns, and
+    not erased yet.
 
     Needs no lock: a fork commits together with all its copies, while it locks the parent.
     """
     events = Event.objects.using(log_database()).filter(
-        stream_id=fork_id, metadata__contains='"origin"'
+        stream_id=fork_id, payload__isnull=False, metadata__contains='"origin"'
     )
+    # A copy has its original's turn, and that has an index.
+    ids = sorted(turn for turn in turns if turn is not None)
+    parts = [events.filter(turn_id__in=ids[n : n + _TURNS]) for n in range(0, len(ids), _TURNS)]
+    if None in turns:
+        parts.append(events.filter(turn_id=None))
+    rows = [part.values_list("version", "metadata").iterator() for part in parts]
     wanted = set(versions)
     found = set()
-    for version, metadata in events.values_list("version", "metadata").iterator():
+    for version, metadata in itertools.chain.from_iterable(rows):
         origin = json.loads(metadata).get("origin")
         if (
             isinstance(origin, dict)

@@ -1,66 +1,41 @@
 """Erases words from the log, and from everything that was made of them.
 
 An erasure appends `PayloadErased`, sets payload and salt of the named events to NULL, and removes
-all copies: those of projections, and those in forks. It does all of this in one transaction, or
-nothing. Digests and hashes stay, so the chain still verifies. Erased words are gone at every moment
-of the past.
+all copies: those of projections, and those in forks. Digests and hashes stay, so the chain still
+verifies. Erased words are gone at every moment of the past.
 
-It erases whole turns only: the answer echoes the question, and the turn's start repeats it.
+It erases whole turns only: the answer echoes the question, and the turn's start repeats it. All of
+it is one transaction, or nothing is done; a large erasure is several, some turns each, so that
+others can write in between.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from django.db import connections, transaction
-from django.db.models import Q
+from django.db.models import Max
 
-from ...core.errors import NotStored, TurnInProgress, UnknownTurn
-from .. import drafts, hooks
-from ..changes import CHANGES
-from ..log import NewEvent, append
-from ..store.confirmed import require_stored
-from ..store.dialect import dialect_of
-from ..store.isolation import locking
+from ...core.errors import ErasureIncomplete, ReceiptNotKept, TurnlogError, UnknownTurn
+from ..store.isolation import is_outermost, locking
 from ..store.sqlite import begin_writing
 from ..tables.actor import Actor
-from ..tables.conversation import require_conversation, rows
+from ..tables.conversation import require_conversation
 from ..tables.database import log_database
 from ..tables.event import Event
-from ..tables.held import require_no_hold
-from ..turns import close_abandoned, open_turn
-from ..types import NEVER_ERASED, PayloadErased
 from . import receipt_files
-from .copies import copies_of, forks_of
-from .past import opening_hash
-from .quoting import may_be_given, quoting_turns
+from .act import Act, Wanted
 from .reasons import require_reason
-from .receipts import ErasedEvent, Receipt, Record
-from .unused_texts import delete_unused, keys_of
+from .receipts import Receipt, merged
 
-# Versions in one PayloadErased. The trigger reads the list once for each row that is set to NULL.
-_BATCH = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to erase of one conversation: everything; or `turns`, and the turns of `versions`.
-
-    With `title`, its title too; with `titles`, if it is one of these. With `unless_since`, a turn
-    (or everything) stays if something was recorded in it at that time or later, and nothing is
-    erased that is not named.
-    """
-
-    everything: bool = False
-    turns: frozenset[uuid.UUID] = frozenset()
-    versions: frozenset[int] = frozenset()
-    title: bool = False
-    titles: frozenset[str] = frozenset()
-    unless_since: dt.datetime | None = None
+# Events that one transaction erases, with their copies: about a second on SQLite, where nobody
+# else can write meanwhile.
+AT_ONCE = 1000
 
 
 def erase(
@@ -79,7 +54,9 @@ def erase(
     Raises ReasonRefused, UnknownConversation, UnknownTurn, LegalHold; TurnInProgress while one of
     the turns is being answered, or a turn whose model may have been given them; ErasureFailed if a
     projection could not erase its copies. In all these cases nothing is erased. Raises
-    ReceiptNotKept if the receipt could not be written outside; then the erasure is done.
+    ReceiptNotKept if the receipt could not be written outside; then the erasure is done. Raises
+    ErasureIncomplete if a part of a large erasure is done, and the rest was prevented meanwhile:
+    its `receipt` says what is erased.
     """
     if turns is None:
         wanted = Wanted(everything=True)
@@ -91,250 +68,82 @@ def erase(
 def erase_wanted(
     pk: int, wanted: Wanted, *, by: Any = None, reason: str, dry_run: bool = False
 ) -> Receipt:
-    """Erase in one transaction. `by` is a user or an actor id.
+    """Erase what is wanted. `by` is a user or an actor id. Raises the same errors as `erase`.
 
     With `dry_run`, nothing is erased; the receipt, without records, says what would be.
     """
     reason = require_reason(reason)
     require_conversation(pk)
+    if dry_run:
+        with _acting(by, reason) as act:
+            receipt = act.preview(pk, wanted)
+            transaction.set_rollback(True, using=log_database())
+        return receipt
+    done: list[Receipt] = []
+    unkept: ReceiptNotKept | None = None
+    for part in _parts(pk, wanted, reason):
+        try:
+            done.append(_erase_part(pk, part, by, reason))
+        except ReceiptNotKept as error:
+            unkept = error  # The erasure itself is done.
+            done.append(error.receipt)
+        except TurnlogError as error:
+            if not any(done):
+                raise
+            raise ErasureIncomplete([error], merged(done)) from error
+    receipt = merged(done)
+    if unkept is not None:
+        raise ReceiptNotKept(str(unkept), receipt)
+    return receipt
+
+
+def _erase_part(pk: int, wanted: Wanted, by: Any, reason: str) -> Receipt:
+    with _acting(by, reason) as act:
+        receipt = act.erase(pk, wanted)
+        if receipt:
+            # After the commit: a receipt of a rolled back erasure would be false.
+            transaction.on_commit(lambda: receipt_files.keep(receipt), using=log_database())
+    return receipt
+
+
+@contextmanager
+def _acting(by: Any, reason: str) -> Iterator[Act]:
     using = log_database()
     with locking(using):
         begin_writing()
         actor_id = by if isinstance(by, uuid.UUID) else Actor.objects.keep(by)
-        act = _Act(actor_id, reason, using)
-        if dry_run:
-            receipt = act.preview(pk, wanted)
-            transaction.set_rollback(True, using=using)
-            return receipt
-        receipt = act.erase(pk, wanted)
-        if receipt:
-            # After the commit: a receipt of a rolled back erasure would be false.
-            transaction.on_commit(lambda: receipt_files.keep(receipt), using=using)
-    return receipt
+        yield Act(actor_id, reason, using)
 
 
-class _Target(NamedTuple):
-    version: int
-    type: str
-    turn_id: uuid.UUID | None
-    digest: bytes
-    gone: bool
+def _parts(pk: int, wanted: Wanted, reason: str) -> list[Wanted]:
+    """What to erase in a transaction each: in all but the last, some turns.
 
-
-@dataclass(slots=True)
-class _Plan:
-    """What is asked for of one conversation; `fresh` is the part that is not erased yet."""
-
-    pk: int
-    targets: list[_Target]
-    quoting: set[uuid.UUID] = field(default_factory=set)
-    title: bool = False
-    titles: frozenset[str] = frozenset()
-    """Titles that events among the targets had given."""
-
-    @property
-    def fresh(self) -> list[_Target]:
-        return [target for target in self.targets if not target.gone]
-
-
-class _Act:
-    def __init__(self, actor_id: uuid.UUID | None, reason: str, using: str) -> None:
-        self._actor_id = actor_id
-        self._reason = reason
-        self._using = using
-        self._texts: set[str] = set()
-
-    def erase(self, pk: int, wanted: Wanted) -> Receipt:
-        # Lock all conversations before any projection, in the order of all code that locks both.
-        plans = list(self._plans(pk, wanted))
-        done = [self._carry_out(plan) for plan in plans]
-        for plan in plans:
-            if fresh := plan.fresh:
-                events = self._events(plan.pk, [target.version for target in fresh])
-                drafts.erase({target.turn_id for target in plan.targets})
-                for eraser in hooks.erasers:
-                    eraser(plan.pk, events)
-        delete_unused(self._texts)
-        return _with_forks(done)
-
-    def preview(self, pk: int, wanted: Wanted) -> Receipt:
-        """The receipt of what would be erased."""
-        return _with_forks([self._receipt(plan, []) for plan in self._plans(pk, wanted)])
-
-    def _plans(self, pk: int, wanted: Wanted) -> Iterator[_Plan]:
-        """Yield the conversation's plan and then, level by level, those of forks with copies."""
-        waiting = [(pk, wanted)]
-        while waiting:
-            pk, wanted = waiting.pop(0)
-            plan = self._plan(pk, wanted)
-            yield plan
-            # If nothing here is due any more, leave the titles of the forks alone too.
-            titled = (wanted.everything or wanted.title) and (plan.targets or plan.title)
-            titles = self._titles(pk) if titled else wanted.titles | plan.titles
-            versions = {target.version for target in plan.targets}
-            for fork in forks_of(pk):
-                copies = frozenset(copies_of(pk, versions, fork))
-                # Include the title that the fork began with: the parent's at that time.
-                theirs = titles | self._opening_title(fork) if titled else titles
-                if copies or theirs & self._titles(fork):
-                    waiting.append(
-                        (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
-                    )
-
-    def _plan(self, pk: int, wanted: Wanted) -> _Plan:
-        with connections[self._using].cursor() as cursor:
-            # Lock before anything is read, until the commit: an append, a rebuild or a fork waits
-            # meanwhile, and then finds the words erased.
-            dialect_of(connections[self._using]).lock_streams(cursor, [pk])
-        if wanted.unless_since is not None:
-            wanted = self._still_due(pk, wanted, wanted.unless_since)
-        plan = self._chosen(pk, wanted)
-        if not (plan.fresh or plan.title):
-            return plan
-        require_no_hold(pk)
-        if close_abandoned(pk):
-            plan = self._chosen(pk, wanted)
-        if plan.fresh and not wanted.everything and wanted.unless_since is None:
-            first = min(target.version for target in plan.fresh)
-            plan.quoting = quoting_turns(pk, first) - {target.turn_id for target in plan.targets}
-            plan.targets += self._of(pk, "turn_id", plan.quoting)
-            plan.targets.sort()
-        opened = open_turn(pk)
-        if opened is not None and (
-            opened.turn_id in {target.turn_id for target in plan.fresh}
-            or may_be_given(opened, [target.version for target in plan.fresh])
-        ):
-            # Its answer would repeat the words, or be what a model made of them.
-            raise TurnInProgress(pk, opened.turn_id)
-        return plan
-
-    def _chosen(self, pk: int, wanted: Wanted) -> _Plan:
-        if wanted.everything:
-            return _Plan(pk, self._targets(pk, Q()), title=bool(self._title(pk)))
-        targets = self._of(pk, "turn_id", wanted.turns)
-        if unknown := wanted.turns - {target.turn_id for target in targets}:
-            raise UnknownTurn(
-                pk, min(unknown), "`manage.py replay_conversation --json` lists the turns' ids"
-            )
-        named = self._of(pk, "version", wanted.versions)
-        whole = {target.turn_id for target in named if target.turn_id} - wanted.turns
-        alone = [target for target in named if target.turn_id is None]
-        targets += [*alone, *self._of(pk, "turn_id", whole)]
-        title = self._title(pk)
-        given = self._given_titles(pk)
-        chosen = {target.version for target in alone}
-        titles = wanted.titles | {name for version, name in given.items() if version in chosen}
-        titled = title and (wanted.title or title in titles)
-        if titled:
-            titles |= {title}
-        targets += self._of(pk, "version", {v for v, name in given.items() if name in titles})
-        return _Plan(pk, sorted(set(targets)), title=bool(titled), titles=titles)
-
-    def _still_due(self, pk: int, wanted: Wanted, since: dt.datetime) -> Wanted:
-        """What is wanted, without anything that was continued since."""
-        later = Event.objects.using(self._using).filter(stream_id=pk, recorded_at__gte=since)
-        later = later.exclude(type__in=NEVER_ERASED)
-        if wanted.everything:
-            return Wanted() if later.exists() else wanted
-        return replace(wanted, turns=wanted.turns - set(later.values_list("turn_id", flat=True)))
-
-    def _of(self, pk: int, name: str, values: Iterable[Any]) -> list[_Target]:
-        ordered = sorted(values)
-        found = []
-        for start in range(0, len(ordered), _BATCH):
-            some = ordered[start : start + _BATCH]
-            found += self._targets(pk, Q((f"{name}__in", some)))
-        return found
-
-    def _targets(self, pk: int, which: Q) -> list[_Target]:
-        events = Event.objects.using(self._using).filter(which, stream_id=pk)
-        rows = (
-            events.exclude(type__in=NEVER_ERASED)
-            .annotate(gone=Q(payload__isnull=True))
-            .order_by("version")
-            .values_list("version", "type", "turn_id", "digest", "gone")
-        )
-        return [
-            _Target(v, type_, turn, bytes(digest), gone) for v, type_, turn, digest, gone in rows
-        ]
-
-    def _titles(self, pk: int) -> frozenset[str]:
-        """A conversation's title now, and all that it has had."""
-        return frozenset({self._title(pk), *self._given_titles(pk).values()} - {""})
-
-    def _title(self, pk: int) -> str:
-        conversations = rows().filter(pk=pk)
-        return conversations.values_list("title", flat=True).get()
-
-    def _opening_title(self, pk: int) -> frozenset[str]:
-        return frozenset(name for version, name in self._given_titles(pk).items() if version == 1)
-
-    def _given_titles(self, pk: int) -> dict[int, str]:
-        """The titles that events have given, by version; without erased and empty ones."""
-        stream = Event.objects.using(self._using).filter(stream_id=pk, payload__isnull=False)
-        events = [*stream.filter(version=1), *stream.filter(type__in=CHANGES)]
-        titles = {event.version: getattr(event.data, "title", "") for event in events}
-        return {version: title for version, title in titles.items() if title}
-
-    def _carry_out(self, plan: _Plan) -> Receipt:
-        if plan.title:
-            require_stored("turnlog_conversation", 1, rows().filter(pk=plan.pk).rewrite(title=""))
-            if self._title(plan.pk):
-                raise NotStored("turnlog_conversation", "expected no title, found one")
-        recorded: list[Event] = []
-        versions = [target.version for target in plan.fresh]
-        batches = [versions[start : start + _BATCH] for start in range(0, len(versions), _BATCH)]
-        # An erased title is recorded as well, even if nothing else is erased.
-        for batch in batches or [[]] * plan.title:
-            recorded += self._null(plan.pk, batch, title=plan.title and not recorded)
-        return self._receipt(plan, recorded)
-
-    def _receipt(self, plan: _Plan, recorded: Sequence[Event]) -> Receipt:
-        fresh = plan.fresh
-        turns = dict.fromkeys(target.turn_id for target in fresh if target.turn_id)
-        return Receipt(
-            conversation=plan.pk,
-            reason=self._reason,
-            by=self._actor_id,
-            at=recorded[0].recorded_at if recorded else None,
-            records=tuple(Record(event.version, bytes(event.hash).hex()) for event in recorded),
-            events=tuple(ErasedEvent(t.version, t.type, t.digest.hex()) for t in fresh),
-            turns=tuple(turns),
-            quoting=tuple(turn for turn in turns if turn in plan.quoting),
-            title=plan.title,
-            opening=opening_hash(plan.pk),
-        )
-
-    def _null(self, pk: int, versions: Sequence[int], title: bool) -> list[Event]:
-        events = Event.objects.using(self._using).filter(stream_id=pk, version__in=versions)
-        started = events.filter(type="TurnStarted").values_list("payload", flat=True)
-        self._texts |= keys_of(started)
-        data = PayloadErased(list(versions), self._reason, title)
-        recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
-        require_stored("turnlog_event", len(versions), events.update(payload=None, salt=None))
-        # If nothing was recorded before, append() also returns the ConversationOpened.
-        return recorded[-1:]
-
-    def _events(self, pk: int, versions: Sequence[int]) -> list[Event]:
-        """The events as they are now, without payloads."""
-        found: list[Event] = []
-        stream = Event.objects.using(self._using).filter(stream_id=pk)
-        for start in range(0, len(versions), _BATCH):
-            some = stream.filter(version__in=versions[start : start + _BATCH])
-            found += some.order_by("version")
-        if left := [event.version for event in found if event.payload is not None]:
-            what = f"conversation {pk}: expected version {left[0]} without words, found them there"
-            raise NotStored("turnlog_event", what)
-        return found
-
-
-# Replaced for forks: what to erase there is named by the versions of the copies.
-_NAMED: dict[str, Any] = {"everything": False, "turns": frozenset(), "title": False}
-
-
-def _with_forks(receipts: Sequence[Receipt]) -> Receipt:
-    own, *forks = receipts
-    return replace(own, forks=tuple(filter(None, forks)))
+    The last one is all that is wanted, again: whatever was said meanwhile, and what has no turn.
+    Raises, before anything is erased, what `Act.plans` raises.
+    """
+    using = log_database()
+    stream = Event.objects.using(using).filter(stream_id=pk)
+    head = stream.aggregate(head=Max("version"))["head"] or 0
+    if head <= AT_ONCE or not is_outermost(connections[using]):
+        return [wanted]
+    plan, *of_forks = Act(None, reason, using).plans(pk, wanted)
+    fresh = plan.fresh
+    # A part's copies are erased with it.
+    size = max(1, AT_ONCE // (1 + len(of_forks)))
+    if len(fresh) <= size:
+        return [wanted]
+    count = Counter(target.turn_id for target in fresh)
+    parts: list[set[uuid.UUID]] = [set()]
+    left = size
+    for turn_id in filter(None, dict.fromkeys(target.turn_id for target in fresh)):
+        if parts[-1] and count[turn_id] > left:
+            parts.append(set())
+            left = size
+        parts[-1].add(turn_id)
+        left -= count[turn_id]
+    some = Wanted(exact=True, quoting=frozenset(plan.quoting), unless_since=wanted.unless_since)
+    named = [replace(some, turns=frozenset(part)) for part in parts if part]
+    return [*named, replace(wanted, since=fresh[0].version)]
 
 
 def _turn_id(pk: int, turn: uuid.UUID | str) -> uuid.UUID:

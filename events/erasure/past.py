@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from ...core.errors import UnreadableEvent
 from ..tables.database import log_database
 from ..tables.event import Event
+from ..types import PayloadErased
 from .receipts import ErasedEvent, Receipt, Record
 
 _TYPE = "PayloadErased"
@@ -48,10 +49,10 @@ def erasures_in(stream_ids: Collection[int]) -> dict[int, dict[int, Erasure]]:
     found: dict[int, dict[int, Erasure]] = {}
     for event in _records().filter(stream_id__in=stream_ids):
         of_stream = found.setdefault(event.stream_id, {})
-        named = json.loads(event.payload or "{}")
-        for version in named.get("versions", ()):
+        named = _named(event)
+        for version in named.versions:
             erasure = Erasure(
-                version, event.version, event.recorded_at, event.actor_id, named["reason"]
+                version, event.version, event.recorded_at, event.actor_id, named.reason
             )
             # The first record counts: a later one that names the same version erased nothing.
             of_stream.setdefault(version, erasure)
@@ -85,8 +86,8 @@ def opening_hash(stream_id: int) -> str:
 
 
 def _receipt(event: Event) -> Receipt:
-    named = json.loads(event.payload or "{}")
-    versions = named["versions"]
+    named = _named(event)
+    versions = named.versions
     erased: list[Any] = []
     stream = Event.objects.using(log_database()).filter(stream_id=event.stream_id)
     for start in range(0, len(versions), _IN_ONE_QUERY):
@@ -94,15 +95,24 @@ def _receipt(event: Event) -> Receipt:
         erased += some.order_by("version").values_list("version", "type", "digest", "turn_id")
     return Receipt(
         conversation=event.stream_id,
-        reason=named["reason"],
+        reason=named.reason,
         by=event.actor_id,
         at=event.recorded_at,
         records=(Record(event.version, bytes(event.hash).hex()),),
         events=tuple(ErasedEvent(v, type_, bytes(digest).hex()) for v, type_, digest, _ in erased),
         turns=tuple(dict.fromkeys(turn_id for *_, turn_id in erased if turn_id)),
-        title=named.get("title", False),
+        title=named.title,
         opening=opening_hash(event.stream_id),
     )
+
+
+def _named(event: Event) -> PayloadErased:
+    """What an event names; nothing, if something other than turnlog wrote it."""
+    try:
+        data = event.data
+    except UnreadableEvent:
+        data = None
+    return data if isinstance(data, PayloadErased) else PayloadErased([], "")
 
 
 def _records() -> Any:

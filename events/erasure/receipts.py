@@ -7,12 +7,16 @@ receipt says what to erase again after an older backup is restored.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Self, TypeVar
 
 from ...core.errors import ReceiptRefused
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,30 @@ class Receipt:
             )
         except _NO_RECEIPT as error:
             raise _refused(error) from error
+
+
+def merged(receipts: Sequence[Receipt]) -> Receipt:
+    """One receipt of several in the same conversation, one after another."""
+    if len(receipts) == 1:
+        return receipts[0]
+    forks: dict[int, list[Receipt]] = {}
+    for fork in itertools.chain.from_iterable(receipt.forks for receipt in receipts):
+        forks.setdefault(fork.conversation, []).append(fork)
+    return replace(
+        receipts[0],
+        at=next((receipt.at for receipt in receipts if receipt.at), None),
+        records=_joined(receipt.records for receipt in receipts),
+        events=tuple(sorted(_joined(r.events for r in receipts), key=attrgetter("version"))),
+        turns=_joined(receipt.turns for receipt in receipts),
+        quoting=_joined(receipt.quoting for receipt in receipts),
+        title=any(receipt.title for receipt in receipts),
+        opening=next((receipt.opening for receipt in receipts if receipt.opening), ""),
+        forks=tuple(map(merged, forks.values())),
+    )
+
+
+def _joined(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(parts)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) ->
         except TurnlogError as error:
             blocked = True
             errors.append(error)
-            continue
+            receipt = getattr(error, "receipt", None)  # Of the part that is erased.
         if receipt:
             yield receipt
     if forget and not blocked and not dry_run:

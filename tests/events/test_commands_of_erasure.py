@@ -315,7 +315,7 @@ def restored(room: Any) -> Any:
         with triggers_suspended(connection):
             Event.objects.filter(stream_id=room.pk).delete()
             Event.objects.bulk_create(Event(**row) for row in rows)
-        Pending.objects.filter(stream_id=room.pk, last__gt=len(rows)).delete()
+            Pending.objects.filter(stream_id=room.pk, last__gt=len(rows)).delete()
 
     return restore
 
@@ -328,7 +328,7 @@ def test_receipts_are_applied_again(conversation: Any, user: Any, kept: Path) ->
     receipt = conversation.erase(by=user, reason="request 7")
     for restore in restores:
         restore()
-    Conversation.objects.filter(pk=conversation.pk).update(title=f"The {WORD}")
+    Conversation.objects.filter(pk=conversation.pk).rewrite(title=f"The {WORD}")
     assert {"turnlog_event"} <= {table for table, _ in places_of(WORD)}
     found = run("erase_payload", "--again", kept)
     assert (found["errors"], found["absent"]) == ([], 0)
@@ -385,7 +385,7 @@ def test_whoever_was_forgotten_is_forgotten_again(
     # As a backup had it.
     user = django_user_model.objects.get_or_create(username="ada")[0]
     Actor.objects.create(pk=actor.pk, user=user)
-    Conversation.objects.filter(pk=room.pk).update(user=user)
+    Conversation.objects.filter(pk=room.pk).rewrite(user=user)
     assert run("erase_payload", "--again", kept)["forgotten"] == 1
     assert not Actor.objects.filter(pk=actor.pk).exists()
     assert Conversation.objects.get(pk=room.pk).user is None
@@ -396,7 +396,7 @@ def test_a_title_that_was_given_since_is_left_as_it_is(user: Any, tmp_path: Path
     room = Conversation.objects.create(user=user, title=f"The {WORD}")
     room.record_turn("a latte", AIMessage("ok"), user=user)
     fork = room.fork()
-    Conversation.objects.filter(pk=fork.pk).update(title="Another")
+    Conversation.objects.filter(pk=fork.pk).rewrite(title="Another")
     room.erase(reason="request 7")
     room.title = "A new beginning"
     room.save()
@@ -412,12 +412,12 @@ def test_a_title_alone_is_erased_again(user: Any, tmp_path: Path) -> None:
     room.record_turn("a latte", AIMessage("ok"), user=user)
     other.record_turn("a tea", AIMessage("ok"), user=user)
     room.erase(reason="request 6")
-    Conversation.objects.filter(pk=room.pk).update(title=f"A {WORD}")
+    Conversation.objects.filter(pk=room.pk).rewrite(title=f"A {WORD}")
     back = restored(room)
     receipt = room.erase(reason="request 7")
     assert (receipt.events, receipt.title, len(receipt.records)) == ((), True, 1)
     back()
-    Conversation.objects.filter(pk=room.pk).update(title=f"A {WORD}")
+    Conversation.objects.filter(pk=room.pk).rewrite(title=f"A {WORD}")
     path = tmp_path / "receipts.jsonl"
     foreign = {**receipt.as_dict(), "conversation": other.pk}
     path.write_text(json.dumps(foreign) + "\n" + json.dumps(receipt.as_dict()) + "\n")

@@ -141,7 +141,7 @@ def test_what_is_erased_already_is_left_as_it_is(conversation: Any) -> None:
 
 
 def test_a_long_conversation_is_erased_in_many_records(conversation: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("turnlog.events.erasure.erase._BATCH", 2)
+    monkeypatch.setattr("turnlog.events.erasure.act._BATCH", 2)
     said(conversation)
     catch_up()
     receipt = conversation.erase(reason="request 7")

@@ -67,7 +67,7 @@ def test_with_everything_go_the_copies_and_the_title(user: Any) -> None:
     fork = parent.fork()
     fork.record_turn("mine", AIMessage("ok"), user=user)
     renamed = parent.fork()
-    Conversation.objects.filter(pk=renamed.pk).update(title="Another")
+    Conversation.objects.filter(pk=renamed.pk).rewrite(title="Another")
     catch_up()
     receipt = parent.erase(reason="request 7")
     assert places_of(WORD) == []
@@ -83,7 +83,7 @@ def test_a_title_that_a_fork_began_with_goes_though_its_parent_has_another(user:
     parent.title = f"The {WORD}"
     parent.save()
     forks = [parent.fork(), parent.fork()]
-    Conversation.objects.filter(pk=forks[1].pk).update(title="Another")
+    Conversation.objects.filter(pk=forks[1].pk).rewrite(title="Another")
     parent.title = "Better"
     parent.save()
     parent.erase(reason="request 7")
@@ -101,13 +101,24 @@ def test_a_copy_is_erased_alone(conversation: Any, secret: Event) -> None:
     assert places_of(WORD) == []
 
 
-def test_a_fork_that_was_missed_is_found_the_next_time(conversation: Any, secret: Event) -> None:
+def test_a_fork_is_found_by_its_events(conversation: Any, secret: Event) -> None:
+    """Whatever became of the column that anybody may change."""
+    fork = conversation.fork()
+    Conversation.objects.filter(pk=fork.pk).rewrite(forked_from=None, forked_at=None)
+    receipt = conversation.erase([secret.turn_id], reason="request 7")
+    assert [each.conversation for each in receipt.forks] == [fork.pk]
+    assert places_of(WORD) == []
+
+
+def test_a_fork_that_was_missed_is_found_the_next_time(
+    conversation: Any, secret: Event, monkeypatch: Any
+) -> None:
     """As after a restore of some conversations only."""
     fork = conversation.fork()
-    Conversation.objects.filter(pk=fork.pk).update(forked_from=None)
-    conversation.erase([secret.turn_id], reason="request 7")
+    with monkeypatch.context() as patched:
+        patched.setattr("turnlog.events.erasure.act.forks_of", lambda stream_id: [])
+        conversation.erase([secret.turn_id], reason="request 7")
     assert WORD in texts(fork)
-    Conversation.objects.filter(pk=fork.pk).update(forked_from=conversation)
     receipt = conversation.erase([secret.turn_id], reason="request 7")
     assert not receipt.events
     assert [each.conversation for each in receipt.forks] == [fork.pk]

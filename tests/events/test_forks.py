@@ -246,7 +246,7 @@ def test_the_owner_may_fork_and_nobody_else(coffee: Any, django_user_model: Any)
     assert (Event.objects.count(), Conversation.objects.count()) == before
     assert coffee.fork(user=coffee.user).user == coffee.user
     # Whose it is, is asked of the database and not of what the caller holds.
-    Conversation.objects.filter(pk=coffee.pk).update(user=bob)
+    Conversation.objects.filter(pk=coffee.pk).rewrite(user=bob)
     with pytest.raises(NotPermitted):
         coffee.fork(user=coffee.user)
 

@@ -92,17 +92,17 @@ def test_transactions_of_the_project_begin_at_its_level(level: str) -> None:
 def test_a_fork_that_waited_for_an_erasure_has_none_of_its_words(
     room: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from turnlog.events.erasure import erase
+    from turnlog.events.erasure import act
 
     reached, waits = threading.Event(), threading.Event()
-    original = erase.delete_unused
+    original = act.delete_unused
 
     def delete_unused(keys: Any) -> None:
         reached.set()
         waits.wait(30)
         original(keys)
 
-    monkeypatch.setattr(erase, "delete_unused", delete_unused)
+    monkeypatch.setattr(act, "delete_unused", delete_unused)
     erasing, receipts = in_thread(lambda: room.erase(reason="request 7"))
     assert reached.wait(30)
     forking, found = in_thread(lambda: Conversation.objects.get(pk=room.pk).fork())

@@ -99,6 +99,9 @@ class Command(TurnlogCommand):
                 lines += [sentence(each, options["dry_run"]) for each in receipt.whole()]
         except ErasureIncomplete as incomplete:
             errors = incomplete.errors
+            if incomplete.receipt is not None:
+                done.append(incomplete.receipt.as_dict())
+                errors = [incomplete]
         except ReceiptNotKept as error:
             done.append(error.receipt.as_dict())
             errors = [error]
