@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import functools
 import select
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,12 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
-from . import conf
+from . import conf, retrying
+from .faults import is_lock_timeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,16 +46,94 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
 
     The await raises what the function raises. Cancelling the await does not stop a query that is
     already running: shield what must be recorded.
-    """
 
-    work = _with_live_connections(function)
+    The function may be called again from its beginning: it does not wait long for a lock, because
+    it holds a thread that everybody needs. The await waits instead.
+    """
+    work = _with_live_connections(_hurried(function))
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
         run = sync_to_async(work, thread_sensitive=False, executor=_executor())
+        pauses = retrying.LOCKED.pauses()
+        while True:
+            try:
+                return await run(*args, **kwargs)
+            except OperationalError as error:
+                pause = next(pauses, None)
+                if not is_lock_timeout(error) or pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    return twin
+
+
+def in_slow_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Return the same for a function that takes long, or that must not be called again: there are
+    two threads for these, which wait for locks as long as the database lets them."""
+    work = _with_live_connections(function)
+
+    @functools.wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        run = sync_to_async(work, thread_sensitive=False, executor=_slow_executor())
         return await run(*args, **kwargs)
 
     return twin
+
+
+@functools.cache
+def _slow_executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="turnlog-slow")
+
+
+class _Here(threading.local):
+    hurried: list[tuple[BaseDatabaseWrapper, Any, int]] | None = None
+    """In a hurry: SQLite's connections, and the milliseconds that they waited for a lock before."""
+
+
+_here = _Here()
+
+LOCK_MILLISECONDS = 100
+"""How long work in a database thread waits for a lock before it lets the thread go."""
+
+
+def is_hurried() -> bool:
+    """Return whether this runs in a thread that everybody needs, and must not wait for a lock."""
+    return _here.hurried is not None
+
+
+def _hurried(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def hurried(*args: P.args, **kwargs: P.kwargs) -> R:
+        _here.hurried = []
+        for connection in connections.all(initialized_only=True):
+            if connection.connection is not None:
+                _hurry(connection=connection)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            before, _here.hurried = _here.hurried, None
+            for connection, raw, milliseconds in before:
+                if connection.connection is raw:
+                    raw.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+    return hurried
+
+
+def _hurry(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let SQLite wait little, also on a connection that is opened meanwhile.
+
+    PostgreSQL is told with the statement that takes the lock.
+    """
+    if _here.hurried is not None and connection.vendor == "sqlite":
+        # On the driver's connection: it is no query of the project's, and takes microseconds.
+        raw: Any = connection.connection
+        [before] = raw.execute("PRAGMA busy_timeout").fetchone()
+        raw.execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
+        _here.hurried.append((connection, raw, before))
+
+
+connection_created.connect(_hurry, dispatch_uid="turnlog.hurry")
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """What turnlog tries again, how often, and after which pauses: all numbers in one place.
 
-Whether a database error is worth another try is decided in `events.store.faults.is_passing`.
+Whether a database error is worth another try is decided in `core.faults.is_passing`.
 """
 
 from __future__ import annotations
@@ -55,3 +55,5 @@ STARTING = Backoff(first=0.2, longest=1.0, seconds=3.0)
 """How a turn's start waits for the database: its person waits too, and can send again."""
 FOLLOWING = Backoff(first=1.0, longest=5.0)
 """How a worker waits to continue while the database is away."""
+LOCKED = Backoff(first=0.05, longest=0.5, seconds=20.0)
+"""How work in a database thread waits for a lock that another process or thread holds for long."""

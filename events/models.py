@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn, cast
 from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from ..core.asynchronous import in_database_thread
+from ..core.asynchronous import in_database_thread, in_slow_thread
 from ..core.errors import AppendOnlyError
 from . import forks, turns
 from .changes import record as record_changes
@@ -237,8 +237,8 @@ class Conversation(ConversationRow):
     arecord_turn = in_database_thread(record_turn)
     afail_turn = in_database_thread(fail_turn)
     aclear = in_database_thread(clear)
-    afork = in_database_thread(fork)
-    aerase = in_database_thread(erase)
+    afork = in_slow_thread(fork)
+    aerase = in_slow_thread(erase)
     ahold = in_database_thread(hold)
     alift_hold = in_database_thread(lift_hold)
     ais_held = in_database_thread(is_held)

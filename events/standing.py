@@ -6,16 +6,18 @@ may be outdated, but does no harm: an append that uses it compares the head's ha
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from ..core.asynchronous import LOCK_MILLISECONDS, is_hurried
+from ..core.faults import Busy
 from .store.hashing import GENESIS
 from .tables.event import Event
 
@@ -91,12 +93,21 @@ class Memory:
         self._lock = threading.Lock()
         self._alone: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def alone(self, stream_id: int) -> AbstractContextManager[Any]:
+    @contextlib.contextmanager
+    def alone(self, stream_id: int) -> Iterator[None]:
         """Keep this process's other threads from appending by the same memory: all but one of them
-        would find it outdated. The lock lives as long as it is held or waited for."""
+        would find it outdated. The lock lives as long as it is held or waited for.
+
+        Raises Busy in a thread that must not wait for long.
+        """
         with self._lock:
-            lock: AbstractContextManager[Any] = self._alone.setdefault(stream_id, threading.RLock())
-        return lock
+            lock: Any = self._alone.setdefault(stream_id, threading.RLock())
+        if not lock.acquire(timeout=LOCK_MILLISECONDS / 1000 if is_hurried() else -1):
+            raise Busy(f"another thread is appending to conversation {stream_id}")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def recall(self, stream_id: int, turn_id: uuid.UUID | None) -> Standing | None:
         """Return the remembered standing, if a decision needs no more than that."""

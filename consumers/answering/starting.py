@@ -18,7 +18,7 @@ from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from ...core.wellformed import wellformed_message
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
-from ...events.store.faults import is_passing
+from ...core.faults import is_passing
 from ...events.turns import Turn
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages

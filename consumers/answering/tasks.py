@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ...core import retrying
-from ...events.store.faults import is_passing
+from ...core.faults import is_passing
 from .. import failures
 from .contained import contained
 
@@ -54,6 +54,10 @@ def spawn_once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 _once: dict[Callable[..., Any], asyncio.Task[None]] = {}
 
 
+class CutOff(RuntimeError):
+    """Work that must be completed was cancelled, as when its event loop ends."""
+
+
 async def to_the_end(
     make: Callable[[], Awaitable[Any]],
     *,
@@ -65,13 +69,13 @@ async def to_the_end(
     The work itself is not cancelled, because a query goes on when its await is cancelled. If the
     database is restarting, the work is tried again for ten minutes, so that no words are lost.
     `give_up` is asked after each try that failed. Raises TimeoutError if a try takes more than
-    `seconds`; what it runs may still go on then.
+    `seconds`; what it runs may still go on then. Raises CutOff if the work itself was cancelled.
     """
     pauses = retrying.RECORDING.pauses()
     while True:
         inner = await _finished(make(), seconds)
         if inner.cancelled():
-            raise RuntimeError("work that must be completed was cancelled from within")
+            raise CutOff("work that must be completed was cancelled from within")
         error = inner.exception()
         pause = next(pauses, None)
         if error is None or not is_passing(error) or pause is None:

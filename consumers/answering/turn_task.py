@@ -24,7 +24,7 @@ from .running_turn import RunningTurn
 from .showing import Showing
 from .starting import one_at_a_time, set_up, start, start_unprepared
 from .storable import storable
-from .tasks import to_the_end
+from .tasks import CutOff, to_the_end
 from .tool_values import decoded
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ async def take_turn(
                 turn.outcome = "unrecorded"  # An overridden hook did not record it.
                 await closing.close(conversation, turn, "unrecorded")
         except Exception as error:  # noqa: BLE001 - no caller could handle it
+            if turn.in_log and isinstance(error, CutOff):
+                return turn  # The event loop ends, as after a test. The turn is recorded.
             # An overridden hook raised, or the database refused. The words are in the log.
             logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
             kind = "unstorable" if isinstance(error, CodecError) else "database"

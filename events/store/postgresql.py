@@ -12,6 +12,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, F, Func
 
+from ...core.asynchronous import LOCK_MILLISECONDS, is_hurried
 from ..tables.columns import EVENT_COLUMNS
 from ..tables.database import log_database
 from ..tables.event import Event
@@ -51,7 +52,7 @@ class PostgreSQL:
     ) -> Any:
         # The shared lock keeps a rebuild of this stream out until the commit. Writers share it
         # and never wait for each other. It is volatile, so it runs before the rows beside it.
-        lock = "(SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) lock"
+        lock = f"({_shared_lock(is_hurried())}) lock"
         cursor.execute(
             standing(turn_id is not None, lock if join else "(SELECT 1) one", CURRENT),
             [
@@ -91,7 +92,7 @@ class PostgreSQL:
             cursor.execute(
                 _insert_after(
                     *(len(events), tuple(follow)),
-                    *(bool(texts), runner is not None, actor is not None),
+                    *(bool(texts), runner is not None, actor is not None, is_hurried()),
                 ),
                 parameters,
             )
@@ -124,6 +125,8 @@ class PostgreSQL:
             # Shorter than deadlock_timeout (1 s unless set): where a writer holds one of these
             # streams and waits for another, PostgreSQL does not cancel the writer.
             cursor.execute("SET LOCAL lock_timeout = '300ms'")
+        elif is_hurried():
+            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         # In one order, so that two rebuilds of overlapping streams cannot deadlock.
         cursor.execute(
             "SELECT pg_advisory_xact_lock(%s, key) FROM"
@@ -201,6 +204,17 @@ def _loading_cursor() -> Any:
     return Cursor, adapters.get_loader(adapters.types["timestamptz"].oid, Format.TEXT)
 
 
+def _shared_lock(hurried: bool) -> str:
+    """Return the SELECT that takes a stream's lock as one of its writers.
+
+    In a hurry it sets how long to wait, until the transaction ends and in the same round trip. The
+    subquery is volatile, so it runs first.
+    """
+    patience = f"(SELECT set_config('lock_timeout', '{LOCK_MILLISECONDS}', true)) patience"
+    lock = "SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))"
+    return f"{lock} FROM {patience}" if hurried else lock
+
+
 def _parameters(events: Sequence[Event]) -> list[Any]:
     return [getattr(event, name) for event in events for name in EVENT_COLUMNS]
 
@@ -216,7 +230,7 @@ def _insert(count: int, follow: tuple[str, ...]) -> str:
 # The statement's snapshot is older than a lock that it waited for. If a writer was faster
 # meanwhile, the version is taken and the insert fails.
 _HEAD_IS = f"""
-    (SELECT pg_advisory_xact_lock_shared(%s, hashint8(%s))) IS NOT NULL
+    ({{lock}}) IS NOT NULL
     AND {CURRENT} = '{READ_COMMITTED}'
     AND (SELECT hash FROM turnlog_event WHERE stream_id = %s ORDER BY version DESC LIMIT 1) = %s"""
 _TEXTS_ARE_THERE = """
@@ -231,9 +245,10 @@ _ACTOR_IS_THEIRS = "(SELECT id FROM turnlog_actor WHERE user_id = %s FOR KEY SHA
 
 @cache
 def _insert_after(
-    count: int, follow: tuple[str, ...], texts: bool, runner: bool, actor: bool
+    count: int, follow: tuple[str, ...], texts: bool, runner: bool, actor: bool, hurried: bool
 ) -> str:
-    needed = [_HEAD_IS, *[_TEXTS_ARE_THERE] * texts, *[_RUNNER_IS_THERE] * runner]
+    head = _HEAD_IS.format(lock=_shared_lock(hurried))
+    needed = [head, *[_TEXTS_ARE_THERE] * texts, *[_RUNNER_IS_THERE] * runner]
     needed += [_ACTOR_IS_THEIRS] * actor
     rows = f"SELECT * FROM ({values(count, _casts())}) AS rows WHERE {' AND '.join(needed)}"
     return appending(rows, follow)

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 
 from ...core.errors import ProjectionFailed, UnreadableEvent
 from ...events.store.dialect import dialect_of
-from ...events.store.faults import is_passing
+from ...core.faults import is_passing
 from ...events.tables.database import log_database
 from .contract import Contract
 from .model import Parked

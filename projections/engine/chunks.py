@@ -18,7 +18,7 @@ from ...core import retrying
 from ...core.errors import RebuildCutOff
 from ...events.models import Event
 from ...events.store.dialect import dialect_of
-from ...events.store.faults import is_lock_timeout
+from ...core.faults import is_lock_timeout
 from ...events.store.isolation import locking
 from ...events.tables.conversation import require_conversation
 from ...events.tables.database import log_database

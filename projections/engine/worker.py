@@ -17,7 +17,7 @@ from ...core import retrying
 from ...core.errors import ProjectionFailed
 from ...events import runners
 from ...events.store.dialect import dialect_of
-from ...events.store.faults import is_lock_timeout, is_passing
+from ...core.faults import is_lock_timeout, is_passing
 from ...events.store.isolation import locking
 from ...events.store.sequence import sequence
 from ...events.tables.database import log_database

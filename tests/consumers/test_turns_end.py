@@ -23,7 +23,7 @@ from turnlog.consumers.mixins.agent import AgentMixin, CurrentTurn
 from turnlog.core import retrying
 from turnlog.events import runners, turns
 from turnlog.events.models import Conversation, Event, Runner
-from turnlog.events.store.faults import is_passing
+from turnlog.core.faults import is_passing
 from turnlog.events.turns import open_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,6 +84,29 @@ async def test_a_hook_that_raises_for_good(
             assert said(frames) == words
     failed = (await get_stored(conversation))[-1].data
     assert failed.produced["message"]["_value"]["content"] == "two"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_an_event_loop_that_ends_while_a_turn_is_recorded(
+    conversation: Any, user: Any, caplog: pytest.LogCaptureFixture, recorded: bool
+) -> None:
+    """As after a project's test: what is in the log is not reported as lost."""
+
+    async def record(self: Any, *args: Any, **kwargs: Any) -> None:
+        if recorded:
+            await AgentMixin.on_conversation_complete(self, *args, **kwargs)
+        task = asyncio.current_task()
+        assert task
+        task.cancel()
+        await asyncio.sleep(0)
+
+    consumer = chat(["words"], on_conversation_complete=record)
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello")
+        frames = await client.until_ended()
+        await asyncio.gather(*tasks.turns)
+    assert frames[-1]["outcome"] == ("completed" if recorded else "failed")
+    assert ("could not be recorded" in caplog.text) is not recorded
 
 
 async def test_a_hook_that_never_ends(

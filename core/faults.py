@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from django.db import Error, InterfaceError, OperationalError
 
+class Busy(OperationalError):
+    """A lock of this process's own is held for longer than the caller waits."""
+
+
 # PostgreSQL's SQLSTATE: connection, resources, locks and rollbacks, an operator's intervention, and
 # 25006: a server that takes no writes, such as a standby before its promotion.
 # SQLite's codes: busy, locked, out of memory, interrupted, input/output, full, cannot open.
@@ -28,6 +32,10 @@ def is_passing(error: BaseException) -> bool:
     return bool(state.startswith(_PASSING_STATES))
 
 
-def is_lock_timeout(error: Exception) -> bool:
-    """Return whether a lock could not be taken in time (PostgreSQL, SQLSTATE 55P03)."""
-    return getattr(error.__cause__, "sqlstate", None) == "55P03"
+def is_lock_timeout(error: BaseException) -> bool:
+    """Return whether a lock could not be taken in time: 55P03 of PostgreSQL, SQLite's "busy"."""
+    if isinstance(error, Busy):
+        return True
+    cause = error.__cause__
+    code = getattr(cause, "sqlite_errorcode", None)
+    return getattr(cause, "sqlstate", None) == "55P03" or (code is not None and code & 0xFF == 5)
