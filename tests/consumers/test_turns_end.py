@@ -351,7 +351,7 @@ async def test_clearing_stops_a_turn_that_nobody_follows(conversation: Any, user
         await client.send(user_text="hello")
         await client.until(lambda frame: frame.get("content") == "half")
     await conversation.aclear(by=user)
-    await asyncio.wait(set(tasks.turns), timeout=10)
+    await asyncio.wait_for(asyncio.gather(*tasks.turns, return_exceptions=True), 10)
     assert await sync_to_async(open_turn)(conversation.pk) is None
 
 
