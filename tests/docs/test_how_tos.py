@@ -42,7 +42,7 @@ async def test_tables_and_pictures_are_read_stored_and_shown_so(
 
     def whole_year() -> pd.DataFrame:
         """A table, and no text."""
-        table: pd.DataFrame = page["SALES"]  # type: ignore[assignment]
+        table: Any = page["SALES"]
         return table
 
     def bare_picture() -> Image.Image:
@@ -51,7 +51,7 @@ async def test_tables_and_pictures_are_read_stored_and_shown_so(
 
     chat: Any = page["SalesConsumer"]
     chat.tools = [*chat.tools, whole_year, bare_picture]
-    calls = [
+    calls: list[Any] = [
         ("sales", {"first_month": 1, "last_month": 2}),
         ("sales_chart", {}),
         ("whole_year", {}),
@@ -81,7 +81,7 @@ async def test_a_tool_knows_who_is_asking(conversation: Conversation, user: Any)
     page = await in_database_thread(run)(DOCS / "who-is-asking.md")
     await in_database_thread(Conversation.objects.create)(user=user, title="Order 17")
     await in_database_thread(Conversation.objects.create)(title="Not hers")
-    calls = [("my_name", {}), ("my_conversations", {})]
+    calls: list[Any] = [("my_name", {}), ("my_conversations", {})]
     chat: Any = page["HelpdeskConsumer"]
     _, stored, _ = await outputs(chat, calls, conversation, user)
     assert stored == ["ada", ["Order 17"]]
