@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import uuid
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -17,7 +18,7 @@ from ..core.errors import TurnlogError
 from ..core.fields import restore
 from .store.hashing import GENESIS, event_hash, payload_digest
 from .tables.content import Content
-from .tables.conversation import rows
+from .tables.conversation import ConversationRow, rows
 from .tables.event import Event, Pending, Position
 
 
@@ -57,10 +58,15 @@ class _Loading:
             )
         self._using = using
         self._heads: dict[int, tuple[int, bytes]] = {}
+        self._conversations: set[int] = set()
 
     def admit(self, row: models.Model) -> None:
-        if isinstance(row, Event):
+        if isinstance(row, ConversationRow):
+            self._conversations.add(row.pk)
+        elif isinstance(row, Event):
             self._admit_event(row)
+            if row.stream_id not in self._conversations:
+                self._make_room(row)
         elif isinstance(row, Content) and sha256(row.text.encode()).hexdigest() != row.pk:
             raise FixtureRefused(f"{_place(row)} is another text than the one that was dumped")
 
@@ -77,6 +83,14 @@ class _Loading:
                 " hash, so it is not what was recorded; run verify_log where it was dumped"
             )
         self._heads[event.stream_id] = event.version, bytes(event.hash)
+
+    def _make_room(self, first: Event) -> None:
+        """Insert the row that the fixture has later: the database gives no conversation a number
+        that has events. Until then, and if the fixture lacks it, it is no user's and open to none.
+        """
+        owner = first.actor_id or uuid.uuid4()
+        row = rows().model(pk=first.stream_id, owner_actor_id=owner, created_at=first.recorded_at)
+        models.Model.save_base(row, raw=True, using=self._using, force_insert=True)
 
     def finish(self) -> None:
         """After the commit. Events that were dumped without a place are given one."""

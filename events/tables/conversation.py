@@ -89,12 +89,12 @@ class ConversationRow(LifecycleModel):
     def __str__(self) -> str:
         return self.title or f"#{self.pk}"
 
-    def _do_insert(self, *args: Any, **kwargs: Any) -> Any:
+    def _do_insert(self, manager: Any, using: str, *args: Any, **kwargs: Any) -> Any:
         # Django believes that the row is there, and fails in various ways where it is not.
-        rows = super()._do_insert(*args, **kwargs)  # type: ignore[misc]  # Django's own method.
+        rows = super()._do_insert(manager, using, *args, **kwargs)  # type: ignore[misc]  # Django's own method.
         if not rows or rows[0] is None:
             raise NotStored(self._meta.db_table, "expected the database to write 1 row, found none")
-        require_own_stream(rows[0][0] if self.pk is None else self.pk)
+        require_own_stream(rows[0][0] if self.pk is None else self.pk, using)
         return rows
 
     def is_open_to(self, user: Any) -> bool:
@@ -116,12 +116,12 @@ def rows() -> ConversationQuerySet:
     return found
 
 
-def require_own_stream(pk: int) -> None:
+def require_own_stream(pk: int, using: str) -> None:
     """Raise AppendOnlyError if a new conversation's number has events: those of another one.
 
     A trigger refuses it too. Where it is gone as well, this one still does.
     """
-    if Event.objects.using(log_database()).filter(stream_id=pk).exists():
+    if Event.objects.using(using).filter(stream_id=pk).exists():
         raise AppendOnlyError(
             f"conversation {pk}: expected a number without events for a new conversation, found"
             " those of another one; nothing was created: run `manage.py migrate turnlog_events"
