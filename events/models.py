@@ -94,7 +94,7 @@ class Conversation(ConversationRow):
                 kwargs["update_fields"] = self._record_changes(kwargs.get("update_fields"))
             elif self.user_id is not None:
                 begin_writing()
-                self.owner_actor_id = Actor.objects.keep(self.user)
+                self.owner_actor_id = Actor.objects.keep_of(self.user_id)
             super().save(*args, **kwargs)
         self._note_loaded()
 
@@ -124,7 +124,7 @@ class Conversation(ConversationRow):
         self.owner_actor_id, owner = stored.owner_actor_id, stored.owner_actor_id
         if "user" in named and self.user_id != stored.user_id:
             if self.user_id is not None:
-                self.owner_actor_id = owner = Actor.objects.keep(self.user)
+                self.owner_actor_id = owner = Actor.objects.keep_of(self.user_id)
             changes["owner"] = (stored.owner_actor_id, owner if self.user_id is not None else None)
             others.add("owner_actor_id")
         changes_by, self.changed_by = self.changed_by, None

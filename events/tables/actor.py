@@ -31,12 +31,7 @@ class ActorManager(
         """
         if not is_user(user):
             return None
-        actors = self.using(router.db_for_write(Actor))
-        actor, created = actors.get_or_create(user_id=user.pk)
-        if created and not actors.filter(pk=actor.pk).exists():
-            raise NotStored("turnlog_actor", "expected a row of the user, found none")
-        actor_id: uuid.UUID = actor.pk
-        user._turnlog_actor_id = actor_id
+        user._turnlog_actor_id = actor_id = self._found(user.pk)
         return actor_id
 
     def remembered(self, user: Any) -> uuid.UUID | None:
@@ -50,17 +45,30 @@ class ActorManager(
         forgets them waits."""
         if not is_user(user):
             return None
+        user._turnlog_actor_id = actor_id = self.keep_of(user.pk)
+        return actor_id
+
+    def keep_of(self, user_id: Any) -> uuid.UUID:
+        """The same for a user's primary key. Raises NotStored if the row does not stay."""
         using = router.db_for_write(Actor)
         for _ in range(retrying.VANISHED_ACTORS):
-            actor_id = self.id_of(user)
+            actor_id = self._found(user_id)
             if connections[using].vendor == "sqlite":
-                break  # One writer at a time.
+                return actor_id  # One writer at a time.
             locked = self.using(using).raw(
                 "SELECT id FROM turnlog_actor WHERE id = %s FOR KEY SHARE", [actor_id]
             )
             if list(locked):
-                break
-        return actor_id
+                return actor_id
+        raise NotStored("turnlog_actor", "expected the user's row to stay, found it gone")
+
+    def _found(self, user_id: Any) -> uuid.UUID:
+        actors = self.using(router.db_for_write(Actor))
+        actor, created = actors.get_or_create(user_id=user_id)
+        if created and not actors.filter(pk=actor.pk).exists():
+            raise NotStored("turnlog_actor", "expected a row of the user, found none")
+        found: uuid.UUID = actor.pk
+        return found
 
 
 def is_user(user: Any) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
 from django.db.models import ProtectedError
+from django.test import override_settings
 from django.utils.functional import SimpleLazyObject
 from langchain_core.messages import AIMessage
 
@@ -244,6 +245,36 @@ def test_a_pseudonym_that_was_rolled_back_is_never_used(person: Any, inner: bool
     spoke = set(events(room).filter(turn_id__isnull=False).values_list("actor_id", flat=True))
     assert spoke == {Actor.objects.get(user=person).pk}
     assert rolled_back not in spoke
+
+
+class ReadsFromAReplica:
+    """There is none here: whatever is read from it fails."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, *objects: Any, **hints: Any) -> bool:
+        return True
+
+
+def test_what_decides_is_not_read_from_a_replica(person: Any, rooms: list[Any]) -> None:
+    room, own = rooms[2], rooms[0]
+    with override_settings(DATABASE_ROUTERS=[ReadsFromAReplica()]):
+        started = room.start_turn("question", user=person)
+        room.record_turn("question", AIMessage("ok"), user=person, turn_id=started.turn_id)
+        room.clear(by=person)
+        own.hold(by=person, reason="case 12")
+        assert own.is_held()
+        own.lift_hold(by=person, reason="settled")
+        own.title = "another"
+        own.save()
+        list(erase_user(person, by=person, reason="request 7"))
+        forget_user(person)
+        assert Actor.objects.id_of(person) != started.event.actor_id
+    assert places_of(WORD) == []
 
 
 def test_which_user_a_pseudonym_stands_for_never_changes(person: Any, user: Any) -> None:
