@@ -159,8 +159,9 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-TRIGGERS = {vendor: frozenset(_definitions(vendor)) for vendor in ("postgresql", "sqlite")}
-"""The names of turnlog's own triggers on the tables that the log needs."""
+def trigger_names(vendor: str) -> frozenset[str]:
+    """Return the names of turnlog's own triggers on the tables that the log needs."""
+    return frozenset(_definitions(vendor))
 
 
 def _plain(definition: str) -> str:
@@ -173,7 +174,7 @@ def _plain(definition: str) -> str:
 def triggers_suspended(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Allow flushing a *test* database. `turnlog.events.testing` guards the call."""
     if connection.vendor == "sqlite":
-        _drop(connection, TRIGGERS["sqlite"])
+        _drop(connection, trigger_names("sqlite"))
     else:
         _switch(connection, "DISABLE")
     try:

@@ -12,7 +12,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..tables.event import Event
-from .append_only import TRIGGERS
+from .append_only import trigger_names
 
 # One row for each thing: what it is, its name, its table, and whether it only comes after a row is
 # stored, and so cannot keep it from being stored. `current_setting` and roles: with another value
@@ -101,7 +101,7 @@ _AFTER = re.compile(
 def _is_ours(each: Foreign, vendor: str) -> bool:
     # By name and table: elsewhere, one of our names is not ours. `unguarded` compares the rest.
     of_table = each.name.startswith(f"{each.table}_")
-    return each.what == "trigger" and of_table and each.name in TRIGGERS[vendor]
+    return each.what == "trigger" and of_table and each.name in trigger_names(vendor)
 
 
 def log_tables() -> list[str]:

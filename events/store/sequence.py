@@ -7,9 +7,11 @@ order first moves what is pending to `turnlog_position`, one reader at a time.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connections
 
-from ...core.errors import NotStored
+from ...core.errors import LogDamaged, NotStored
 from ..tables.database import log_database
 from ..tables.event import Pending
 from .confirmed import require_stored
@@ -20,7 +22,7 @@ BATCH = 1000
 
 # Within a stream a later batch has a higher id: its writer read the earlier one's commit. So
 # the ids of visible rows give each stream's own order.
-_BATCH = "SELECT id, last - first + 1 FROM turnlog_pending ORDER BY id LIMIT %s"
+_BATCH = "SELECT id, coalesce(last - first + 1, 0) FROM turnlog_pending ORDER BY id LIMIT %s"
 # Row by row, not by a range of ids: what commits meanwhile may have an id in between.
 _GIVE_POSITIONS = """
     INSERT INTO turnlog_position (position, stream_id, version)
@@ -56,7 +58,8 @@ _STILL_PENDING = _DROP_PENDING.replace("DELETE", "SELECT count(*)", 1)
 def sequence() -> int:
     """Give a position to each committed event that has none; return how many there were.
 
-    Raises NotStored if the database does not keep what it is given.
+    Raises NotStored if the database does not keep what it is given, LogDamaged if the last position
+    is not a number.
     """
     given = 0
     while moved := _sequence_batch():
@@ -79,13 +82,10 @@ def _sequence_batch() -> int:
         if not batch:
             return 0
         ids = ", ".join(str(int(id_)) for id_, _ in batch)
-        cursor.execute(_LAST)
-        [before] = cursor.fetchone()
+        before = _last(cursor)
         cursor.execute(_GIVE_POSITIONS.format(ids=ids))
         moved: int = cursor.rowcount
-        cursor.execute(_LAST)
-        [after] = cursor.fetchone()
-        require_stored("turnlog_position", moved, after - before)
+        require_stored("turnlog_position", moved, _last(cursor) - before)
         # Fewer events have come where the log was cut off, which verify_log reports; or where the
         # database has kept only some of their positions.
         if moved != sum(count for _, count in batch):
@@ -100,3 +100,15 @@ def _sequence_batch() -> int:
                 what = f"expected to delete {len(batch)} rows, found {left} of them still there"
                 raise NotStored("turnlog_pending", what)
     return moved
+
+
+def _last(cursor: Any) -> int:
+    cursor.execute(_LAST)
+    [last] = cursor.fetchone()
+    if type(last) is not int:
+        # SQLite takes any value in any column.
+        raise LogDamaged(
+            "expected whole numbers in turnlog_position, found something else; run `manage.py"
+            " verify_log` for details"
+        )
+    return last
