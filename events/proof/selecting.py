@@ -74,12 +74,13 @@ def actor_of(name: str) -> uuid.UUID:
         if Event.objects.using(log_database()).filter(actor_id=actor).exists():
             return actor
     named = [user.pk for user in users_named(name)]
-    found = Actor.objects.using(log_database()).filter(user__in=named).first()
+    found: Actor | None = Actor.objects.using(log_database()).filter(user__in=named).first()
     if found is None:
         raise ConfigurationError(
             f"no user or actor {name!r} has recorded anything; give a user name or an actor id"
         )
-    return found.id
+    actor_id: uuid.UUID = found.pk
+    return actor_id
 
 
 def moment(text: str) -> dt.datetime:
