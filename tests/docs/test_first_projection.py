@@ -13,25 +13,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.docs.pages import DOCS, TUTORIAL, included
+from tests.docs.pages import DOCS, TUTORIAL
+from tests.docs.rendered import Code, blocks
 
 PAGE = DOCS / "first-projection.md"
 KOREAN = DOCS / "ko" / "first-projection.md"
 SERVICE = "python manage.py run_projections"
-
-
-class Block(NamedTuple):
-    kind: str
-    text: str
-
-
-def blocks(page: Path) -> list[Block]:
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
-    return [Block(kind, text) for kind, text in found]
 
 
 class Project:
@@ -60,27 +50,29 @@ class Project:
         out, err = process.communicate(timeout=180)
         return process.returncode, out, err
 
-    def follow(self, block: Block) -> None:
+    def follow(self, block: Code) -> None:
         """Do what a block of the page says."""
-        match block.kind:
-            case "python" if "TestCase" in block.text:
-                (self.folder / "questions" / "tests.py").write_text(block.text, encoding="utf-8")
+        match block.language:
+            case "python" if block.file and (self.folder / block.file).is_file():
+                (self.folder / block.file).write_text(block.code, encoding="utf-8")
+            case "python" if "TestCase" in block.code:
+                (self.folder / "questions" / "tests.py").write_text(block.code, encoding="utf-8")
             case "python":
-                self.succeed("shell", "-c", block.text)
+                self.succeed("shell", "-c", block.code)
             case "diff":
-                self.change(block.text)
+                self.change(block.code)
             case "shell":
-                for line in block.text.splitlines():
+                for line in block.code.splitlines():
                     if line == SERVICE:
                         self.serve()
                     else:
                         self.succeed(*line.removeprefix("python manage.py ").split())
             case "text":
-                for command, shown in sessions(block.text):
+                for command, shown in sessions(block.code):
                     _, out, err = self.run(*command)
                     assert same(out or err) == same(shown), (command, err)
             case _:
-                raise AssertionError(f"a block of {block.kind} that nobody follows")
+                raise AssertionError(f"a block of {block.language} that nobody follows")
 
     def succeed(self, *arguments: str) -> None:
         code, out, err = self.run(*arguments)
@@ -135,8 +127,8 @@ def same(output: str) -> str:
 @pytest.mark.slow_once
 def test_the_page_is_followed_from_top_to_bottom(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
-    shown = blocks(PAGE)
-    assert {block.kind for block in shown} == {"python", "diff", "shell", "text"}
+    shown = list(blocks(PAGE))
+    assert {block.language for block in shown} == {"python", "diff", "shell", "text"}
     for block in shown:
         project.follow(block)
 
@@ -148,11 +140,9 @@ def test_the_projection_is_about_a_dozen_lines() -> None:
 
 
 def test_both_pages_show_the_same_code() -> None:
-    assert included(PAGE) == included(KOREAN)
-
-    def shown(page: Path) -> list[Block]:
+    def shown(page: Path) -> list[tuple[str, str]]:
         """Without comments, which are in the page's language."""
-        return [Block(kind, re.sub(r" *# .*", "", text)) for kind, text in blocks(page)]
+        return [(b.language, re.sub(r" *# .*", "", b.code)) for b in blocks(page)]
 
     assert shown(PAGE) == shown(KOREAN)
 
