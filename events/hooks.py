@@ -5,7 +5,8 @@ Imports run downwards only; calls upwards go through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from .tables.event import Event
@@ -36,6 +37,14 @@ erasers: list[Callable[[int, Sequence[Event]], None]] = []
 """Called with (stream_id, events) within an erasure's transaction, once these events' payloads are
 gone. Each room above that holds copies of them removes the copies, or raises. The caller holds the
 stream's lock."""
+
+finishers: list[Callable[[Sequence[int], Collection[str]], None]] = []
+"""Called with streams, and what was put into `later`, once the last part of an erasure of many
+parts is done, in a transaction that holds the streams' locks."""
+
+later: ContextVar[set[str] | None] = ContextVar("later", default=None)
+"""Within an erasure of many parts: what an eraser leaves to the finishers, because it takes as long
+as the conversation is. None: there is but one part, and nothing is left."""
 
 forgetters: list[Callable[[Any], None]] = []
 """Called with a user within the transaction that forgets who they are: no row may name them."""

@@ -26,6 +26,7 @@ class ProjectionsConfig(AppConfig):
         autodiscover_modules("projections")
         hooks.after_commit.append(wake.tell_workers)
         hooks.erasers.append(erasers.erase)
+        hooks.finishers.append(erasers.finish)
         hooks.forgetters.append(erasers.forget)
         fixtures.connect(self.get_models())
         checks.register(check_projections)

@@ -11,6 +11,7 @@ others can write in between.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from django.db import connections, transaction
 from django.db.models import Max
 
 from ...core.errors import ErasureIncomplete, ReceiptNotKept, TurnlogError, UnknownTurn
+from .. import hooks
+from ..store.dialect import dialect_of
 from ..store.isolation import is_outermost, locking
 from ..store.sqlite import begin_writing
 from ..tables.actor import Actor
@@ -30,6 +33,7 @@ from ..tables.database import log_database
 from ..tables.event import Event
 from . import receipt_files
 from .act import Act, Wanted
+from .copies import forks_of
 from .reasons import require_reason
 from .receipts import Receipt, merged
 
@@ -81,16 +85,19 @@ def erase_wanted(
         return receipt
     done: list[Receipt] = []
     unkept: ReceiptNotKept | None = None
-    for part in _parts(pk, wanted, reason):
-        try:
-            done.append(_erase_part(pk, part, by, reason))
-        except ReceiptNotKept as error:
-            unkept = error  # The erasure itself is done.
-            done.append(error.receipt)
-        except TurnlogError as error:
-            if not any(done):
-                raise
-            raise ErasureIncomplete([error], merged(done)) from error
+    parts, several = _parts(pk, wanted, reason)
+    try:
+        with _leaving_the_end(pk) if several else contextlib.nullcontext():
+            for part in parts:
+                try:
+                    done.append(_erase_part(pk, part, by, reason))
+                except ReceiptNotKept as error:
+                    unkept = error  # The erasure itself is done.
+                    done.append(error.receipt)
+    except TurnlogError as error:
+        if not any(done):
+            raise
+        raise ErasureIncomplete([error], merged(done)) from error
     receipt = merged(done)
     if unkept is not None:
         raise ReceiptNotKept(str(unkept), receipt)
@@ -115,8 +122,39 @@ def _acting(by: Any, reason: str) -> Iterator[Act]:
         yield Act(actor_id, reason, using)
 
 
-def _parts(pk: int, wanted: Wanted, reason: str) -> list[Wanted]:
-    """What to erase in a transaction each: in all but the last, some turns.
+@contextmanager
+def _leaving_the_end(pk: int) -> Iterator[None]:
+    """Let projections do once, at the end, what takes as long as the conversation is."""
+    left: set[str] = set()
+    token = hooks.later.set(left)
+    try:
+        yield
+    except TurnlogError:
+        hooks.later.set(None)
+        _finish(pk, left)
+        raise
+    else:
+        hooks.later.set(None)
+        _finish(pk, left)
+    finally:
+        hooks.later.reset(token)
+
+
+def _finish(pk: int, left: set[str]) -> None:
+    using = log_database()
+    streams = [pk]
+    for each in streams:
+        streams += [fork for fork in forks_of(each) if fork not in streams]
+    with locking(using):
+        with connections[using].cursor() as cursor:
+            dialect_of(connections[using]).lock_streams(cursor, streams)
+        for finisher in hooks.finishers:
+            finisher(streams, left)
+
+
+def _parts(pk: int, wanted: Wanted, reason: str) -> tuple[list[Wanted], bool]:
+    """What to erase in a transaction each: in all but the last, some turns; and whether there is an
+    end to be done: of several parts, or of those that another process did not finish.
 
     The last one is all that is wanted, again: whatever was said meanwhile, and what has no turn.
     Raises, before anything is erased, what `Act.plans` raises.
@@ -125,13 +163,13 @@ def _parts(pk: int, wanted: Wanted, reason: str) -> list[Wanted]:
     stream = Event.objects.using(using).filter(stream_id=pk)
     head = stream.aggregate(head=Max("version"))["head"] or 0
     if head <= AT_ONCE or not is_outermost(connections[using]):
-        return [wanted]
+        return [wanted], False
     plan, *of_forks = Act(None, reason, using).plans(pk, wanted)
     fresh = plan.fresh
     # A part's copies are erased with it.
     size = max(1, AT_ONCE // (1 + len(of_forks)))
     if len(fresh) <= size:
-        return [wanted]
+        return [wanted], not fresh
     count = Counter(target.turn_id for target in fresh)
     parts: list[set[uuid.UUID]] = [set()]
     left = size
@@ -143,7 +181,7 @@ def _parts(pk: int, wanted: Wanted, reason: str) -> list[Wanted]:
         left -= count[turn_id]
     some = Wanted(exact=True, quoting=frozenset(plan.quoting), unless_since=wanted.unless_since)
     named = [replace(some, turns=frozenset(part)) for part in parts if part]
-    return [*named, replace(wanted, since=fresh[0].version)]
+    return [*named, replace(wanted, since=fresh[0].version)], True
 
 
 def _turn_id(pk: int, turn: uuid.UUID | str) -> uuid.UUID:

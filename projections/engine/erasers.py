@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -11,6 +11,8 @@ from ...core.errors import ErasureFailed
 from ...events.models import Position
 from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
+from .checkpoints import checkpoint_of
+from .making import rebuild_rows
 from .model import Checkpoint, Parked
 from .projection import Projection
 from .registry import registered
@@ -36,6 +38,25 @@ def erase(stream_id: int, events: Sequence[Event]) -> None:
     for start in range(0, len(events), _VERSIONS):
         versions = [event.version for event in events[start : start + _VERSIONS]]
         _blank_errors(stream_id, versions)
+
+
+def finish(streams: Sequence[int], names: Collection[str]) -> None:
+    """Do what projections have left to the end of an erasure of many parts.
+
+    `names` are the projections that said so. One that was cut off before the end is not among them,
+    so all that keep sums are made again. Raises ErasureFailed.
+    """
+    projections = sorted(registered(), key=lambda projection: projection.name)
+    _stop_workers(projections)
+    for projection in projections:
+        sums = projection.name in names or type(projection).erase is Projection.apply_again
+        _require(projection, streams[0], lambda each, sums=sums: _finish(each, streams, sums))
+
+
+def _finish(projection: Projection, streams: Sequence[int], sums: bool) -> None:
+    if sums:
+        rebuild_rows(projection, streams, checkpoint_of(projection))
+    projection.after_erasure()
 
 
 def forget(user: Any) -> None:

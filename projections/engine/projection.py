@@ -9,6 +9,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from ...core.errors import NotStored
+from ...events import hooks
 from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
 from .bulk_insert import insert, insert_values
@@ -97,8 +98,17 @@ class Projection:
                     raise NotStored(rows.model._meta.db_table, what)
 
     def apply_again(self, events: Sequence[Event]) -> None:
-        """An `erase` that rebuilds the conversations' rows, without what is erased."""
+        """An `erase` that rebuilds the conversations' rows, without what is erased.
+
+        In a large erasure, which has many parts, it does so once, after the last one.
+        """
+        if (later := hooks.later.get()) is not None:
+            later.add(self.name)
+            return
         rebuild_rows(self, sorted({event.stream_id for event in events}), checkpoint_of(self))
+
+    def after_erasure(self) -> None:
+        """Called after the last part of a large erasure, in a transaction. By default, nothing."""
 
     def forget_user(self, user: Any) -> None:
         """Remove a user from the rows: their foreign keys to the user model become null.

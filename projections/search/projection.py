@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db import connections
 
+from ...events import hooks
 from ...events.models import Event
 from ...events.tables.database import log_database
 from ...events.types import MessageAppended, TurnFailed, TurnStarted
@@ -65,6 +66,10 @@ class SearchProjection(Projection):
     def erase(self, events: Sequence[Event]) -> None:
         # Whole turns are erased, so no other event's words were left out because of these.
         self.erase_rows(events)
+        if hooks.later.get() is None:
+            self.after_erasure()
+
+    def after_erasure(self) -> None:
         search_index.forget_deleted(connections[log_database()])
 
 

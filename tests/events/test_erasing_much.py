@@ -23,6 +23,7 @@ from turnlog.events.erasure import erase as erasing
 from turnlog.events.erasure.receipts import Receipt
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
+from turnlog.projections.engine import erasers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -193,3 +194,43 @@ def test_within_the_callers_transaction_it_is_one(room: Conversation, between: A
         transaction.set_rollback(True)
     assert len(parts) == 1
     assert not Event.objects.filter(payload=None).exists()
+
+
+def test_sums_are_made_again_once_and_are_right(
+    room: Conversation, between: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = room.fork(LAST)
+    catch_up()
+    made: list[Any] = []
+    original = erasers.rebuild_rows
+
+    def rebuild_rows(projection: Any, streams: Any, until: Any) -> None:
+        made.append((projection.name, tuple(streams)))
+        original(projection, streams, until)
+
+    monkeypatch.setattr(erasers, "rebuild_rows", rebuild_rows)
+    parts = between(nothing)
+    some = events(room).filter(version__lt=LAST - 2).exclude(turn_id=None)
+    room.erase(some.values_list("turn_id", flat=True), reason="request 7")
+    assert len(parts) > 2
+    assert ("usage", (room.pk, fork.pk)) in made
+    assert len(made) == len(set(made))
+    require_sound(room, fork)
+
+
+@pytest.mark.parametrize("rest", [1, 5], ids=["something is left", "nothing is left"])
+def test_sums_that_were_left_by_a_process_that_died_are_made_again(
+    room: Conversation, between: Any, rest: int
+) -> None:
+    catch_up()
+
+    def die(number: int) -> None:
+        if number == rest:
+            raise KeyboardInterrupt
+
+    parts = between(die)
+    with pytest.raises(KeyboardInterrupt):
+        room.erase(reason="request 7")
+    parts.append(0)
+    room.erase(reason="request 7")
+    require_sound(room)
