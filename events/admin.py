@@ -16,7 +16,7 @@ from ..core.users import users_named
 from ..core.wellformed import wellformed
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
-from .tables.held import hold_of
+from .tables.held import hold_of, reason_of
 from .types import EVENT_TYPES
 
 
@@ -61,7 +61,7 @@ class ConversationAdmin(BoundedAdmin):
     @admin.display(description=_("legal hold"))
     def legal_hold(self, conversation: Conversation) -> str:
         hold = hold_of(conversation.pk) if conversation.pk else None
-        return getattr(hold.data, "reason", "") if hold else "-"
+        return reason_of(hold) if hold else "-"
 
     @admin.display(description=_("erased"))
     def erased(self, conversation: Conversation) -> str:
@@ -149,11 +149,12 @@ class EventAdmin(ReadOnlyAdmin):
     def readable_payload(self, event: Event) -> str:
         if event.payload is None:
             return _in_its_place(event)
-        return format_html(
-            "<pre>{}</pre>",
-            # What is stored is plain ASCII where it must be; parsed, it may be halves again.
-            wellformed(json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)),
-        )
+        try:
+            shown = json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            shown = event.payload  # It is not JSON: as it is stored.
+        # What is stored is plain ASCII where it must be; parsed, it may be halves again.
+        return format_html("<pre>{}</pre>", wellformed(shown))
 
     @admin.display(description="digest")
     def digest_in_hex(self, event: Event) -> str:

@@ -32,6 +32,33 @@ class EventData:
         """The event of a stored JSON value."""
         return cls(**payload)
 
+    def check(self) -> None:
+        """Raise TypeError if a field holds what its type does not allow.
+
+        turnlog writes no such event, but something else may have.
+        """
+        for item in fields(self):  # type: ignore[arg-type]  # As in `payload`.
+            value = getattr(self, item.name)
+            if not isinstance(value, _KINDS.get(str(item.type), (object,))):
+                raise TypeError(f"{item.name} is a {type(value).__name__}, not {item.type}")
+
+
+# By the annotations of the types below.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "bool": (bool,),
+    "float | None": (float, int, type(None)),
+    "Outcome": (str,),
+    "Literal['ok', 'error']": (str,),
+    "Mapping[str, Any]": (dict,),
+    "Mapping[str, Any] | None": (dict, type(None)),
+    "Mapping[str, str] | None": (dict, type(None)),
+    "Sequence[int]": (list,),
+    "Document": (object,),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationOpened(EventData):
@@ -139,6 +166,13 @@ class TurnFailed(EventData):
     produced: Mapping[str, Any]
     error: Mapping[str, str] | None = None
 
+    def check(self) -> None:
+        EventData.check(self)
+        if not isinstance(self.produced.get("tools"), list) or "message" not in self.produced:
+            raise TypeError("produced has no message or no list of tools")
+        for tool in self.produced["tools"]:
+            ToolOutputRecorded.from_payload(tool).check()
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationCleared(EventData):
@@ -168,6 +202,11 @@ class PayloadErased(EventData):
     versions: Sequence[int]
     reason: str
     title: bool = False
+
+    def check(self) -> None:
+        EventData.check(self)
+        if not all(type(version) is int for version in self.versions):
+            raise TypeError("versions are not all int")
 
 
 @dataclass(frozen=True, slots=True)

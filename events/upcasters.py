@@ -183,9 +183,11 @@ def event_data(type_name: str, schema: int, payload: Any) -> EventData:
         name, _, payload = upcast(type_name, schema, payload)
         return EVENT_TYPES[name].from_payload(payload)
     try:
-        return cls.from_payload(payload)
+        data = cls.from_payload(payload)
+        data.check()
     except TypeError as error:
         raise UnknownEventType(type_name, schema, f" with other fields: {error}") from error
+    return data
 
 
 def problems() -> list[str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -205,8 +205,8 @@ def _of_conversation_or_user(request: Any, queryset: Any, text: str) -> tuple[An
         return queryset.filter(user__in=users), False
     if number is not None:
         return queryset.filter(conversation=number), False
-    text = _("No user has this name. For words, search the utterances.")
-    messages.warning(request, text)
+    nobody = _("No user has this name. For words, search the utterances.")
+    messages.warning(request, nobody)
     return queryset.none(), False
 
 
@@ -227,6 +227,8 @@ def _words(content: Any) -> str:
     """Return a message's text, or a tool's name and its output."""
     if hasattr(content, "text"):
         return wellformed(str(content.text))
+    if not isinstance(content, Mapping):
+        return wellformed(str(content))  # Older versions recorded any value as a message.
     return wellformed(f"{content.get('tool', '')}: {content.get('output', content)}")
 
 

@@ -178,7 +178,8 @@ def _fail(turn: TranscriptTurn, payload: Any) -> None:
         return
     outcome, error, tools = payload["outcome"], payload["error"], produced["tools"]
     turn.standing = outcome if outcome in get_args(Outcome) else "failed"
-    turn.error = error if isinstance(error, dict) else None
+    texts = error.items() if isinstance(error, dict) else ()
+    turn.error = {name: text for name, text in texts if isinstance(text, str)} or None
     turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
     turn.answer = produced["message"]
 

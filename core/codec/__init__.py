@@ -37,6 +37,7 @@ __all__ = [
     "encode",
     "loads",
     "outline",
+    "parse",
     "pieces",
     "register",
     "to_json",

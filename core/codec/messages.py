@@ -114,6 +114,14 @@ def _is_dicts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
+def _is_calls(value: Any) -> bool:
+    # What turns a call into a prompt, a line or a page takes these.
+    return _is_dicts(value) and all(item.keys() >= _CALL for item in value)
+
+
+_CALL = {"name", "args", "id"}
+
+
 def _is_content(value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(item, str | dict) for item in value)
@@ -133,8 +141,8 @@ _SHAPES: dict[str, Callable[[Any], bool]] = {
     "content": _is_content,
     "additional_kwargs": _is_dict,
     "response_metadata": _is_dict,
-    "tool_calls": _is_dicts,
-    "invalid_tool_calls": _is_dicts,
+    "tool_calls": _is_calls,
+    "invalid_tool_calls": _is_calls,
     "tool_call_chunks": _is_dicts,
     "usage_metadata": lambda value: value is None or isinstance(value, dict),
     "tool": _is_text,

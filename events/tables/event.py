@@ -11,7 +11,13 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from ...core import codec
-from ...core.errors import AppendOnlyError, CodecError, UnreadableEvent, UpcastFailed
+from ...core.errors import (
+    AppendOnlyError,
+    CodecError,
+    UnknownEventType,
+    UnreadableEvent,
+    UpcastFailed,
+)
 from ...core.fields import MomentField, WordsField
 from .. import upcasters
 from ..types import EventData
@@ -137,7 +143,7 @@ class Event(models.Model):
         if self.payload is None:
             return None
         try:
-            return event_data(self.type, self.schema, json.loads(self.payload))
+            return event_data(self.type, self.schema, self._parsed())
         except UnreadableEvent as error:
             raise error.at(self.stream_id, self.version) from error.__cause__
 
@@ -154,7 +160,7 @@ class Event(models.Model):
             if self.payload is None:
                 stored: list[Any] = [*upcasters.upcast_erased(self.type, self.schema), None]
             else:
-                payload = json.loads(self.payload)
+                payload = self._parsed()
                 stored = list(upcasters.upcast(self.type, self.schema, payload))
                 stored[2] = codec.to_json(stored[2])
         except UnreadableEvent as error:
@@ -165,6 +171,13 @@ class Event(models.Model):
         event = copy.copy(self)
         event.type, event.schema, event.payload = stored
         return event
+
+    def _parsed(self) -> Any:
+        try:
+            return json.loads(self.payload or "")
+        except (ValueError, RecursionError) as error:
+            what = f", whose payload is not JSON: {error}"
+            raise UnknownEventType(self.type, self.schema, what) from error
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from ...core.errors import LegalHold
+from ...core.errors import LegalHold, UnreadableEvent
 from ..types import HoldLifted, HoldPlaced, OwnerChanged
 from .conversation import rows
 from .database import log_database
@@ -30,7 +30,15 @@ def require_no_hold(stream_id: int) -> None:
     """
     hold = hold_of(stream_id)
     if hold is not None:
-        raise LegalHold(stream_id, getattr(hold.data, "reason", ""))
+        raise LegalHold(stream_id, reason_of(hold))
+
+
+def reason_of(hold: Event) -> str:
+    """The reason of a HoldPlaced; empty if it cannot be read. The hold is in force all the same."""
+    try:
+        return getattr(hold.data, "reason", "")
+    except UnreadableEvent:
+        return ""
 
 
 def require_no_hold_of(user_id: Any, actor_id: uuid.UUID | None) -> None:

@@ -6,7 +6,6 @@ whether turnlog reads them for a turn or, later, to show what that turn was give
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
 from .documents import stored_message
@@ -124,12 +124,22 @@ _Part = Any
 def _part_of_entry(content: str, tools: bool) -> _Part:
     # The codec writes a message like this; a tool output's payload begins with the tool.
     if not content.startswith('{"_type":'):
-        payload = json.loads(content)
+        if not tools and content.startswith('{"tool":'):
+            return None
+        payload = _payload_of(content)
         if not isinstance(payload, dict):
             return None  # An older version recorded any value as a message.
         if "_type" not in payload:
             return _output_of(payload) if tools else None
     return _part_of(stored_message(content))
+
+
+def _payload_of(content: str) -> Any:
+    """Return a tool's payload, of which large parts are an `Encoded`; None if it is no JSON."""
+    try:
+        return codec.outline(content, 1)
+    except CodecError:
+        return None
 
 
 def _part_of(item: Any) -> _Part:
@@ -144,7 +154,8 @@ def _part_of(item: Any) -> _Part:
     if isinstance(item, Mapping):
         if isinstance(stored := item.get("unreadable"), str):
             # Its class is not registered here; the text has what a model needs.
-            return _output_of(json.loads(stored))
+            payload = _payload_of(stored)
+            return _output_of(payload) if isinstance(payload, dict) else None
         if item.get("tool_call_id") is not None:
             names = ("input", "output", "text")
             documents = {name: codec.encode(item.get(name)) for name in names}
@@ -154,11 +165,19 @@ def _part_of(item: Any) -> _Part:
 
 def _output_of(payload: Mapping[str, Any]) -> _Output | None:
     """Return an output; None if it answers no call: an executor's chunk, a note without an id."""
-    call_id = payload.get("tool_call_id")
-    if call_id is None:
+    call_id, tool = payload.get("tool_call_id"), payload.get("tool") or ""
+    if not isinstance(call_id, str) or not isinstance(tool, str):
         return None
-    tool, failed = payload.get("tool") or "", payload.get("status") == "error"
-    return _Output(tool, call_id, _args(payload.get("input")), read_of(payload), failed)
+    failed = payload.get("status") == "error"
+    try:
+        content = read_of(payload)
+    except CodecError as error:
+        content = f"This cannot be read: {error}"
+    return _Output(tool, call_id, _args(payload.get("input")), content, failed)
+
+
+# The beginnings of documents that a model reads as JSON, whatever is in them.
+_PLAIN_JSON = ("[", '{"_type":"pandas.', '{"_type":"numpy.', '{"_type":"PIL.', '{"_type":"bytes"')
 
 
 def read_of(payload: Mapping[str, Any]) -> Any:
@@ -166,6 +185,10 @@ def read_of(payload: Mapping[str, Any]) -> Any:
     as JSON if need be."""
     beside = payload.get("text") is not None
     document = payload["text"] if beside else payload.get("output")
+    if isinstance(document, codec.Encoded):
+        if not beside and document.text.startswith(_PLAIN_JSON):
+            return wellformed(document.text)
+        document = codec.parse(document.text)
     tag = document.get("_type") if isinstance(document, dict) else None
     if tag == "str" or (beside and isinstance(document, list)):
         document = codec.decode(document)
@@ -178,6 +201,8 @@ def read_of(payload: Mapping[str, Any]) -> Any:
 
 def _args(document: Any) -> dict[str, Any]:
     """Return a call's arguments as a JSON object, in whatever form the tool got them."""
+    if isinstance(document, codec.Encoded):
+        document = codec.parse(document.text)
     if isinstance(document, dict):
         return document
     return {} if document is None else {"input": document}

@@ -196,7 +196,10 @@ def _words(message: Any) -> str:
     content = message.content
     blocks = content if isinstance(content, list) else [content]
     words = "".join(_block(block) for block in blocks if not _is_call(block))
-    calls = [f"calls {call['name']}({call['args']})" for call in getattr(message, "tool_calls", ())]
+    calls = [
+        f"calls {call.get('name')}({call.get('args')})"
+        for call in getattr(message, "tool_calls", ())
+    ]
     return "\n".join(filter(None, [words, *calls]))
 
 
@@ -217,4 +220,7 @@ def _tool(data: ToolOutputRecorded) -> Told:
 
 
 def _compact(document: Any) -> str:
-    return document if isinstance(document, str) else codec.to_json(document)
+    try:
+        return document if isinstance(document, str) else codec.to_json(document)
+    except CodecError:
+        return "(not JSON)"  # Such as NaN, which Python reads and nobody else does.

@@ -23,7 +23,6 @@ from ..dispatch import DECODERS, dec, enc
 from ..fault import Fault, expect, type_name
 from ..unknown import unknown_class
 
-
 # Under pandas 2, an early turnlog wrote this tag wherever a zone of pytz stood.
 _PYTZ = "pandas.pytz"
 
