@@ -27,10 +27,13 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # Takes none at ru
 
 
 class BoundedChangeList(ChangeList):
-    """Rows are in the order that an index has, whatever the address asks for."""
+    """Rows are in the order of the admin or the model, whatever the address asks for.
 
-    def get_ordering(self, request: Any, queryset: Any) -> Any:
-        return self._get_deterministic_ordering(list(self.model_admin.get_ordering(request)))
+    That order has an index, and no two rows share a place in it.
+    """
+
+    def get_ordering(self, request: Any, queryset: Any) -> list[Any]:
+        return list(self.model_admin.get_ordering(request) or self.lookup_opts.ordering or ())
 
 
 class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Takes none at run time.

@@ -74,7 +74,9 @@ def _written(text: str) -> str:
     return text
 
 
-def _as(kind: type[models.Field[Any, Any]], found: tuple[str, str, Any, Any]) -> Any:
+def _as(
+    kind: type[models.Field[Any, Any]], found: tuple[str, str, Any, Any]
+) -> tuple[str, str, Any, Any]:
     # For migrations it is the plain field, as it is in the database.
     name, _, args, kwargs = found
     return name, f"django.db.models.{kind.__name__}", args, kwargs

@@ -89,7 +89,8 @@ class _Loading:
         that has events. Until then, and if the fixture lacks it, it is no user's and open to none.
         """
         owner = first.actor_id or uuid.uuid4()
-        row = rows().model(pk=first.stream_id, owner_actor_id=owner, created_at=first.recorded_at)
+        model: Any = rows().model
+        row = model(id=first.stream_id, owner_actor_id=owner, created_at=first.recorded_at)
         models.Model.save_base(row, raw=True, using=self._using, force_insert=True)
 
     def finish(self) -> None:
@@ -120,7 +121,8 @@ def _loading(using: str) -> _Loading:
     connection = connections[using]
     loading = _loadings.get(connection)
     # A transaction that was rolled back has forgotten what was to be done after its commit.
-    going_on = loading and any(call == loading.finish for _, call, _ in connection.run_on_commit)
+    planned = [each[1] for each in connection.run_on_commit]
+    going_on = loading is not None and loading.finish in planned
     if loading is None or not going_on:
         loading = _loadings[connection] = _Loading(using)
         transaction.on_commit(loading.finish, using=using)
