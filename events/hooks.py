@@ -17,8 +17,9 @@ class InlineProjection(Protocol):
 
     insert: str
     """`INSERT INTO ... SELECT ... FROM {events} e ...`, where {events} is a relation with the
-    columns of turnlog_event; empty for none. PostgreSQL runs it within the statement that appends
-    the batch, so it sees the log as it was before the batch."""
+    columns of turnlog_event; empty for none. Each row that the SELECT gives must be stored, unless
+    there is an ON CONFLICT. PostgreSQL runs it within the statement that appends the batch, so it
+    sees the log as it was before the batch."""
 
     def follows(self, events: Sequence[Event]) -> bool:
         """Return whether `follow` has anything to do for a batch."""

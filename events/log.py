@@ -38,7 +38,8 @@ def append(
     """Append a batch in one transaction with its inline projections: all or nothing.
 
     Returns the stored events. Raises ConcurrencyError if the stream is not at
-    `expected_version`, or if the race for the head was lost ten times.
+    `expected_version`, or if the race for the head was lost ten times; NotStored if the database
+    does not keep all that it was given.
     """
 
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:

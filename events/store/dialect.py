@@ -33,7 +33,8 @@ class Dialect(Protocol):
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:
         """Insert a batch of one stream, the row that says it has no positions yet, and the inline
-        projections' rows (see `hooks.InlineProjection.insert`)."""
+        projections' rows (see `hooks.InlineProjection.insert`). Raises NotStored if the database
+        does not keep all of them."""
 
     def insert_after(
         self,
@@ -49,8 +50,8 @@ class Dialect(Protocol):
 
         On PostgreSQL this takes one round trip. Returns whether the batch was inserted: it is not
         if one of the `texts` (given as digests) or the `runner` is missing, or if `actor` is not a
-        pseudonym and the key of its user. Raises IntegrityError
-        if another writer was faster by a moment.
+        pseudonym and the key of its user. Raises IntegrityError if another writer was faster by a
+        moment, NotStored if the database does not keep the whole batch.
         """
 
     def projected(self, insert: str, events: str) -> str:
