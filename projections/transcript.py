@@ -172,7 +172,7 @@ def _tool(payload: Any) -> dict[str, Any]:
 
 
 def _fail(turn: TranscriptTurn, payload: Any) -> None:
-    produced = payload.get("produced") if isinstance(payload, dict) else None
+    produced: Any = payload.get("produced") if isinstance(payload, dict) else None
     if not _has(payload, "outcome", "error") or not _has(produced, "tools", "message"):
         turn.standing, turn.answer = "failed", payload
         return

@@ -53,7 +53,7 @@ def beginning(document: Any, length: int) -> str:
     if not text.startswith('"'):
         return text[:length]
     # A character takes six of JSON at most. The last one may be cut.
-    start = text[: 6 * length]
+    start = text[: 6 * length + 1]
     if start == text:
         return str(parse(text))[:length]
     for end in range(len(start), len(start) - 6, -1):
