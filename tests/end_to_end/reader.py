@@ -136,7 +136,6 @@ class Reader:
         """Each line that the page shows, in order; `...` stands for anything."""
         pieces = [re.escape(line).replace(r"\.\.\.", ".*?") for line in shown.splitlines()]
         seen = r"\s*[^\n]*?\n(?:.*\n)*?\s*".join(pieces)
-        # daphne says what it serves just after it has begun to.
         printed = self._printed if self._server is None else self._server_log.read_text()
         assert re.search(seen, printed), f"the page shows\n{shown}\nand there is\n{printed}"
         self.done.append("seen")
