@@ -106,8 +106,10 @@ def confirming(follow: Sequence[str]) -> Iterator[None]:
         # With a rule that replaces the insert, PostgreSQL does not take the statement.
         if getattr(error.__cause__, "sqlstate", None) != "0A000":
             raise
-        what = f"expected to be told what an append stores, found: {str(error).splitlines()[0]}"
-        raise NotStored("turnlog's tables", what) from error
+        first_line = str(error).splitlines()[0]
+        named = re.search(r'"(\w+)"', first_line)
+        what = f"expected the database to say what it stores, found that it does not ({first_line})"
+        raise NotStored(named[1] if named else "the log's tables", what) from error
 
 
 def _lost(counts: Sequence[tuple[str, int, int]]) -> NotStored:

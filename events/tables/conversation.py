@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import models
+from django.db import NotSupportedError, models
 from django.utils.translation import gettext_lazy as _
 from django_lifecycle import LifecycleModel
 
@@ -91,7 +91,13 @@ class ConversationRow(LifecycleModel):
 
     def _do_insert(self, manager: Any, using: str, *args: Any, **kwargs: Any) -> Any:
         # Django believes that the row is there, and fails in various ways where it is not.
-        rows = super()._do_insert(manager, using, *args, **kwargs)  # type: ignore[misc]  # Django's own method.
+        insert = super()._do_insert  # type: ignore[misc]  # Django's own method.
+        try:
+            rows = insert(manager, using, *args, **kwargs)
+        except NotSupportedError as error:
+            # PostgreSQL returns no key from a table with a rule that replaces the insert.
+            what = f"expected the number of a new row, found none ({str(error).splitlines()[0]})"
+            raise NotStored(self._meta.db_table, what) from error
         if not rows or rows[0] is None:
             raise NotStored(self._meta.db_table, "expected the database to write 1 row, found none")
         require_own_stream(rows[0][0] if self.pk is None else self.pk, using)

@@ -147,7 +147,7 @@ def test_a_rule_that_drops_rows_fails_the_append(
     before = stored()
     execute(RULES[rule].format(table=table))
     try:
-        with pytest.raises(NotStored):
+        with pytest.raises(NotStored, match=table):
             record(room, way)
         assert f"rule theirs on {table}" in {str(each) for each in foreign_on_all()}
     finally:
@@ -157,6 +157,18 @@ def test_a_rule_that_drops_rows_fails_the_append(
 
 def foreign_on_all() -> list[Any]:
     return foreign(connection, [*log_tables(), "turnlog_message"])
+
+
+@pytest.mark.postgresql
+def test_a_rule_that_drops_conversations_is_said(room: Conversation) -> None:
+    execute("CREATE RULE theirs AS ON INSERT TO turnlog_conversation DO INSTEAD NOTHING")
+    try:
+        for make in (Conversation.objects.create, room.fork):
+            with pytest.raises(NotStored, match="turnlog_conversation"):
+                make()
+    finally:
+        execute("DROP RULE theirs ON turnlog_conversation")
+    assert Conversation.objects.count() == 1
 
 
 def test_an_append_asks_for_nothing_more(room: Conversation) -> None:
