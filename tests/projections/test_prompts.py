@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
+from tests.events.proof.administrator import execute
 from turnlog.core import codec
 from turnlog.core.errors import MomentError
 from turnlog.events.models import Content, Conversation, Event
@@ -226,7 +227,7 @@ def test_what_was_not_said_is_not_made_up(conversation: Any) -> None:
 def test_a_text_that_is_missing_or_another_is_said(conversation: Any) -> None:
     start(conversation, system_prompt="You are a clock.", previous=NOTHING)
     kept = Content.objects.get()
-    Content.objects.update(text="You are a pirate.")
+    execute("UPDATE turnlog_content SET text = 'You are a pirate.'")
     with pytest.raises(PromptLost, match=f"another text under {kept.pk}"):
         as_of(conversation).prompt()
     Content.objects.all().delete()
