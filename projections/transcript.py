@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from ..core import codec
+from ..core.codec.encoded import Encoded
+from ..core.codec.excerpts import outline
 from ..core.errors import CodecError, UnreadableEvent
 from ..events.erasure.past import Erasure, erasures_of
 from ..events.listed import LISTED
@@ -146,10 +147,10 @@ def _document(event: Event) -> Any:
     text = event.payload or "null"
     try:
         depth = _DEPTHS.get(event.type)
-        return json.loads(text) if depth is None else codec.outline(text, depth)
+        return json.loads(text) if depth is None else outline(text, depth)
     except (CodecError, ValueError, RecursionError):
         logger.warning("the payload of event %s is not JSON", event)
-        return codec.Encoded(text)
+        return Encoded(text)
 
 
 def _metadata(event: Event) -> dict[str, Any]:

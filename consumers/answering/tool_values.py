@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.codec.encoded import Encoded
+from ...core.codec.json_text import chunks, pieces
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from .contained import contained
@@ -121,7 +123,7 @@ def _taken(value: Any) -> tuple[Any, str]:
         text = str.__str__(value) if type(value) is not str else value
         return text, text
     try:
-        stored = codec.Encoded(codec.dumps(value))
+        stored = Encoded(codec.dumps(value))
     except CodecError as error:
         raise NotKept(f"What the tool returned cannot be kept: {error}") from None
     return stored, stored.text
@@ -134,7 +136,7 @@ def decoded(outputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     return [
         {**output, "output": codec.decode(output["output"])}
-        if isinstance(output["output"], codec.Encoded)
+        if isinstance(output["output"], Encoded)
         else output
         for output in outputs
     ]
@@ -152,7 +154,7 @@ def _told(value: Any) -> Any:
     if isinstance(value, Sequence) and all(map(_may_be_content, value)):
         return value
     try:
-        return "".join(codec.pieces(value, _AS_JSON, ", "))
+        return "".join(pieces(value, _AS_JSON, ", "))
     except Exception:  # noqa: BLE001 - as LangChain does: any class may be in it
         return _as_str(value)
 
@@ -169,12 +171,12 @@ def _may_be_content(item: Any) -> bool:
 def _as_str(value: Any) -> str:
     if type(value) is not list:
         return str(value)
-    return f"[{', '.join(str(rows)[1:-1] for rows in codec.chunks(value))}]"
+    return f"[{', '.join(str(rows)[1:-1] for rows in chunks(value))}]"
 
 
 def _is_json(content: Any) -> bool:
     try:
-        for _ in codec.pieces(content, _STRICT):
+        for _ in pieces(content, _STRICT):
             pass
     except (TypeError, ValueError, RecursionError):
         return False

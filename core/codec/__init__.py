@@ -21,24 +21,17 @@ from ..errors import CodecError
 from . import containers, messages, optional, scalars, times  # noqa: F401 - they fill the tables
 from .dispatch import MAX_DEPTH, dec, enc, too_deep
 from .encoded import Encoded
-from .excerpts import beginning, outline
 from .fault import Fault
-from .json_text import chunks, parse, pieces, to_json
+from .json_text import parse, to_json
 from .registered import register
 
 __all__ = [
     "MAX_DEPTH",
     "CodecError",
-    "Encoded",
-    "beginning",
-    "chunks",
     "decode",
     "dumps",
     "encode",
     "loads",
-    "outline",
-    "parse",
-    "pieces",
     "register",
     "to_json",
 ]

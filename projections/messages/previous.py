@@ -13,6 +13,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.codec.encoded import Encoded
+from ...core.codec.excerpts import outline
+from ...core.codec.json_text import parse
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
@@ -137,7 +140,7 @@ def _part_of_entry(content: str, tools: bool) -> _Part:
 def _payload_of(content: str) -> Any:
     """Return a tool's payload, of which large parts are an `Encoded`; None if it is no JSON."""
     try:
-        return codec.outline(content, 1)
+        return outline(content, 1)
     except CodecError:
         return None
 
@@ -185,10 +188,10 @@ def read_of(payload: Mapping[str, Any]) -> Any:
     as JSON if need be."""
     beside = payload.get("text") is not None
     document = payload["text"] if beside else payload.get("output")
-    if isinstance(document, codec.Encoded):
+    if isinstance(document, Encoded):
         if not beside and document.text.startswith(_PLAIN_JSON):
             return wellformed(document.text)
-        document = codec.parse(document.text)
+        document = parse(document.text)
     tag = document.get("_type") if isinstance(document, dict) else None
     if tag == "str" or (beside and isinstance(document, list)):
         document = codec.decode(document)
@@ -201,8 +204,8 @@ def read_of(payload: Mapping[str, Any]) -> Any:
 
 def _args(document: Any) -> dict[str, Any]:
     """Return a call's arguments as a JSON object, in whatever form the tool got them."""
-    if isinstance(document, codec.Encoded):
-        document = codec.parse(document.text)
+    if isinstance(document, Encoded):
+        document = parse(document.text)
     if isinstance(document, dict):
         return document
     return {} if document is None else {"input": document}

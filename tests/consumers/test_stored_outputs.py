@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ Image = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often pictures were encoded and decoded."""
     codec.loads(codec.dumps(Image.new("L", (1, 1))))  # Fills the tables.
     counts = {"encoded": 0, "decoded": 0}
@@ -38,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
 
     monkeypatch.setitem(ENCODERS, Image.Image, encoding)
     monkeypatch.setitem(DECODERS, "PIL.Image", decoding)
-    yield counts
+    return counts
 
 
 def output_of(value: Any) -> dict[str, Any]:

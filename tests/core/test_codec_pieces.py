@@ -51,7 +51,7 @@ def test_pieces_make_the_same_text(value: Any, depth: int) -> None:
     document = codec.encode(value)
     text = codec.to_json(document)
     assert text == once(document)
-    outlined = codec.outline(text, depth)
+    outlined = excerpts.outline(text, depth)
     assert whole(outlined) == json.loads(text)
     assert codec.to_json(outlined) == text
     assert codec.loads(text) == value
@@ -67,12 +67,14 @@ def once(document: Any) -> str:
 def test_pieces_for_a_model_are_what_json_writes(value: Any) -> None:
     document = codec.encode(value)
     write = json.JSONEncoder(ensure_ascii=False).encode
-    assert "".join(codec.pieces(document, write, ", ")) == json.dumps(document, ensure_ascii=False)
+    assert "".join(json_text.pieces(document, write, ", ")) == json.dumps(
+        document, ensure_ascii=False
+    )
 
 
 @given(st.lists(st.integers() | texts))
 def test_chunks_hold_every_value_once(items: list[Any]) -> None:
-    chunks = list(codec.chunks(items))
+    chunks = list(json_text.chunks(items))
     assert [item for chunk in chunks for item in chunk] == items
     assert all(len(chunk) <= 3 for chunk in chunks)
 
@@ -82,8 +84,8 @@ def test_the_beginning_is_the_beginning(value: Any, length: int) -> None:
     document = codec.encode(value)
     text = codec.to_json(document)
     shown = value if isinstance(value, str) else text
-    assert codec.beginning(document, length) == shown[:length]
-    assert codec.beginning(Encoded(text), length) == shown[:length]
+    assert excerpts.beginning(document, length) == shown[:length]
+    assert excerpts.beginning(Encoded(text), length) == shown[:length]
 
 
 @given(st.binary())
@@ -106,7 +108,7 @@ def test_base64_that_is_padded_too_early_is_refused(text: str) -> None:
 )
 def test_what_is_not_json_has_no_outline(text: str) -> None:
     with pytest.raises(codec.CodecError, match="not strict JSON"):
-        codec.outline(text, 3)
+        excerpts.outline(text, 3)
 
 
 @given(texts)
@@ -128,5 +130,5 @@ def test_no_piece_is_longer_than_its_bound() -> None:
         return text
 
     for value in ("x" * 10_000, [{"row": number} for number in range(1000)], {"a": ["x" * 999]}):
-        assert "".join(codec.pieces(value, write, ", ")) == json.dumps(value)
+        assert "".join(json_text.pieces(value, write, ", ")) == json.dumps(value)
     assert max(written) < 100

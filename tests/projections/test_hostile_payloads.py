@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.turn_view import view_of
 from turnlog.core import codec
+from turnlog.core.codec.encoded import Encoded
 from turnlog.events.chain import NewEvent
 from turnlog.events.log import append
 from turnlog.events.models import Actor, Event
@@ -63,7 +64,7 @@ PAYLOADS = [
 
 def offered(name: str, payload: str) -> Any:
     """A fact with a payload that is no such fact's."""
-    body = {"schema": EVENT_TYPES[name].schema, "payload": lambda self: codec.Encoded(payload)}
+    body = {"schema": EVENT_TYPES[name].schema, "payload": lambda self: Encoded(payload)}
     return type(name, (EventData,), body)()
 
 
