@@ -70,7 +70,9 @@ class Attempt:
         self.standing = standing
         # The statement compares it with the database: they may have been forgotten meanwhile.
         user = _acting(offered)
-        actor = None if user is None else (Actor.objects.remembered(user), user.pk)
+        actor = None
+        if user is not None and (remembered := Actor.objects.remembered(user)):
+            actor = remembered, user.pk
         events = self._rows(offered, actor)
         follow = [projection.insert for projection in hooks.inline_projections]
         if any(projection.follows(events) for projection in hooks.inline_projections):

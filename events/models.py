@@ -6,9 +6,9 @@ import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, cast
+from typing import Any, NoReturn, cast
 
-from django.db import connections, models, transaction
+from django.db import connections, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ..core.asynchronous import in_database_thread, in_slow_thread
@@ -57,7 +57,7 @@ __all__ = [
 class Conversation(ConversationRow):
     """One chat room's history, owned by at most one user. Its primary key is its stream."""
 
-    objects: ClassVar[models.Manager[Conversation]] = ConversationQuerySet.as_manager()  # type: ignore[assignment]  # Its rows are this model's.
+    objects = ConversationQuerySet["Conversation"].as_manager()
 
     changed_by: Any = None
     """The user who changes title or owner; the event of the next save() names them."""
@@ -75,7 +75,7 @@ class Conversation(ConversationRow):
         return found
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)
+        super().refresh_from_db(*args, **kwargs)  # type: ignore[no-untyped-call]  # django-lifecycle's.
         self._note_loaded()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -95,7 +95,7 @@ class Conversation(ConversationRow):
             elif self.user_id is not None:
                 begin_writing()
                 self.owner_actor_id = Actor.objects.keep_of(self.user_id)
-            super().save(*args, **kwargs)
+            super().save(*args, **kwargs)  # type: ignore[no-untyped-call]  # django-lifecycle's.
         self._note_loaded()
 
     def _note_loaded(self) -> None:

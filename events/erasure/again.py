@@ -8,7 +8,8 @@ from ...core.errors import ReceiptRefused, TurnlogError
 from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
-from .erase import Wanted, erase_wanted
+from .act import Wanted
+from .erase import erase_wanted
 from .forgetting import forget_again
 from .past import opening_hash
 from .receipts import Forgotten, Receipt

@@ -19,7 +19,9 @@ def forks_of(stream_id: int) -> list[int]:
     events = Event.objects.using(log_database()).filter(type=ConversationForked.__name__)
     named = events.filter(payload__startswith=f'{{"parent":{stream_id},')
     found = named.order_by("stream_id").values_list("stream_id", "payload")
-    return [fork for fork, payload in found if json.loads(payload)["parent"] == stream_id]
+    return [
+        fork for fork, payload in found if json.loads(payload or "{}").get("parent") == stream_id
+    ]
 
 
 def copies_of(

@@ -88,7 +88,9 @@ def _last_of(user_id: Any, using: str) -> Actor | None:
 
     Waits for transactions that add rows for this user; later ones add rows without the user.
     """
-    actor = Actor.objects.using(using).select_for_update().filter(user_id=user_id).first()
+    actor: Actor | None = (
+        Actor.objects.using(using).select_for_update().filter(user_id=user_id).first()
+    )
     # For rows that were created without the hooks: an owned conversation must not look unowned.
     nameless = rows().filter(user_id=user_id, owner_actor_id=None)
     nameless.rewrite(owner_actor_id=uuid.uuid4() if actor is None else actor.pk)

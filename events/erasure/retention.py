@@ -18,7 +18,8 @@ from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
 from ..types import NEVER_ERASED
-from .erase import Wanted, erase_wanted
+from .act import Wanted
+from .erase import erase_wanted
 from .receipts import Receipt
 
 _PAGE = 500

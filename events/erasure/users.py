@@ -14,7 +14,8 @@ from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
 from ..types import NEVER_ERASED
-from .erase import Wanted, erase_wanted
+from .act import Wanted
+from .erase import erase_wanted
 from .forgetting import forget_user, require_user
 from .reasons import require_reason
 from .receipts import Receipt
@@ -58,7 +59,9 @@ def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) ->
         except TurnlogError as error:
             blocked = True
             errors.append(error)
-            receipt = getattr(error, "receipt", None)  # Of the part that is erased.
+            if not isinstance(error, ErasureIncomplete):
+                continue
+            receipt = error.receipt  # Of the part that is erased.
         if receipt:
             yield receipt
     if forget and not blocked and not dry_run:

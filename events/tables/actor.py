@@ -17,6 +17,11 @@ class ActorQuerySet(models.QuerySet["Actor"]):
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError(_FIXED)
 
+    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("update_conflicts"):
+            raise AppendOnlyError(_FIXED)
+        return super().bulk_create(objs, *args, **kwargs)
+
 
 class ActorManager(
     # The mypy plugin knows such a base only if it has its own name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
 from django.conf import settings
@@ -24,7 +24,10 @@ NEVER_SAVED = {"owner_actor_id", "forked_from", "forked_at"}
 _FIXED = NEVER_SAVED | {"forked_from_id"}
 
 
-class ConversationQuerySet(models.QuerySet["ConversationRow"]):
+C = TypeVar("C", bound="ConversationRow", covariant=True)
+
+
+class ConversationQuerySet(models.QuerySet[C]):
     """Conversations; what is an event of their streams is changed one by one, by save()."""
 
     def update(self, **kwargs: Any) -> int:
@@ -112,13 +115,13 @@ class ConversationRow(LifecycleModel):
         return bool(self.user_id == user.pk)
 
 
-def rows() -> ConversationQuerySet:
+def rows() -> ConversationQuerySet[ConversationRow]:
     """All conversations, in the log's database.
 
     The one way up from here: the table belongs to the concrete model, which knows the operations.
     """
     model = apps.get_model("turnlog_events", "Conversation")
-    found: ConversationQuerySet = model._default_manager.using(log_database())
+    found: ConversationQuerySet[ConversationRow] = model._default_manager.using(log_database())
     return found
 
 

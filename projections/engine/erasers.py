@@ -49,12 +49,11 @@ def finish(streams: Sequence[int], names: Collection[str]) -> None:
     projections = sorted(registered(), key=lambda projection: projection.name)
     _stop_workers(projections)
     for projection in projections:
-        sums = projection.name in names or type(projection).erase is Projection.apply_again
-        _require(projection, streams[0], lambda each, sums=sums: _finish(each, streams, sums))
+        _require(projection, streams[0], lambda each: _finish(each, streams, names))
 
 
-def _finish(projection: Projection, streams: Sequence[int], sums: bool) -> None:
-    if sums:
+def _finish(projection: Projection, streams: Sequence[int], names: Collection[str]) -> None:
+    if projection.name in names or type(projection).erase is Projection.apply_again:
         rebuild_rows(projection, streams, checkpoint_of(projection))
     projection.after_erasure()
 

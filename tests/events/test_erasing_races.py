@@ -20,7 +20,7 @@ from tests.waiting import somebody_waits
 from turnlog.core import retrying
 from turnlog.events import forks
 from turnlog.events.erasure.users import forget_user
-from turnlog.events.models import Content, Conversation, Event
+from turnlog.events.models import Actor, Content, Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof.verification import Verifier
 from turnlog.events.store.dialect import PostgreSQL
@@ -218,3 +218,39 @@ def test_a_hold_that_is_being_placed_is_waited_for(room: Conversation) -> None:
     acting.join()
     assert [type(error).__name__ for error in refused] == ["LegalHold"]
     assert places_of(WORD) != []
+
+
+def test_whoever_is_being_forgotten_speaks_as_somebody_new(
+    room: Conversation, monkeypatch: pytest.MonkeyPatch, django_user_model: Any
+) -> None:
+    """The append waits for the transaction that forgets them, and looks again."""
+    user = django_user_model.objects.create_user("ada")
+    former = room.record_turn("before", AIMessage("ok"), user=user)[-1].actor_id
+    forgetting, go = threading.Event(), threading.Event()
+
+    def forgetter(user: Any) -> None:
+        forgetting.set()
+        go.wait(30)
+
+    monkeypatch.setattr("turnlog.events.hooks.forgetters", [forgetter])
+    said: list[Any] = []
+
+    def forget() -> None:
+        forget_user(django_user_model.objects.get(pk=user.pk))
+        connection.close()
+
+    def speak() -> None:
+        said.extend(room.record_turn("meanwhile", AIMessage("ok"), user=user))
+        connection.close()
+
+    threads = [threading.Thread(target=forget), threading.Thread(target=speak)]
+    threads[0].start()
+    assert forgetting.wait(30)
+    threads[1].start()
+    while threads[1].is_alive() and not somebody_waits():
+        threads[1].join(0.01)
+    assert not said
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert {event.actor_id for event in said} == {Actor.objects.get(user=user).pk} != {former}

@@ -16,8 +16,9 @@ from ....core.errors import ErasureIncomplete, ReceiptNotKept, ReceiptRefused, T
 from ....core.terminal import counted
 from ....core.users import users_named
 from ...erasure import receipt_files
+from ...erasure.act import Wanted
 from ...erasure.again import Again, erase_again
-from ...erasure.erase import Wanted, erase_wanted
+from ...erasure.erase import erase_wanted
 from ...erasure.receipts import Receipt
 from ...erasure.users import erase_user
 
