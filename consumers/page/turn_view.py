@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from ...core import codec, conf
+from ...core.codec.excerpts import beginning
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed
 from ...events.erasure.past import Erasure
@@ -24,6 +25,8 @@ Piece = dict[str, Any]
 `{"kind": "tool_result", "id", "status", "output", "seconds"}`; appended, never changed."""
 
 _LONGEST_TOOL_TEXT = 20_000
+# A frame of more characters, or of more pieces, is written in the rendering thread.
+_LARGE, _MANY = 20_000, 100
 
 
 @dataclass(slots=True)
@@ -47,6 +50,14 @@ class TurnView:
     erasure: Erasure | None = None
     cut: bool = False
     """Whether the answer, which is kept, ended at a limit of tokens."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes long to write: not for the event loop."""
+        if len(self.pieces) > _MANY:
+            return True
+        shown = (piece.get("html") or piece.get("output") or "" for piece in self.pieces)
+        return sum(map(len, (self.text, self.tail, self.human_text, *shown))) > _LARGE
 
     @property
     def human(self) -> SafeString:
@@ -138,7 +149,7 @@ def as_text(document: Any) -> str:
     if document is None:
         return ""
     try:
-        return clipped(codec.beginning(document, _LONGEST_TOOL_TEXT + 1))
+        return clipped(beginning(document, _LONGEST_TOOL_TEXT + 1))
     except CodecError as error:
         return clipped(str(error))
 
