@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
-from django.utils.translation import gettext_lazy as _
 
 MOST = 10_000
 """The most rows that a list counts, pages through or filters without an index."""
@@ -56,13 +55,14 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Takes none at
 
     named_users: tuple[str, ...] = ()
     """Fields that refer to users."""
+    ends: Any = "%(count)s"
+    """What to say at the end of a list that has more rows; translated by the room above."""
 
     def get_changelist_instance(self, request: Any) -> Any:
         changelist = super().get_changelist_instance(request)
         pages = changelist.paginator.num_pages
         if changelist.result_count >= MOST and changelist.page_num == pages:
-            text = _("The list ends after %(count)s rows. Search or filter for others.")
-            messages.info(request, text % {"count": MOST})
+            messages.info(request, self.ends % {"count": MOST})
         return changelist
 
 

@@ -19,6 +19,8 @@ from .models import Conversation, Event
 from .tables.held import hold_of, reason_of
 from .types import EVENT_TYPES
 
+ENDS = _("The list ends after %(count)s rows. Search or filter for others.")
+
 
 @admin.register(Conversation)
 class ConversationAdmin(BoundedAdmin):
@@ -31,6 +33,7 @@ class ConversationAdmin(BoundedAdmin):
     search_help_text = _("A number, a username, or a part of the title")
     raw_id_fields = ("user",)
     named_users = ("user",)
+    ends = ENDS
     readonly_fields = (
         *("owner_actor_id", "forked_from", "forked_at", "created_at"),
         *("legal_hold", "erased", "events"),
@@ -105,6 +108,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = ("stream_id", "version", "type", "recorded_at", "turn_id", "excerpt")
     list_display_links = ("stream_id", "version")
     list_filter = (TypeFilter,)
+    ends = ENDS
     search_fields = ("stream_id",)
     search_help_text = _("A conversation's number, such as 7, 7/12 for a version, or 7 and a turn")
     fields = (

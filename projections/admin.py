@@ -15,6 +15,7 @@ from ..core import admin as bounded
 from ..core.admin import ReadOnlyAdmin, number_of
 from ..core.users import users_named
 from ..core.wellformed import wellformed
+from ..events.admin import ENDS
 from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
 from .search.query import SearchError, is_indexed
@@ -33,6 +34,7 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
     list_select_related = ("conversation",)
     named_users = ("user",)
+    ends = ENDS
     search_fields = ("conversation",)
     search_help_text = _("A conversation's number, or a username")
     ordering = ("-conversation_id", "-version")
@@ -85,6 +87,7 @@ class SearchEntryAdmin(ReadOnlyAdmin):
     list_display = ("id", "conversation", "version", "role", "excerpt", "user", "created_at")
     list_select_related = ("conversation",)
     named_users = ("user",)
+    ends = ENDS
     ordering = ("-conversation_id", "-version")
     search_fields = ("text",)
     fields = (
@@ -160,6 +163,7 @@ class UsageAdmin(ReadOnlyAdmin):
     list_filter = ("day", ModelFilter)
     list_select_related = ("conversation",)
     named_users = ("user",)
+    ends = ENDS
     search_fields = ("conversation",)
     search_help_text = _("A conversation's number, or a username")
     fields = (
