@@ -23,6 +23,7 @@ logger = logging.getLogger("turnlog")
 SEND_SECONDS = 1.0
 # Batches that wait for one listener; if there are more, it reads the log instead.
 _MOST_BATCHES = 20
+_MOST_BYTES = 256 * 1024
 
 _listeners: defaultdict[Hashable, set[Listener]] = defaultdict(set)
 
@@ -36,6 +37,9 @@ class Listener:
         self._news = asyncio.Event()
         self._look = True
         self._batches: list[Sequence[Event]] = []
+        self._bytes = 0
+        self.seen = 0
+        """The version that whoever listens has."""
         _listeners[key].add(self)
 
     async def wait(self, seconds: float | None) -> None:
@@ -53,7 +57,7 @@ class Listener:
         Returns None if only the log has all that is new.
         """
         look, self._look = self._look, False
-        batches, self._batches = self._batches, []
+        batches, self._batches, self._bytes = self._batches, [], 0
         return None if look else batches
 
     def wake(self, *, log_changed: bool) -> None:
@@ -74,8 +78,10 @@ class Listener:
 
     def _keep(self, batch: Sequence[Event]) -> None:
         self._batches.append(batch)
-        if len(self._batches) > _MOST_BATCHES:
+        self._bytes += sum(len(event.payload or "") for event in batch)
+        if len(self._batches) > _MOST_BATCHES or self._bytes > _MOST_BYTES:
             self._batches.clear()  # The client does not read now; it reads the log later.
+            self._bytes = 0
             self._look = True
         self._news.set()
 
@@ -90,6 +96,18 @@ def wake(key: Hashable, *, log_changed: bool = False) -> None:
     """Wake each listener of a conversation in this process."""
     for listener in list(_listeners.get(key, ())):
         listener.wake(log_changed=log_changed)
+
+
+def followed() -> list[int]:
+    """Return the conversations that somebody listens to in this process."""
+    return [key for key in _listeners if isinstance(key, int)]
+
+
+def wake_behind(stream_id: int, version: int) -> None:
+    """Wake the listeners that do not have this version yet."""
+    for listener in list(_listeners.get(stream_id, ())):
+        if listener.seen < version:
+            listener.wake(log_changed=True)
 
 
 def announce(events: Sequence[Event]) -> None:

@@ -33,6 +33,13 @@ class Settings:
     """Whether people see what a failed tool said; the log and the model always have it."""
     database_threads: int = 10
     """Threads, and so connections, for the database work of async code, in each process."""
+    max_turns_per_user: int = 10
+    """Answers that one person may have under way in one process, in all their conversations; all
+    guests behind one address count as one person."""
+    max_turns: int = 100
+    """Answers that all people together may have under way in one process."""
+    max_sockets_per_user: int = 200
+    """Sockets that one person may have open in one process."""
     runner_timeout: float = 20.0
     """Seconds without a heartbeat after which another host's open turn counts as interrupted."""
     shutdown_grace: float = 20.0

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+
+from django.utils.safestring import SafeString
 
 from ...core import retrying
 from ...core.wellformed import wellformed
 from ..live import group_of, shared_layer, warn_of_layer
+from ..markdown.safety import safe
+from ..page.turn_view import Piece
 from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
@@ -77,9 +81,58 @@ def _progress(view: Any) -> dict[str, Any]:
     }
 
 
+class Heard(NamedTuple):
+    """What another process has produced of a turn."""
+
+    pieces: tuple[Piece, ...]
+    tail: SafeString
+    tail_source: str
+    text: str
+
+
+_PIECES = {
+    "block": {"html": str},
+    "tool": {"id": str, "name": str, "input": str},
+    "tool_result": {"id": str, "status": str, "output": str, "seconds": int | float | None},
+}
+
+
+def heard_of(message: dict[str, Any]) -> Heard | None:
+    """Return a message of `_progress` as it can be shown; None if it is not one.
+
+    Whoever reaches the transport can write to it, so its HTML is sanitised here once more.
+    """
+    try:
+        pieces = tuple(map(_piece, message["pieces"]))
+        cards = {piece["id"] for piece in pieces if piece["kind"] == "tool"}
+        if not cards.issuperset(piece["id"] for piece in pieces if piece["kind"] == "tool_result"):
+            raise ValueError("a tool ends that has not begun")
+        words = [_of_type(str, message[name]) for name in ("tail", "tail_source", "text")]
+    except (KeyError, TypeError, ValueError) as error:
+        warn_of_layer(error)
+        return None
+    tail, source, text = map(wellformed, words)
+    return Heard(pieces, safe(tail), source, text)
+
+
+def _piece(given: Any) -> Piece:
+    kind = given["kind"]
+    piece = {name: _of_type(type_, given.get(name)) for name, type_ in _PIECES[kind].items()}
+    piece = {name: wellformed(v) if isinstance(v, str) else v for name, v in piece.items()}
+    if kind == "block":
+        piece["html"] = safe(piece["html"])
+    return {"kind": kind, **piece}
+
+
+def _of_type(type_: Any, value: Any) -> Any:
+    if not isinstance(value, type_):
+        raise TypeError(f"expected {type_}, found {type(value).__name__}")
+    return value
+
+
 def _asks_to_stop(message: dict[str, Any], turn: RunningTurn) -> bool:
     return (
         message.get("type") == "turnlog.stop"
-        and message["turn_id"] == str(turn.turn_id)
-        and message["actor_id"] == str(turn.actor_id)
+        and message.get("turn_id") == str(turn.turn_id)
+        and message.get("actor_id") == str(turn.actor_id)
     )

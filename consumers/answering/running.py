@@ -7,6 +7,7 @@ it, and a new connection finds it by its conversation and follows it from where 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Hashable, Sequence
 
@@ -42,7 +43,7 @@ def enter(turn: RunningTurn) -> None:
     _turns[turn.key] = turn
     tasks.spawn_once(_beat)
     if turn.recorded:
-        tasks.spawn(keep_drafts(turn), tasks.beside)
+        tasks.spawn(keep_drafts(turn), tasks.beside, contextvars.copy_context())
         if live.shared_layer():
             turn.relay = tasks.spawn(relay(turn), tasks.beside)
     # If the turn is in the log, listeners already have its first batch.

@@ -15,10 +15,10 @@ from django.db import Error as DatabaseFailure
 
 from ...core import retrying
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...core.faults import is_passing
 from ...core.wellformed import wellformed_message
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
-from ...core.faults import is_passing
 from ...events.turns import Turn
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages

@@ -23,12 +23,17 @@ beside: set[asyncio.Task[None]] = set()
 
 
 def spawn(
-    coroutine: Coroutine[Any, Any, None], holder: set[asyncio.Task[None]]
+    coroutine: Coroutine[Any, Any, None],
+    holder: set[asyncio.Task[None]],
+    context: contextvars.Context | None = None,
 ) -> asyncio.Task[None]:
-    """Run a coroutine as a task of the process: it outlives the connection that started it."""
-    # A context of its own: a request's would tie it to that request's connection and language.
+    """Run a coroutine as a task of the process: it outlives the connection that started it.
+
+    It runs in an empty context unless it is given one: what it does for all must not depend on who
+    came first.
+    """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(contained(coroutine), context=contextvars.Context())
+    task = loop.create_task(contained(coroutine), context=context or contextvars.Context())
     _hold(task, holder, "a task")
     return task
 

@@ -26,7 +26,7 @@ for _tag, _more in {
     "td": _ALIGNED,
     "li": {"class": {"turnlog-task"}},
     "div": {"class": {"turnlog-math", "turnlog-table"}, "tabindex": {"0"}},
-    "span": {"class": {"turnlog-math", "turnlog-image"}},
+    "span": {"class": {"turnlog-math", "turnlog-image", "turnlog-raw"}},
     "a": {"class": {"turnlog-image"}, "target": {"_blank"}},
     "input": {"type": {"checkbox"}, "disabled": {""}, "checked": {""}},
 }.items():

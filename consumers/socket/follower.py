@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from django.utils.safestring import mark_safe
-
+from ...core.asynchronous import in_rendering_thread
 from ..answering import running
+from ..answering.relay import Heard, heard_of
 from ..answering.running_turn import RunningTurn
 from ..live import Listener
 from ..page.frames import Encoder
 from ..page.progress import Progress
 from ..page.turn_view import TurnView
-from .transcripts import Batch, Page, Transcripts
+from .transcripts import Batch, Page, Transcripts, as_much_as_is_sent_at_once
 
 # Seconds until the log is read again for an open turn that this process is not answering.
 LOOK_AGAIN_SECONDS = 1.0
@@ -37,18 +37,13 @@ class _Elsewhere:
     def view(self) -> TurnView:
         return self._view
 
-    def hear(self, event: dict[str, Any]) -> None:
-        # The answering process rendered and sanitised this; only the safe mark was lost.
-        pieces = [
-            {**piece, "html": mark_safe(piece["html"])} if "html" in piece else piece
-            for piece in event["pieces"]
-        ]
+    def hear(self, heard: Heard) -> None:
         self._view = replace(
             self._view,
-            pieces=pieces,
-            tail=mark_safe(event["tail"]),
-            tail_source=event["tail_source"],
-            text=event["text"],
+            pieces=heard.pieces,
+            tail=heard.tail,
+            tail_source=heard.tail_source,
+            text=heard.text,
         )
 
 
@@ -64,9 +59,9 @@ class Follower:
         encoder: Encoder,
         listener: Listener,
         send: Callable[[list[str]], Awaitable[None]],
-        when_empty: Callable[[], Awaitable[None]],
+        when_empty: Callable[[int], Awaitable[None]],
     ) -> None:
-        self.cursor = after
+        self._cursor = after
         self._key = key
         self._transcripts = transcripts
         self._encoder = encoder
@@ -77,6 +72,16 @@ class Follower:
         self._open: TurnView | None = None
         self._answering: _Answering | None = None
         self._sent = Progress()
+        self._message: dict[str, Any] | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The version up to which the client has everything."""
+        return self._cursor
+
+    @cursor.setter
+    def cursor(self, version: int) -> None:
+        self._cursor = self._listener.seen = version
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -84,6 +89,7 @@ class Follower:
             batches = self._listener.take()
             if batches is None or not await self._take_in(batches):
                 await self._catch_up()
+            await self._take_in_heard()
             if self._open is not None:
                 self._answering = self._found(self._open.id) or self._answering
             await self._send_progress()
@@ -92,18 +98,24 @@ class Follower:
 
     def hear(self, event: dict[str, Any]) -> None:
         """Take in all that another process has produced of a turn so far."""
-        if self._open is None or self._open.id != event["turn_id"]:
+        self._message = event  # The last one has everything.
+
+    async def _take_in_heard(self) -> None:
+        message, self._message = self._message, None
+        if message is None or self._open is None or message.get("turn_id") != self._open.id:
             return
+        heard = await in_rendering_thread(heard_of)(message)
         if self._answering is None:
             self._answering = _Elsewhere(self._open)
-        if isinstance(self._answering, _Elsewhere):
-            self._answering.hear(event)
+        if heard is not None and isinstance(self._answering, _Elsewhere):
+            self._answering.hear(heard)
 
     async def earlier(self, before: int) -> None:
-        """Send the turns before a version."""
-        page = await self._transcripts.read(before=before)
+        """Send the turns before a version, as many as one frame should have."""
+        page = as_much_as_is_sent_at_once(await self._transcripts.read(before=before))
         turns = [turn async for turn in self._transcripts.views(page)]
-        await self._send(self._encoder.earlier(turns, more=page.more, before=page.before or before))
+        make = in_rendering_thread(self._encoder.earlier)
+        await self._send(await make(turns, more=page.more, before=page.before or before))
 
     async def _take_in(self, batches: Sequence[Batch]) -> bool:
         """Show what this process has just appended; return False if the log must be read."""
@@ -141,10 +153,10 @@ class Follower:
         self._first = False
         self.cursor = max(self.cursor, page.head)
         if new and not page.turns:
-            await self._when_empty()
+            await self._when_empty(page.cleared)
 
     def _is_unheard(self, turn_id: str) -> bool:
-        """Return whether there is an open turn that is not answered here: its process may be gone."""
+        """Return whether a turn is open and not answered here: its process may be gone."""
         return bool(turn_id) and self._found(turn_id) is None
 
     async def _send_turns(self, page: Page) -> None:
@@ -157,10 +169,10 @@ class Follower:
                 await self._begin(turn, cursor)
             elif self._open is not None and self._open.id == turn.id:
                 await self._send_progress()
-                await self._send(self._encoder.ended(turn, cursor, self._sent))
+                await self._encode(self._encoder.ended, turn, cursor, self._sent)
                 self._open = self._answering = None
             else:
-                await self._send(self._encoder.turn(turn, cursor))
+                await self._encode(self._encoder.turn, turn, cursor)
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
         found = self._found(turn.id)
@@ -169,7 +181,7 @@ class Follower:
             return
         self._open, self._answering, self._sent = turn, found, Progress()
         view = found.view() if found else turn
-        await self._send(self._encoder.turn(view, cursor))
+        await self._encode(self._encoder.turn, view, cursor)
         self._sent.note(view)
 
     def _found(self, turn_id: str) -> RunningTurn | None:
@@ -179,5 +191,11 @@ class Follower:
     async def _send_progress(self) -> None:
         if self._answering is None:
             return
-        view = self._answering.view()
-        await self._send(self._encoder.progress(view, self._sent))
+        await self._encode(self._encoder.progress, self._answering.view(), self._sent)
+
+    async def _encode(self, encode: Callable[..., list[str]], view: TurnView, *rest: Any) -> None:
+        """Send a turn's frames. What takes long to write is not written on the event loop."""
+        if view.is_large:
+            await self._send(await in_rendering_thread(encode)(view, *rest))
+        else:
+            await self._send(encode(view, *rest))

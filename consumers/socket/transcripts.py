@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -73,9 +74,17 @@ class RecordedTranscript:
 
     recorded = True
 
-    def __init__(self, stream_id: int, user: Any, *, show_initial_prompt: bool) -> None:
+    def __init__(
+        self,
+        stream_id: int,
+        user: Any,
+        *,
+        show_initial_prompt: bool,
+        lane: AbstractAsyncContextManager[None],
+    ) -> None:
         self._stream_id = stream_id
         self._user = user
+        self._lane = lane
         self._show_initial_prompt = show_initial_prompt
         self._runner: str | None = None
         # The events of a turn that a batch began and none has ended; the version they were read at.
@@ -83,7 +92,8 @@ class RecordedTranscript:
         self._at = 0
 
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
-        page = await in_database_thread(self._read)(after, before)
+        async with self._lane:
+            page = await in_database_thread(self._read)(after, before)
         if page.head != self._at:
             self._opened = []  # The turn may have ended or been cleared.
         return page
@@ -109,7 +119,8 @@ class RecordedTranscript:
                 yield turn
         places = [turn for turn in page.turns if isinstance(turn, TurnPlace)]
         for few in _slices(places):
-            turns = await in_database_thread(read_turns)(self._stream_id, few, page.head)
+            async with self._lane:
+                turns = await in_database_thread(read_turns)(self._stream_id, few, page.head)
             while turns:
                 yield await self._view(turns.pop(0))
 
@@ -133,7 +144,8 @@ class RecordedTranscript:
 
     async def _view(self, turn: TranscriptTurn) -> TurnView:
         make = in_rendering_thread(view_of)
-        return await make(turn, show_initial_prompt=self._show_initial_prompt)
+        async with self._lane:
+            return await make(turn, show_initial_prompt=self._show_initial_prompt)
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()
@@ -181,6 +193,19 @@ class MemoryTranscript:
 
     def keep(self, turn: RunningTurn) -> None:
         self._turns.append(replace(turn.view(), version=len(self._turns) + 1))
+
+
+def as_much_as_is_sent_at_once(page: Page) -> Page:
+    """Return a page's last turns, in as many bytes as one frame should have, but at least one."""
+    turns, left = list(page.turns), SLICE
+    for place, turn in reversed(list(enumerate(turns))):
+        left -= turn.size if isinstance(turn, TurnPlace) else 0
+        if left < 0 and place + 1 < len(turns):
+            kept = turns[place + 1 :]
+            first = kept[0]
+            before = first.first if isinstance(first, TurnPlace) else page.before
+            return replace(page, turns=kept, more=True, before=before)
+    return page
 
 
 def _slices(places: Sequence[TurnPlace]) -> Iterator[list[TurnPlace]]:

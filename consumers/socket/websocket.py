@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import logging
 import uuid
@@ -28,18 +29,25 @@ from ..answering.turn_task import actor_id_of, take_turn
 from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
-from . import access
+from . import access, limits
 from .follower import Follower
 from .layer_socket import LayerSocket
 from .origin import refused_origin
 from .requests import BadRequest, Earlier, Ping, Say, Stop, parse_request
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
+from .watching import watch
 
 logger = logging.getLogger("turnlog")
 
 SESSION_ENDED = 4401
 NOT_ALLOWED = 4403
 TRY_AGAIN_LATER = 1013
+
+SEND_SECONDS = 20.0
+"""How long a client may leave a frame unread."""
+
+# A namespace for the identifiers of first messages.
+_FIRST_MESSAGES = uuid.UUID("6a9e7f52-6d3c-4f0e-9a9d-0c1f0c8a5b11")
 
 
 class ChatSocket(AgentMixin, LayerSocket):
@@ -51,8 +59,13 @@ class ChatSocket(AgentMixin, LayerSocket):
     key: Any = None
     """The key that finds this chat's running turn: the conversation's primary key, if any."""
     listener: live.Listener | None = None
+    _share: limits.Share | None = None
     _pump: asyncio.Task[None] | None = None
+    _main: asyncio.Task[Any] | None = None
+    _starting: uuid.UUID | None = None
+    """The turn that this socket has asked for and that has not ended, if it is known to no one."""
     _closed: bool = False
+    _cut_off: bool = False
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -61,9 +74,14 @@ class ChatSocket(AgentMixin, LayerSocket):
         return super().as_asgi(**initkwargs)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._main = asyncio.current_task()
+        self._pace = limits.Pace()
         # Not in disconnect(): an exception in a handler skips it.
         try:
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._cut_off:
+                raise
         finally:
             await self._clean_up()
 
@@ -93,7 +111,11 @@ class ChatSocket(AgentMixin, LayerSocket):
             if not access.is_the_pages_person(self.scope, query.get("person", [""])[0]):
                 await self.close(SESSION_ENDED)
                 return
+            self._share = limits.enter(self.scope)
             await self._enter(_number(query.get("after", ["0"])[0]))
+        except limits.TooMany as error:
+            await self._refuse(str(error))
+            await self.close(TRY_AGAIN_LATER)
         except DatabaseFailure as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
             if not accepted:
@@ -125,7 +147,9 @@ class ChatSocket(AgentMixin, LayerSocket):
                 conversation.pk,
                 self.get_user(),
                 show_initial_prompt=self.get_show_initial_prompt(),
+                lane=self.share.lane,
             )
+            tasks.spawn_once(watch)
             await self.join(live.group_of(conversation.pk))
         self.listener = live.Listener(self.key)
         self.follower = Follower(
@@ -148,6 +172,12 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._send(self.encoder.reset())  # The page shows another socket's turns.
         self._pump = asyncio.create_task(self._keep_up_to_date())
 
+    @property
+    def share(self) -> limits.Share:
+        """What this socket's person has under way."""
+        assert self._share is not None  # It is set before anything is asked of the socket.
+        return self._share
+
     async def _welcome(self) -> str:
         try:
             return await self.aget_welcome_message()
@@ -167,6 +197,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self.close(1011)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self._pace.wait()
         if self._closed:
             return
         # The socket stays usable after any error here.
@@ -177,6 +208,8 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._handle(request)
         except BadRequest as error:
             await self._refuse(str(error), error.turn_id)
+        except limits.TooMany as error:
+            await self._refuse(str(error), refused)
         except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
             await self._refuse(_database_away(), refused)
@@ -186,12 +219,11 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def _handle(self, request: Say | Stop | Earlier | Ping) -> None:
         # One hop for both: the conversation may have another owner since the socket was opened.
-        alive, self._conversation = await self._look(again=not isinstance(request, Ping))
-        if not alive:
-            await self.close(SESSION_ENDED)
-            return
-        if not isinstance(request, Ping) and not await self.can_accept():
-            await self.close(NOT_ALLOWED)
+        async with self.share.lane:
+            alive, self._conversation = await self._look(again=not isinstance(request, Ping))
+            may_enter = alive and (isinstance(request, Ping) or await self.can_accept())
+        if not may_enter:
+            await self.close(NOT_ALLOWED if alive else SESSION_ENDED)
             return
         match request:
             case Ping():
@@ -199,7 +231,7 @@ class ChatSocket(AgentMixin, LayerSocket):
                 if self.listener:
                     self.listener.wake(log_changed=True)
             case Say(text, turn_id):
-                tasks.spawn(self._take_turn(text, turn_id), tasks.turns)
+                await self._say(text, turn_id)
             case Stop(turn_id):
                 await self._stop(turn_id)
             case Earlier(before):
@@ -223,13 +255,46 @@ class ChatSocket(AgentMixin, LayerSocket):
         elif recorded:
             await ask_to_stop(self.key, turn_id, mine)
 
-    async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
+    async def _say(self, text: str, turn_id: uuid.UUID) -> None:
+        # Looked at here first: a flood is refused without a task, a model or a query.
+        under_way = self._turn_under_way()
+        if under_way is None:
+            self._spawn_turn(text, turn_id)
+        elif under_way != turn_id:
+            await self._refuse(_answer_under_way(), str(turn_id))
+        elif self._starting is None:
+            self._spawn_turn(text, turn_id)  # Sent again by a page that lost its connection.
+
+    def _turn_under_way(self) -> uuid.UUID | None:
+        turn = running.find(self.key)
+        if turn is not None:
+            return None if turn.in_log else turn.turn_id
+        return self._starting
+
+    def _spawn_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
+        """Take a turn as a task of the process. Raises TooMany."""
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.share.turn())
+            held.callback(self._forget_starting, turn_id)
+            self._starting = turn_id
+            turn = self._take_turn(text, turn_id, initial=initial)
+            # In this connection's context: a project may choose by it whose data it sees.
+            task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
+            kept = held.pop_all()
+            task.add_done_callback(lambda task: kept.close())
+
+    def _forget_starting(self, turn_id: uuid.UUID) -> None:
+        if self._starting == turn_id:
+            self._starting = None
+
+    async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool) -> None:
         translation.activate(self.language)
         refused = str(turn_id)
         if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
             return  # It was sent again, and has been answered.
         try:
             turn = await take_turn(self, self.key, text, turn_id, initial=initial)
+            self._forget_starting(turn_id)
             if turn is not None:
                 self.transcripts.keep(turn)
             elif await self.transcripts.shows(turn_id):
@@ -242,9 +307,7 @@ class ChatSocket(AgentMixin, LayerSocket):
                 self.listener.wake(log_changed=True)
         except TurnInProgress:
             if not initial:
-                await self._refuse(
-                    _("Another answer is still being written: wait for it."), refused
-                )
+                await self._refuse(_answer_under_way(), refused)
                 if self.listener:
                     # Perhaps another process answers, and this page does not know yet.
                     self.listener.wake(log_changed=True)
@@ -257,15 +320,24 @@ class ChatSocket(AgentMixin, LayerSocket):
             logger.error("a turn could not be started: %s", failures.where(error))
             await self._refuse(_("This message could not be sent. Try again."), refused)
 
-    async def _begin(self) -> None:
-        """Send the first user message in the person's name, if there is one."""
+    async def _begin(self, cleared: int) -> None:
+        """Send the first user message in the person's name, if there is one.
+
+        `cleared` is the version of the last clearing: what is sent since then has one identifier,
+        so that two pages that open at once send one message.
+        """
         try:
             first = await self.aget_llm_first_user_message()
         except ConfigurationError as error:
             logger.error("the first message cannot be made: %s", error)
             return
         if first:
-            tasks.spawn(self._take_turn(first, uuid.uuid4(), initial=True), tasks.turns)
+            person = getattr(self.get_user(), "pk", None)
+            known = f"{self.key}/{cleared}/{person}"
+            recorded = self.transcripts.recorded
+            turn_id = uuid.uuid5(_FIRST_MESSAGES, known) if recorded else uuid.uuid4()
+            with contextlib.suppress(limits.TooMany):  # It is sent when the page is opened again.
+                self._spawn_turn(first, turn_id, initial=True)
 
     def joined_again(self) -> None:
         if self.listener:
@@ -273,7 +345,8 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def turnlog_news(self, event: dict[str, Any]) -> None:
         """Handler of the channel layer: a process appended to the log, perhaps this one."""
-        if self.listener and event["version"] > self.follower.cursor:
+        version = event.get("version")
+        if self.listener and isinstance(version, int) and version > self.follower.cursor:
             self.listener.wake(log_changed=True)
 
     async def turnlog_progress(self, event: dict[str, Any]) -> None:
@@ -292,16 +365,26 @@ class ChatSocket(AgentMixin, LayerSocket):
         # A client may leave at any moment; then disconnect() follows.
         if self._closed:
             return
-        with contextlib.suppress(OSError):
-            await super().send(text_data and wellformed(text_data), *args, **kwargs)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await super().send(text_data and wellformed(text_data), *args, **kwargs)
+        except TimeoutError:
+            # What waits for this client costs memory, and the client gets it when it comes back.
+            logger.info("a client that does not read was cut off")
+            self._closed = self._cut_off = True
+            if self._main is not None:
+                self._main.cancel()
+        except OSError:
+            pass
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
         # Several requests may each find a reason to close, but a server takes only one close.
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(OSError):
-            await super().close(*args, **kwargs)
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(SEND_SECONDS):
+                await super().close(*args, **kwargs)
 
     async def _refuse(self, text: str, turn_id: str = "") -> None:
         await self._send(self.encoder.notice(text, level="error", refused_turn_id=turn_id))
@@ -313,6 +396,8 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def _clean_up(self) -> None:
         if self._pump:
             self._pump.cancel()
+        if self._share is not None:
+            self._share.leave()
         if self.listener is None:
             return
         self.listener.close()
@@ -325,6 +410,10 @@ class ChatSocket(AgentMixin, LayerSocket):
 @in_database_thread
 def _session_and_conversation(scope: Any, pk: str) -> tuple[bool, Conversation | None]:
     return access.session_is_alive(scope), find_conversation(pk)
+
+
+def _answer_under_way() -> str:
+    return _("Another answer is still being written: wait for it.")
 
 
 def _database_away() -> str:

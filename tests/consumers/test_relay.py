@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,10 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
         async def read(self, **options: Any) -> Page:
             return page
 
+        async def views(self, page: Page) -> AsyncIterator[Any]:
+            for turn in page.turns:
+                yield turn
+
         async def close_abandoned(self) -> bool:
             return False
 
@@ -90,7 +95,7 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
         sent.extend(frames)
         arrived.set()
 
-    async def never() -> None:
+    async def never(cleared: int) -> None:
         raise AssertionError("the conversation is not empty")
 
     listener = live.Listener(7)

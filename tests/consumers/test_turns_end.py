@@ -21,9 +21,9 @@ from tests.consumers.test_socket import Client, chat, get_stored, said, url
 from turnlog.consumers.answering import closing, running, tasks
 from turnlog.consumers.mixins.agent import AgentMixin, CurrentTurn
 from turnlog.core import retrying
+from turnlog.core.faults import is_passing
 from turnlog.events import runners, turns
 from turnlog.events.models import Conversation, Event, Runner
-from turnlog.core.faults import is_passing
 from turnlog.events.turns import open_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)

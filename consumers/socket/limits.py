@@ -1,0 +1,94 @@
+"""What one person may have under way in this process at once, so that nobody stops the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from ...core import conf
+
+# Reads and renderings of one person's that may be under way together: others come in between.
+_LANES = 2
+# Requests that a socket may send at once, and how many more each second.
+_BURST, _PER_SECOND = 60, 20
+
+
+class TooMany(Exception):
+    """A limit is reached; the message is one sentence for the user."""
+
+
+class Share:
+    """What one person has under way; all guests behind one address count as one person."""
+
+    def __init__(self, person: Hashable) -> None:
+        self.lane = asyncio.Semaphore(_LANES)
+        self._person = person
+        self._sockets = self._turns = 0
+
+    def leave(self) -> None:
+        """Close one socket."""
+        self._sockets -= 1
+        self._forget_if_idle()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have a turn under way. Raises TooMany."""
+        settings = conf.get()
+        if self._turns >= settings.max_turns_per_user:
+            raise TooMany(_("You have too many answers under way: wait for one of them."))
+        if sum(share._turns for share in _shares.values()) >= settings.max_turns:
+            raise TooMany(_("Too many answers are under way here: try again in a moment."))
+        self._turns += 1
+        try:
+            yield
+        finally:
+            self._turns -= 1
+            self._forget_if_idle()
+
+    def _forget_if_idle(self) -> None:
+        if not self._sockets and not self._turns and _shares.get(self._person) is self:
+            del _shares[self._person]
+
+
+_shares: dict[Hashable, Share] = {}
+
+
+def enter(scope: Any) -> Share:
+    """Open one more socket of the scope's person. Raises TooMany."""
+    person = _person_in(scope)
+    share = _shares.get(person)
+    if share is None:
+        share = _shares[person] = Share(person)
+    if share._sockets >= conf.get().max_sockets_per_user:
+        raise TooMany(_("Too many of your pages are open here: close some of them."))
+    share._sockets += 1
+    return share
+
+
+def _person_in(scope: Any) -> Hashable:
+    user = scope.get("user")
+    if user is not None and user.is_authenticated:
+        return str(user.pk)
+    client = scope.get("client")  # None, or host and port.
+    return ("guest", client[0] if client else None)
+
+
+class Pace:
+    """How fast one socket's requests are taken: what comes faster waits with its client."""
+
+    def __init__(self) -> None:
+        self._left = float(_BURST)
+        self._at = time.monotonic()
+
+    async def wait(self) -> None:
+        """Wait until the next request may be taken."""
+        now = time.monotonic()
+        self._left = min(_BURST, self._left + (now - self._at) * _PER_SECOND) - 1
+        self._at = now
+        if self._left < 0:
+            await asyncio.sleep(-self._left / _PER_SECOND)
