@@ -16,11 +16,12 @@ from ...events.tables.database import log_database
 from ...events.upcasters import stored_as
 
 _COLUMNS = quoted(LOADED, "e")
-# A join, not IN: on both databases, it is one index look-up for each turn.
+# A join, not IN: on both databases, it is one index look-up for each turn. "+ 0" keeps them from
+# walking the stream up to that version instead.
 _BEFORE = f"""
     WITH turns (stream_id, turn_id, first) AS (VALUES {{turns}})
     SELECT {_COLUMNS} FROM turns t JOIN turnlog_event e
-        ON e.stream_id = t.stream_id AND e.turn_id = t.turn_id AND e.version < t.first
+        ON e.stream_id = t.stream_id AND e.turn_id = t.turn_id AND e.version + 0 < t.first
     WHERE e.type IN ({{types}})
 """
 
