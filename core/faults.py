@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import Error, InterfaceError, OperationalError
 
+
 class Busy(OperationalError):
     """A lock of this process's own is held for longer than the caller waits."""
 

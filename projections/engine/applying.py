@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from django.db import InterfaceError, OperationalError, connections, transaction
 
 from ...core.errors import ProjectionFailed, UnreadableEvent
-from ...events.store.dialect import dialect_of
 from ...core.faults import is_passing
+from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
 from .contract import Contract
 from .model import Parked

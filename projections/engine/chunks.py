@@ -16,9 +16,9 @@ from django.db.models import Max
 
 from ...core import retrying
 from ...core.errors import RebuildCutOff
+from ...core.faults import is_lock_timeout
 from ...events.models import Event
 from ...events.store.dialect import dialect_of
-from ...core.faults import is_lock_timeout
 from ...events.store.isolation import locking
 from ...events.tables.conversation import require_conversation
 from ...events.tables.database import log_database

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from ...core import retrying
 from ...core.errors import ProjectionFailed
+from ...core.faults import is_lock_timeout, is_passing
 from ...events import runners
 from ...events.store.dialect import dialect_of
-from ...core.faults import is_lock_timeout, is_passing
 from ...events.store.isolation import locking
 from ...events.store.sequence import sequence
 from ...events.tables.database import log_database
