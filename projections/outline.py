@@ -66,18 +66,24 @@ def read_outline(
     only the turns that began before that version. Takes one query, and one more if there are turns.
     """
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    found = _heads(stream, user)
+    guest = user is None or not user.is_authenticated
+    found = _heads(stream, None if guest else user)
     if found is None:
         return Outline([], 0, 0, 0, False)
-    head, cleared, erased, open_, started_with = found
+    if found.actor is None and not guest:  # Without turns, a user has no actor.
+        return Outline([], found.head, found.cleared, found.erased, False)
+    head, cleared, erased, actor, open_, started_with = found
     runner = json.loads(started_with).get("runner") if started_with else None
-    mine = stream.filter(_by(user), turn_id__isnull=False, version__lte=head)
+    # By value: only then PostgreSQL knows how few these are, and takes the actor's index. For
+    # guests it finds the order there if it is spelled out: IS NULL does not say that all are equal.
+    mine = stream.filter(actor_id=actor, turn_id__isnull=False, version__lte=head)
+    newest_first = ("-actor_id", "-version") if guest else ("-version",)
     ids: Any
     if after:
         changed: list[Any] = []
         if head > after:
             # One turn may have many events; what goes beyond this is not sent piece by piece.
-            several = mine.filter(version__gt=after).order_by(*_newest_first(user))
+            several = mine.filter(version__gt=after).order_by(*newest_first)
             changed = list(several.values_list("turn_id", flat=True)[: 20 * limit])
             if len(changed) == 20 * limit:
                 return Outline([], head, cleared, erased, True, open_, runner)
@@ -91,7 +97,7 @@ def read_outline(
         began = mine.filter(version__gt=cleared).exclude(Exists(earlier))
         if before is not None:
             began = began.filter(version__lt=before)
-        ids = Subquery(began.order_by(*_newest_first(user)).values("turn_id")[: limit + 1])
+        ids = Subquery(began.order_by(*newest_first).values("turn_id")[: limit + 1])
     sizes = (
         stream.filter(turn_id__in=ids, version__lte=head)
         .order_by()
@@ -117,41 +123,40 @@ def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
     return began is not None and began > (cleared.first() or {"version": 0})["version"]
 
 
-def _heads(stream: Any, user: Any) -> tuple[int, int, int, uuid.UUID | None, str | None] | None:
-    """Return the versions of the last event, clearing and erasure, and the person's open turn with
-    its metadata."""
+class _Heads(NamedTuple):
+    """The versions of the last event, clearing and erasure; a person's pseudonym, and their open
+    turn with its metadata."""
+
+    head: int
+    cleared: int
+    erased: int
+    actor: uuid.UUID | None
+    open_turn: uuid.UUID | None
+    metadata: str | None
+
+
+def _heads(stream: Any, user: Any) -> _Heads | None:
+    actor = Actor.objects.filter(user_id=user.pk if user else None).values("id")[:1]
     started = stream.filter(type="TurnStarted", version=Subquery(_last(stream, "TurnStarted")))
     ended = stream.annotate(at=F("version") + 0).filter(
         GreaterThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
     )
-    open_ = started.filter(_by(user)).exclude(Exists(ended))
-    found: tuple[int, int, int, uuid.UUID | None, str | None] | None = (
+    theirs = Q(actor_id=Subquery(actor)) if user else Q(actor_id=None)
+    open_ = started.filter(theirs).exclude(Exists(ended))
+    found = (
         stream.order_by("-version")
         .values_list(
             "version",
             Coalesce(Subquery(_last(stream, "ConversationCleared")), 0),
             Coalesce(Subquery(_last(stream, "PayloadErased")), 0),
+            Subquery(actor),
             Subquery(open_.values("turn_id")[:1]),
             Subquery(open_.values("metadata")[:1]),
         )
         .first()
     )
-    return found
+    return _Heads(*found) if found else None
 
 
 def _last(stream: Any, type_: str) -> Any:
     return stream.filter(type=type_).order_by("-version").values("version")[:1]
-
-
-def _by(user: Any) -> Q:
-    if user is None or not user.is_authenticated:
-        return Q(actor_id=None)
-    # Looked up in the same query. A user without turns has no actor.
-    return Q(actor_id=Subquery(Actor.objects.filter(user_id=user.pk).values("id")[:1]))
-
-
-def _newest_first(user: Any) -> tuple[str, ...]:
-    # For guests, PostgreSQL finds the order in the index only if it is spelled out: it does not
-    # conclude from IS NULL that all are the same.
-    guest = user is None or not user.is_authenticated
-    return ("-actor_id", "-version") if guest else ("-version",)
