@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef
 from .store.dialect import dialect_of
 from .tables.database import log_database
 from .tables.event import Event
+from .tables.literal import Literal
 
 LISTED = ("MessageAppended", "ToolOutputRecorded")
 
@@ -93,7 +94,7 @@ def read_listed(stream_id: int, until: int) -> list[Listed]:
 def visible(stream_id: int, until: int) -> Any:
     """The events in the list at a version, in order, including erased ones."""
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    clearings = stream.filter(type="ConversationCleared", version__lte=until)
+    clearings = stream.filter(type=Literal("ConversationCleared"), version__lte=until)
     cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0
     listed = stream.filter(version__gt=cleared, version__lte=until, type__in=LISTED)
     if cleared:

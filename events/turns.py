@@ -20,6 +20,7 @@ from .rounds import in_order
 from .standing import Standing
 from .tables.database import log_database
 from .tables.event import Event
+from .tables.literal import Literal
 from .tool_outputs import tool_outputs
 from .types import (
     ConversationCleared,
@@ -242,7 +243,8 @@ def open_turn(stream_id: int) -> Event | None:
     """Return the `TurnStarted` of the turn that is being answered, if there is one."""
     events = Event.objects.using(log_database())
     # Only the last one can be open: a turn is refused while another is.
-    last = events.filter(stream_id=stream_id, type="TurnStarted").order_by("-version").first()
+    started = events.filter(stream_id=stream_id, type=Literal("TurnStarted"))
+    last = started.order_by("-version").first()
     if last is None:
         return None
     ended = events.filter(

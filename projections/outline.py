@@ -12,12 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, Func, IntegerField, Min, OuterRef, Q, Subquery, Sum
+from django.db.models import (
+    Exists,
+    F,
+    Func,
+    IntegerField,
+    Min,
+    OuterRef,
+    Subquery,
+    Sum,
+    UUIDField,
+    Value,
+)
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, LessThan
 
 from ..events.models import Actor, Event
 from ..events.tables.database import log_database
+from ..events.tables.literal import Literal
 
 
 class TurnPlace(NamedTuple):
@@ -99,7 +111,7 @@ def read_outline(
             began = began.filter(version__lt=before)
         ids = Subquery(began.order_by(*newest_first).values("turn_id")[: limit + 1])
     sizes = (
-        stream.filter(turn_id__in=ids, version__lte=head)
+        of_turns(stream, ids, head)
         .order_by()
         .values("turn_id")
         .annotate(first=Min("version"), size=Coalesce(Sum(_Size("payload")), 0))
@@ -113,6 +125,14 @@ def read_outline(
     if open_ not in {place.turn_id for place in shown}:
         open_ = None
     return Outline(shown, head, cleared, erased, len(places) > limit, open_, runner)
+
+
+def of_turns(stream: Any, ids: Any, head: int) -> Any:
+    """Return the events of some turns up to a version, found by their turns.
+
+    With the version as it is, SQLite would rather walk the stream by it.
+    """
+    return stream.annotate(at=F("version") + 0).filter(turn_id__in=ids, at__lte=head)
 
 
 def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
@@ -136,20 +156,23 @@ class _Heads(NamedTuple):
 
 
 def _heads(stream: Any, user: Any) -> _Heads | None:
-    actor = Actor.objects.filter(user_id=user.pk if user else None).values("id")[:1]
-    started = stream.filter(type="TurnStarted", version=Subquery(_last(stream, "TurnStarted")))
+    actor: Any = Value(None, UUIDField())
+    if user:
+        actor = Subquery(Actor.objects.filter(user_id=user.pk).values("id")[:1])
+    last = Subquery(_last(stream, "TurnStarted"))
+    started = stream.filter(type=Literal("TurnStarted"), version=last)
     ended = stream.annotate(at=F("version") + 0).filter(
         GreaterThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
     )
-    theirs = Q(actor_id=Subquery(actor)) if user else Q(actor_id=None)
-    open_ = started.filter(theirs).exclude(Exists(ended))
+    theirs = started.filter(actor_id=actor) if user else started.filter(actor_id=None)
+    open_ = theirs.exclude(Exists(ended))
     found = (
         stream.order_by("-version")
         .values_list(
             "version",
             Coalesce(Subquery(_last(stream, "ConversationCleared")), 0),
             Coalesce(Subquery(_last(stream, "PayloadErased")), 0),
-            Subquery(actor),
+            actor,
             Subquery(open_.values("turn_id")[:1]),
             Subquery(open_.values("metadata")[:1]),
         )
@@ -159,4 +182,4 @@ def _heads(stream: Any, user: Any) -> _Heads | None:
 
 
 def _last(stream: Any, type_: str) -> Any:
-    return stream.filter(type=type_).order_by("-version").values("version")[:1]
+    return stream.filter(type=Literal(type_)).order_by("-version").values("version")[:1]

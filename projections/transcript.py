@@ -22,7 +22,7 @@ from ..events.listed import LISTED
 from ..events.models import Event
 from ..events.tables.database import log_database
 from ..events.types import Outcome
-from .outline import TurnPlace, read_outline
+from .outline import TurnPlace, of_turns, read_outline
 
 logger = logging.getLogger("turnlog")
 
@@ -81,7 +81,7 @@ def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[T
         return []
     ids = [place.turn_id for place in places]
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    turns = fold_turns(stream.filter(turn_id__in=ids, version__lte=head).order_by("version"))
+    turns = fold_turns(of_turns(stream, ids, head).order_by("at"))
     _note_erasures(turns, stream_id)
     return turns
 

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError
@@ -193,7 +194,7 @@ async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
 
     def make() -> Prompt:
         try:
-            ruled = rule.of_entries(listed_entries(commit.conversation, user))
+            ruled = rule.of_newest(partial(listed_entries, commit.conversation, user))
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - a rule may be the project's own

@@ -55,12 +55,14 @@ def read_at_head(conversation: Conversation, user: Any, rule: HistoryRule) -> Re
     return Read(version, entries, rule.of_entries(entries))
 
 
-def listed_entries(conversation: Conversation, user: Any) -> list[Listed]:
-    """Return the entries that `get_histories` reads, with their stored text."""
+def listed_entries(
+    conversation: Conversation, user: Any, newest: int | None = None
+) -> list[Listed]:
+    """Return the entries that `get_histories` reads, with their stored text; or the newest ones."""
     here = ConversationMessage.objects.using(log_database())
     mine = here.filter(conversation=conversation, event__payload__isnull=False).of(user)
     text = ExpressionWrapper(F("event__payload"), output_field=TextField())
-    rows = mine.order_by("version").values_list(
+    rows = mine.order_by("-version").values_list(
         "version", "turn_id", "actor_id", text, "created_at"
     )
-    return [Listed(*row) for row in rows]
+    return [Listed(*row) for row in reversed(rows[:newest])]

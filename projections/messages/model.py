@@ -78,6 +78,7 @@ class ConversationMessage(models.Model):
         on_delete=models.SET_NULL,
         null=True,
         related_name="+",
+        db_index=False,  # The index below begins with it.
         db_constraint=False,
     )
     actor_id = models.UUIDField(null=True)
@@ -106,6 +107,10 @@ class ConversationMessage(models.Model):
             models.UniqueConstraint(
                 fields=("conversation", "version"), name="turnlog_message_version"
             ),
+        )
+        indexes = (
+            # The newest messages of one person, also where others said more.
+            models.Index(fields=("user", "conversation", "version"), name="turnlog_message_user"),
         )
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ whether turnlog reads them for a turn or, later, to show what that turn was give
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,8 @@ NO_RESULT = "No result of this call was recorded."
 # Characters that the models' APIs refuse in a tool's name.
 _NOT_IN_NAMES = re.compile(r"[^\w-]")
 _CALL_KWARGS = ("tool_calls", "function_call")
+_HUMAN = ('{"_type":"HumanMessage"', '{"_type":"HumanMessageChunk"')
+_AT_FIRST = 32
 _TOOL_MESSAGES = ("ToolMessage", "ToolMessageChunk")
 
 
@@ -76,6 +78,21 @@ class HistoryRule:
             entries[max(places)].version,
             self.tools,
         )
+
+    def of_newest(self, newest: Callable[[int | None], Sequence[Listed]]) -> Previous:
+        """Return the same as of all entries, and read only as many as it takes.
+
+        `newest` gives the last entries, as many as it is told or all, in order of version.
+        """
+        count = None if self.max_tokens is None else _AT_FIRST
+        while count is not None and len(entries := newest(count)) == count:
+            previous = self.of_entries(entries)
+            first = next((e.version for e in entries if e.content.startswith(_HUMAN)), None)
+            # What does not fit from there on does not fit from further back.
+            if first is not None and first != previous.since:
+                return previous
+            count *= 4
+        return self.of_entries(newest(None) if count is None else entries)
 
     def of_messages(self, said: Iterable[Any]) -> list[Any]:
         """Return the same from what `get_histories` returns: messages and AddableDicts."""

@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ('turn_id', models.UUIDField(null=True)),
                 ('created_at', models.DateTimeField(verbose_name='created at')),
                 ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('user', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ('user', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
                 ('event', models.ForeignObject(from_fields=('conversation_id', 'version'), null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', serialize=False, to='turnlog_events.event', to_fields=('stream_id', 'version'))),
             ],
             options={
@@ -80,6 +80,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'messages',
                 'db_table': 'turnlog_message',
                 'ordering': ('conversation', 'version'),
+                'indexes': [models.Index(fields=['user', 'conversation', 'version'], name='turnlog_message_user')],
                 'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_message_version')],
             },
         ),

@@ -22,6 +22,7 @@ from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
 from ...events.rounds import calls_of, in_order
 from ...events.tables.database import log_database
+from ...events.tables.literal import Literal
 from ...events.types import TurnStarted
 from ..messages.previous import HistoryRule, Previous, read_of
 
@@ -203,7 +204,7 @@ def _tool_message(payload: Mapping[str, Any]) -> Any:
 
 def _last_started(stream_id: int, version: int) -> Event:
     started = Event.objects.using(log_database()).filter(
-        stream_id=stream_id, type="TurnStarted", version__lte=version
+        stream_id=stream_id, type=Literal("TurnStarted"), version__lte=version
     )
     last = started.order_by("-version").first()
     if last is None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.generating.bulk import write
 from tests.generating.plan import Plan
 from tests.generating.stage import set_up
+from tests.reading import Read, reading
 from turnlog.core import admin as bounded
 from turnlog.events.models import Conversation, Event
 from turnlog.models import ConversationMessage
@@ -69,70 +66,20 @@ def pages() -> list[str]:
     ]
 
 
-class Opened:
-    """A page that was opened, and what its queries read."""
-
-    def __init__(self, client: Any, url: str) -> None:
-        with CaptureQueriesContext(connection) as captured, Steps() as counted:
-            response = client.get(url, follow=True)
-        assert response.status_code == 200
-        self.queries = [query["sql"] for query in captured.captured_queries]
-        self.steps = counted["steps"]
-
-    @property
-    def cost(self) -> int:
-        """Rows that PostgreSQL looked at, or steps of SQLite's machine."""
-        if connection.vendor == "sqlite":
-            return self.steps
-        return sum(rows_read(sql) for sql in self.queries if sql.startswith("SELECT"))
-
-
-class Steps:
-    """Counts what SQLite does meanwhile."""
-
-    def __enter__(self) -> Counter[str]:
-        self.counted: Counter[str] = Counter()
-        if connection.vendor == "sqlite":
-            connection.connection.set_progress_handler(self._step, 10)
-        return self.counted
-
-    def _step(self) -> int:
-        self.counted["steps"] += 10
-        return 0
-
-    def __exit__(self, *args: Any) -> None:
-        if connection.vendor == "sqlite":
-            connection.connection.set_progress_handler(None, 10)
-
-
-def rows_read(sql: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("%", "%%"))
-        [[plan]] = cursor.fetchall()
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    return sum(_scanned(node) for node in _nodes(plan[0]["Plan"]))
-
-
-def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield node
-    for inner in node.get("Plans", ()):
-        yield from _nodes(inner)
-
-
-def _scanned(node: dict[str, Any]) -> int:
-    if "Relation Name" not in node:
-        return 0
-    read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-    return int((read + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"])
+def opened(client: Any, url: str) -> Read:
+    """Open a page, and return what its queries read."""
+    read = reading(lambda: client.get(url, follow=True))
+    assert read.result.status_code == 200
+    return read
 
 
 def test_a_page_reads_as_much_of_a_large_log_as_of_a_small_one(admin_client: Any) -> None:
     grow(8_000, seed=1)
     urls = pages()
-    small = {url: Opened(admin_client, url) for url in urls}
+    small = {url: opened(admin_client, url) for url in urls}
     costs = {url: opened.cost for url, opened in small.items()}
     grow(24_000, seed=2)
-    large = {url: Opened(admin_client, url) for url in urls}
+    large = {url: opened(admin_client, url) for url in urls}
     assert {url: len(each.queries) for url, each in large.items() if len(each.queries) > 10} == {}
     # An index grows by a level, and a page may show longer rows. The usage is a sum for each
     # conversation and day: it is not the log, and its list sorts the rows of a day.

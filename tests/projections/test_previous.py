@@ -26,6 +26,7 @@ from langchain_core.runnables.utils import AddableDict
 from turnlog.core import codec
 from turnlog.events.listed import Listed
 from turnlog.events.tool_outputs import tool_outputs
+from turnlog.projections.messages import previous
 from turnlog.projections.messages.documents import stored_message
 from turnlog.projections.messages.previous import NO_RESULT, HistoryRule
 
@@ -154,6 +155,35 @@ def test_trimming_keeps_the_last_whole_turns_that_fit(
         assert count_tokens_approximately(everything[start:]) > max_tokens
 
 
+@given(HISTORIES, st.booleans(), st.none() | st.integers(0, 200), st.integers(1, 3))
+def test_reading_from_the_end_gives_the_same(
+    history: Any, tools: bool, max_tokens: int | None, at_first: int
+) -> None:
+    entries = listed(history)
+
+    def newest(count: int | None) -> Sequence[Listed]:
+        return entries if count is None else entries[-count:]
+
+    rule = HistoryRule(tools, max_tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(previous, "_AT_FIRST", at_first)
+        read, whole = rule.of_newest(newest), rule.of_entries(entries)
+    assert documents(read.messages) == documents(whole.messages)
+    assert read.described() == whole.described()
+
+
+def test_a_limited_history_reads_about_what_it_gives() -> None:
+    entries = listed([said("hello" * 20)] * 5_000)
+    counts: list[int | None] = []
+
+    def newest(count: int | None) -> Sequence[Listed]:
+        counts.append(count)
+        return entries if count is None else entries[-count:]
+
+    assert len(HistoryRule(max_tokens=1_000).of_newest(newest).messages) > 20
+    assert all(count is not None and count <= 128 for count in counts)
+
+
 def contents(messages: Sequence[Any]) -> list[Any]:
     return [(type(message), message.content) for message in messages]
 
@@ -163,11 +193,11 @@ def test_it_can_be_made_again_from_three_values(
     history: Any, tools: bool, max_tokens: int | None
 ) -> None:
     entries = listed(history)
-    previous = HistoryRule(tools, max_tokens).of_entries(entries)
-    described = previous.described()
+    first = HistoryRule(tools, max_tokens).of_entries(entries)
+    described = first.described()
     between = [e for e in entries if described["since"] <= e.version <= described["until"]]
     again = HistoryRule(described["tools"]).of_entries(between)
-    assert documents(again.messages) == documents(previous.messages)
+    assert documents(again.messages) == documents(first.messages)
     assert again.described() == described
 
 

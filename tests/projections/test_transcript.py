@@ -94,7 +94,9 @@ def test_an_earlier_turn_is_shown_as_it_ended_in_the_end(conversation: Any, user
     assert standings(conversation, user, before=other[0].version) == ["completed"]
 
 
-def test_it_takes_three_queries(conversation: Any, user: Any, django_assert_num_queries: Any) -> None:
+def test_it_takes_three_queries(
+    conversation: Any, user: Any, django_assert_num_queries: Any
+) -> None:
     for _ in range(60):
         conversation.record_turn("a", AIMessage("b"), user=user)
     with django_assert_num_queries(3):
