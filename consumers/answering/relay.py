@@ -90,7 +90,8 @@ class Heard(NamedTuple):
     text: str
 
 
-_PIECES = {
+# Of a piece of each kind, the types of its values.
+_PIECES: dict[str, dict[str, Any]] = {
     "block": {"html": str},
     "tool": {"id": str, "name": str, "input": str},
     "tool_result": {"id": str, "status": str, "output": str, "seconds": int | float | None},

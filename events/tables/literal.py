@@ -16,5 +16,5 @@ class Literal(Value):
             raise ValueError(f"expected the name of an event type, found {type_name!r}")
         super().__init__(type_name, output_field=CharField())
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        return f"'{self.value}'", []
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        return f"'{self.value}'", ()

@@ -63,10 +63,10 @@ def _decode_index(body: Any, depth: int) -> Any:
     if "freq" in body:
         if not isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
             raise Fault("only an index of dates or times has a freq")
-        # The stubs leave out that it can be set.
         freq = expect(body["freq"], str, "freq")
         if len(freq) > _LONGEST_FREQ:
             raise Fault(f"freq may have {_LONGEST_FREQ} characters at most")
+        # The stubs leave out that it can be set.
         index.freq = to_offset(freq)  # type: ignore[misc]
     return index
 
