@@ -8,6 +8,8 @@ SELECT "turnlog_event"."version" AS "version",
          SELECT U0."version" AS "version" FROM "turnlog_event" U0
            WHERE (U0."stream_id" = 3 AND U0."type" = 'PayloadErased')
            ORDER BY 1 DESC LIMIT 1), 0) AS "coalesce2",
+       (SELECT U0."id" AS "id" FROM "turnlog_actor" U0
+          WHERE U0."user_id" = 1 LIMIT 1) AS "subquery2",
        (SELECT V0."turn_id" AS "turn_id" FROM "turnlog_event" V0
           WHERE (V0."stream_id" = 3 AND V0."type" = 'TurnStarted'
             AND V0."version" = (
@@ -21,7 +23,7 @@ SELECT "turnlog_event"."version" AS "version",
                 WHERE (U0."stream_id" = 3 AND (U0."version" + 0) > (V0."version")
                   AND U0."turn_id" = (V0."turn_id"))
                 LIMIT 1)))
-          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery2",
+          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery3",
        (SELECT V0."metadata" AS "metadata" FROM "turnlog_event" V0
           WHERE (V0."stream_id" = 3 AND V0."type" = 'TurnStarted'
             AND V0."version" = (
@@ -35,7 +37,7 @@ SELECT "turnlog_event"."version" AS "version",
                 WHERE (U0."stream_id" = 3 AND (U0."version" + 0) > (V0."version")
                   AND U0."turn_id" = (V0."turn_id"))
                 LIMIT 1)))
-          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery3"
+          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery4"
   FROM "turnlog_event"
   WHERE "turnlog_event"."stream_id" = 3
   ORDER BY 1 DESC
@@ -47,11 +49,11 @@ SELECT "turnlog_event"."turn_id" AS "turn_id",
        COALESCE(SUM(LENGTH("turnlog_event"."payload")), 0) AS "size"
   FROM "turnlog_event"
   WHERE ("turnlog_event"."stream_id" = 3
+    AND ("turnlog_event"."version" + 0) <= 6
     AND "turnlog_event"."turn_id" IN (
       SELECT V0."turn_id" AS "turn_id" FROM "turnlog_event" V0
         WHERE (V0."stream_id" = 3
-          AND V0."actor_id" = (
-            SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1 LIMIT 1)
+          AND V0."actor_id" = 'c7f0f2b15d0c4f0f9d6f3a2a7c1e5b84'
           AND V0."turn_id" IS NOT NULL
           AND V0."version" <= 6
           AND V0."version" > 0
@@ -61,8 +63,7 @@ SELECT "turnlog_event"."turn_id" AS "turn_id",
                 AND U0."turn_id" = (V0."turn_id"))
               LIMIT 1)))
         ORDER BY V0."version" DESC
-        LIMIT 51)
-    AND "turnlog_event"."version" <= 6)
+        LIMIT 51))
   GROUP BY 1;
 
 -- The events of as many turns as the page shows at once.
@@ -70,12 +71,12 @@ SELECT "turnlog_event"."id", "turnlog_event"."stream_id", "turnlog_event"."versi
        "turnlog_event"."type", "turnlog_event"."schema", "turnlog_event"."turn_id",
        "turnlog_event"."actor_id", "turnlog_event"."recorded_at", "turnlog_event"."payload",
        "turnlog_event"."metadata", "turnlog_event"."salt", "turnlog_event"."digest",
-       "turnlog_event"."hash"
+       "turnlog_event"."hash", ("turnlog_event"."version" + 0) AS "at"
   FROM "turnlog_event"
   WHERE ("turnlog_event"."stream_id" = 3
-    AND "turnlog_event"."turn_id" IN ('25fe49bbb9144fbe9420a03c792288d3')
-    AND "turnlog_event"."version" <= 6)
-  ORDER BY "turnlog_event"."version" ASC;
+    AND ("turnlog_event"."version" + 0) <= 6
+    AND "turnlog_event"."turn_id" IN ('25fe49bbb9144fbe9420a03c792288d3'))
+  ORDER BY 14 ASC;
 
 -- 2. The model: the previous messages, from the message list, before each answer.
 SELECT "turnlog_event"."payload" AS "stored"
