@@ -50,11 +50,7 @@ class ConversationMessageAdmin(ReadOnlyAdmin):
     )
 
     def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
-        if not search_term.strip():
-            return queryset, False
-        found, duplicates = _of_conversation_or_user(request, queryset, search_term)
-        # A user's messages have no index in any other order.
-        return found if number_of(search_term) is not None else found.order_by("-pk"), duplicates
+        return _of_conversation_or_user(request, queryset, search_term)
 
     def get_changelist_instance(self, request: Any) -> Any:
         changelist = super().get_changelist_instance(request)

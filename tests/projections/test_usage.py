@@ -368,12 +368,17 @@ def test_a_batch_is_one_upsert(conversation: Any, django_assert_max_num_queries:
     assert Usage.objects.totals()["turns"] == 22
 
 
-def test_the_admin_shows_it_and_changes_nothing(admin_client: Any, conversation: Any) -> None:
-    conversation.record_turn("hello", answer("hi", 1234, "some-model"))
+def test_the_admin_shows_it_and_changes_nothing(
+    admin_client: Any, conversation: Any, user: Any
+) -> None:
+    conversation.record_turn("hello", answer("hi", 1234, "some-model"), user=user)
     catch_up()
     url = "/admin/turnlog_projections/usage/"
-    for query in ("", "?q=some", f"?q={conversation.pk}", "?model=some-model"):
+    for query in ("", f"?q={user}", f"?q={conversation.pk}", "?model=some-model"):
         assert "1234" in admin_client.get(url + query).content.decode()
+    # A search by parts of other columns would read the whole table.
+    page = admin_client.get(f"{url}?q=some").content.decode()
+    assert "1234" not in page and "No user has this name" in page
     pk = Usage.objects.get().pk
     assert "some-model" in admin_client.get(f"{url}{pk}/change/").content.decode()
     assert admin_client.post(f"{url}{pk}/delete/", {"post": "yes"}).status_code == 403
