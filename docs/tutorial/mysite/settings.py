@@ -66,7 +66,7 @@ if "PGDATABASE" in os.environ:
             "PASSWORD": os.environ.get("PGPASSWORD", ""),
             "HOST": os.environ.get("PGHOST", ""),
             "PORT": os.environ.get("PGPORT", ""),
-            "OPTIONS": {"pool": {"max_size": 12}},
+            "OPTIONS": {"pool": {"max_size": 16}},
         }
     }
 else:
