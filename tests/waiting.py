@@ -12,6 +12,8 @@ def somebody_waits(kind: str = "%") -> bool:
     database, so the session says which it is.
     """
     with connection.cursor() as cursor:
+        # A transaction sees the sessions as they were when it first looked, otherwise.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
             " WHERE NOT granted AND datname = current_database() AND locktype LIKE %s",
