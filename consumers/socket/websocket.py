@@ -149,9 +149,10 @@ class ChatSocket(AgentMixin, LayerSocket):
                 show_initial_prompt=self.get_show_initial_prompt(),
                 lane=self.share.lane,
             )
-            tasks.spawn_once(watch)
             await self.join(live.group_of(conversation.pk))
         self.listener = live.Listener(self.key)
+        if self.transcripts.recorded:
+            tasks.spawn_once(watch)  # It ends where nobody listens: so not before.
         self.follower = Follower(
             key=self.key,
             after=after if self.transcripts.recorded else 0,
