@@ -430,7 +430,7 @@ async def test_a_tool_gives_back_its_connections(user: Any) -> None:
         return count
 
     results = await asyncio.gather(*(called(look) for _ in range(8)))
-    assert {result.output["output"] for result in results} == {1}
+    assert {codec.decode(result.output["output"]) for result in results} == {1}
     assert [raw.closed for raw in used] == [True] * 8
 
 
@@ -438,9 +438,9 @@ async def test_a_tool_gives_back_its_connections(user: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("given", [count_users, acount_users])
 async def test_a_tool_works_over_a_restart_of_the_database(end_others: Any, given: Any) -> None:
-    assert (await called(given)).output["output"] == 1
+    assert codec.decode((await called(given)).output["output"]) == 1
     await asyncio.to_thread(end_others)
-    assert (await called(given)).output["output"] == 1
+    assert codec.decode((await called(given)).output["output"]) == 1
 
 
 @pytest.mark.django_db(transaction=True)
