@@ -291,6 +291,14 @@ def test_many_openers_take_no_quadratic_time() -> None:
         assert time.process_time() - begun < 3, opener
 
 
+def test_a_table_has_no_more_cells_than_were_written_and_some() -> None:
+    """A short row is filled up, so rows of one character may make a page of millions of cells."""
+    wide, short = "|a" * 1_000 + "|\n" + "|-" * 1_000 + "|\n", "|\n" * 10_000
+    assert tight(wide + short).count("<td") <= 2 * 1_000 + 1_000
+    # Rows that leave out a few cells are the table's.
+    assert tight("|a|b|\n|-|-|\n" + "|1|\n" * 500).count("<td") == 2 * 500
+
+
 # Code, links, tasks, images, tables
 
 

@@ -143,3 +143,50 @@ def test_a_json_client_that_heard_only_some_of_it_gets_the_rest_at_the_end() -> 
     assert (answer["mode"], answer["content"]) == ("overwrite", "Half and whole")
     heard.note(turn)
     assert len(JsonEncoder().ended(turn, 5, heard)) == 1
+
+
+SOUND: dict[str, Any] = {
+    "type": "turnlog.progress",
+    "turn_id": str(TURN),
+    "pieces": [
+        {"kind": "block", "html": "<p>a</p>"},
+        {"kind": "tool", "id": "1", "name": "clock", "input": "{}"},
+        {"kind": "tool_result", "id": "1", "status": "ok", "output": "noon", "seconds": 0.1},
+    ],
+    "tail": "<p>b</p>",
+    "tail_source": "b",
+    "text": "a\n\nb",
+}
+
+
+def test_what_comes_over_the_layer_is_sanitised() -> None:
+    evil = "<p onclick='x()'>a<script>x()</script><img src='https://evil.example'></p>"
+    pieces = [{"kind": "block", "html": evil}, *SOUND["pieces"][1:]]
+    heard = relay.heard_of({**SOUND, "pieces": pieces, "tail": evil, "text": "half \ud83d"})
+    assert heard is not None
+    for html in (heard.tail, heard.pieces[0]["html"]):
+        assert "a" in html
+        assert not any(word in html for word in ("script", "onclick", "evil"))
+    heard.text.encode()
+    # What a turn itself tells arrives as it is.
+    heard = relay.heard_of(SOUND)
+    assert heard is not None
+    assert (list(heard.pieces), heard.tail, heard.text) == (SOUND["pieces"], "<p>b</p>", "a\n\nb")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pieces": None},
+        {"pieces": ["text"]},
+        {"pieces": [{"kind": "script", "html": "x"}]},
+        {"pieces": [{"kind": "block", "html": ["<p>"]}]},
+        {"pieces": [{"kind": "block"}]},
+        {"pieces": SOUND["pieces"][2:]},
+        {"text": 7},
+        {"tail": None},
+    ],
+    ids=str,
+)
+def test_what_is_no_progress_is_not_shown(changes: dict[str, Any]) -> None:
+    assert relay.heard_of({**SOUND, **changes}) is None
