@@ -46,6 +46,9 @@ TRY_AGAIN_LATER = 1013
 SEND_SECONDS = 20.0
 """How long a client may leave a frame unread."""
 
+# One may be a turn that ended and was sent again: then the next one starts, as the log decides.
+_MOST_ASKED = 2
+
 # A namespace for the identifiers of first messages.
 _FIRST_MESSAGES = uuid.UUID("6a9e7f52-6d3c-4f0e-9a9d-0c1f0c8a5b11")
 
@@ -62,8 +65,6 @@ class ChatSocket(AgentMixin, LayerSocket):
     _share: limits.Share | None = None
     _pump: asyncio.Task[None] | None = None
     _main: asyncio.Task[Any] | None = None
-    _starting: uuid.UUID | None = None
-    """The turn that this socket has asked for and that has not ended, if it is known to no one."""
     _closed: bool = False
     _cut_off: bool = False
 
@@ -76,6 +77,8 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._main = asyncio.current_task()
         self._pace = limits.Pace()
+        # The turns that this socket has asked for and that have not ended.
+        self._asked: set[uuid.UUID] = set()
         # Not in disconnect(): an exception in a handler skips it.
         try:
             await super().__call__(scope, receive, send)
@@ -258,35 +261,26 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def _say(self, text: str, turn_id: uuid.UUID) -> None:
         # Looked at here first: a flood is refused without a task, a model or a query.
-        under_way = self._turn_under_way()
-        if under_way is None:
-            self._spawn_turn(text, turn_id)
-        elif under_way != turn_id:
-            await self._refuse(_answer_under_way(), str(turn_id))
-        elif self._starting is None:
-            self._spawn_turn(text, turn_id)  # Sent again by a page that lost its connection.
-
-    def _turn_under_way(self) -> uuid.UUID | None:
+        if turn_id in self._asked:
+            return
         turn = running.find(self.key)
-        if turn is not None:
-            return None if turn.in_log else turn.turn_id
-        return self._starting
+        other = turn is not None and not turn.in_log and turn.turn_id != turn_id
+        if other or len(self._asked) >= _MOST_ASKED:
+            await self._refuse(_answer_under_way(), str(turn_id))
+        else:
+            self._spawn_turn(text, turn_id)
 
     def _spawn_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool = False) -> None:
         """Take a turn as a task of the process. Raises TooMany."""
         with contextlib.ExitStack() as held:
             held.enter_context(self.share.turn())
-            held.callback(self._forget_starting, turn_id)
-            self._starting = turn_id
+            held.callback(self._asked.discard, turn_id)
+            self._asked.add(turn_id)
             turn = self._take_turn(text, turn_id, initial=initial)
             # In this connection's context: a project may choose by it whose data it sees.
             task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
             kept = held.pop_all()
             task.add_done_callback(lambda task: kept.close())
-
-    def _forget_starting(self, turn_id: uuid.UUID) -> None:
-        if self._starting == turn_id:
-            self._starting = None
 
     async def _take_turn(self, text: str, turn_id: uuid.UUID, *, initial: bool) -> None:
         translation.activate(self.language)
@@ -295,7 +289,7 @@ class ChatSocket(AgentMixin, LayerSocket):
             return  # It was sent again, and has been answered.
         try:
             turn = await take_turn(self, self.key, text, turn_id, initial=initial)
-            self._forget_starting(turn_id)
+            self._asked.discard(turn_id)
             if turn is not None:
                 self.transcripts.keep(turn)
             elif await self.transcripts.shows(turn_id):
