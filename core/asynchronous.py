@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import functools
 import select
 import threading
@@ -161,8 +160,9 @@ def in_rendering_thread(function: Callable[P, R]) -> Callable[P, asyncio.Future[
 
     @functools.wraps(function)
     def twin(*args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        run = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
-        return asyncio.get_running_loop().run_in_executor(_renderer(), run)
+        # Not by the context alone: asgiref's Locals, such as Django's language, belong to a thread.
+        run = sync_to_async(function, thread_sensitive=False, executor=_renderer())
+        return asyncio.ensure_future(run(*args, **kwargs))
 
     return twin
 

@@ -230,3 +230,20 @@ async def test_nothing_that_grows_with_a_text_is_rendered_on_the_event_loop(
                 seen += await client.communicator.receive_from(timeout=10)
     assert [name for is_loop, name in threads if is_loop] == []
     assert {name.rstrip("0123456789") for _, name in threads} == {"turnlog-rendering_"}
+
+
+async def test_what_is_written_off_the_event_loop_is_in_the_pages_language(
+    conversation: Any, user: Any, settings: Any
+) -> None:
+    settings.LANGUAGE_CODE = "ko"
+    consumer = open_chat(["```\n" + "x = 1\n" * 5_000 + "```"])
+    async with Client(consumer, url(conversation, "lang=en"), user) as client:
+        await client.send(user_text="hello")
+        while 'data-outcome="completed"' not in await client.communicator.receive_from(timeout=10):
+            pass
+    async with Client(consumer, url(conversation, "lang=en"), user) as client:
+        page = ""
+        while 'data-outcome="completed"' not in page:
+            page = await client.communicator.receive_from(timeout=10)
+    assert len(page) > 20_000
+    assert ("You<" in page, "나<" in page) == (True, False)
