@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import select
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +21,10 @@ from weakref import WeakSet
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from . import conf, retrying
 from .faults import is_lock_timeout
+from .hurry import hurried, own_connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
     The function may be called again from its beginning: it does not wait long for a lock, because
     it holds a thread that everybody needs. The await waits instead.
     """
-    work = _with_live_connections(_hurried(function))
+    work = _with_live_connections(hurried(function))
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -83,56 +83,6 @@ def in_slow_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, 
 @functools.cache
 def _slow_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="turnlog-slow")
-
-
-class _Here(threading.local):
-    hurried: list[tuple[BaseDatabaseWrapper, Any, int]] | None = None
-    """In a hurry: SQLite's connections, and the milliseconds that they waited for a lock before."""
-
-
-_here = _Here()
-
-LOCK_MILLISECONDS = 100
-"""How long work in a database thread waits for a lock before it lets the thread go."""
-
-
-def is_hurried() -> bool:
-    """Return whether this runs in a thread that everybody needs, and must not wait for a lock."""
-    return _here.hurried is not None
-
-
-def _hurried(function: Callable[P, R]) -> Callable[P, R]:
-    @functools.wraps(function)
-    def hurried(*args: P.args, **kwargs: P.kwargs) -> R:
-        _here.hurried = []
-        for connection in connections.all(initialized_only=True):
-            if connection.connection is not None:
-                _hurry(connection=connection)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            before, _here.hurried = _here.hurried, None
-            for connection, raw, milliseconds in before:
-                if connection.connection is raw:
-                    raw.execute(f"PRAGMA busy_timeout = {milliseconds}")
-
-    return hurried
-
-
-def _hurry(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Let SQLite wait little, also on a connection that is opened meanwhile.
-
-    PostgreSQL is told with the statement that takes the lock.
-    """
-    if _here.hurried is not None and connection.vendor == "sqlite":
-        # On the driver's connection: it is no query of the project's, and takes microseconds.
-        raw: Any = connection.connection
-        [before] = raw.execute("PRAGMA busy_timeout").fetchone()
-        raw.execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
-        _here.hurried.append((connection, raw, before))
-
-
-connection_created.connect(_hurry, dispatch_uid="turnlog.hurry")
 
 
 @functools.cache
@@ -174,12 +124,28 @@ def _with_live_connections(function: Callable[P, R]) -> Callable[P, R]:
         for connection in connections.all(initialized_only=True):
             _require_live(connection)
         try:
-            return function(*args, **kwargs)
+            with own_connections():
+                return function(*args, **kwargs)
         finally:
             for connection in connections.all(initialized_only=True):
                 _let_go(connection)
 
     return with_live_connections
+
+
+def in_own_thread(function: Callable[[], R]) -> R:
+    """Run a function in a thread of its own, on connections of its own, and wait for it.
+
+    It sees the caller's context variables, and does not wait long for a lock.
+    """
+    context = contextvars.copy_context()
+
+    def work() -> R:
+        with closing_connections(), own_connections():
+            return context.run(hurried(function))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="turnlog-aside") as thread:
+        return thread.submit(work).result()
 
 
 @contextlib.contextmanager

@@ -87,6 +87,18 @@ class TurnInProgress(TurnlogError):
         self.turn_id = turn_id
 
 
+class TransactionInTheWay(TurnlogError):
+    """A turn's start or end must be committed at once, and the caller's transaction prevents it."""
+
+    def __init__(self, stream_id: int, what: str) -> None:
+        super().__init__(
+            f"conversation {stream_id}: {what} commits at once, but the transaction around it has"
+            " written already; commit that first, or take the view out of ATOMIC_REQUESTS with"
+            " @transaction.non_atomic_requests"
+        )
+        self.stream_id = stream_id
+
+
 class UnknownTurn(TurnlogError):
     """A turn that the conversation does not have."""
 

@@ -57,3 +57,5 @@ FOLLOWING = Backoff(first=1.0, longest=5.0)
 """How a worker waits to continue while the database is away."""
 LOCKED = Backoff(first=0.05, longest=0.5, seconds=20.0)
 """How work in a database thread waits for a lock that another process or thread holds for long."""
+ASIDE = Backoff(first=0.05, longest=0.4, seconds=1.5)
+"""How a turn's start waits for a lock that its caller's own transaction may hold: then for ever."""

@@ -7,6 +7,8 @@ from django.core import checks
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate, pre_delete, pre_migrate
 
+from ..core.hurry import opened
+
 
 class EventsConfig(AppConfig):
     name = "turnlog.events"
@@ -31,6 +33,7 @@ class EventsConfig(AppConfig):
         connect_receivers(apps.get_models())
         fixtures.connect(self.get_models())
         connection_created.connect(wait_for_writers)
+        connection_created.connect(opened)  # After it: a hurry goes before patience.
         pre_migrate.connect(make_way_for_migrations, sender=self)
         post_migrate.connect(install_after_migrate, sender=self)
         post_migrate.connect(statistics.after_migrate, sender=self)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from ..core.asynchronous import LOCK_MILLISECONDS, is_hurried
 from ..core.faults import Busy
+from ..core.hurry import LOCK_MILLISECONDS, is_hurried
 from .store.hashing import GENESIS
 from .tables.event import Event
 

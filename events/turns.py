@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
+from .durable import durably, is_within_callers_transaction
 from .log import NewEvent, append, append_decided
 from .prompt import Prompt
 from .rounds import in_order
@@ -69,7 +71,10 @@ def start(
     the prompt from them. It is called just before the append, and again if the conversation
     continued meanwhile.
 
-    Raises ArgumentError; TurnInProgress while another turn is open; TurnConflict if `turn_id` was
+    It is committed when this returns, also within a transaction of the caller's.
+
+    Raises ArgumentError; TransactionInTheWay if that transaction has written what this needs;
+    TurnInProgress while another turn is open; TurnConflict if `turn_id` was
     started with other words; StalePrompt if the conversation continued after the prompt's
     messages were read.
     """
@@ -78,8 +83,7 @@ def start(
     arguments.require_metadata(metadata)
     asked, turn_id = turn_id, turn_id or uuid.uuid4()
     message = codec.encode(arguments.human_message(human_message))
-    runner = runners.beating()
-    meta = {**wellformed_value(dict(metadata or {})), "runner": str(runner)}
+    meta = wellformed_value(dict(metadata or {}))
 
     def gather(standing: Standing) -> _Gathered:
         if standing.turn is not None:
@@ -90,7 +94,7 @@ def start(
             return _Gathered(prompt or Prompt(), produced)
         return _Gathered(prompt(), produced)
 
-    def decide(standing: Standing, gathered: _Gathered) -> Sequence[NewEvent]:
+    def decide(runner: uuid.UUID, standing: Standing, gathered: _Gathered) -> Sequence[NewEvent]:
         if standing.turn is not None:
             return ()
         prompt = gathered.prompt
@@ -100,14 +104,19 @@ def start(
         data, texts = prompt.started(message)
         return [*closing, NewEvent(data, turn_id, None, meta, texts, runner, user)]
 
-    if events := append_decided(stream_id, decide, gather, turn_id=asked):
-        if len(events) > 1:  # The first one closed the turn before.
-            drafts.drop([event.turn_id for event in events[:-1]])
-        return Turn(turn_id, events[-1], created=True)
-    first = _of_turn(stream_id, turn_id)[0]
-    if first.type == "TurnStarted" and not _same_message(first, message):
-        raise TurnConflict(stream_id, turn_id)
-    return Turn(turn_id, first, created=False)
+    def write() -> Turn:
+        runner = runners.beating()
+        meta["runner"] = str(runner)
+        if events := append_decided(stream_id, partial(decide, runner), gather, turn_id=asked):
+            if len(events) > 1:  # The first one closed the turn before.
+                drafts.drop([event.turn_id for event in events[:-1]])
+            return Turn(turn_id, events[-1], created=True)
+        first = _of_turn(stream_id, turn_id)[0]
+        if first.type == "TurnStarted" and not _same_message(first, message):
+            raise TurnConflict(stream_id, turn_id)
+        return Turn(turn_id, first, created=False)
+
+    return durably(stream_id, "start_turn", write)
 
 
 def record(
@@ -158,7 +167,10 @@ def record(
         # their new one beside it would say who the old one was.
         return [NewEvent(data, turn_id, turn.actor_id, meta, user=user) for data in batch]
 
-    if events := append_decided(stream_id, decide, _no_more, turn_id=asked):
+    def write() -> list[Event]:
+        return append_decided(stream_id, decide, _no_more, turn_id=asked)
+
+    if events := _as_it_began(stream_id, asked, "record_turn", write):
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
@@ -202,7 +214,28 @@ def fail(
             return ()
         return [NewEvent(data, turn_id, standing.turn.actor_id)]
 
-    return append_decided(stream_id, decide, _no_more, turn_id=turn_id)
+    def write() -> list[Event]:
+        return append_decided(stream_id, decide, _no_more, turn_id=turn_id)
+
+    return _as_it_began(stream_id, turn_id, "fail_turn", write)
+
+
+def _as_it_began(
+    stream_id: int, turn_id: uuid.UUID | None, what: str, write: Callable[[], list[Event]]
+) -> list[Event]:
+    """End a turn in the caller's transaction, unless its start has been committed already.
+
+    Then its end is, too: if the caller's were rolled back, the turn would stay open.
+    """
+    if turn_id is None or not is_within_callers_transaction():
+        return write()
+
+    def write_if_it_is_open() -> list[Event] | None:
+        opened = open_turn(stream_id)
+        return write() if opened is not None and opened.turn_id == turn_id else None
+
+    written = durably(stream_id, what, write_if_it_is_open)
+    return write() if written is None else written
 
 
 def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:

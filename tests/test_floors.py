@@ -46,7 +46,7 @@ events/changes.py events/forks.py events/turns.py
 events/proof/
 events/log.py
 events/attempt.py
-events/chain.py events/hooks.py events/listed.py events/moments.py events/runners.py
+events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py events/runners.py
 events/drafts.py
 events/arguments.py events/fixtures.py events/prompt.py events/standing.py
 events/store/
@@ -57,7 +57,7 @@ events/types.py
 core/__init__.py
 core/apps.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py
-core/conf.py core/faults.py core/fields.py core/files.py core/users.py
+core/conf.py core/faults.py core/fields.py core/files.py core/hurry.py core/users.py
 core/retrying.py core/specs.py core/terminal.py core/wellformed.py
 core/errors.py core/origins.py
 """.strip().splitlines()

@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, F, Func
 
-from ...core.asynchronous import LOCK_MILLISECONDS, is_hurried
+from ...core.hurry import LOCK_MILLISECONDS, is_hurried
 from ..tables.columns import EVENT_COLUMNS
 from ..tables.database import log_database
 from ..tables.event import Event

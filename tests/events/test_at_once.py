@@ -380,6 +380,7 @@ def test_metadata_cannot_pretend_to_be_another_runner(room: Conversation) -> Non
 def test_a_transaction_does_not_hold_the_heartbeat(room: Conversation) -> None:
     room.start_turn("e")
     before = Runner.objects.get().heartbeat
+    other = Conversation.objects.create()
     with transaction.atomic():
-        Conversation.objects.create().start_turn("f")
+        other.start_turn("f")
         assert Runner.objects.get().heartbeat == before
