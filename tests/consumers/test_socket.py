@@ -237,6 +237,18 @@ async def test_sending_twice_is_one_turn(conversation: Any, user: Any) -> None:
     assert [e.type for e in await get_stored(conversation)].count("TurnStarted") == 1
 
 
+async def test_the_next_message_does_not_wait_for_one_that_is_sent_again(
+    conversation: Any, user: Any
+) -> None:
+    async with Client(chat(["ok"], ["yes"]), url(conversation), user) as client:
+        again, _ = await client.say("hello")
+    async with Client(chat(["ok"], ["yes"]), url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=again)
+        await client.say("more")  # At once, and it is not refused.
+    started = [event.turn_id for event in await get_stored(conversation) if event.version > 1]
+    assert len(set(started)) == 2
+
+
 async def test_one_turn_at_a_time(conversation: Any, user: Any) -> None:
     gate = asyncio.Event()
     consumer = chat(["ok"], gates={0: gate})

@@ -81,7 +81,7 @@ def test_somebody_elses_conversation_is_refused(
     give_to_bob(project, room)
     path = f"/ws/example/chat/{room}/"
     assert_refused(server, path, sessions["ada"])
-    assert len(events_of(database, room)) == 3
+    assert events_of(database, room)[-1].type == "OwnerChanged"  # And nothing after it.
     with chat(server, path, sessions["bob"]):
         pass
 
@@ -140,7 +140,7 @@ def test_access_that_is_withdrawn_gives_the_words_back_and_says_so(
             page.page.get_by_text("You do not have access to this conversation.")
         ).to_be_visible()
         expect(page.page.locator("#turnlog-send")).to_be_disabled()
-    assert len(events_of(database, room)) == 3
+    assert events_of(database, room)[-1].type == "OwnerChanged"  # And nothing after it.
 
 
 def test_a_page_of_another_person_is_not_continued(
