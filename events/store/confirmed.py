@@ -54,8 +54,12 @@ def appending(given: str, follow: tuple[str, ...]) -> str:
     ]
     counts = [
         "(SELECT count(*) FROM given)",
-        "(SELECT count(*) FROM batch)",
-        "(SELECT coalesce(sum(last - first + 1), 0) FROM pending)",
+        # What a trigger has changed is none of what was given.
+        f"(SELECT count(*) FROM (SELECT {columns} FROM batch INTERSECT ALL"
+        f" SELECT {columns} FROM given) AS stored)",
+        "(SELECT coalesce(sum(last - first + 1), 0) FROM ("
+        "SELECT stream_id, first, last FROM pending INTERSECT ALL"
+        " SELECT stream_id, min(version), max(version) FROM given GROUP BY stream_id) AS stored)",
     ]
     for number, insert in enumerate(follow):
         into, wanted = split(insert)

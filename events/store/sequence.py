@@ -23,17 +23,19 @@ BATCH = 1000
 # Within a stream a later batch has a higher id: its writer read the earlier one's commit. So
 # the ids of visible rows give each stream's own order.
 _BATCH = "SELECT id, coalesce(last - first + 1, 0) FROM turnlog_pending ORDER BY id LIMIT %s"
-# Row by row, not by a range of ids: what commits meanwhile may have an id in between.
+# Row by row, not by a range of ids: what commits meanwhile may have an id in between. Grouped: a
+# trigger of somebody else's may have written a row twice, and that must not stop all readers.
 _GIVE_POSITIONS = """
     INSERT INTO turnlog_position (position, stream_id, version)
     SELECT (SELECT coalesce(max(position), 0) FROM turnlog_position)
-           + row_number() OVER (ORDER BY p.id, e.version), e.stream_id, e.version
+           + row_number() OVER (ORDER BY min(p.id), e.version), e.stream_id, e.version
     FROM turnlog_pending p
     JOIN turnlog_event e
       ON e.stream_id = p.stream_id AND e.version BETWEEN p.first AND p.last
     WHERE p.id IN ({ids}) AND NOT EXISTS (
         SELECT 1 FROM turnlog_position q
         WHERE q.stream_id = e.stream_id AND q.version = e.version)
+    GROUP BY e.stream_id, e.version
 """
 _LAST = "SELECT coalesce(max(position), 0) FROM turnlog_position"
 # How many events of the batch have no position; where all is well, nobody asks.

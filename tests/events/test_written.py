@@ -131,6 +131,34 @@ def test_one_row_of_many_is_missed(room: Conversation) -> None:
     assert stored() == before
 
 
+CHANGES = {
+    "turnlog_event": ("payload := '{}'", "stream_id := 999", "recorded_at := now()"),
+    "turnlog_pending": ("stream_id := 999", "first := NEW.first - 1", "last := NEW.last + 1"),
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("way", ["at once", "in a transaction"])
+@pytest.mark.parametrize(
+    ("table", "change"), [(table, change) for table in CHANGES for change in CHANGES[table]]
+)
+def test_an_append_whose_rows_are_changed_fails(
+    room: Conversation, table: str, change: str, way: str
+) -> None:
+    before = stored()
+    execute(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN NEW.{change}; RETURN NEW; END $$",
+        f"CREATE TRIGGER theirs BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION theirs()",
+    )
+    try:
+        with pytest.raises(NotStored, match=table):
+            record(room, way)
+    finally:
+        execute(f"DROP TRIGGER theirs ON {table}", "DROP FUNCTION theirs()")
+    assert stored() == before
+
+
 RULES = {
     "nothing": "CREATE RULE theirs AS ON INSERT TO {table} DO INSTEAD NOTHING",
     "nothing, of one": "CREATE RULE theirs AS ON INSERT TO {table} WHERE true DO INSTEAD NOTHING",
@@ -271,6 +299,16 @@ def test_a_waiting_row_that_is_not_deleted_is_said(room: Conversation) -> None:
     with dropping("turnlog_pending", "DELETE"), pytest.raises(NotStored, match="turnlog_pending"):
         sequence()
     assert sequence() == 1
+
+
+def test_a_waiting_row_that_is_doubled_stops_nobody(room: Conversation) -> None:
+    row = "INSERT INTO turnlog_pending (stream_id, first, last) SELECT stream_id, first, last"
+    append(room.pk, [NewEvent(ConversationCleared())] * 2)
+    execute(f"{row} FROM turnlog_pending")
+    append(room.pk, [NewEvent(ConversationCleared())])
+    assert sequence() == 3
+    assert not Pending.objects.exists()
+    assert list(Verifier().whole()) == []
 
 
 @pytest.fixture
