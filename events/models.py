@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, cast
 
 from django.db import connections, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ..core.asynchronous import in_database_thread, in_slow_thread
-from ..core.errors import AppendOnlyError
+from ..core.errors import AppendOnlyError, ArgumentError, UnknownConversation
 from . import forks, turns
 from .changes import record as record_changes
 from .erasure import holds
@@ -62,6 +64,9 @@ class Conversation(ConversationRow):
     changed_by: Any = None
     """The user who changes title or owner; the event of the next save() names them."""
 
+    _loaded: Mapping[str, Any] = MappingProxyType({})
+    """The values that are known to be stored, of the attributes whose changes are events."""
+
     class Meta:
         db_table = "turnlog_conversation"
         base_manager_name = "objects"
@@ -74,21 +79,26 @@ class Conversation(ConversationRow):
         found._note_loaded()
         return found
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)  # type: ignore[no-untyped-call]  # django-lifecycle's.
-        self._note_loaded()
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using, fields, *args, **kwargs)  # type: ignore[no-untyped-call]  # django-lifecycle's.
+        self._note_loaded(None if fields is None else self._named(fields))
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save; in the same transaction, record a changed title or owner in the log.
 
         A title or an owner that this object did not change since it was loaded is not written,
         unless `update_fields` names it: it may have been erased or forgotten meanwhile. Raises
-        IsolationRefused.
+        ArgumentError if one of them is an expression, UnknownConversation, IsolationRefused.
         """
         using = log_database()
-        is_new = self._state.adding and not (
-            self.pk is not None and rows().filter(pk=self.pk).exists()
-        )
+        is_new = self.pk is None or (self._state.adding and not rows().filter(pk=self.pk).exists())
         with _transaction(self, using, is_new=is_new):
             if not is_new:
                 kwargs["update_fields"] = self._record_changes(kwargs.get("update_fields"))
@@ -96,18 +106,37 @@ class Conversation(ConversationRow):
                 begin_writing()
                 self.owner_actor_id = Actor.objects.keep_of(self.user_id)
             super().save(*args, **kwargs)  # type: ignore[no-untyped-call]  # django-lifecycle's.
-        self._note_loaded()
+            if not is_new:
+                # What is stored is not sure before the commit: after a rollback, or another change
+                # in this transaction, they are to be saved again.
+                written = self._values(self._named(kwargs["update_fields"]))
+                self._loaded = {n: v for n, v in self._loaded.items() if n not in written}
+                transaction.on_commit(functools.partial(self._note, written), using=using)
+        if is_new:
+            self._note_loaded()
 
-    def _note_loaded(self) -> None:
-        there = self.__dict__
-        self._loaded = {name: there[name] for name in NAMED.values() if name in there}
+    def _named(self, fields: Iterable[str]) -> set[str]:
+        """The attributes, of those whose changes are events, that these names of fields mean."""
+        return {attribute for name, attribute in NAMED.items() if {name, attribute} & {*fields}}
+
+    def _values(self, attributes: Iterable[str]) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in attributes if name in self.__dict__}
+
+    def _note_loaded(self, attributes: Iterable[str] | None = None) -> None:
+        """Remember these attributes' values as the stored ones; by default, of all."""
+        self._note(self._values(NAMED.values() if attributes is None else attributes))
+
+    def _note(self, values: Mapping[str, Any]) -> None:
+        self._loaded = {**self._loaded, **values}
 
     def _record_changes(self, update_fields: Iterable[str] | None) -> list[str]:
         """Record what changes, and return the names of the fields to write."""
         using = log_database()
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_streams(cursor, [self.pk])
-        stored = rows().filter(pk=self.pk).get()
+        stored = rows().filter(pk=self.pk).first()
+        if stored is None:
+            raise UnknownConversation(self.pk)
         if update_fields is None:
             named = {name for name, attribute in NAMED.items() if self._has_changed(attribute)}
             others = {f.name for f in self._meta.concrete_fields if f.attname in self.__dict__}
@@ -118,6 +147,9 @@ class Conversation(ConversationRow):
         others -= {*NAMED, *NEVER_SAVED} | {
             f.name for f in self._meta.concrete_fields if f.primary_key
         }
+        for name in named:
+            if hasattr(given := getattr(self, NAMED[name]), "resolve_expression"):
+                raise ArgumentError(name, "a value, which the log can record", given)
         changes: dict[str, Any] = {}
         if "title" in named and self.title != stored.title:
             changes["title"] = self.title
@@ -132,7 +164,7 @@ class Conversation(ConversationRow):
         return sorted(others | named)
 
     def _has_changed(self, attribute: str) -> bool:
-        there, loaded = self.__dict__, self.__dict__.get("_loaded", {})
+        there, loaded = self.__dict__, self._loaded
         return attribute in there and (
             attribute not in loaded or there[attribute] != loaded[attribute]
         )
@@ -218,7 +250,7 @@ class Conversation(ConversationRow):
         receipt = erase(self.pk, turns, by=by, reason=reason)
         if receipt.title:
             self.title = ""
-            self._note_loaded()
+            self._note_loaded(["title"])
         return receipt
 
     def hold(self, by: Any = None, reason: str = "") -> Event:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Lower
 from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 
 from tests.events.test_erasing import WORD, events, require_sound
 from tests.everywhere import places_of
-from turnlog.core.errors import AppendOnlyError
+from turnlog.core.errors import AppendOnlyError, ArgumentError
 from turnlog.events.erasure.users import erase_user, forget_user
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.types import OwnerChanged, TitleChanged
@@ -179,6 +181,55 @@ def test_only_what_was_loaded_is_known_to_have_changed(room: Conversation) -> No
     part.title = "second"
     part.save()
     assert changes(room) == [TitleChanged("second")]
+
+
+def test_reading_or_writing_one_of_them_leaves_the_other_to_be_saved(
+    room: Conversation, other: Any
+) -> None:
+    room.user = other
+    room.refresh_from_db(fields=["title"])
+    room.title = "second"
+    room.save(update_fields=["title"])
+    room.save()
+    stored = Conversation.objects.get(pk=room.pk)
+    assert (stored.title, stored.user) == ("second", other)
+    room.title = "third"
+    room.refresh_from_db(fields=["user_id"])
+    room.save()
+    assert Conversation.objects.get(pk=room.pk).title == "third"
+
+
+def test_a_change_that_was_rolled_back_is_still_to_be_saved(room: Conversation) -> None:
+    room.title = "second"
+    with transaction.atomic():
+        room.save()
+        transaction.set_rollback(True)
+    room.save()
+    assert Conversation.objects.get(pk=room.pk).title == "second"
+    assert changes(room) == [TitleChanged("second")]
+
+
+def test_a_change_and_back_in_one_transaction_are_both_saved(room: Conversation) -> None:
+    with transaction.atomic():
+        for title in ("second", "first"):
+            room.title = title
+            room.save()
+    assert changes(room) == [TitleChanged("second"), TitleChanged("first")]
+
+
+def test_an_expression_is_refused(room: Conversation) -> None:
+    room.title = Lower(F("title"))
+    with pytest.raises(ArgumentError, match=r"title: expected a value.* found Lower"):
+        room.save()
+    assert changes(room) == []
+
+
+def test_a_copy_without_a_key_is_a_new_conversation(room: Conversation) -> None:
+    """As with other models of Django's."""
+    first, room.pk = room.pk, None
+    room.save()
+    assert room.pk != first
+    assert {each.title for each in Conversation.objects.all()} == {"first"}
 
 
 @pytest.mark.parametrize("fields", [["user"], None])
