@@ -40,3 +40,8 @@ def is_lock_timeout(error: BaseException) -> bool:
     cause = error.__cause__
     code = getattr(cause, "sqlite_errorcode", None)
     return getattr(cause, "sqlstate", None) == "55P03" or (code is not None and code & 0xFF == 5)
+
+
+def is_missing_reference(error: BaseException) -> bool:
+    """Return whether PostgreSQL found no row that another one refers to, or does not see it yet."""
+    return getattr(error.__cause__, "sqlstate", None) == "23503"

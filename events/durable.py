@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import OperationalError, connections
+from django.db import IntegrityError, OperationalError, connections
 
 from ..core import retrying
 from ..core.asynchronous import in_own_thread
 from ..core.errors import TransactionInTheWay
-from ..core.faults import is_lock_timeout
+from ..core.faults import is_lock_timeout, is_missing_reference
 from .store.isolation import is_outermost
 from .tables.conversation import rows
 from .tables.database import log_database
@@ -38,7 +38,7 @@ def durably(stream_id: int, what: str, write: Callable[[], R]) -> R:
     """Write to a conversation so that it is committed when this returns.
 
     `what` is the operation, for the error. Raises TransactionInTheWay if the caller's transaction
-    has changed the conversation, or created it; or, on SQLite, has written anything.
+    has changed the conversation, or created it or the user; or, on SQLite, has written anything.
     """
     if not is_within_callers_transaction():
         return write()
@@ -58,4 +58,9 @@ def durably(stream_id: int, what: str, write: Callable[[], R]) -> R:
                 raise
             if pause is None:
                 raise TransactionInTheWay(stream_id, what) from error
+        except IntegrityError as error:
+            # The user was created in the caller's transaction.
+            if not is_missing_reference(error):
+                raise
+            raise TransactionInTheWay(stream_id, what) from error
         time.sleep(pause)

@@ -89,16 +89,23 @@ def test_a_turn_that_was_not_started_belongs_to_the_callers_transaction(conversa
 
 
 def test_what_the_callers_transaction_has_in_its_hands_is_refused(
-    conversation: Any, monkeypatch: pytest.MonkeyPatch
+    conversation: Any, monkeypatch: pytest.MonkeyPatch, django_user_model: Any
 ) -> None:
     monkeypatch.setattr(retrying, "ASIDE", retrying.Backoff(0.01, 0.01, 0.02))
     conversation.record_turn("hello", AIMessage("hi"))
     before = types(conversation)
-    with request(), pytest.raises(TransactionInTheWay, match="non_atomic_requests"):
+    with request():
         conversation.record_turn("more", AIMessage("hi"))
-        conversation.start_turn("hello")
-    with request(), pytest.raises(TransactionInTheWay):
-        Conversation.objects.create().start_turn("hello")
+        with pytest.raises(TransactionInTheWay, match="non_atomic_requests"):
+            conversation.start_turn("hello")
+    with request():
+        room = Conversation.objects.create()
+        with pytest.raises(TransactionInTheWay):
+            room.start_turn("hello")
+    with request():
+        user = django_user_model.objects.create_user("grace")
+        with pytest.raises(TransactionInTheWay):
+            conversation.start_turn("hello", user=user)
     assert types(conversation) == before
 
 

@@ -151,13 +151,12 @@ def test_everything_that_locks_works(room: Conversation, django_user_model: Any)
     "work",
     [
         lambda room: room.record_turn("two", AIMessage("ok")),
-        lambda room: room.start_turn("two"),
         lambda room: room.fork(),
         lambda room: room.erase(reason="request 7"),
         lambda room: room.hold(reason="case 12"),
         lambda room: room.lift_hold(reason="case 12"),
     ],
-    ids=["record", "start", "fork", "erase", "hold", "lift"],
+    ids=["record", "fork", "erase", "hold", "lift"],
 )
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "at once"])
 def test_within_a_transaction_of_another_level_nothing_is_written(
