@@ -241,7 +241,7 @@ def hostile_bundles(draw: st.DrawFn) -> list[Line]:
                 lines[place] = copy.deepcopy(other)
             case 5:
                 line["payload"] = line["salt"] = None
-            case 6:
+            case 6 if line:
                 name = draw(st.sampled_from(sorted(line)))
                 if type(line[name]) is int:
                     line[name] += draw(st.sampled_from([-1, 1, 2**32, 2**64]))
