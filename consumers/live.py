@@ -6,6 +6,7 @@ News may be lost without harm: a listener that gets it looks for what is new.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -15,6 +16,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 
+from ..core import conf
 from ..events.models import Event
 from . import failures
 
@@ -38,6 +40,7 @@ class Listener:
         self._look = True
         self._batches: list[Sequence[Event]] = []
         self._bytes = 0
+        self.context = contextvars.copy_context()
         self.seen = 0
         """The version that whoever listens has."""
         _listeners[key].add(self)
@@ -98,26 +101,46 @@ def wake(key: Hashable, *, log_changed: bool = False) -> None:
         listener.wake(log_changed=log_changed)
 
 
-def followed() -> list[int]:
-    """Return the conversations that somebody listens to in this process."""
-    return [key for key in _listeners if isinstance(key, int)]
+def followed() -> dict[Place, contextvars.Context]:
+    """Return the conversations that somebody listens to in this process, each with the context of
+    one who does."""
+    return {
+        key: next(iter(listeners)).context
+        for key, listeners in _listeners.items()
+        if isinstance(key, int | tuple)
+    }
 
 
-def wake_behind(stream_id: int, version: int) -> None:
+def wake_behind(place: Place, version: int) -> None:
     """Wake the listeners that do not have this version yet."""
-    for listener in list(_listeners.get(stream_id, ())):
+    for listener in list(_listeners.get(place, ())):
         if listener.seen < version:
             listener.wake(log_changed=True)
 
 
+Place = int | tuple[str, int]
+"""A conversation's number; with TURNLOG["TENANT"], the tenant and the number."""
+
+
+def place_of(stream_id: int) -> Place:
+    """Return what finds a conversation in this process: tenants' numbers are each their own."""
+    tenant = conf.tenant()
+    return (tenant, stream_id) if tenant else stream_id
+
+
+def stream_of(place: Place) -> int:
+    """Return the number of the conversation at a place."""
+    return place if isinstance(place, int) else place[1]
+
+
 def announce(events: Sequence[Event]) -> None:
     """Receiver of the log's after_commit: inform this process and the others."""
-    stream_id, version = events[-1].stream_id, events[-1].version
-    for listener in list(_listeners.get(stream_id, ())):
+    place, version = place_of(events[-1].stream_id), events[-1].version
+    for listener in list(_listeners.get(place, ())):
         listener.tell(events)
     if layer := shared_layer():
         news = {"type": "turnlog.news", "version": version}
-        async_to_sync(_send)(layer, group_of(stream_id), news)
+        async_to_sync(_send)(layer, group_of(place), news)
 
 
 async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
@@ -142,6 +165,6 @@ def shared_layer() -> Any:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
-def group_of(stream_id: int) -> str:
+def group_of(place: Place) -> str:
     """Return the name of a conversation's group in the channel layer."""
-    return f"turnlog.{stream_id}"
+    return f"turnlog.{place}" if isinstance(place, int) else f"turnlog.{place[0]}.{place[1]}"

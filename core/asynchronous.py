@@ -124,7 +124,7 @@ def _with_live_connections(function: Callable[P, R]) -> Callable[P, R]:
         for connection in connections.all(initialized_only=True):
             _require_live(connection)
         try:
-            with own_connections():
+            with own_connections(), conf.around_database():
                 return function(*args, **kwargs)
         finally:
             for connection in connections.all(initialized_only=True):
@@ -141,8 +141,8 @@ def in_own_thread(function: Callable[[], R]) -> R:
     context = contextvars.copy_context()
 
     def work() -> R:
-        with closing_connections(), own_connections():
-            return context.run(hurried(function))
+        with closing_connections():
+            return context.run(_with_live_connections(hurried(function)))
 
     with ThreadPoolExecutor(1, thread_name_prefix="turnlog-aside") as thread:
         return thread.submit(work).result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -13,16 +14,23 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from . import conf
+from .errors import ConfigurationError
 
 SUPPORTED_VENDORS = {"postgresql", "sqlite"}
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     """turnlog.E001: TURNLOG has an unknown key or a value that cannot be used."""
-    return [
-        checks.Error(problem, id="turnlog.E001")
-        for problem in conf.problems(getattr(settings, "TURNLOG", {}))
-    ]
+    problems = conf.problems(getattr(settings, "TURNLOG", {})) or list(_missing_functions())
+    return [checks.Error(problem, id="turnlog.E001") for problem in problems]
+
+
+def _missing_functions() -> Iterator[str]:
+    for key in conf.FUNCTIONS:
+        try:
+            conf.function(key)
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def check_time_zones(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from .errors import TurnlogError
+from .hurry import own_connections
 from .terminal import safe
 
 
@@ -35,6 +36,10 @@ class TurnlogCommand(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        with own_connections():  # With AUTOCOMMIT off, nobody else is there to commit.
+            super().run_from_argv(argv)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from .errors import ConfigurationError
 from .origins import is_origin_or_pattern
@@ -42,6 +45,12 @@ class Settings:
     """Sockets that one person may have open in one process."""
     runner_timeout: float = 20.0
     """Seconds without a heartbeat after which another host's open turn counts as interrupted."""
+    tenant: str = ""
+    """Dotted path of a function that returns the current tenant's name, of at most 60 letters,
+    digits, ``-`` and ``_``: for projects whose tenants each have conversations of their own."""
+    around_database: str = ""
+    """Dotted path of a function that returns a context manager: turnlog's threads enter it around
+    their work with the database."""
     shutdown_grace: float = 20.0
     """Seconds that running turns have to finish after the server receives the signal to stop."""
     allowed_origins: tuple[str, ...] = ()
@@ -124,6 +133,47 @@ def get() -> Settings:
     if wrong := problems(raw):
         raise ConfigurationError("; ".join(wrong))
     return Settings(**{key.lower(): _plain(value) for key, value in raw.items()})
+
+
+FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CHECKPOINT_HOOK")
+"""The settings that name a function."""
+
+
+def function(key: str) -> Callable[..., Any] | None:
+    """Return the function that a setting names; None if it names none.
+
+    Raises ConfigurationError if it cannot be imported.
+    """
+    path = getattr(get(), key.lower())
+    try:
+        return cast(Callable[..., Any], import_string(path)) if path else None
+    except ImportError as error:
+        raise ConfigurationError(
+            f"expected TURNLOG[{key!r}] to name a function, found {path!r}: {error}"
+        ) from error
+
+
+_NAME = re.compile(r"[\w-]{0,60}", re.ASCII)
+
+
+def tenant() -> str:
+    """Return the current tenant's name; empty without TURNLOG["TENANT"]. Raises
+    ConfigurationError."""
+    if (current := function("TENANT")) is None:
+        return ""
+    name = current()
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            "expected TURNLOG['TENANT'] to return at most 60 letters, digits, - and _,"
+            f" found {name!r:.80}"
+        )
+    return name
+
+
+def around_database() -> AbstractContextManager[Any]:
+    """Return what the project puts around database work in turnlog's threads."""
+    around = function("AROUND_DATABASE")
+    return nullcontext() if around is None else cast(AbstractContextManager[Any], around())
 
 
 def _plain(value: Any) -> Any:

@@ -68,7 +68,7 @@ def _hurry(connection: BaseDatabaseWrapper) -> None:
 @contextmanager
 def own_connections() -> Iterator[None]:
     """Let this thread's connections commit by themselves, whatever AUTOCOMMIT says: nobody else is
-    there to commit what is done in a thread of turnlog's."""
+    there to commit what turnlog's threads and commands do."""
     before, _here.owned = _here.owned, True
     for connection in connections.all(initialized_only=True):
         _own(connection)

@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 from ..core import conf
 from ..core.errors import NotStored
 from . import drafts
+from .store.isolation import is_outermost
 from .tables.database import log_database
 from .tables.runner import Runner
 
@@ -39,9 +40,9 @@ def beat() -> uuid.UUID:
     runner_id = _runner_id(pid)
     using = log_database()
     runners = Runner.objects.using(using)
-    if connections[using].in_atomic_block and runners.filter(pk=runner_id).exists():
+    if not is_outermost(connections[using]) and runners.filter(pk=runner_id).exists():
         return runner_id  # The row would be locked until the caller's transaction ends.
-    if runner_id not in _beaten:
+    if _here() not in _beaten:
         runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
         drafts.drop_ended()
     runner = Runner(
@@ -55,11 +56,12 @@ def beat() -> uuid.UUID:
     runners.bulk_create(
         [runner], update_conflicts=True, unique_fields=["id"], update_fields=["heartbeat"]
     )
-    if runner_id not in _beaten and not runners.filter(pk=runner_id).exists():
+    just_now = Now() - dt.timedelta(seconds=_HEARTBEAT_SECONDS)
+    if not runners.filter(pk=runner_id, heartbeat__gte=just_now).exists():
         # Others would take this process for one that is gone, and close its turns.
-        raise NotStored("turnlog_runner", "expected a row of this process, found none")
-    if not connections[using].in_atomic_block:  # Otherwise it may be rolled back.
-        _beaten[runner_id] = time.monotonic()
+        raise NotStored("turnlog_runner", "expected this process's heartbeat, found none")
+    if is_outermost(connections[using]):  # Otherwise it may be rolled back.
+        _beaten[_here()] = time.monotonic()
     return runner_id
 
 
@@ -71,14 +73,18 @@ def heartbeat_seconds() -> float:
 def beating() -> uuid.UUID:
     """Return the id of this process's runner; beat if the last heartbeat is too old."""
     runner_id = _runner_id(os.getpid())
-    beaten = _beaten.get(runner_id)
+    beaten = _beaten.get(_here())
     if beaten is not None and time.monotonic() < beaten + heartbeat_seconds():
         return runner_id
     return beat()
 
 
-_beaten: dict[uuid.UUID, float] = {}
-"""When this process last beat, by its runner's id; a forked child has another id."""
+_beaten: dict[tuple[uuid.UUID, str], float] = {}
+"""When this process last beat, by its runner's id (a forked child has another one) and tenant."""
+
+
+def _here() -> tuple[uuid.UUID, str]:
+    return _runner_id(os.getpid()), conf.tenant()
 
 
 def is_abandoned(runner: str | None) -> bool:

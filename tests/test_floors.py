@@ -46,7 +46,8 @@ events/changes.py events/forks.py events/turns.py
 events/proof/
 events/log.py
 events/attempt.py
-events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py events/runners.py
+events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py
+events/runners.py
 events/drafts.py
 events/arguments.py events/fixtures.py events/prompt.py events/standing.py
 events/store/

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import uuid
 from collections import Counter
@@ -57,7 +58,7 @@ def _less_and_less(kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {}
 
 
-_left: dict[uuid.UUID, tuple[Conversation, dict[str, str] | None]] = {}
+_left: dict[uuid.UUID, tuple[Conversation, dict[str, str] | None, contextvars.Context]] = {}
 """Turns that may be open in the log, and that this process does not answer."""
 
 
@@ -65,7 +66,7 @@ def close_later(
     conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
 ) -> None:
     """Close a turn of this process in the log, once that is possible, if it is open there."""
-    _left[turn_id] = (conversation, failure)
+    _left[turn_id] = (conversation, failure, contextvars.copy_context())
     tasks.spawn_once(_close_left)
 
 
@@ -96,11 +97,12 @@ def taken(turn_id: uuid.UUID) -> Iterator[None]:
 
 async def _close_left() -> None:
     for pause in retrying.FOLLOWING.pauses():
-        for turn_id, (conversation, failure) in list(_left.items()):
+        for turn_id, (conversation, failure, context) in list(_left.items()):
             if turn_id in _taken:
                 continue
             try:
-                await _close_if_ours(conversation, turn_id, failure)
+                closing = _close_if_ours(conversation, turn_id, failure)
+                await asyncio.get_running_loop().create_task(closing, context=context)
             except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
                 logger.warning("turn %s is still open: %s", turn_id, failures.where(error))
                 if isinstance(error, TurnlogError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from ...core.asynchronous import in_database_thread
 from ...core.errors import CodecError
 from ...events import drafts
-from .. import failures
+from .. import failures, live
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def keep_drafts(turn: RunningTurn) -> None:
     Short turns write nothing. Each part holds only what is new, and the drafts are dropped once the
     turn's end is in the log.
     """
-    answer, stream_id = turn.answer, cast(int, turn.key)
+    answer, stream_id = turn.answer, live.stream_of(cast(live.Place, turn.key))
     tries, text, tools, rounds = 0, 0, 0, 0
     while not await _ended(turn):
         parts = (answer.text[text:], answer.tools_output_list[tools:], answer.rounds[rounds:])

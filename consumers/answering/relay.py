@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from ...core import retrying
 from ...core.wellformed import wellformed
-from ..live import group_of, shared_layer, warn_of_layer
+from ..live import Place, group_of, shared_layer, warn_of_layer
 from ..markdown.safety import safe
 from ..page.turn_view import Piece
 from .running_turn import RunningTurn
@@ -36,7 +36,7 @@ async def relay(turn: RunningTurn) -> None:
 
 async def _tell_and_hear(turn: RunningTurn) -> None:
     layer = shared_layer()
-    group = group_of(cast(int, turn.key))
+    group = group_of(cast(Place, turn.key))
     channel = await layer.new_channel()
     await layer.group_add(group, channel)
     hearing = asyncio.create_task(layer.receive(channel))

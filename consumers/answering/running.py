@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Hashable, Sequence
+from functools import partial
 
 from ...core.asynchronous import by_heart
 from ...events import runners
@@ -64,7 +65,7 @@ def leave(turn: RunningTurn) -> None:
 def note_end(events: Sequence[Event]) -> None:
     """Receiver of the log's after_commit: a turn of this process has ended or was cleared."""
     last = events[-1]
-    turn = _turns.get(last.stream_id)
+    turn = _turns.get(live.place_of(last.stream_id))
     if turn is not None and last.turn_id == turn.turn_id:
         turn.in_log = last.type != "TurnStarted"
     elif turn and last.type == "ConversationCleared" and turn.version < last.version:
@@ -81,6 +82,10 @@ async def drain(seconds: float) -> None:
         await asyncio.wait(list(tasks.turns), timeout=5)
 
 
+def _tenant_of(key: Hashable) -> str:
+    return key[0] if isinstance(key, tuple) else ""
+
+
 async def _beat() -> None:
     """Show other processes that this one is alive, while it has turns."""
     while True:
@@ -88,7 +93,9 @@ async def _beat() -> None:
         if not _turns:
             return
         try:
-            # Not by the threads that turns wait for: they may all be held by a lock.
-            await by_heart(runners.beat)
+            # Not by the threads that turns wait for: they may all be held by a lock. Where each
+            # tenant has tables of its own, each has this process's row.
+            for context in {_tenant_of(key): turn.context for key, turn in _turns.items()}.values():
+                await by_heart(partial(context.run, runners.beat))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next beat comes
             logger.warning("no heartbeat: %s", failures.where(error))

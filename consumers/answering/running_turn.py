@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import datetime as dt
 import time
 import uuid
@@ -66,6 +67,8 @@ class RunningTurn:
         self.unshown = self._text = ""
         # Set at once: a thread renders, and the event loop looks.
         self._shown = _Shown()
+        self.context = contextvars.copy_context()
+        """The context of the connection that asked: it may say whose data it sees."""
         self.task: asyncio.Task[None] | None = None
         self.relay: asyncio.Task[None] | None = None
 

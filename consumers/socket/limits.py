@@ -73,7 +73,7 @@ def enter(scope: Any) -> Share:
 def _person_in(scope: Any) -> Hashable:
     user = scope.get("user")
     if user is not None and user.is_authenticated:
-        return str(user.pk)
+        return (conf.tenant(), str(user.pk))
     client = scope.get("client")  # None, or host and port.
     return ("guest", client[0] if client else None)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from django.db.models import OuterRef, Subquery
@@ -27,7 +28,7 @@ _AT_ONCE = 500
 
 async def watch() -> None:
     """Run while conversations are open in this process: one statement for all of them."""
-    known: dict[int, int] = {}
+    known: dict[live.Place, int] = {}
     away = False
     while True:
         await asyncio.sleep(SECONDS)
@@ -35,19 +36,32 @@ async def watch() -> None:
         if not followed:
             return
         try:
-            for place in range(0, len(followed), _AT_ONCE):
-                # Not by the threads that turns wait for: they may all be held.
-                heads = await by_heart(partial(_heads, followed[place : place + _AT_ONCE]))
-                for stream_id, head in heads.items():
-                    if known.get(stream_id) != head:
-                        live.wake_behind(stream_id, head)
-                known |= heads
-            known = {stream_id: known.get(stream_id, 0) for stream_id in followed}
+            for few in _groups(followed):
+                # Not by the threads that turns wait for: they may all be held. In the context of
+                # one who listens: it may say whose tables these are.
+                look = partial(_heads, list(map(live.stream_of, few)))
+                heads = await by_heart(partial(followed[few[0]].run, look))
+                for place in few:
+                    head = heads.get(live.stream_of(place), 0)
+                    if known.get(place) != head:
+                        live.wake_behind(place, head)
+                    known[place] = head
+            known = {place: known.get(place, 0) for place in followed}
             away = False
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look comes
             if not away:
                 logger.warning("open conversations are not watched: %s", failures.where(error))
             away = True
+
+
+def _groups(followed: Iterable[live.Place]) -> Iterator[list[live.Place]]:
+    """Yield places of one tenant each, as many as one statement looks at."""
+    tenants: defaultdict[str, list[live.Place]] = defaultdict(list)
+    for place in followed:
+        tenants["" if isinstance(place, int) else place[0]].append(place)
+    for places in tenants.values():
+        for begin in range(0, len(places), _AT_ONCE):
+            yield places[begin : begin + _AT_ONCE]
 
 
 def _heads(stream_ids: Sequence[int]) -> dict[int, int]:

@@ -145,14 +145,14 @@ class ChatSocket(AgentMixin, LayerSocket):
             self.key = object()
             self.transcripts = MemoryTranscript(self.key)
         else:
-            self.key = conversation.pk
+            self.key = live.place_of(conversation.pk)
             self.transcripts = RecordedTranscript(
                 conversation.pk,
                 self.get_user(),
                 show_initial_prompt=self.get_show_initial_prompt(),
                 lane=self.share.lane,
             )
-            await self.join(live.group_of(conversation.pk))
+            await self.join(live.group_of(self.key))
         self.listener = live.Listener(self.key)
         if self.transcripts.recorded:
             tasks.spawn_once(watch)  # It ends where nobody listens: so not before.

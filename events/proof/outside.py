@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
-
-from django.utils.module_loading import import_string
 
 from ...core import conf
 from ...core.errors import CheckpointNotKept, ConfigurationError
@@ -20,7 +17,6 @@ def keep(note: str) -> None:
 
     Both may get the same note twice. Raises CheckpointNotKept if one of them fails.
     """
-    settings = conf.get()
     try:
         if folder := _folder():
             path = folder / _name(note)
@@ -28,8 +24,8 @@ def keep(note: str) -> None:
                 # Readable for everyone: its purpose is to be compared.
                 with whole_file(path, mode=0o644) as file:
                     file.write(note.encode())
-        if settings.checkpoint_hook:
-            _hook(settings.checkpoint_hook)(note)
+        if hook := conf.function("CHECKPOINT_HOOK"):
+            hook(note)
     except ConfigurationError:
         raise
     except Exception as error:  # The hook is the project's code and may raise anything.
@@ -87,12 +83,3 @@ def _name(note: str) -> str:
 
 
 _NAME = re.compile(r"[0-9]{12,}-[0-9a-f]{8}\.checkpoint")
-
-
-def _hook(dotted: str) -> Callable[[str], object]:
-    try:
-        return cast(Callable[[str], object], import_string(dotted))
-    except ImportError as error:
-        raise ConfigurationError(
-            f"expected TURNLOG['CHECKPOINT_HOOK'] to name a function, found {dotted!r}: {error}"
-        ) from error

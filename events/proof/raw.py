@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..store.isolation import begin_at, is_outermost
 from ..tables.database import log_database
 
 # Rows in memory at a time: an event may have several megabytes.
@@ -42,7 +43,7 @@ def snapshot() -> Iterator[None]:
 
 @contextmanager
 def _transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    if connection.in_atomic_block:
+    if not is_outermost(connection):
         yield
     elif connection.vendor == "sqlite":
         # Not Django's transaction: a project may have configured that to take the write lock.
@@ -53,8 +54,8 @@ def _transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
             finally:
                 cursor.execute("ROLLBACK")
     else:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with transaction.atomic(using=connection.alias):
+            begin_at(connection, "REPEATABLE READ READ ONLY")
             yield
 
 

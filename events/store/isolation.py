@@ -20,7 +20,6 @@ from ...core.errors import IsolationRefused
 READ_COMMITTED = "read committed"
 CURRENT = "current_setting('transaction_isolation')"
 
-_SET = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # Databases of this process whose transactions begin at another level, as an append has noticed.
 _other: set[str] = set()
 
@@ -28,6 +27,17 @@ _other: set[str] = set()
 def is_outermost(connection: BaseDatabaseWrapper) -> bool:
     """Whether a transaction that begins now is a separate one, not a part of the caller's."""
     return not connection.in_atomic_block and connection.get_autocommit()
+
+
+def begin_at(connection: BaseDatabaseWrapper, level: str) -> None:
+    """Set the level of a transaction that has just begun. It ends with the transaction, so no pool
+    and no later user sees it."""
+    # Not by connection.cursor(): a project's engine may run a statement of its own there, such as
+    # one that chooses a schema, and PostgreSQL takes a level only before the first one.
+    raw = connection.connection.cursor()
+    make = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    with make(raw) as cursor:
+        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
 
 
 @contextmanager
@@ -40,11 +50,10 @@ def locking(using: str) -> Iterator[None]:
     outermost = is_outermost(connection)
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                if outermost:
-                    # It ends with the transaction, so no pool and no later user sees it.
-                    cursor.execute(_SET)
-                else:
+            if outermost:
+                begin_at(connection, READ_COMMITTED)
+            else:
+                with connection.cursor() as cursor:
                     cursor.execute(f"SELECT {CURRENT}")
                     require_read_committed(using, cursor.fetchone()[0])
         yield
@@ -60,8 +69,7 @@ def appending(using: str) -> Iterator[None]:
     outermost = is_outermost(connection)
     with transaction.atomic(using=using):
         if outermost and using in _other:
-            with connection.cursor() as cursor:
-                cursor.execute(_SET)
+            begin_at(connection, READ_COMMITTED)
         yield
 
 

@@ -38,7 +38,8 @@ class PostgreSQL:
     def cursor(self, connection: BaseDatabaseWrapper) -> Any:
         # Behind a transaction pooler, prepared statements are not safe. With this setting a
         # project tells Django that it has one.
-        if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+        pooler = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        if pooler or not _opens_as_django_does(connection.__class__):
             return connection.cursor()
         connection.ensure_connection()
         raw = _prepared_cursor()(connection.connection)
@@ -104,7 +105,7 @@ class PostgreSQL:
     def events(
         self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
     ) -> list[Event]:
-        connection.ensure_connection()
+        connection.cursor().close()  # As the project's engine opens it.
         loading, times = _loading_cursor()
         raw = loading(connection.connection)
         raw.adapters.register_loader("timestamptz", times)
@@ -168,6 +169,17 @@ class PostgreSQL:
         cursor.execute("SET LOCAL lock_timeout = '5s'")
         self.lock_projection(cursor, name)
         return True
+
+
+def _opens_as_django_does(engine: type) -> bool:
+    """Return whether an engine opens its cursors as Django's does.
+
+    One of a project's own may choose a schema then: for each tenant, or for each request.
+    """
+    from django.db.backends.postgresql.base import DatabaseWrapper  # lazy: SQLite needs no psycopg
+
+    ours = ("cursor", "_cursor", "create_cursor", "chunked_cursor")
+    return all(getattr(engine, name) is getattr(DatabaseWrapper, name) for name in ours)
 
 
 class _Sent(NamedTuple):

@@ -43,6 +43,16 @@ def test_what_is_wrong_is_said_by_a_check_and_by_an_error(
         conf.get()
 
 
+@pytest.mark.parametrize("key", conf.FUNCTIONS)
+@pytest.mark.parametrize("path", ["nowhere.at_all", "tests.supported.schemas.nothing", "plain"])
+def test_a_function_that_is_not_there_is_said_by_a_check(
+    settings: Any, key: str, path: str
+) -> None:
+    settings.TURNLOG = {key: path}
+    [error] = [message for message in run_checks() if message.id == "turnlog.E001"]
+    assert f"expected TURNLOG['{key}'] to name a function, found '{path}'" in error.msg
+
+
 def test_a_database_that_is_not_supported_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db import connections
 

@@ -14,11 +14,13 @@ from typing import Any
 import django
 from django.core import checks
 from django.core.management import call_command
+from django.db import transaction
 
 
 def main() -> None:
     django.setup()
     call_command("migrate", run_syncdb=True, verbosity=0)
+    commit()
     found = checks.run_checks(databases=["default"])
     errors = [each for each in found if each.level >= checks.ERROR]
     if errors:
@@ -30,9 +32,16 @@ def main() -> None:
     operations(users, folder)
     pages(users)
     users[0].delete()
+    commit()
     for name in ("verify_log", "check_projections"):
         command(name)
     sys.stdout.write("done\n")
+
+
+def commit() -> None:
+    """What a project does whose AUTOCOMMIT is off."""
+    if not transaction.get_autocommit():
+        transaction.commit()
 
 
 def require(truth: bool, what: str) -> None:
@@ -55,6 +64,7 @@ def people() -> list[Any]:
     from django.contrib.auth import get_user_model
 
     command("generate_events", events=200, force=True)
+    commit()
     model = get_user_model()
     return list(model._base_manager.all())
 
@@ -68,6 +78,7 @@ def live(users: list[Any]) -> None:
 
     ada, bob = users
     conversation = Conversation.objects.create(user=ada, title="Coffee")
+    commit()
     turn = conversation.start_turn("a latte", user=ada)
     conversation.record_turn("a latte", AIMessage("here"), user=ada, turn_id=turn.turn_id)
     turn = conversation.start_turn("a tea", user=ada)
@@ -100,6 +111,7 @@ def chats(user: Any) -> None:
             return ScriptedModel(replies=[["Hel", "lo"]])
 
     conversation = Conversation.objects.create(user=user)
+    commit()
 
     async def talk() -> list[dict[str, Any]]:
         router = URLRouter([path("<int:conversation_pk>/", Chat.as_asgi())])

@@ -27,6 +27,7 @@ ANY: dict[str, dict[str, Any]] = {
     "connections that last for ever": {"database": {"CONN_MAX_AGE": None}},
     "users with an e-mail and a UUID": {"AUTH_USER_MODEL": "people.EmailUser"},
     "users with a number and a team": {"AUTH_USER_MODEL": "people.NumberedUser"},
+    "a transaction around each request": {"database": {"ATOMIC_REQUESTS": True}},
     "users whose key is a text": {"AUTH_USER_MODEL": "people.KeyedUser"},
 }
 SQLITE: dict[str, dict[str, Any]] = {
@@ -36,6 +37,7 @@ SQLITE: dict[str, dict[str, Any]] = {
 POSTGRESQL: dict[str, dict[str, Any]] = {
     "a pool": {"database": {"OPTIONS": {"pool": True}}},
     "no server-side cursors": {"database": {"DISABLE_SERVER_SIDE_CURSORS": True}},
+    "no autocommit": {"database": {"AUTOCOMMIT": False}},
     "server-side binding": {"database": {"OPTIONS": {"server_side_binding": True}}},
 }
 
@@ -57,9 +59,11 @@ def database(tmp_path: Path) -> Iterator[str]:
             maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def run(database: str, given: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+def run(
+    database: str, given: dict[str, Any], *options: str, script: str = "scenario"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *options, "-m", "tests.supported.scenario"],
+        [sys.executable, *options, "-m", f"tests.supported.{script}"],
         env={
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.supported.settings",
@@ -72,8 +76,8 @@ def run(database: str, given: dict[str, Any], *options: str) -> subprocess.Compl
     )
 
 
-def works(database: str, given: dict[str, Any], *options: str) -> None:
-    done = run(database, given, *options)
+def works(database: str, given: dict[str, Any], *options: str, script: str = "scenario") -> None:
+    done = run(database, given, *options, script=script)
     assert done.stdout.splitlines()[-1:] == ["done"], done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
@@ -93,6 +97,22 @@ def test_settings_of_sqlite(database: str, given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("given", POSTGRESQL.values(), ids=POSTGRESQL)
 def test_settings_of_postgresql(database: str, given: dict[str, Any]) -> None:
     works(database, given)
+
+
+TENANTS: dict[str, dict[str, Any]] = {
+    "chosen by a context variable": {"database": {"ENGINE": "tests.supported.schemas"}},
+    "of django-tenants": {
+        "database": {"ENGINE": "django_tenants.postgresql_backend"},
+        "TURNLOG": {"AROUND_DATABASE": "tests.supported.schemas.around"},
+    },
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("given", TENANTS.values(), ids=TENANTS)
+def test_tenants_with_a_schema_each(database: str, given: dict[str, Any]) -> None:
+    turnlog = {"TENANT": "tests.supported.schemas.current", **given.get("TURNLOG", {})}
+    works(database, {**given, "TURNLOG": turnlog}, script="tenants")
 
 
 @pytest.mark.parametrize("option", ["-O", "-Werror"])
