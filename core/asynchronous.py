@@ -8,15 +8,16 @@ Django's default settings, opening one for every call would take longer than the
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import functools
+import os
 import select
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
@@ -32,7 +33,9 @@ R = TypeVar("R")
 KEPT_SECONDS = 60.0
 """How long a thread's idle connection can still be used again, if CONN_MAX_AGE is 0."""
 
-_kept: WeakSet[BaseDatabaseWrapper] = WeakSet()
+_kept: dict[BaseDatabaseWrapper, int] = {}
+"""The open connections of turnlog's threads, and the process that opened each. They are closed when
+that process ends, and not by the garbage collector, of which psycopg warns."""
 
 
 @functools.cache
@@ -156,6 +159,8 @@ def closing_connections() -> Iterator[None]:
         yield
     finally:
         connections.close_all()
+        for connection in connections.all(initialized_only=True):
+            _kept.pop(connection, None)
 
 
 async def tidy_shared_thread() -> None:
@@ -206,9 +211,12 @@ def _let_go(connection: BaseDatabaseWrapper) -> None:
     pooled = bool((connection.settings_dict.get("OPTIONS") or {}).get("pool"))
     if ages_at_once and not pooled and connection.connection is not None:
         connection.close_at = time.monotonic() + KEPT_SECONDS
-        _kept.add(connection)
     # This also closes it if the call left it in an error or in another mode.
     connection.close_if_unusable_or_obsolete()
+    if connection.connection is None:
+        _kept.pop(connection, None)
+    else:
+        _kept[connection] = os.getpid()
 
 
 def close_connections() -> None:
@@ -217,5 +225,18 @@ def close_connections() -> None:
     Any thread may call this, but no call in a database thread may be running.
     """
     for connection in list(_kept):
-        if connection.vendor == "postgresql" and connection.connection is not None:
-            connection.connection.close()
+        if connection.vendor == "postgresql":
+            _close(connection)
+
+
+def _close(connection: BaseDatabaseWrapper) -> None:
+    # Not by Django's close(): it belongs to the thread that opened the connection. And not in a
+    # child process: its parent still uses the same session.
+    if connection.connection is not None and _kept.get(connection) == os.getpid():
+        connection.connection.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    for connection in list(_kept):
+        _close(connection)
