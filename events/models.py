@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..core.asynchronous import in_database_thread, in_slow_thread
 from ..core.errors import AppendOnlyError, ArgumentError, UnknownConversation
+from ..core.wellformed import wellformed
 from . import forks, turns
 from .changes import record as record_changes
 from .erasure import holds
@@ -97,6 +98,8 @@ class Conversation(ConversationRow):
         unless `update_fields` names it: it may have been erased or forgotten meanwhile. Raises
         ArgumentError if one of them is an expression, UnknownConversation, IsolationRefused.
         """
+        if isinstance(self.title, str):
+            self.title = wellformed(self.title)  # A database takes no half of a character.
         using = log_database()
         is_new = self.pk is None or (self._state.adding and not rows().filter(pk=self.pk).exists())
         with _transaction(self, using, is_new=is_new):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from ..core.errors import TurnlogError
+from ..core.errors import ArgumentError, TurnlogError
 from ..core.wellformed import wellformed, wellformed_value
 from .types import Document, TurnStarted
 
@@ -43,7 +43,12 @@ class Prompt:
     read_at: int | None = None
 
     def started(self, message: Document) -> tuple[TurnStarted, dict[str, str]]:
-        """Return a turn's start with this prompt, and the long texts it refers to by digest."""
+        """Return a turn's start with this prompt, and the long texts it refers to by digest.
+
+        Raises ArgumentError if `previous` describes no messages.
+        """
+        if self.previous is not None and not describes_messages(self.previous):
+            raise ArgumentError("prompt.previous", _DESCRIPTION, self.previous)
         named = {}
         if self.system_prompt:
             named["system_prompt"] = wellformed(self.system_prompt)
@@ -64,3 +69,24 @@ class Prompt:
         """Raise StalePrompt if the previous messages were read at another version."""
         if self.read_at is not None and self.read_at != version:
             raise StalePrompt(stream_id, self.read_at, version)
+
+
+_DESCRIPTION = (
+    "a HistoryRule's description, or {'messages': [...]} with each message's document or the"
+    " version of its entry"
+)
+
+
+def describes_messages(previous: Any) -> bool:
+    """Return whether a value has one of the two forms of `TurnStarted.previous`."""
+    if not isinstance(previous, Mapping):
+        return False
+    if previous.keys() == {"messages"}:
+        items = previous["messages"]
+        return isinstance(items, list | tuple) and all(
+            type(item) is int or isinstance(item, Mapping) for item in items
+        )
+    kinds = {"tools": bool, "since": int, "until": int}
+    return previous.keys() == kinds.keys() and all(
+        type(previous[name]) is kind for name, kind in kinds.items()
+    )

@@ -103,8 +103,20 @@ class ConversationRow(LifecycleModel):
             raise NotStored(self._meta.db_table, what) from error
         if not rows or rows[0] is None:
             raise NotStored(self._meta.db_table, "expected the database to write 1 row, found none")
-        require_own_stream(rows[0][0] if self.pk is None else self.pk, using)
+        pk = rows[0][0] if self.pk is None else self.pk
+        require_own_stream(pk, using)
+        self._require_as_given(pk, using)
         return rows
+
+    def _require_as_given(self, pk: int, using: str) -> None:
+        """Raise NotStored if the database has stored another owner: it would let others in."""
+        fields: list[Any] = [self._meta.get_field(name) for name in ("user", "owner_actor_id")]
+        given = tuple(field.to_python(getattr(self, field.attname)) for field in fields)
+        names = [field.attname for field in fields]
+        stored = rows().using(using).filter(pk=pk).values_list(*names).first()
+        if stored != given:
+            what = f"expected its owner to be stored as {given}, found {stored}"
+            raise NotStored(self._meta.db_table, what)
 
     def is_open_to(self, user: Any) -> bool:
         """Whether a user may read and write here: logged in, and owner, or there is no owner."""

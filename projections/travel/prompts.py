@@ -20,6 +20,7 @@ from ...core import codec
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
+from ...events.prompt import describes_messages
 from ...events.rounds import calls_of, in_order
 from ...events.tables.database import log_database
 from ...events.tables.literal import Literal
@@ -226,6 +227,8 @@ def _data(event: Event) -> TurnStarted:
             "it was started without the previous messages; pass them to start_turn() with"
             " prompt=Prompt(previous=...). If setting up the model failed, there are none",
         )
+    if not describes_messages(data.previous):
+        raise _lost(event, "what it says of the previous messages describes none")
     return data
 
 

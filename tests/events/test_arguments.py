@@ -65,6 +65,28 @@ def test_what_a_function_does_not_take_is_refused_by_name(
     assert Actor.objects.count() == actors
 
 
+@pytest.mark.parametrize(
+    "previous",
+    [
+        [],
+        {},
+        {"messages": "a"},
+        {"messages": [None]},
+        {"messages": [True]},
+        {"messages": [], "tools": True},
+        {"tools": True, "since": 0},
+        {"tools": 1, "since": 0, "until": 0},
+        {"tools": True, "since": "0", "until": 0},
+    ],
+)
+def test_previous_messages_that_nobody_could_recover_are_refused(
+    conversation: Any, previous: Any
+) -> None:
+    with pytest.raises(ArgumentError, match=r"prompt\.previous: expected a HistoryRule's"):
+        conversation.start_turn("a", prompt=Prompt(previous=previous))
+    assert not Event.objects.filter(type="TurnStarted").exists()
+
+
 def test_an_argument_error_is_a_type_error_too(conversation: Any) -> None:
     with pytest.raises(TypeError) as caught:
         conversation.start_turn(object())

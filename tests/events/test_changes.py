@@ -293,3 +293,12 @@ def test_forgetting_and_deleting_a_user_are_no_change_of_owner(
     assert changes(room) == []
     assert as_of(room).owner == owner
     assert Conversation.objects.get(pk=room.pk).user_id is None
+
+
+def test_a_title_that_utf_8_cannot_hold_is_mended(user: Any) -> None:
+    room = Conversation.objects.create(user=user, title="half \ud83d a face \ud83d\ude00")
+    assert Conversation.objects.get().title == "half \ufffd a face \U0001f600"
+    room.title = "\udead"
+    room.save()
+    assert Conversation.objects.get().title == "\ufffd"
+    assert changes(room) == [TitleChanged("\ufffd")]

@@ -97,6 +97,17 @@ def test_the_database_too_keeps_who_somebody_is_while_they_are_held(room: Any, u
     assert not Actor.objects.exists()
 
 
+def test_a_former_owner_of_a_held_conversation_stays_known(room: Any, admin_user: Any) -> None:
+    room.user = admin_user
+    room.save()
+    room.user = None
+    room.save()
+    room.hold(reason="case 1")
+    former = Actor.objects.get(user=admin_user).pk
+    value = former.hex if connection.vendor == "sqlite" else former
+    assert "legal hold" in refused(f"DELETE FROM turnlog_actor WHERE id = '{value}'")
+
+
 def test_a_user_is_deleted_as_before(room: Any, user: Any) -> None:
     room.hold(reason="case 1")
     with pytest.raises(ProtectedError):

@@ -199,6 +199,40 @@ def test_a_rule_that_drops_conversations_is_said(room: Conversation) -> None:
     assert Conversation.objects.count() == 1
 
 
+@pytest.mark.parametrize("column", ["user_id", "owner_actor_id"])
+def test_a_conversation_whose_owner_is_not_kept_lets_nobody_in(
+    room: Conversation, user: Any, column: str
+) -> None:
+    with taking(column):
+        for make in (lambda: Conversation.objects.create(user=user), lambda: room.fork(user=user)):
+            with pytest.raises(NotStored, match="owner"):
+                make()
+    assert Conversation.objects.count() == 1
+
+
+@contextmanager
+def taking(column: str) -> Iterator[None]:
+    """A trigger of somebody else's that takes a value from each new conversation."""
+    if connection.vendor == "sqlite":
+        execute(
+            "CREATE TRIGGER theirs AFTER INSERT ON turnlog_conversation BEGIN"
+            f" UPDATE turnlog_conversation SET {column} = NULL WHERE id = NEW.id; END"
+        )
+        drop = ["DROP TRIGGER theirs"]
+    else:
+        execute(
+            "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN NEW.{column} := NULL; RETURN NEW; END $$",
+            "CREATE TRIGGER theirs BEFORE INSERT ON turnlog_conversation"
+            " FOR EACH ROW EXECUTE FUNCTION theirs()",
+        )
+        drop = ["DROP TRIGGER theirs ON turnlog_conversation", "DROP FUNCTION theirs()"]
+    try:
+        yield
+    finally:
+        execute(*drop)
+
+
 def test_an_append_asks_for_nothing_more(room: Conversation) -> None:
     """The confirmation is part of the statement that writes."""
     with CaptureQueriesContext(connection) as queries:

@@ -103,7 +103,9 @@ BEGIN
                   AND (c.user_id = OLD.user_id OR c.owner_actor_id = OLD.id))
             OR EXISTS (
                 SELECT 1 FROM {schema}.turnlog_event said
-                WHERE said.stream_id = hold.stream_id AND said.actor_id = OLD.id)))
+                WHERE said.stream_id = hold.stream_id
+                  AND (said.actor_id = OLD.id
+                    OR said.type = 'OwnerChanged' AND strpos(said.payload, OLD.id::text) > 0))))
     THEN
         RETURN OLD;
     END IF;

@@ -85,7 +85,10 @@ WHEN EXISTS (
               AND (c.user_id = OLD.user_id OR c.owner_actor_id = OLD.id))
         OR EXISTS (
             SELECT 1 FROM turnlog_event said
-            WHERE said.stream_id = hold.stream_id AND said.actor_id = OLD.id)))
+            WHERE said.stream_id = hold.stream_id
+              AND (said.actor_id = OLD.id
+                OR said.type = 'OwnerChanged'
+                AND instr(replace(said.payload, '-', ''), OLD.id) > 0))))
 BEGIN
     SELECT RAISE(ABORT, 'turnlog: a conversation of this actor is under a legal hold; DELETE is refused');
 END;
