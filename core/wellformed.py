@@ -14,7 +14,8 @@ from typing import Any
 
 _HALF = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_SLICE = 1_000_000
+_SLICE = 100_000
+"""Characters that are looked at at once: no other thread of the process runs meanwhile."""
 
 
 def wellformed(text: str) -> str:
@@ -22,14 +23,25 @@ def wellformed(text: str) -> str:
 
     The same object is returned if nothing has to change.
     """
-    if text.isascii() or all(map(_is_whole, _slices(text))):
+    if text.isascii() or all(map(_is_whole, slices(text, _SLICE))):
         return text
-    return _HALF.sub("\ufffd", _PAIR.sub(_joined, text))
+    return "".join(map(_whole, slices(text, _SLICE)))
 
 
-def _slices(text: str) -> Iterator[str]:
-    # No other thread of the process runs while a text is looked at.
-    return (text[at : at + _SLICE] for at in range(0, len(text), _SLICE))
+def slices(text: str, size: int) -> Iterator[str]:
+    """Yield a text in parts of `size` characters, or one more: none of them is cut between the
+    halves of a character."""
+    start, length = 0, len(text)
+    while start < length:
+        end = start + size
+        if end < length and _PAIR.match(text, end - 1):
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _whole(text: str) -> str:
+    return text if _is_whole(text) else _HALF.sub("\ufffd", _PAIR.sub(_joined, text))
 
 
 def _is_whole(text: str) -> bool:

@@ -18,6 +18,7 @@ from ...core.codec.encoded import Encoded
 from ...core.codec.json_text import chunks, pieces
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
+from .collector import collector_waits
 from .contained import contained
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def _taken(value: Any) -> tuple[Any, str]:
         text = str.__str__(value) if type(value) is not str else value
         return text, text
     try:
-        stored = Encoded(codec.dumps(value))
+        with collector_waits():
+            stored = Encoded(codec.dumps(value))
     except CodecError as error:
         raise NotKept(f"What the tool returned cannot be kept: {error}") from None
     return stored, stored.text

@@ -123,13 +123,16 @@ def _end(text: str, start: int) -> int:
 
 
 def _end_of_string(text: str, start: int) -> int:
-    place = start
-    while (place := text.find('"', place + 1)) >= 0:
-        before = place
-        while text[before - 1] == "\\":
-            before -= 1
-        if (place - before) % 2 == 0:
-            return place + 1
+    place, stretch = start + 1, 100
+    while part := text[place : place + stretch]:
+        if (len(part) - len(part.rstrip("\\"))) % 2:
+            part += text[place + stretch : place + stretch + 1]  # What the last backslash escapes.
+        # Not by looking at each quote: a text may consist of them.
+        plain = part.replace("\\\\", "__").replace('\\"', "__")
+        if (found := plain.find('"')) >= 0:
+            return place + found + 1
+        place += len(part)
+        stretch = _SMALL
     raise CodecError("not strict JSON: a string does not end")
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from ..errors import CodecError
+from ..wellformed import slices
 from .encoded import Encoded
-from .strings import PAIR, SURROGATE, slices
+from .strings import PAIR, SURROGATE
 
 # ensure_ascii=False keeps text readable and searchable in the database. check_circular is off
 # because it costs a fifth of the time, and encode() already bounds the depth.

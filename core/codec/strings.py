@@ -8,9 +8,9 @@ as separate code points. The codec cuts such a str between them and stores the p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
+from ..wellformed import slices
 from .fault import Fault, expect
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -20,17 +20,6 @@ _BETWEEN = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 
 _SLICE = 1_000_000
 """Characters that are looked at at once: no other thread of the process runs meanwhile."""
-
-
-def slices(text: str, size: int) -> Iterator[str]:
-    """Yield a text in parts of about `size` characters, none of them cut between a pair."""
-    start, length = 0, len(text)
-    while start < length:
-        end = start + size
-        while end < length and "\ud800" <= text[end - 1] <= "\udbff":
-            end += 1
-        yield text[start:end]
-        start = end
 
 
 def survives_json(text: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnlog.core.wellformed import TextStream, wellformed, wellformed_value
+from turnlog.core.wellformed import TextStream, slices, wellformed, wellformed_value
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text(
     st.sampled_from("a\ud83d\ude00\udce9é")
@@ -47,6 +47,14 @@ def test_a_text_in_pieces_is_the_whole_text(text: str, cuts: list[int]) -> None:
     pieces = [text[a:b] for a, b in pairwise(places)]
     shown = [stream.feed(piece) for piece in pieces] + [stream.end()]
     assert "".join(shown) == wellformed(text)
+
+
+@given(ANY_TEXT, st.integers(1, 5))
+def test_slices_are_bounded_and_cut_no_character(text: str, size: int) -> None:
+    parts = list(slices(text, size))
+    assert "".join(parts) == text
+    assert all(len(part) in range(1, size + 2) for part in parts)
+    assert "".join(map(wellformed, parts)) == wellformed(text)
 
 
 @given(JSON)
