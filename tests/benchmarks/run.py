@@ -11,7 +11,7 @@ from . import setting  # isort: skip - sets Django up before anything imports mo
 from django.contrib.auth import get_user_model
 from django.test.utils import setup_databases, teardown_databases
 
-from . import following, proving, rebuilding, recording, storing, travelling
+from . import following, growing, proving, rebuilding, recording, storing, travelling
 
 FIGURES = [
     ("one turn recorded, p50, times raw", recording.alone, "at most", 1.2),
@@ -22,6 +22,10 @@ FIGURES = [
     ("previous messages of 2,000 turns, times raw", recording.loading, "at most", 1.05),
     ("as_of amid 10,000 turns, times raw", travelling.middle, "at most", 1.2),
     ("as_of after 100,000 events cleared, times 100", travelling.after_a_clearing, "at most", 1.3),
+    ("opening a page of 20,000 turns, times 100", growing.opening, "at most", 1.2),
+    ("waking a page of 20,000 turns, times 100", growing.waking, "at most", 1.2),
+    ("recording the 20,001st turn, times the 101st", growing.recording, "at most", 1.2),
+    ("starting and ending that turn, times", growing.starting, "at most", 1.2),
     ("worker's lag at 200 turns/s, median seconds", following.lag, "at most", 1.0),
     ("rebuilding 1,000,000 events, times 500,000", rebuilding.twice_the_events, "at most", 2.2),
     ("memory of that, times 500,000", rebuilding.memory, "at most", 1.2),
