@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 
 from ..core import conf
 from ..events.models import Event
-from . import failures
+from . import telling
 
-logger = logging.getLogger("turnlog")
-
-SEND_SECONDS = 1.0
 # Batches that wait for one listener; if there are more, it reads the log instead.
 _MOST_BATCHES = 20
 _MOST_BYTES = 256 * 1024
@@ -139,22 +134,7 @@ def announce(events: Sequence[Event]) -> None:
     for listener in list(_listeners.get(place, ())):
         listener.tell(events)
     if layer := shared_layer():
-        news = {"type": "turnlog.news", "version": version}
-        async_to_sync(_send)(layer, group_of(place), news)
-
-
-async def _send(layer: Any, group: str, news: dict[str, Any]) -> None:
-    # Recording a turn waits for this, so it must not take long.
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await layer.group_send(group, news)
-    except Exception as error:  # noqa: BLE001 - a transport may raise anything
-        warn_of_layer(error)
-
-
-def warn_of_layer(error: Exception) -> None:
-    """Warn that other processes cannot be reached; the chat continues without them."""
-    logger.warning("the channel layer cannot be reached: %s", failures.where(error))
+        telling.teller.tell(layer, group_of(place), version)
 
 
 def shared_layer() -> Any:

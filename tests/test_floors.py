@@ -25,6 +25,7 @@ consumers/page/
 consumers/markdown/
 consumers/obstacles.py
 consumers/checks.py consumers/live.py consumers/routing.py
+consumers/telling.py
 consumers/endings.py consumers/failures.py
 
 projections/__init__.py
@@ -32,6 +33,7 @@ projections/apps.py
 projections/admin.py projections/management/ projections/migrations/
 projections/models.py projections/transcript.py
 projections/outline.py
+projections/overview/
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
 projections/engine/

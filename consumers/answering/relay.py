@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString
 
 from ...core import retrying
 from ...core.wellformed import wellformed
-from ..live import Place, group_of, shared_layer, warn_of_layer
+from ..live import Place, group_of, shared_layer
 from ..markdown.safety import safe
 from ..page.turn_view import Piece
+from ..telling import in_time, warn_of_layer
 from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
@@ -37,8 +38,8 @@ async def relay(turn: RunningTurn) -> None:
 async def _tell_and_hear(turn: RunningTurn) -> None:
     layer = shared_layer()
     group = group_of(cast(Place, turn.key))
-    channel = await layer.new_channel()
-    await layer.group_add(group, channel)
+    channel = await in_time(layer.new_channel())
+    await in_time(layer.group_add(group, channel))
     hearing = asyncio.create_task(layer.receive(channel))
     clock = asyncio.get_running_loop().time
     told: tuple[int, str] | None = None
@@ -50,7 +51,7 @@ async def _tell_and_hear(turn: RunningTurn) -> None:
             # Repeated at intervals, for listeners that joined since or missed the last message.
             if now != told or clock() >= told_at + REPEAT_SECONDS:
                 told, told_at = now, clock()
-                await layer.group_send(group, _progress(view))
+                await in_time(layer.group_send(group, _progress(view)))
             await asyncio.wait({hearing}, timeout=INTERVAL_SECONDS)
             if hearing.done():
                 if _asks_to_stop(hearing.result(), turn):
@@ -59,14 +60,14 @@ async def _tell_and_hear(turn: RunningTurn) -> None:
     finally:
         hearing.cancel()
         with contextlib.suppress(Exception):
-            await layer.group_discard(group, channel)
+            await in_time(layer.group_discard(group, channel))
 
 
 async def ask_to_stop(key: Any, turn_id: uuid.UUID, actor_id: uuid.UUID | None) -> None:
     """Ask the process that answers a turn to stop it."""
     if layer := shared_layer():
         message = {"type": "turnlog.stop", "turn_id": str(turn_id), "actor_id": str(actor_id)}
-        await layer.group_send(group_of(key), message)
+        await in_time(layer.group_send(group_of(key), message))
 
 
 def _progress(view: Any) -> dict[str, Any]:

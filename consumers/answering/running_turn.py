@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from .. import live
 from ..endings import is_cut
 from ..markdown import MarkdownStream
+from ..page.room import Room
 from ..page.turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_piece
 from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
 
@@ -64,6 +65,7 @@ class RunningTurn:
         """Seconds for which text is collected before it is shown."""
         self._fixed = (human_text, show_human, at)
         self._markdown = MarkdownStream()
+        self._room = Room()
         self.unshown = self._text = ""
         # Set at once: a thread renders, and the event loop looks.
         self._shown = _Shown()
@@ -108,9 +110,9 @@ class RunningTurn:
                 self.hear(text)
             case ToolStarted(number, tool, tool_input):
                 self.finish_text()
-                self._publish([tool_piece(number, tool, tool_input)])
+                self._publish([tool_piece(number, tool, tool_input, self._room)])
             case ToolFinished(number, output, shown):
-                self._publish([tool_result_piece(number, output, shown)])
+                self._publish([tool_result_piece(number, output, shown, self._room)])
 
     def flush(self) -> None:
         """Render the text that has arrived since the last time."""

@@ -19,12 +19,12 @@ from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
+from .room import LONGEST, Room, clipped
 
 Piece = dict[str, Any]
 """`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
 `{"kind": "tool_result", "id", "status", "output", "seconds"}`; appended, never changed."""
 
-_LONGEST_TOOL_TEXT = 20_000
 # A frame of more characters, or of more pieces, is written in the rendering thread.
 _LARGE, _MANY = 20_000, 100
 
@@ -115,12 +115,13 @@ def is_of_tool(piece: Piece) -> bool:
     return bool(piece["kind"] != "block")
 
 
-def tool_piece(number: int, name: str, tool_input: Any) -> Piece:
+def tool_piece(number: int, name: str, tool_input: Any, room: Room) -> Piece:
     """Return the card of a tool call that starts."""
-    return {"kind": "tool", "id": str(number), "name": name, "input": as_text(tool_input)}
+    shown = room.clipped(as_text(tool_input))
+    return {"kind": "tool", "id": str(number), "name": name, "input": shown}
 
 
-def tool_result_piece(number: int, output: dict[str, Any], shown: str) -> Piece:
+def tool_result_piece(number: int, output: dict[str, Any], shown: str, room: Room) -> Piece:
     """Return the result of a tool call, of which `shown` is the output as text.
 
     What a failed tool said may name files, hosts and people: it is shown only by a setting.
@@ -131,7 +132,7 @@ def tool_result_piece(number: int, output: dict[str, Any], shown: str) -> Piece:
         "kind": "tool_result",
         "id": str(number),
         "status": status,
-        "output": "" if hidden else clipped(shown),
+        "output": "" if hidden else room.clipped(shown),
         "seconds": output.get("duration"),
     }
 
@@ -149,15 +150,9 @@ def as_text(document: Any) -> str:
     if document is None:
         return ""
     try:
-        return clipped(beginning(document, _LONGEST_TOOL_TEXT + 1))
+        return clipped(beginning(document, LONGEST + 1))
     except CodecError as error:
         return clipped(str(error))
-
-
-def clipped(text: str) -> str:
-    """Return as much of a text as a tool's card holds."""
-    shown = text if len(text) <= _LONGEST_TOOL_TEXT else text[:_LONGEST_TOOL_TEXT] + " …"
-    return wellformed(shown)
 
 
 def _message(document: Any) -> Any:
@@ -182,15 +177,15 @@ def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Any) -> list[P
     if not _are_places(tools_at, len(tools)):
         tools_at = [0] * len(tools)
     pieces: list[Piece] = []
-    said = 0
+    said, room = 0, Room()
     for number, (tool, place) in enumerate(zip(tools, tools_at, strict=True)):
         pieces += block_pieces(markdown.blocks(text[said:place]))
         said = max(said, place)
-        card = tool_piece(number, tool["tool"], tool["input"])
+        card = tool_piece(number, tool["tool"], tool["input"], room)
         # As it was shown while the turn ran: what could not be kept has only the reason.
         refused = tool["output"] is None and tool.get("status") == "error"
         shown = as_text(tool.get("text") if refused else tool["output"])
-        pieces += merged([card, tool_result_piece(number, tool, shown)])
+        pieces += merged([card, tool_result_piece(number, tool, shown, room)])
     return pieces + block_pieces(markdown.blocks(text[said:]))
 
 

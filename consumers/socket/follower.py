@@ -6,6 +6,8 @@ sent twice or left out, however often they are woken.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -73,6 +75,8 @@ class Follower:
         self._answering: _Answering | None = None
         self._sent = Progress()
         self._message: dict[str, Any] | None = None
+        # What is made for a client waits in memory until it reads: so one thing at a time.
+        self._making = asyncio.Lock()
 
     @property
     def cursor(self) -> int:
@@ -112,10 +116,14 @@ class Follower:
 
     async def earlier(self, before: int) -> None:
         """Send the turns before a version, as many as one frame should have."""
+        async with self._making:
+            await self._send(await self._earlier(before))
+
+    async def _earlier(self, before: int) -> list[str]:
         page = as_much_as_is_sent_at_once(await self._transcripts.read(before=before))
         turns = [turn async for turn in self._transcripts.views(page)]
         make = in_rendering_thread(self._encoder.earlier)
-        await self._send(await make(turns, more=page.more, before=page.before or before))
+        return await make(turns, more=page.more, before=page.before or before)
 
     async def _take_in(self, batches: Sequence[Batch]) -> bool:
         """Show what this process has just appended; return False if the log must be read."""
@@ -161,18 +169,26 @@ class Follower:
 
     async def _send_turns(self, page: Page) -> None:
         left = len(page.turns)
-        async for turn in self._transcripts.views(page):
-            left -= 1
-            # Only the last frame moves the cursor: a client that is cut off before it has a gap.
-            cursor = page.head if left == 0 else None
-            if turn.outcome == "open":
-                await self._begin(turn, cursor)
-            elif self._open is not None and self._open.id == turn.id:
-                await self._send_progress()
-                await self._encode(self._encoder.ended, turn, cursor, self._sent)
-                self._open = self._answering = None
-            else:
-                await self._encode(self._encoder.turn, turn, cursor)
+        async with contextlib.aclosing(self._transcripts.views(page)) as views:
+            while True:
+                async with self._making:
+                    turn = await anext(views, None)
+                    if turn is None:
+                        return
+                    left -= 1
+                    # Only the last frame moves the cursor: a client that is cut off before it has
+                    # a gap.
+                    await self._send_turn(turn, page.head if left == 0 else None)
+
+    async def _send_turn(self, turn: TurnView, cursor: int | None) -> None:
+        if turn.outcome == "open":
+            await self._begin(turn, cursor)
+        elif self._open is not None and self._open.id == turn.id:
+            await self._send_progress()
+            await self._encode(self._encoder.ended, turn, cursor, self._sent)
+            self._open = self._answering = None
+        else:
+            await self._encode(self._encoder.turn, turn, cursor)
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
         found = self._found(turn.id)

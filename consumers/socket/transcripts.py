@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -41,7 +41,7 @@ Batch = Sequence[Event]
 """What one append has added to the conversation."""
 
 # Bytes of stored turns that are read at once. A client that does not read its socket costs no more.
-SLICE = 256 * 1024
+SLICE = 64 * 1024
 
 
 class Transcripts(Protocol):
@@ -50,7 +50,7 @@ class Transcripts(Protocol):
     async def read(self, *, after: int = 0, before: int | None = None) -> Page:
         """Return the turns that changed after a version, and the open one; or those before one."""
 
-    def views(self, page: Page) -> AsyncIterator[TurnView]:
+    def views(self, page: Page) -> AsyncGenerator[TurnView]:
         """Yield a page's turns as they are shown."""
 
     async def after(self, batch: Batch) -> Page | None:
@@ -113,7 +113,7 @@ class RecordedTranscript:
             str(outline.open_turn or ""),
         )
 
-    async def views(self, page: Page) -> AsyncIterator[TurnView]:
+    async def views(self, page: Page) -> AsyncGenerator[TurnView]:
         for turn in page.turns:
             if isinstance(turn, TurnView):
                 yield turn
@@ -177,7 +177,7 @@ class MemoryTranscript:
         open_turn = str(running.turn_id) if running else ""
         return Page(turns, len(self._turns), 0, False, 0, open_turn=open_turn)
 
-    async def views(self, page: Page) -> AsyncIterator[TurnView]:
+    async def views(self, page: Page) -> AsyncGenerator[TurnView]:
         for turn in page.turns:
             if isinstance(turn, TurnView):
                 yield turn

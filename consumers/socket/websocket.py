@@ -8,6 +8,8 @@ import contextvars
 import json
 import logging
 import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,6 +25,7 @@ from ...core.wellformed import wellformed
 from ...events.models import Conversation
 from .. import failures, live
 from ..answering import running, tasks
+from ..answering.contained import contained
 from ..answering.langchain import import_ahead
 from ..answering.relay import ask_to_stop
 from ..answering.turn_task import actor_id_of, take_turn
@@ -30,6 +33,7 @@ from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from . import access, limits
+from .aborting import abort
 from .follower import Follower
 from .layer_socket import LayerSocket
 from .origin import refused_origin
@@ -67,6 +71,7 @@ class ChatSocket(AgentMixin, LayerSocket):
     _main: asyncio.Task[Any] | None = None
     _closed: bool = False
     _cut_off: bool = False
+    _abort: Callable[[], None]
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -76,12 +81,13 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._main = asyncio.current_task()
+        self._abort = partial(abort, receive)
         self._pace = limits.Pace()
         # The turns that this socket has asked for and that have not ended.
         self._asked: set[uuid.UUID] = set()
         # Not in disconnect(): an exception in a handler skips it.
         try:
-            await super().__call__(scope, receive, send)
+            await contained(super().__call__(scope, receive, send))
         except asyncio.CancelledError:
             if not self._cut_off:
                 raise
@@ -184,15 +190,17 @@ class ChatSocket(AgentMixin, LayerSocket):
 
     async def _welcome(self) -> str:
         try:
-            return await self.aget_welcome_message()
+            return await contained(self.aget_welcome_message())
         except ConfigurationError as error:
             logger.error("the welcome message cannot be made: %s", error)
-            return ""
+        except Exception as error:  # noqa: BLE001 - the chat goes on without it
+            logger.error("the welcome message cannot be made: %s", failures.where(error))
+        return ""
 
     async def _keep_up_to_date(self) -> None:
         translation.activate(self.language)
         try:
-            await self.follower.run()
+            await contained(self.follower.run())
         except DatabaseFailure as error:
             logger.error("a chat lost its database: %s", failures.where(error))
             await self.close(TRY_AGAIN_LATER)
@@ -209,7 +217,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         try:
             request = parse_request(text_data, bytes_data)
             refused = str(request.turn_id) if isinstance(request, Say) else ""
-            await self._handle(request)
+            await contained(self._handle(request))
         except BadRequest as error:
             await self._refuse(str(error), error.turn_id)
         except limits.TooMany as error:
@@ -288,7 +296,7 @@ class ChatSocket(AgentMixin, LayerSocket):
         if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
             return  # It was sent again, and has been answered.
         try:
-            turn = await take_turn(self, self.key, text, turn_id, initial=initial)
+            turn = await contained(take_turn(self, self.key, text, turn_id, initial=initial))
             self._asked.discard(turn_id)
             if turn is not None:
                 self.transcripts.keep(turn)
@@ -322,9 +330,14 @@ class ChatSocket(AgentMixin, LayerSocket):
         so that two pages that open at once send one message.
         """
         try:
-            first = await self.aget_llm_first_user_message()
+            first = await contained(self.aget_llm_first_user_message())
         except ConfigurationError as error:
             logger.error("the first message cannot be made: %s", error)
+            return
+        except DatabaseFailure:
+            raise  # The page comes back later.
+        except Exception as error:  # noqa: BLE001 - the chat goes on without it
+            logger.error("the first message cannot be made: %s", failures.where(error))
             return
         if first:
             person = getattr(self.get_user(), "pk", None)
@@ -338,48 +351,48 @@ class ChatSocket(AgentMixin, LayerSocket):
         if self.listener:
             self.listener.wake(log_changed=True)
 
-    async def turnlog_news(self, event: dict[str, Any]) -> None:
-        """Handler of the channel layer: a process appended to the log, perhaps this one."""
-        version = event.get("version")
-        if self.listener and isinstance(version, int) and version > self.follower.cursor:
-            self.listener.wake(log_changed=True)
-
-    async def turnlog_progress(self, event: dict[str, Any]) -> None:
-        """Handler of the channel layer: another process is answering here."""
-        self.follower.hear(event)
-        if self.listener:
+    def hear(self, kind: str, message: dict[str, Any]) -> None:
+        if self.listener is None:
+            return
+        if kind == "turnlog.news":  # A process appended to the log, perhaps this one.
+            version = message.get("version")
+            if isinstance(version, int) and version > self.listener.seen:
+                self.listener.wake(log_changed=True)
+        elif kind == "turnlog.progress":  # Another process is answering here.
+            self.follower.hear(message)
             self.listener.wake(log_changed=False)
-
-    async def turnlog_stop(self, event: dict[str, Any]) -> None:
-        """Handler of the channel layer: only the process that answers acts on it."""
 
     # Channels' own WebSocket consumer overrides its base in the same way.
     async def send(  # type: ignore[override]
         self, text_data: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        # A client may leave at any moment; then disconnect() follows.
-        if self._closed:
-            return
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await super().send(text_data and wellformed(text_data), *args, **kwargs)
-        except TimeoutError:
-            # What waits for this client costs memory, and the client gets it when it comes back.
-            logger.info("a client that does not read was cut off")
-            self._closed = self._cut_off = True
-            if self._main is not None:
-                self._main.cancel()
-        except OSError:
-            pass
+        if not self._closed:
+            await self._in_time(super().send(text_data and wellformed(text_data), *args, **kwargs))
 
     async def close(self, *args: Any, **kwargs: Any) -> None:
         # Several requests may each find a reason to close, but a server takes only one close.
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(OSError, TimeoutError):
+        if not self._closed:
+            self._closed = True
+            await self._in_time(super().close(*args, **kwargs))
+
+    async def _in_time(self, sending: Awaitable[None]) -> None:
+        """Await a sending to the client. If it does not read or has left, the connection ends."""
+        try:
             async with asyncio.timeout(SEND_SECONDS):
-                await super().close(*args, **kwargs)
+                await sending
+        except TimeoutError:
+            # What waits for this client costs memory, and the client gets it when it comes back.
+            logger.info("a client that does not read was cut off")
+            self._cut()
+            self._abort()
+        except OSError:
+            # It has left. Its requests may still be waiting, and nobody will see their answers.
+            self._cut()
+
+    def _cut(self) -> None:
+        self._closed = self._cut_off = True
+        if self._main is not None:
+            self._main.cancel()
 
     async def _refuse(self, text: str, turn_id: str = "") -> None:
         await self._send(self.encoder.notice(text, level="error", refused_turn_id=turn_id))
@@ -393,13 +406,15 @@ class ChatSocket(AgentMixin, LayerSocket):
             self._pump.cancel()
         if self._share is not None:
             self._share.leave()
-        if self.listener is None:
-            return
-        self.listener.close()
-        turn = running.find(self.key)
-        if turn is not None and not self.transcripts.recorded:
-            turn.stop()  # No page can show it any more.
+        if self.listener is not None:
+            self.listener.close()
+            turn = running.find(self.key)
+            if turn is not None and not self.transcripts.recorded:
+                turn.stop()  # No page can show it any more.
         await self.leave()
+
+
+ChatSocket.our_own = ChatSocket
 
 
 @in_database_thread

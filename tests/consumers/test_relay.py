@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -84,7 +84,7 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
         async def read(self, **options: Any) -> Page:
             return page
 
-        async def views(self, page: Page) -> AsyncIterator[Any]:
+        async def views(self, page: Page) -> AsyncGenerator[Any]:
             for turn in page.turns:
                 yield turn
 
