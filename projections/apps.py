@@ -20,6 +20,7 @@ class ProjectionsConfig(AppConfig):
         from .engine.registry import check_projections
         from .engine.versions import check_versions
         from .messages import projection as _messages  # noqa: F401 - registers itself
+        from .overview import projection as _overview  # noqa: F401
         from .search import projection as _search  # noqa: F401
         from .usage import projection as _usage  # noqa: F401
 

@@ -2,6 +2,7 @@
 
 from .engine.model import Checkpoint, Parked
 from .messages.model import ConversationMessage, ConversationMessageQuerySet
+from .overview.model import Overview
 from .search.model import SearchEntry, SearchEntryQuerySet
 from .usage.model import Usage, UsageQuerySet
 
@@ -9,6 +10,7 @@ __all__ = [
     "Checkpoint",
     "ConversationMessage",
     "ConversationMessageQuerySet",
+    "Overview",
     "Parked",
     "SearchEntry",
     "SearchEntryQuerySet",

@@ -157,6 +157,6 @@ def _empty() -> None:
     with triggers_suspended(connection), connection.cursor() as cursor:
         cursor.execute(
             "TRUNCATE turnlog_event, turnlog_position, turnlog_pending, turnlog_message,"
-            " turnlog_usage, turnlog_search, turnlog_conversation, turnlog_tile,"
+            " turnlog_usage, turnlog_search, turnlog_overview, turnlog_conversation, turnlog_tile,"
             " turnlog_signed_checkpoint RESTART IDENTITY CASCADE"
         )

@@ -26,6 +26,8 @@ from turnlog.projections.models import Usage
 from turnlog.projections.usage.model import NOBODY
 
 [USAGE] = named(["usage"])
+# Its counts are made of the same parts.
+[OVERVIEW] = named(["overview"])
 NOTHING = {
     "turns": 0,
     "failures": 0,
@@ -42,7 +44,7 @@ NOTHING = {
 
 
 def catch_up() -> None:
-    Worker([USAGE]).catch_up()
+    Worker([USAGE, OVERVIEW]).catch_up()
 
 
 def answer(text: str = "ok", tokens: int = 0, model: str = "") -> AIMessage:
@@ -107,7 +109,7 @@ class TheLaw(TestCase):
                 self.act(*action)
             catch_up()
         streams = list(Conversation.objects.values_list("pk", flat=True))
-        assert differences(USAGE, streams) == {}
+        assert differences(USAGE, streams) == differences(OVERVIEW, streams) == {}
         incremental = _sorted(streams)
         for size in (batch, 1000):
             with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +136,7 @@ class TheLaw(TestCase):
             if Event.objects.filter(stream_id=room.pk).exists():
                 self.rooms[number], self.open[number] = room.fork(), []
         elif action == "work":
-            Worker([USAGE]).turn()
+            Worker([USAGE, OVERVIEW]).turn()
         elif action == "erase":
             self.erase(room, size)
         elif turns:

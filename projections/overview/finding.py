@@ -1,0 +1,142 @@
+"""The conversations that a query means, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from ...core.users import users_named
+from ...events.models import Event
+from ...events.tables.database import log_database
+from ..search.model import SearchEntry
+from ..search.query import is_indexed
+from ..usage.model import Usage
+from .model import Overview
+from .projection import plain_name
+from .query import Condition, QueryError, parse
+
+_STATES = {
+    "failed": Q(failed__gt=0),
+    "stopped": Q(stopped__gt=0),
+    "interrupted": Q(interrupted__gt=0),
+    "cleared": Q(clearings__gt=0),
+    "erased": Q(erasures__gt=0),
+    "held": Q(held=True),
+}
+_THINGS = {"tool": Q(tool_calls__gt=0), "image": Q(images__gt=0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some conversations, the latest activity first; `after` finds the next page, if any."""
+
+    rows: Sequence[Overview]
+    after: str
+
+
+def page_of(
+    query: str, *, of: QuerySet[Overview] | None = None, after: str = "", size: int = 50
+) -> Page:
+    """Return the conversations that a query means, of those in `of` (default: all).
+
+    `after` is what the page before it gave. Takes one query. Raises QueryError.
+    """
+    rows = Overview.objects.using(log_database()) if of is None else of
+    rows = rows.filter(matching(parse(query))).select_related("conversation__user")
+    if after:
+        last_at, pk = _place(after)
+        rows = rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
+    found = list(rows.order_by("-last_at", "-pk")[: size + 1])
+    more = len(found) > size
+    return Page(found[:size], _cursor(found[size - 1]) if more else "")
+
+
+def matching(conditions: Sequence[Condition]) -> Q:
+    """Return what must hold of an `Overview`. Raises QueryError."""
+    matched = Q()
+    for condition in conditions:
+        anyone = Q()
+        for value in condition.values:
+            anyone |= _MEANT[condition.key](value)
+        matched &= ~anyone if condition.negated else anyone
+    return matched
+
+
+def _text(words: str) -> Q:
+    if not is_indexed(f'"{words}"', connections[log_database()]):
+        raise QueryError(_("Expected a word of three characters or more, found %s.") % words[:40])
+    said = SearchEntry.objects.using(log_database()).search(f'"{words}"')
+    return Q(pk__in=said.order_by().values("conversation_id"))
+
+
+def _user(name: str) -> Q:
+    users = users_named(name)
+    spoke = Usage.objects.filter(conversation_id=OuterRef("pk"), user__in=users)
+    return Q(conversation__user__in=users) | Q(Exists(spoke))
+
+
+def _named(field: str) -> Any:
+    return lambda name: Q(**{f"{field}__contains": f"\n{plain_name(name)}\n"})
+
+
+def _tokens(bounds: tuple[int | None, int | None]) -> Q:
+    low, high = bounds
+    above = Q() if low is None else Q(tokens__gte=low)
+    return above if high is None else above & Q(tokens__lte=high)
+
+
+def _created(days: tuple[dt.datetime | None, dt.datetime | None]) -> Q:
+    # Any activity within these days: a long conversation is not hidden by when it began.
+    begin, end = days
+    since = Q() if begin is None else Q(last_at__gte=begin)
+    return since if end is None else since & Q(began_at__lt=end)
+
+
+def _id(wanted: int | uuid.UUID) -> Q:
+    if isinstance(wanted, int):
+        return Q(pk=wanted)
+    events = Event.objects.using(log_database()).filter(stream_id=OuterRef("pk"), turn_id=wanted)
+    return Q(Exists(events))
+
+
+_MEANT: dict[str, Any] = {
+    "text": _text,
+    "user": _user,
+    "model": _named("model_names"),
+    "tool": _named("tool_names"),
+    "type": _named("type_names"),
+    "state": _STATES.__getitem__,
+    "has": _THINGS.__getitem__,
+    "created": _created,
+    "tokens": _tokens,
+    "id": _id,
+}
+
+
+def _cursor(row: Overview) -> str:
+    text = json.dumps([row.last_at.isoformat(), row.pk])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[dt.datetime, int]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        last_at, pk = json.loads(text)
+        at = dt.datetime.fromisoformat(last_at)
+        if at.tzinfo is None or type(pk) is not int or abs(pk) >= 2**63:
+            raise ValueError
+        return at, pk
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise QueryError(
+            _("Expected the address of a page of this list, found another one.")
+        ) from None
