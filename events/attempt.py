@@ -13,7 +13,7 @@ from typing import Any
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
-from ..core.errors import TurnlogError
+from ..core.errors import TurnlogError, UnknownConversation
 from . import hooks, runners
 from .chain import NewEvent, chained
 from .standing import AskedTurn, OpenTurn, Standing, memory
@@ -204,11 +204,13 @@ def _keep_what_they_need(offered: Sequence[NewEvent]) -> None:
 
 
 def _opening(stream_id: int) -> NewEvent:
+    """The stream's first event. Raises UnknownConversation, so that no events are left for whoever
+    gets this number next: the object may be one whose creation was rolled back."""
     conversation = rows().filter(pk=stream_id).first()
-    owner = conversation.owner_actor_id if conversation else None
-    data = ConversationOpened(
-        str(owner) if owner else None, conversation.title if conversation else ""
-    )
+    if conversation is None:
+        raise UnknownConversation(stream_id)
+    owner = conversation.owner_actor_id
+    data = ConversationOpened(str(owner) if owner else None, conversation.title)
     return NewEvent(data, actor_id=owner)
 
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from langchain_core.messages import AIMessage
 
 from turnlog.core import retrying
-from turnlog.core.errors import TransactionInTheWay, TurnConflict
+from turnlog.core.errors import TransactionInTheWay, TurnConflict, UnknownConversation
 from turnlog.events.models import Conversation, Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,6 +107,25 @@ def test_what_the_callers_transaction_has_in_its_hands_is_refused(
         with pytest.raises(TransactionInTheWay):
             conversation.start_turn("hello", user=user)
     assert types(conversation) == before
+
+
+@pytest.mark.parametrize(
+    "append",
+    [
+        lambda room: room.start_turn("hello"),
+        lambda room: room.record_turn("hello", AIMessage("hi")),
+        lambda room: room.clear(),
+        lambda room: room.hold(reason="case 7"),
+    ],
+)
+def test_a_conversation_that_was_rolled_back_takes_no_events(append: Any) -> None:
+    """They would be in the way of the next conversation, which may get its number."""
+    with request():
+        room = Conversation.objects.create()
+    with pytest.raises(UnknownConversation, match=f"there is no conversation {room.pk}"):
+        append(room)
+    assert not Event.objects.exists()
+    Conversation.objects.create().start_turn("hello")
 
 
 @pytest.mark.django_db
