@@ -42,9 +42,14 @@ def run(name: str, *arguments: Any, code: int = 0) -> dict[str, Any]:
     return said
 
 
-def tell(name: str, *arguments: Any) -> str:
+def tell(name: str, *arguments: Any, code: int = 0) -> str:
     out = StringIO()
-    call_command(name, *map(str, arguments), stdout=out)
+    ended = 0
+    try:
+        call_command(name, *map(str, arguments), stdout=out)
+    except SystemExit as end:
+        ended = int(end.code or 0)
+    assert ended == code
     return out.getvalue()
 
 
@@ -195,6 +200,11 @@ def test_a_receipt_that_cannot_be_kept_is_said(
     said(conversation)
     found = run("erase_payload", "--conversation", conversation.pk, "--reason", "r", code=1)
     assert "the erasure is done" in found["errors"][0]
+    said(conversation)
+    told = tell("erase_payload", "--conversation", conversation.pk, "--reason", "r", code=1)
+    first, second, *_ = told.splitlines()
+    assert first.endswith("erased for 'r'")
+    assert "the erasure is done, but its receipt could not be written" in second
 
 
 @pytest.mark.django_db(transaction=True)

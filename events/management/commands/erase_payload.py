@@ -94,17 +94,21 @@ class Command(TurnlogCommand):
         done: list[dict[str, Any]] = []
         lines: list[str] = []
         errors: Sequence[Exception] = ()
+
+        def note(receipt: Receipt) -> None:
+            done.append(receipt.as_dict())
+            lines.extend(sentence(each, options["dry_run"]) for each in receipt.whole())
+
         try:
             for receipt in erased:
-                done.append(receipt.as_dict())
-                lines += [sentence(each, options["dry_run"]) for each in receipt.whole()]
+                note(receipt)
         except ErasureIncomplete as incomplete:
             errors = incomplete.errors
             if incomplete.receipt is not None:
-                done.append(incomplete.receipt.as_dict())
+                note(incomplete.receipt)
                 errors = [incomplete]
         except ReceiptNotKept as error:
-            done.append(error.receipt.as_dict())
+            note(error.receipt)
             errors = [error]
         except (TurnlogError, DatabaseError) as error:
             if not done:
@@ -117,7 +121,9 @@ class Command(TurnlogCommand):
             and all(isinstance(error, ReceiptNotKept) for error in errors)
         ):
             lines.append("the log no longer knows which user the pseudonym stands for")
-        self.conclude(options, {"receipts": done}, lines or ["nothing was left to erase"], errors)
+        if not lines and not errors:
+            lines.append("nothing was left to erase")
+        self.conclude(options, {"receipts": done}, lines, errors)
 
     def again(self, options: dict[str, Any]) -> None:
         """Apply receipts, and report the result."""
