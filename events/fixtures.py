@@ -20,6 +20,7 @@ from .store.hashing import GENESIS, event_hash, payload_digest
 from .tables.content import Content
 from .tables.conversation import ConversationRow, rows
 from .tables.event import Event, Pending, Position
+from .tables.proof import SignedCheckpoint
 
 
 class FixtureRefused(CommandError, TurnlogError):
@@ -59,10 +60,13 @@ class _Loading:
         self._using = using
         self._heads: dict[int, tuple[int, bytes]] = {}
         self._conversations: set[int] = set()
+        self._owed: set[int] = set()
+        """Conversations with events whose row is yet to come."""
 
     def admit(self, row: models.Model) -> None:
         if isinstance(row, ConversationRow):
             self._conversations.add(row.pk)
+            self._owed.discard(row.pk)
         elif isinstance(row, Event):
             self._admit_event(row)
             if row.stream_id not in self._conversations:
@@ -86,12 +90,18 @@ class _Loading:
 
     def _make_room(self, first: Event) -> None:
         """Insert the row that the fixture has later: the database gives no conversation a number
-        that has events. Until then, and if the fixture lacks it, it is no user's and open to none.
+        that has events. Until then it is no user's and open to none.
         """
         owner = first.actor_id or uuid.uuid4()
         model: Any = rows().model
         row = model(id=first.stream_id, owner_actor_id=owner, created_at=first.recorded_at)
         models.Model.save_base(row, raw=True, using=self._using, force_insert=True)
+        self._owed.add(first.stream_id)
+
+    def before_commit(self) -> None:
+        """Raise FixtureRefused if a row is missing that others need, or was not dumped yet."""
+        if lack := self._lack():
+            raise FixtureRefused(lack)
 
     def finish(self) -> None:
         """After the commit. Events that were dumped without a place are given one."""
@@ -100,18 +110,34 @@ class _Loading:
         for each in events.filter(~_of_event(Position), ~_pending()).iterator():
             pending = Pending(stream_id=each.stream_id, first=each.version, last=each.version)
             pending.save(using=self._using)
-        if self._has_places_of_nothing():
-            raise FixtureRefused(
-                "it was loaded, but the log it gives lacks events that have a position already:"
-                " the log was written to while it was dumped; discard this database, and dump"
-                " again while no process writes"
-            )
+        if lack := self._lack():  # Rows that were saved in another way than by `loaddata`.
+            raise FixtureRefused(f"it was loaded, but {lack}; discard this database")
 
-    def _has_places_of_nothing(self) -> bool:
+    def _lack(self) -> str:
+        if self._owed:
+            pk = min(self._owed)
+            return (
+                f"it has events of conversation {pk} and lacks its row; dump all models of"
+                " turnlog_events together"
+            )
         placed = Position.objects.using(self._using).filter(~_of_event(Event))
         last = Event.objects.filter(stream_id=OuterRef("stream_id"), version=OuterRef("last"))
         pending = Pending.objects.using(self._using).filter(~Exists(last))
-        return placed.exists() or pending.exists()
+        if placed.exists() or pending.exists():
+            return (
+                "it lacks events that have a position already: the log was written to while it was"
+                " dumped; dump again while no process writes"
+            )
+        signed = SignedCheckpoint.objects.using(self._using).order_by("-size").first()
+        positions = Position.objects.using(self._using).count()
+        # A single one can only be the last.
+        if signed is not None and signed.size > positions + 1:
+            return (
+                f"it has a signed checkpoint of {signed.size} events, and {positions} of them have"
+                " their position; dump all models of turnlog_events together, while no process"
+                " writes"
+            )
+        return ""
 
 
 _loadings: WeakKeyDictionary[Any, _Loading] = WeakKeyDictionary()
@@ -120,13 +146,34 @@ _loadings: WeakKeyDictionary[Any, _Loading] = WeakKeyDictionary()
 def _loading(using: str) -> _Loading:
     connection = connections[using]
     loading = _loadings.get(connection)
-    # A transaction that was rolled back has forgotten what was to be done after its commit.
-    planned = [each[1] for each in connection.run_on_commit]
-    going_on = loading is not None and loading.finish in planned
-    if loading is None or not going_on:
+    if loading is None or not _is_planned(connection, loading):
         loading = _loadings[connection] = _Loading(using)
         transaction.on_commit(loading.finish, using=using)
+        _before_commit(connection, loading)
     return loading
+
+
+def _before_commit(connection: Any, loading: _Loading) -> None:
+    """Let a fixture be refused as a whole once all of it is there.
+
+    Django tells nobody that it is about to commit. But whoever loads fixtures calls this method of
+    the connection once, after the last row: constraints were not checked until then.
+    """
+    check = type(connection).check_constraints
+
+    def check_constraints(table_names: Any = None) -> None:
+        del connection.check_constraints
+        if _loadings.get(connection) is loading and _is_planned(connection, loading):
+            loading.before_commit()
+        check(connection, table_names)
+
+    connection.check_constraints = check_constraints
+
+
+def _is_planned(connection: Any, loading: _Loading) -> bool:
+    """Whether the transaction goes on: one that was rolled back has forgotten what was to be done
+    after its commit."""
+    return loading.finish in [each[1] for each in connection.run_on_commit]
 
 
 def _is_what_was_hashed(event: Event, previous: bytes) -> bool:

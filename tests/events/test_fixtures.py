@@ -241,15 +241,41 @@ def test_events_dumped_without_their_places_get_some(log: Any, empty: str, folde
 
 
 @pytest.mark.django_db(transaction=True)
-def test_places_dumped_without_their_events_are_reported(
+def test_places_dumped_without_their_events_are_refused(log: Any, empty: str, folder: Path) -> None:
+    rows = json.loads(dumped(folder / "log.json").read_text())
+    events = [row for row in rows if row["model"] == "turnlog_events.event"]
+    rows = [row for row in rows if row is not events[-1]]
+    refuse(folder, rows, empty, "written to while it was dumped")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_without_their_conversation_are_refused(log: Any, empty: str, folder: Path) -> None:
+    """As `dumpdata turnlog_events.event` and `--pks` write them."""
+    rows = json.loads(dumped(folder / "log.json").read_text())
+    rooms = [row for row in rows if row["model"] == "turnlog_events.conversation"]
+    for left_out in (rooms, rooms[-1:]):
+        kept = [row for row in rows if row not in left_out]
+        refuse(folder, kept, empty, f"of conversation {left_out[0]['pk']} and lacks its row")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_checkpoint_whose_positions_are_missing_is_refused(
     log: Any, empty: str, folder: Path
 ) -> None:
+    """The events would get other positions than those that were signed."""
+    rows = json.loads(dumped(folder / "log.json").read_text())
+    rows = [row for row in rows if row["model"] != "turnlog_events.position"]
+    refuse(folder, rows, empty, "signed checkpoint of")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_refused_fixture_a_whole_one_is_loaded(log: Any, empty: str, folder: Path) -> None:
     path = dumped(folder / "log.json")
     rows = json.loads(path.read_text())
-    events = [row for row in rows if row["model"] == "turnlog_events.event"]
-    path.write_text(json.dumps([row for row in rows if row is not events[-1]]))
-    with pytest.raises(CommandError, match="written to while it was dumped"):
-        loaded(path, empty)
+    rooms = [row for row in rows if row["model"] == "turnlog_events.conversation"]
+    refuse(folder, [row for row in rows if row not in rooms], empty, "lacks its row")
+    loaded(path, empty)
+    assert rows_of(empty) == rows_of("default")
 
 
 @pytest.mark.django_db
