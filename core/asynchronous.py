@@ -14,6 +14,7 @@ import contextvars
 import functools
 import os
 import select
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import conf, retrying
+from .escaped import contained_in_thread
 from .faults import is_lock_timeout
 from .hurry import hurried, own_connections
 
@@ -52,7 +54,7 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
     The function may be called again from its beginning: it does not wait long for a lock, because
     it holds a thread that everybody needs. The await waits instead.
     """
-    work = _with_live_connections(hurried(function))
+    work = contained_in_thread(_with_live_connections(hurried(function)))
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -73,7 +75,7 @@ def in_database_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, A
 def in_slow_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Return the same for a function that takes long, or that must not be called again: there are
     two threads for these, which wait for locks as long as the database lets them."""
-    work = _with_live_connections(function)
+    work = contained_in_thread(_with_live_connections(function))
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -81,6 +83,11 @@ def in_slow_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, 
         return await run(*args, **kwargs)
 
     return twin
+
+
+async def in_thread(function: Callable[[], R]) -> R:
+    """Run a function of a project's, which uses no database, in some thread."""
+    return await asyncio.to_thread(contained_in_thread(function))
 
 
 @functools.cache
@@ -95,12 +102,20 @@ def _heart() -> ThreadPoolExecutor:
 
 async def by_heart(function: Callable[[], R]) -> R:
     """Run a function in the heartbeat's own thread: no other work can hold it."""
-    work = _with_live_connections(function)
+    work = contained_in_thread(_with_live_connections(function))
     return await sync_to_async(work, thread_sensitive=False, executor=_heart())()
+
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that computes keeps the interpreter while others wait for it."""
 
 
 @functools.cache
 def _renderer() -> ThreadPoolExecutor:
+    # Python's own 5 ms are waited at each step of a ping: by the event loop, and by its database
+    # thread after each of the driver's calls. A tenth of a second in all, while anything is
+    # rendered.
+    sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
     return ThreadPoolExecutor(1, thread_name_prefix="turnlog-rendering")
 
 
@@ -114,7 +129,8 @@ def in_rendering_thread(function: Callable[P, R]) -> Callable[P, asyncio.Future[
     @functools.wraps(function)
     def twin(*args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         # Not by the context alone: asgiref's Locals, such as Django's language, belong to a thread.
-        run = sync_to_async(function, thread_sensitive=False, executor=_renderer())
+        work = contained_in_thread(function)
+        run = sync_to_async(work, thread_sensitive=False, executor=_renderer())
         return asyncio.ensure_future(run(*args, **kwargs))
 
     return twin

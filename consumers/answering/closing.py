@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core import retrying
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, in_thread
 from ...core.errors import TurnlogError, UnknownTurn
 from ...events import runners
 from ...events.turns import open_turn
@@ -37,7 +37,7 @@ async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome)
     parts = answer.partial_message(), outputs, answer.rounds
     kept: dict[str, Any] = {"ai_message": answer.text or None}
     try:
-        kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
+        kept = await to_the_end(lambda: in_thread(partial(storable, *parts)))
     except Exception as error:  # noqa: BLE001 - values of the project's own may raise anything
         logger.error("turn %s is kept without its parts: %s", turn.turn_id, failures.where(error))
     for less in _less_and_less(kept):

@@ -8,15 +8,9 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from ...core.escaped import Escaped
+
 R = TypeVar("R")
-
-
-class Escaped(Exception):
-    """Code raised what would have ended more than itself; the cause is what it raised.
-
-    `SystemExit` and `KeyboardInterrupt` end the event loop, with everybody's answers. A
-    `CancelledError` of its own looks as if somebody had stopped the turn.
-    """
 
 
 async def contained(running: Awaitable[R]) -> R:

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from django.db import Error as DatabaseFailure
 
 from ...core import retrying
+from ...core.asynchronous import in_thread
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from ...core.faults import is_passing
 from ...core.wellformed import wellformed_message
@@ -243,7 +244,7 @@ async def _given(chat: AgentMixin, conversation: Conversation) -> Given:
 
     read = await read_at_head(conversation, chat.get_user(), chat.get_llm_history_rule())
     messages = convert_to_messages(await chat.aget_prompt_messages())
-    return await asyncio.to_thread(lambda: read.given(list(map(wellformed_message, messages))))
+    return await in_thread(lambda: read.given(list(map(wellformed_message, messages))))
 
 
 async def _in_time(preparing: Awaitable[R]) -> tuple[R | None, Exception | None]:

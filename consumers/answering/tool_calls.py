@@ -13,13 +13,15 @@ import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ...core.asynchronous import closing_connections, tidy_shared_thread
+from ...core.asynchronous import closing_connections, in_thread, tidy_shared_thread
+from ...core.escaped import Escaped, contained_in_thread
 from ...core.wellformed import wellformed
 from .. import failures
-from .contained import Escaped, contain_children, contained
+from .contained import contain_children, contained
 from .tool_values import NotKept, ToolValue, is_async, keeping, value_of
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ async def _on_the_loop(tool: BaseTool, call: Any) -> ToolValue:
         result = await contained(tool.ainvoke(call))
     finally:
         _keep(asyncio.ensure_future(tidy_shared_thread()))
-    return await asyncio.to_thread(value_of, result)
+    return await in_thread(partial(value_of, result))
 
 
 async def _in_a_thread(tool: BaseTool, call: Any) -> ToolValue:
@@ -150,9 +152,9 @@ def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any
         value: Any = None
         error: Exception | None = None
         try:
-            value = work()
-        except BaseException as raised:  # noqa: BLE001 - also what would end the process
-            error = _as_exception(raised)
+            value = contained_in_thread(work)()
+        except Exception as raised:  # noqa: BLE001 - a tool may raise anything
+            error = raised
         with contextlib.suppress(RuntimeError):  # The loop has been closed meanwhile.
             loop.call_soon_threadsafe(finish, value, error)
 
@@ -165,15 +167,6 @@ def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any
         ended()
         raise
     return result
-
-
-def _as_exception(raised: BaseException) -> Exception:
-    # A future takes no StopIteration.
-    if isinstance(raised, Exception) and not isinstance(raised, StopIteration):
-        return raised
-    error = Escaped(type(raised).__name__)
-    error.__cause__ = raised
-    return error
 
 
 def _leave(task: asyncio.Future[Any]) -> None:

@@ -6,7 +6,6 @@ LangChain makes a text of whatever a tool returns, before anybody else sees the 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.asynchronous import in_thread
 from ...core.codec.encoded import Encoded
 from ...core.codec.json_text import chunks, pieces
 from ...core.errors import CodecError
@@ -60,7 +60,9 @@ def keeping(tool: BaseTool) -> BaseTool:
     @functools.wraps(arun)
     async def kept_arun(*args: Any, **kwargs: Any) -> Any:
         value = await contained(arun(*args, **kwargs))
-        return value if both else (await asyncio.to_thread(_told, value), _Returned(value))
+        return (
+            value if both else (await in_thread(functools.partial(_told, value)), _Returned(value))
+        )
 
     # Set on the object, because LangChain asks the class whether it has an `_arun` of its own.
     object.__setattr__(copy, "_run", kept_run)

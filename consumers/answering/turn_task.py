@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from ...core import conf, retrying
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, in_thread
 from ...core.errors import CodecError, TurnInProgress
 from ...core.wellformed import wellformed_message
 from ...events import runners
@@ -91,6 +92,8 @@ async def _begin(
 ) -> tuple[RunningTurn, Setup | None, Exception | None] | None:
     """Commit the words. Returns the turn, and what its model is called with or why it cannot be;
     None if this turn was already started."""
+    # Asked for before the words are committed: what it raises must not leave the turn open.
+    show_human = not initial or chat.get_show_initial_prompt()
     setup, failure = await set_up(chat)
     version, actor_id, at = 0, None, timezone.now()
     if conversation is None:
@@ -116,7 +119,7 @@ async def _begin(
         actor_id=actor_id,
         version=version,
         human_text=str(human.text),
-        show_human=not initial or chat.get_show_initial_prompt(),
+        show_human=show_human,
         at=at,
     )
     return turn, setup, failure
@@ -172,7 +175,7 @@ async def _call_hook(
         await _with(chat, turn, human, outcome, *parts)
     except CodecError as error:
         logger.warning("a part of turn %s cannot be stored: %s", turn.turn_id, error)
-        kept = await to_the_end(lambda: asyncio.to_thread(storable, *parts))
+        kept = await to_the_end(lambda: in_thread(partial(storable, *parts)))
         await _with(chat, turn, human, outcome, **kept)
 
 
@@ -192,7 +195,7 @@ async def _with(
     given, own = tools_output_list or (), has_own_hooks(chat)
     if own or not turn.recorded:
         # The values themselves. The log takes their documents, which are there already.
-        given = await to_the_end(lambda: asyncio.to_thread(decoded, tools_output_list or ()))
+        given = await to_the_end(lambda: in_thread(partial(decoded, tools_output_list or ())))
     outputs: Any = [AddableDict(output) for output in given] or None
     try:
         await to_the_end(

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.utils.html import conditional_escape
 from django.utils.safestring import mark_safe
 
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, in_thread
 from ...core.wellformed import wellformed
 from ...events.prompt import Prompt
 from ...projections.messages.previous import HistoryRule
@@ -142,7 +141,7 @@ class AgentMixin(LLMMixin, ChatMixin):
         what it returns.
         """
         rule, previous = self.get_llm_history_rule(), await self.aget_previous_messages()
-        return await asyncio.to_thread(rule.of_messages, previous)
+        return await in_thread(lambda: rule.of_messages(previous))
 
     def get_llm_history_rule(self) -> HistoryRule:
         return HistoryRule(self.llm_history_tools, self.llm_history_max_tokens)
@@ -157,10 +156,8 @@ class AgentMixin(LLMMixin, ChatMixin):
         found = self.get_tools()
         tools = as_tools(await found if inspect.isawaitable(found) else found)
         # Making a client takes time, and an override may query the database.
-        in_thread = (
-            _in_database_thread if overrides(self, LLMMixin, "get_llm") else asyncio.to_thread
-        )
-        llm = await in_thread(self.get_llm)
+        own = overrides(self, LLMMixin, "get_llm")
+        llm = await (in_database_thread(self.get_llm)() if own else in_thread(self.get_llm))
         prompt = Prompt(
             # An override of get_llm() may return another model than the attribute names.
             model=model_name_of(llm),
@@ -239,10 +236,6 @@ class AgentMixin(LLMMixin, ChatMixin):
             tools_output_list=tools_output_list,
             rounds=rounds,
         )
-
-
-async def _in_database_thread(function: Callable[[], R]) -> R:
-    return await in_database_thread(function)()
 
 
 def gives_own_messages(chat: AgentMixin) -> bool:

@@ -6,7 +6,7 @@ from ...core.wellformed import wellformed
 
 LONGEST = 20_000
 """Characters of one input or output that are shown at most."""
-MOST = 60_000
+MOST = 40_000
 """Characters of all of a turn's, after which each one shows only its beginning."""
 LEAST = 500
 
