@@ -48,6 +48,9 @@ class Settings:
     tenant: str = ""
     """Dotted path of a function that returns the current tenant's name, of at most 60 letters,
     digits, ``-`` and ``_``: for projects whose tenants each have conversations of their own."""
+    can_review: str = ""
+    """Dotted path of a function of a user and a conversation that returns whether the user may
+    review it; by default, whoever owns it or has the permission to review all."""
     around_database: str = ""
     """Dotted path of a function that returns a context manager: turnlog's threads enter it around
     their work with the database."""
@@ -135,7 +138,7 @@ def get() -> Settings:
     return Settings(**{key.lower(): _plain(value) for key, value in raw.items()})
 
 
-FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CHECKPOINT_HOOK")
+FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CHECKPOINT_HOOK")
 """The settings that name a function."""
 
 

@@ -73,6 +73,7 @@ class Conversation(ConversationRow):
         base_manager_name = "objects"
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
+        permissions = (("review_conversation", "Can review everybody's conversations"),)
 
     @classmethod
     def from_db(cls, *args: Any, **options: Any) -> Conversation:

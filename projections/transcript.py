@@ -82,7 +82,7 @@ def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[T
     ids = [place.turn_id for place in places]
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     turns = fold_turns(of_turns(stream, ids, head).order_by("at"))
-    _note_erasures(turns, stream_id)
+    note_erasures(turns, stream_id)
     return turns
 
 
@@ -185,7 +185,8 @@ def _fail(turn: TranscriptTurn, payload: Any) -> None:
     turn.answer = produced["message"]
 
 
-def _note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
+def note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:
+    """Give erased turns the reason; one query if there are some."""
     erased = [turn for turn in turns if turn.standing == "erased"]
     if not erased:
         return

@@ -17,7 +17,7 @@ consumers/turnlog/
 
 consumers/__init__.py
 consumers/apps.py
-consumers/chat.py consumers/lifespan.py consumers/templatetags/
+consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/socket/
 consumers/answering/
 consumers/mixins/
@@ -31,6 +31,7 @@ consumers/endings.py consumers/failures.py
 projections/__init__.py
 projections/apps.py
 projections/admin.py projections/management/ projections/migrations/
+projections/trail.py
 projections/models.py projections/transcript.py
 projections/outline.py
 projections/overview/

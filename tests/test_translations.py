@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow_once
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(ROOT.glob("*/locale/ko/LC_MESSAGES/django.po"))
 ENTRY = re.compile(
-    r'(?:msgctxt ((?:"[^\n]*"\s*)+))?msgid ((?:"[^\n]*"\s*)+)msgstr ((?:"[^\n]*"\s*)+)'
+    r'(?:msgctxt ((?:"[^\n]*"\s*)+))?msgid ((?:"[^\n]*"\s*)+)'
+    # Korean has one form for all numbers.
+    r'(?:msgid_plural (?:"[^\n]*"\s*)+)?msgstr(?:\[0\])? ((?:"[^\n]*"\s*)+)'
 )
 
 
@@ -35,7 +37,9 @@ def entries(source: Path) -> dict[str, str]:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).parts[0])
 def test_the_compiled_catalogue_is_that_of_the_source(source: Path) -> None:
     with source.with_suffix(".mo").open("rb") as compiled:
-        catalogue = dict(gettext.GNUTranslations(compiled)._catalog)  # type: ignore[attr-defined]
+        found = gettext.GNUTranslations(compiled)._catalog  # type: ignore[attr-defined]
+    # A message with a plural is (message, 0).
+    catalogue = {key if isinstance(key, str) else key[0]: text for key, text in found.items()}
     catalogue.pop("")
     assert catalogue == entries(source)
     assert all(catalogue.values())

@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'conversation',
                 'verbose_name_plural': 'conversations',
                 'db_table': 'turnlog_conversation',
+                'permissions': (('review_conversation', "Can review everybody's conversations"),),
                 'base_manager_name': 'objects',
             },
             bases=(django_lifecycle.mixins.LifecycleModelMixin, models.Model),

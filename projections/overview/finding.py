@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from ...core.users import users_named
@@ -24,6 +24,9 @@ from ..usage.model import Usage
 from .model import Overview
 from .projection import plain_name
 from .query import Condition, QueryError, parse
+
+_LATELY = 10_000
+"""Utterances that are read for a word without an index."""
 
 _STATES = {
     "failed": Q(failed__gt=0),
@@ -38,10 +41,15 @@ _THINGS = {"tool": Q(tool_calls__gt=0), "image": Q(images__gt=0)}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some conversations, the latest activity first; `after` finds the next page, if any."""
+    """Some conversations, the latest activity first; `after` finds the next page, if any.
+
+    `lately` says that a word was looked for among the last 10,000 utterances only, because it is
+    too short for SQLite's index.
+    """
 
     rows: Sequence[Overview]
-    after: str
+    after: str = ""
+    lately: bool = False
 
 
 def page_of(
@@ -51,14 +59,17 @@ def page_of(
 
     `after` is what the page before it gave. Takes one query. Raises QueryError.
     """
+    conditions = parse(query)
     rows = Overview.objects.using(log_database()) if of is None else of
-    rows = rows.filter(matching(parse(query))).select_related("conversation__user")
+    rows = rows.filter(matching(conditions)).select_related("conversation__user")
     if after:
         last_at, pk = _place(after)
         rows = rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
     found = list(rows.order_by("-last_at", "-pk")[: size + 1])
     more = len(found) > size
-    return Page(found[:size], _cursor(found[size - 1]) if more else "")
+    words = (word for each in conditions if each.key == "text" for word in each.values)
+    lately = not all(map(_is_indexed, words))
+    return Page(found[:size], _cursor(found[size - 1]) if more else "", lately)
 
 
 def matching(conditions: Sequence[Condition]) -> Q:
@@ -73,10 +84,15 @@ def matching(conditions: Sequence[Condition]) -> Q:
 
 
 def _text(words: str) -> Q:
-    if not is_indexed(f'"{words}"', connections[log_database()]):
-        raise QueryError(_("Expected a word of three characters or more, found %s.") % words[:40])
-    said = SearchEntry.objects.using(log_database()).search(f'"{words}"')
-    return Q(pk__in=said.order_by().values("conversation_id"))
+    entries = SearchEntry.objects.using(log_database())
+    if not _is_indexed(words):
+        newest = entries.order_by("-pk").values("pk")[:1]
+        entries = entries.filter(pk__gt=Subquery(newest) - _LATELY)
+    return Q(pk__in=entries.search(f'"{words}"').order_by().values("conversation_id"))
+
+
+def _is_indexed(words: str) -> bool:
+    return is_indexed(f'"{words}"', connections[log_database()])
 
 
 def _user(name: str) -> Q:

@@ -70,6 +70,8 @@ QUERIES = {
     "latte": EVERYONE,
     '"one latte" -draw': EVERYONE - {"tools"},
     "secret": set(),
+    "커": {"failed"},
+    "-커 -커피": EVERYONE - {"failed"},
     "user:bob": {"bobs"},
     "user:bob,ada": EVERYONE,
     "user:nobody": set(),
@@ -194,3 +196,13 @@ def test_what_a_model_calls_its_tools_stays_bounded(conversation: Any) -> None:
     assert len(row.tool_names) < 101 * 202
     assert row.answered_by == ["\ufffd odd name"]
     assert (row.images, row.tool_calls, row.turns) == (1, 300, 1)
+
+
+@pytest.mark.sqlite
+def test_a_word_that_no_index_holds_is_looked_for_lately(
+    rooms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert page_of("커피").lately
+    assert not page_of("latte 쓴_커피").lately
+    monkeypatch.setattr("turnlog.projections.overview.finding._LATELY", 0)
+    assert found("커피") == set()

@@ -7,4 +7,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("django.contrib.auth.urls")),
     path("example/", include("example.urls")),
+    path("review/", include("turnlog.consumers.review.urls")),
 ]

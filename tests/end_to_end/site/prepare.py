@@ -16,6 +16,7 @@ from django.contrib.auth import (  # noqa: E402
     SESSION_KEY,
     get_user_model,
 )
+from django.contrib.auth.models import Permission  # noqa: E402
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from example.models import LLMChatRoom  # noqa: E402
@@ -25,7 +26,8 @@ from rooms import GREETING, GREETING_ANSWER, ROOMS, SHOWCASE  # noqa: E402
 call_command("migrate", verbosity=0)
 
 users = get_user_model().objects
-people = {name: users.create_user(name, password=name) for name in ("ada", "bob")}
+people = {name: users.create_user(name, password=name) for name in ("ada", "bob", "rita")}
+people["rita"].user_permissions.add(Permission.objects.get(codename="review_conversation"))
 
 for number in range(1, ROOMS + 1):
     room = LLMChatRoom.objects.create()

@@ -1,0 +1,50 @@
+"""Who may review what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+
+from ...core import conf
+from ...events.models import Conversation
+from ...events.tables.database import log_database
+from ...projections.models import Overview
+
+PERMISSION = "turnlog_events.review_conversation"
+
+
+def can_review(user: Any, conversation: Conversation) -> bool:
+    """Return whether a user may review a conversation: it is theirs, or they may review all.
+
+    TURNLOG["CAN_REVIEW"] replaces this.
+    """
+    return bool(conversation.user_id == user.pk or user.has_perm(PERMISSION))
+
+
+def may_review(user: Any, conversation: Conversation) -> bool:
+    """Return what the project says of it; nobody reviews without being logged in."""
+    allowed = conf.function("CAN_REVIEW") or can_review
+    return bool(user.is_authenticated and user.is_active and allowed(user, conversation))
+
+
+def conversation_for(user: Any, pk: int) -> Conversation:
+    """Return a conversation that a user may review. Raises Http404 for every other one."""
+    # The same answer for both: a number tells nobody whether there is a conversation.
+    found = None
+    if pk < 2**63:
+        found = Conversation.objects.using(log_database()).filter(pk=pk).first()
+    if found is None or not may_review(user, found):
+        raise Http404
+    return found
+
+
+def listed_for(user: Any) -> Any:
+    """Return the overviews of the conversations that a user may find in the list.
+
+    A CAN_REVIEW of the project's own is asked for each conversation that is shown, too.
+    """
+    rows = Overview.objects.using(log_database())
+    if user.has_perm(PERMISSION) or conf.function("CAN_REVIEW"):
+        return rows
+    return rows.filter(conversation__user=user)

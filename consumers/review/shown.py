@@ -1,0 +1,98 @@
+"""What the review pages show of an event, a message and a moment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from ...core.wellformed import wellformed
+from ...events.models import Event, Position, SignedCheckpoint
+from ...events.tables.database import log_database
+from ...projections.trail import Mark, Trail, TrailTurn
+from ..page.turn_view import TurnView, as_text, view_of
+
+LONGEST = 20_000
+"""Characters of a payload that a page shows before somebody asks for all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnShown:
+    """A turn of a trail, and the transcript's view of it."""
+
+    trail: TrailTurn
+    view: TurnView
+
+    @property
+    def why(self) -> str:
+        """Why there is no whole answer: the error as it was recorded, or the erasure's reason."""
+        if self.view.erasure is not None:
+            return self.view.erasure.sentence
+        failure = self.view.failure or {}
+        said = [failure.get("type", ""), failure.get("text", "")]
+        return wellformed(": ".join(filter(None, said)))
+
+
+def items_of(trail: Trail) -> list[TurnShown | Mark]:
+    """Return what a page shows of a trail, in order."""
+    return [item if isinstance(item, Mark) else _shown(item) for item in trail.items]
+
+
+def _shown(item: TrailTurn) -> TurnShown:
+    view = view_of(item.turn, show_initial_prompt=True)
+    for piece in view.pieces:
+        if piece["kind"] == "tool" and piece["status"] == "error" and not piece["output"]:
+            # What a failed tool said is hidden from those who chat, not from reviewers.
+            tool = item.turn.tools[int(piece["id"])]
+            piece["output"] = as_text(tool.get("text") or tool.get("output"))
+    return TurnShown(item, view)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A payload as indented JSON, and whether there is more of it than `text`."""
+
+    text: str
+    cut: bool
+
+
+def payload_of(event: Event, *, whole: bool = False) -> Payload:
+    """Return an event's payload for people; what is no JSON is shown as it is stored."""
+    stored = event.payload or ""
+    try:
+        text = json.dumps(json.loads(stored), indent=2, ensure_ascii=False) if stored else ""
+    except (ValueError, RecursionError):
+        text = stored
+    cut = len(text) > LONGEST and not whole
+    return Payload(wellformed(text[:LONGEST] if cut else text), cut)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Where an event is in the whole log, and which signed checkpoint covers it; None: none yet."""
+
+    position: int | None
+    checkpoint: SignedCheckpoint | None
+
+    @property
+    def sentence(self) -> str:
+        """What that means, in the active language."""
+        if self.position is None:
+            return _("It has no position yet, so no checkpoint covers it.")
+        if self.checkpoint is None:
+            return _("No signed checkpoint covers it yet.")
+        return _("The signed checkpoint over the first %(size)d positions covers it.") % {
+            "size": self.checkpoint.size
+        }
+
+
+def proof_of(event: Event) -> Proof:
+    """Return where an event is in the log and which checkpoint was the first to cover it."""
+    using = log_database()
+    place = Position.objects.using(using).filter(stream_id=event.stream_id, version=event.version)
+    position = place.values_list("position", flat=True).first()
+    if position is None:
+        return Proof(None, None)
+    covering = SignedCheckpoint.objects.using(using).filter(size__gte=position)
+    return Proof(position, covering.order_by("size", "id").first())

@@ -1,0 +1,69 @@
+"""How the review pages write states, spans of time, messages and JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ...core.wellformed import wellformed
+
+register = template.Library()
+
+
+@register.filter
+def review_states(row: Any) -> list[tuple[str, str]]:
+    """Return the states of an overview, each as a key and in the active language."""
+    states = {
+        "failed": (row.failed, _("failed")),
+        "cancelled": (row.stopped, _("stopped")),
+        "interrupted": (row.interrupted, _("interrupted")),
+        "cleared": (row.clearings, _("cleared")),
+        "erased": (row.erasures, _("erased")),
+        "held": (row.held, _("held")),
+    }
+    return [(key, name) for key, (there, name) in states.items() if there]
+
+
+@register.filter
+def review_outcome(standing: str) -> str:
+    """Return how a turn stands, in the active language."""
+    names = {
+        "open": _("open"),
+        "completed": _("answered"),
+        "failed": _("failed"),
+        "cancelled": _("stopped"),
+        "interrupted": _("interrupted"),
+        "unrecorded": _("not recorded"),
+        "erased": _("erased"),
+    }
+    return names.get(standing, standing)
+
+
+@register.filter
+def review_span(span: dt.timedelta) -> str:
+    """Return a span of time in its largest unit."""
+    minutes = int(span.total_seconds() // 60)
+    if minutes < 120:
+        return ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes}
+    hours = minutes // 60
+    if hours < 48:
+        return ngettext("%(count)d hour", "%(count)d hours", hours) % {"count": hours}
+    return ngettext("%(count)d day", "%(count)d days", hours // 24) % {"count": hours // 24}
+
+
+@register.filter
+def review_json(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return wellformed(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+@register.filter
+def review_text(message: Any) -> str:
+    """Return the words of a message; of one without words, all of it."""
+    text = getattr(message, "text", "") or getattr(message, "content", "") or message
+    return wellformed(text if isinstance(text, str) else str(text))

@@ -1,0 +1,316 @@
+"""The review room's pages: who may see what, what they show, and what a wrong address says."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from langchain_core.messages import AIMessage
+
+from turnlog.consumers.review import urls
+from turnlog.events.models import Conversation, Event
+from turnlog.events.prompt import Prompt
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
+
+EVIL = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
+USAGE: Any = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+# For each page: its address in the fixture's conversation, and whom it answers with 200.
+PAGES = {
+    "conversations": ("/review/", {"other", "owner", "reviewer"}),
+    "health": ("/review/health/", {"reviewer"}),
+    "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
+    "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
+    "given": ("/review/{pk}/given/3/", {"owner", "reviewer"}),
+    "compare": ("/review/{pk}/compare/?a=1", {"owner", "reviewer"}),
+}
+
+
+@pytest.fixture
+def room(user: Any) -> Conversation:
+    room = Conversation.objects.create(user=user, title=f"A cup {EVIL}")
+    prompt = Prompt("gpt-5", {"temperature": 0}, f"Be kind. {EVIL}", previous={"messages": []})
+    turn = room.start_turn(f"It is broken {EVIL}", user=user, prompt=prompt)
+    outputs = [
+        {"tool": EVIL, "input": {"a": EVIL}, "output": EVIL},
+        {"tool": "clock", "output": "", "status": "error", "text": "no such file: /etc/x"},
+    ]
+    answer = AIMessage(f"I am **sorry** {EVIL}", usage_metadata=USAGE)
+    room.record_turn(f"It is broken {EVIL}", answer, outputs, user=user, turn_id=turn.turn_id)
+    failed = room.start_turn("And when?", user=user)
+    room.fail_turn(failed.turn_id, error={"type": "RateLimitError", "text": "429 slow down"})
+    return room
+
+
+@pytest.fixture
+def people(user: Any, django_user_model: Any) -> dict[str, Client]:
+    other = django_user_model.objects.create_user("other")
+    reviewer = django_user_model.objects.create_user("reviewer")
+    reviewer.user_permissions.add(Permission.objects.get(codename="review_conversation"))
+    made = {"nobody": Client()}
+    for name, person in {"owner": user, "other": other, "reviewer": reviewer}.items():
+        made[name] = Client()
+        made[name].force_login(person)
+    return made
+
+
+@pytest.fixture
+def reviewer(people: dict[str, Client]) -> Client:
+    return people["reviewer"]
+
+
+def catch_up() -> None:
+    Worker(named(["overview", "search", "usage"])).catch_up()
+
+
+def text_of(client: Client, address: str) -> str:
+    response = client.get(address)
+    assert response.status_code == 200, response.content.decode()
+    return response.content.decode()
+
+
+def test_every_page_is_in_the_table() -> None:
+    assert {pattern.name for pattern in urls.urlpatterns} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_answers_those_who_may_see_it(
+    name: str, room: Conversation, people: dict[str, Client]
+) -> None:
+    address, allowed = PAGES[name]
+    address = address.format(pk=room.pk)
+    for who, client in people.items():
+        response = client.get(address)
+        if who == "nobody":
+            assert response.status_code == 302
+            assert response["Location"].startswith("/accounts/login/?next=/review/")
+        else:
+            assert response.status_code == (200 if who in allowed else 404), who
+        assert b"sorry" not in response.content or who in allowed
+        for method in ("post", "put", "delete"):
+            assert getattr(client, method)(address).status_code == 405
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_cache_keeps_a_page_and_no_frame_holds_it(
+    name: str, room: Conversation, reviewer: Client
+) -> None:
+    response = reviewer.get(PAGES[name][0].format(pk=room.pk))
+    assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_that_was_said_becomes_markup_and_nothing_is_inline(
+    name: str, room: Conversation, reviewer: Client
+) -> None:
+    catch_up()
+    shown = text_of(reviewer, PAGES[name][0].format(pk=room.pk))
+    for tag, given in Tags.of(shown):
+        assert tag not in ("img", "style", "iframe")
+        assert tag != "script" or "src" in given
+        assert not [name for name in given if name.startswith("on") or name == "style"]
+        assert "javascript:" not in "".join(filter(None, given.values()))
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    @classmethod
+    def of(cls, page: str) -> list[tuple[str, dict[str, str | None]]]:
+        parser = cls()
+        parser.feed(page)
+        assert parser.found
+        return parser.found
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_a_number_tells_nobody_whether_there_is_a_conversation(
+    room: Conversation, people: dict[str, Client]
+) -> None:
+    for pk in (room.pk, room.pk + 1, 2**63 - 1, 2**63, 10**40):
+        for page in ("", "events/1/", "given/1/", "compare/"):
+            assert people["other"].get(f"/review/{pk}/{page}").status_code == 404
+
+
+def test_the_list_shows_what_one_may_review(room: Conversation, people: dict[str, Client]) -> None:
+    other = Conversation.objects.create(title="Another's")
+    other.record_turn("hello", AIMessage("hi"))
+    catch_up()
+    rows = {
+        who: text_of(people[who], "/review/").count("<tr>") - 1 for who in ("owner", "reviewer")
+    }
+    assert rows == {"owner": 1, "reviewer": 2}
+    assert "No conversation is like that." in text_of(people["other"], "/review/")
+    assert text_of(people["reviewer"], "/review/?q=broken").count("<tr>") == 2
+    assert text_of(people["owner"], "/review/?q=hello").count("<tr>") == 0
+
+
+def test_a_rule_of_the_projects_own(
+    room: Conversation, people: dict[str, Client], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.consumers.test_review.may", lambda user, conversation: False)
+    settings.TURNLOG = {"CAN_REVIEW": "tests.consumers.test_review.may"}
+    catch_up()
+    assert people["reviewer"].get(f"/review/{room.pk}/").status_code == 404
+    assert "<tr>" not in text_of(people["owner"], "/review/")
+    monkeypatch.setattr(
+        "tests.consumers.test_review.may", lambda user, conversation: user.username == "other"
+    )
+    assert text_of(people["other"], "/review/").count("<tr>") == 2
+    assert people["other"].get(f"/review/{room.pk}/").status_code == 200
+
+
+def may(user: Any, conversation: Conversation) -> bool:
+    raise NotImplementedError
+
+
+def test_a_conversation_is_shown_as_it_was_said_and_as_it_was_recorded(
+    room: Conversation, reviewer: Client
+) -> None:
+    room.clear()
+    room.hold(reason="case 1")
+    shown = text_of(reviewer, f"/review/{room.pk}/")
+    for words in (
+        "It is broken &lt;img",
+        "<strong>sorry</strong>",
+        "RateLimitError: 429 slow down",
+        "no such file: /etc/x",
+        "7 tokens",
+        "cleared since",
+    ):
+        assert words in shown, words
+    for event in Event.objects.filter(stream_id=room.pk):
+        assert f"/review/{room.pk}/events/{event.version}/" in shown
+        assert event.type in shown
+
+
+def test_a_past_moment_has_nothing_that_came_later(room: Conversation, reviewer: Client) -> None:
+    for version, there, gone in (
+        (1, "ConversationOpened", "It is broken"),
+        (2, "It is broken", "sorry"),
+        (6, "sorry", "And when?"),
+        (7, "And when?", "RateLimitError"),
+    ):
+        shown = text_of(reviewer, f"/review/{room.pk}/?at={version}")
+        assert there in shown
+        assert gone not in shown
+
+
+def test_a_turn_that_was_erased_stays_as_such(room: Conversation, reviewer: Client) -> None:
+    turn_id = room.messages.values_list("turn_id", flat=True)[0]
+    room.erase([turn_id], reason="request 7")
+    shown = text_of(reviewer, f"/review/{room.pk}/")
+    assert "for request 7" in shown
+    assert "broken" not in shown.replace("A cup", "")
+    assert "This payload was erased." in text_of(reviewer, f"/review/{room.pk}/events/2/")
+    assert reviewer.get(f"/review/{room.pk}/given/6/").status_code == 400
+
+
+def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
+    room = Conversation.objects.create(user=user)
+    for number in range(120):
+        room.record_turn(f"question {number:03}.", AIMessage("ok"), user=user)
+        if number % 40 == 0:
+            room.clear()
+    address, seen = f"/review/{room.pk}/", ""
+    for _ in range(3):
+        shown = text_of(reviewer, address)
+        seen = shown + seen
+        earlier = re.search(r'rel="prev" href="(\?[^"]+)"', shown)
+        address = f"/review/{room.pk}/{earlier[1] if earlier else ''}"
+    assert earlier is None
+    found = re.findall(r"question (\d+)\.", seen)
+    assert found == [f"{number:03}" for number in range(120)]
+    assert seen.count('data-type="ConversationCleared"') == 3
+
+
+@pytest.mark.parametrize("name", ["conversations", "conversation", "compare"])
+def test_the_queries_do_not_grow_with_the_conversation(
+    name: str, user: Any, reviewer: Client
+) -> None:
+    counts = []
+    for turns in (60, 160):
+        room = Conversation.objects.create(user=user)
+        for _ in range(turns):
+            room.record_turn("question", AIMessage("ok"), user=user)
+        catch_up()
+        with CaptureQueriesContext(connection) as queries:
+            text_of(reviewer, PAGES[name][0].format(pk=room.pk))
+        counts.append(len(queries))
+    assert counts[0] == counts[1] < 25
+
+
+WRONG = {
+    "?at=x": "found x",
+    "?at=0": "found 0",
+    "?at=-1": "found -1",
+    "?at=99999999999999999999": "found 99999999999999999999",
+    "?at=99": "99",
+    "?before=%00": "Expected a version",
+    "compare/?a=1&b=%F0%9F%98%80": "Expected a version",
+    "given/1/": "turn",
+    "given/99999999999999/": "found 99999999999999",
+    "given/3/?call=9": "call",
+}
+
+
+@pytest.mark.parametrize("address", WRONG)
+def test_a_wrong_address_is_said(address: str, room: Conversation, reviewer: Client) -> None:
+    response = reviewer.get(f"/review/{room.pk}/{address}")
+    assert response.status_code == 400
+    assert WRONG[address] in response.content.decode()
+    assert 'role="alert"' in response.content.decode()
+
+
+@pytest.mark.parametrize("query", ["state:good", "a" * 1001, "user:", "&after=x"])
+def test_a_wrong_query_is_said(query: str, room: Conversation, reviewer: Client) -> None:
+    catch_up()
+    response = reviewer.get(f"/review/?q={query}")
+    assert response.status_code == 400
+    assert b'role="alert"' in response.content
+
+
+@pytest.mark.parametrize("version", [0, 99, 2**31, 10**30])
+def test_an_event_that_is_not_there(version: int, room: Conversation, reviewer: Client) -> None:
+    assert reviewer.get(f"/review/{room.pk}/events/{version}/").status_code == 404
+
+
+def test_a_long_payload_is_cut_in_the_page_alone(room: Conversation, reviewer: Client) -> None:
+    room.record_turn("long", AIMessage("word " * 10_000 + "the end"), user=room.user)
+    last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0].version
+    address = f"/review/{room.pk}/events/{last}/"
+    assert "the end" not in text_of(reviewer, address)
+    assert "Show all" in text_of(reviewer, address)
+    assert "the end" in text_of(reviewer, f"{address}?whole")
+
+
+def test_two_moments_are_compared_by_turn(room: Conversation, reviewer: Client) -> None:
+    room.clear()
+    room.record_turn("after", AIMessage("ok"), user=room.user)
+    shown = text_of(reviewer, f"/review/{room.pk}/compare/?a=6")
+    assert "1 came, 1 went, 0 changed" in shown
+    assert "0 came, 0 went, 1 changed" in text_of(reviewer, f"/review/{room.pk}/compare/?a=2&b=6")
+
+
+def test_in_korean(room: Conversation, reviewer: Client, settings: Any) -> None:
+    settings.LANGUAGE_CODE = "ko"
+    catch_up()
+    for address, word in (("", "대화"), (f"{room.pk}/", "모델에 주어진 내용"), ("health/", "상태")):
+        assert word in text_of(reviewer, f"/review/{address}")

@@ -1,0 +1,86 @@
+"""The review room in the browser, as a reviewer uses it: the slider, its keys, a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from .browser import watched_context
+from .project import Project, Server
+from .site.rooms import SHOWCASE
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 375, "height": 740}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worked(project: Project) -> None:
+    """The worker has read the log: the list is made of its rows."""
+    project.manage("run_projections", "--once")
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server, sessions: dict[str, str]) -> Iterator[Page]:
+    # It complains if a page breaks its Content-Security-Policy.
+    with watched_context(browser, sessions["rita"]) as context:
+        opened = context.new_page()
+        opened.goto(f"{server.url}/review/")
+        yield opened
+
+
+def test_from_the_list_to_a_conversation_and_back_in_time(page: Page, server: Server) -> None:
+    page.get_by_role("searchbox").fill("id:1")
+    page.keyboard.press("Enter")
+    page.get_by_role("table").get_by_role("link").click()
+    human = page.locator(".turnlog-human")
+    expect(human).to_have_text(SHOWCASE[0])
+    slider = page.get_by_role("slider")
+    head = int(slider.get_attribute("max") or 0)
+    slider.focus()
+    slider.press("Home")
+    expect(human).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/review/1/\?at=1$"))
+    expect(slider).to_be_focused()
+    slider.press("ArrowRight")
+    expect(human).to_have_text(SHOWCASE[0])
+    expect(page.locator(".turnlog-answer > *")).to_have_count(0)
+    slider.press("Home")
+    expect(human).to_have_count(0)
+    page.get_by_role("button", name="Play").click()
+    expect(page).to_have_url(re.compile(rf"\?at={head}$"), timeout=30_000)
+    expect(page.locator(".turnlog-answer table")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.reload()
+    expect(slider).to_have_value(str(head))
+
+
+def test_without_the_script_the_field_does_the_same(
+    browser: Browser, server: Server, sessions: dict[str, str]
+) -> None:
+    with watched_context(browser, sessions["rita"], java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/review/1/")
+        page.get_by_label("As it was at version").fill("1")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator(".turnlog-human")).to_have_count(0)
+        expect(page.get_by_role("slider")).to_have_count(0)
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_on_a_phone_nothing_sticks_out(
+    browser: Browser, server: Server, sessions: dict[str, str], locale: str
+) -> None:
+    with watched_context(
+        browser, sessions["rita"], locale=locale, viewport=PHONE, color_scheme="dark"
+    ) as context:
+        page = context.new_page()
+        for address in ("", "1/", "1/events/2/", "1/compare/?a=1"):
+            page.goto(f"{server.url}/review/{address}")
+            expect(page.locator("html")).to_have_attribute("lang", locale[:2])
+            expect(page.locator("body")).to_have_css("background-color", "rgb(23, 25, 24)")
+            width = page.evaluate("() => document.documentElement.scrollWidth")
+            assert width == PHONE["width"], address
