@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...projections.trail import Trail, TrailTurn, read_trail
-from ..page.turn_view import view_of
-from .shown import TurnShown
+from .shown import TurnShown, turn_shown
 
 _TURNS = 100
 """The most turns of each moment that are compared: the last ones."""
@@ -76,4 +75,4 @@ def _row(before: TrailTurn | None, after: TrailTurn | None) -> Row:
 
 
 def _shown(item: TrailTurn | None) -> TurnShown | None:
-    return None if item is None else TurnShown(item, view_of(item.turn, show_initial_prompt=True))
+    return None if item is None else turn_shown(item)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -11,7 +13,8 @@ from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections.trail import Mark, Trail, TrailTurn
-from ..page.turn_view import TurnView, as_text, view_of
+from ..page.turn_view import Piece, TurnView, as_text, view_of
+from .things import is_picture, table_of
 
 LONGEST = 20_000
 """Characters of a payload that a page shows before somebody asks for all of it."""
@@ -36,17 +39,29 @@ class TurnShown:
 
 def items_of(trail: Trail) -> list[TurnShown | Mark]:
     """Return what a page shows of a trail, in order."""
-    return [item if isinstance(item, Mark) else _shown(item) for item in trail.items]
+    return [item if isinstance(item, Mark) else turn_shown(item) for item in trail.items]
 
 
-def _shown(item: TrailTurn) -> TurnShown:
+def turn_shown(item: TrailTurn) -> TurnShown:
+    """Return a turn with its view, and the tables and pictures of its tools."""
     view = view_of(item.turn, show_initial_prompt=True)
+    recorded = [event.version for event in item.events if event.type == "ToolOutputRecorded"]
+    # What a failed turn's tools gave is within its TurnFailed: no event is a picture of theirs.
+    versions = recorded if len(recorded) == len(item.turn.tools) else [None] * len(item.turn.tools)
     for piece in view.pieces:
-        if piece["kind"] == "tool" and piece["status"] == "error" and not piece["output"]:
-            # What a failed tool said is hidden from those who chat, not from reviewers.
-            tool = item.turn.tools[int(piece["id"])]
-            piece["output"] = as_text(tool.get("text") or tool.get("output"))
+        if piece["kind"] == "tool":
+            number = int(piece["id"])
+            _complete(piece, item.turn.tools[number], versions[number])
     return TurnShown(item, view)
+
+
+def _complete(piece: Piece, tool: Mapping[str, Any], version: int | None) -> None:
+    output = tool.get("output")
+    if piece["status"] == "error" and not piece["output"]:
+        # What a failed tool said is hidden from those who chat, not from reviewers.
+        piece["output"] = as_text(tool.get("text") or output)
+    piece["table"] = table_of(output)
+    piece["picture"] = version if is_picture(output) else None
 
 
 @dataclass(frozen=True, slots=True)

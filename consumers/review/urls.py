@@ -13,6 +13,7 @@ urlpatterns = [
     path("health/", views.health, name="health"),
     path("<int:pk>/", views.conversation, name="conversation"),
     path("<int:pk>/events/<int:version>/", views.event, name="event"),
+    path("<int:pk>/events/<int:version>/picture/", views.picture, name="picture"),
     path("<int:pk>/given/<int:version>/", views.given, name="given"),
     path("<int:pk>/compare/", views.compare, name="compare"),
 ]

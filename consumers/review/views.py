@@ -28,6 +28,7 @@ from .access import conversation_for, listed_for, may_review
 from .comparing import compared
 from .health import health_of
 from .shown import items_of, payload_of, proof_of
+from .things import png_of
 
 View = Callable[..., HttpResponse]
 
@@ -95,9 +96,7 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
 def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """One event: its whole envelope."""
     room = conversation_for(request.user, pk)
-    found = None
-    if version <= _LARGEST:
-        found = next(iter(read(pk, after=version - 1, until=version)), None)
+    found = _event(pk, version)
     if found is None:
         raise Http404
     context = {
@@ -111,6 +110,19 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
         "neighbours": _neighbours(pk, version),
     }
     return _rendered(request, "event", context)
+
+
+@page
+def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
+    """The picture that a tool gave, as a PNG file."""
+    conversation_for(request.user, pk)
+    found = _event(pk, version)
+    png = None if found is None else png_of(found)
+    if png is None:
+        raise Http404
+    # It was made by a tool: a browser must take it for nothing but a picture.
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    return HttpResponse(png, content_type="image/png", headers=headers)
 
 
 @page
@@ -155,6 +167,12 @@ def _version(text: str) -> int:
         found = wellformed(text[:40])
         raise BadNumber(_("Expected a version, such as 12, found %(text)s.") % {"text": found})
     return int(text)
+
+
+def _event(pk: int, version: int) -> Event | None:
+    if version > _LARGEST:
+        return None
+    return next(iter(read(pk, after=version - 1, until=version)), None)
 
 
 def _neighbours(pk: int, version: int) -> tuple[int | None, int | None]:

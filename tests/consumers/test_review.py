@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from typing import Any
 
+import pandas as pd
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
+from PIL import Image
 
 from turnlog.consumers.review import urls
+from turnlog.consumers.review.things import is_picture, png_of, table_of
+from turnlog.core import codec
+from turnlog.core.codec.encoded import Encoded
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
@@ -30,6 +38,7 @@ PAGES = {
     "health": ("/review/health/", {"reviewer"}),
     "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
     "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
+    "picture": ("/review/{pk}/events/5/picture/", {"owner", "reviewer"}),
     "given": ("/review/{pk}/given/3/", {"owner", "reviewer"}),
     "compare": ("/review/{pk}/compare/?a=1", {"owner", "reviewer"}),
 }
@@ -42,7 +51,9 @@ def room(user: Any) -> Conversation:
     turn = room.start_turn(f"It is broken {EVIL}", user=user, prompt=prompt)
     outputs = [
         {"tool": EVIL, "input": {"a": EVIL}, "output": EVIL},
+        {"tool": "draw", "output": Image.new("RGB", (2, 2), "red")},
         {"tool": "clock", "output": "", "status": "error", "text": "no such file: /etc/x"},
+        {"tool": "list", "output": pd.DataFrame({EVIL: [EVIL, "x" * 500], "b": [1, None]})},
     ]
     answer = AIMessage(f"I am **sorry** {EVIL}", usage_metadata=USAGE)
     room.record_turn(f"It is broken {EVIL}", answer, outputs, user=user, turn_id=turn.turn_id)
@@ -105,6 +116,7 @@ def test_no_cache_keeps_a_page_and_no_frame_holds_it(
     name: str, room: Conversation, reviewer: Client
 ) -> None:
     response = reviewer.get(PAGES[name][0].format(pk=room.pk))
+    assert response.status_code == 200
     assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
     assert response["X-Frame-Options"] == "DENY"
     assert response["Referrer-Policy"] == "same-origin"
@@ -115,9 +127,15 @@ def test_nothing_that_was_said_becomes_markup_and_nothing_is_inline(
     name: str, room: Conversation, reviewer: Client
 ) -> None:
     catch_up()
-    shown = text_of(reviewer, PAGES[name][0].format(pk=room.pk))
+    response = reviewer.get(PAGES[name][0].format(pk=room.pk))
+    if name == "picture":
+        assert response["Content-Type"] == "image/png"
+        assert response["X-Content-Type-Options"] == "nosniff"
+        return
+    shown = response.content.decode()
     for tag, given in Tags.of(shown):
-        assert tag not in ("img", "style", "iframe")
+        assert tag not in ("style", "iframe")
+        assert tag != "img" or (given["src"] or "").startswith(f"/review/{room.pk}/events/")
         assert tag != "script" or "src" in given
         assert not [name for name in given if name.startswith("on") or name == "style"]
         assert "javascript:" not in "".join(filter(None, given.values()))
@@ -205,8 +223,8 @@ def test_a_past_moment_has_nothing_that_came_later(room: Conversation, reviewer:
     for version, there, gone in (
         (1, "ConversationOpened", "It is broken"),
         (2, "It is broken", "sorry"),
-        (6, "sorry", "And when?"),
-        (7, "And when?", "RateLimitError"),
+        (8, "sorry", "And when?"),
+        (9, "And when?", "RateLimitError"),
     ):
         shown = text_of(reviewer, f"/review/{room.pk}/?at={version}")
         assert there in shown
@@ -220,7 +238,7 @@ def test_a_turn_that_was_erased_stays_as_such(room: Conversation, reviewer: Clie
     assert "for request 7" in shown
     assert "broken" not in shown.replace("A cup", "")
     assert "This payload was erased." in text_of(reviewer, f"/review/{room.pk}/events/2/")
-    assert reviewer.get(f"/review/{room.pk}/given/6/").status_code == 400
+    assert reviewer.get(f"/review/{room.pk}/given/8/").status_code == 400
 
 
 def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
@@ -304,9 +322,9 @@ def test_a_long_payload_is_cut_in_the_page_alone(room: Conversation, reviewer: C
 def test_two_moments_are_compared_by_turn(room: Conversation, reviewer: Client) -> None:
     room.clear()
     room.record_turn("after", AIMessage("ok"), user=room.user)
-    shown = text_of(reviewer, f"/review/{room.pk}/compare/?a=6")
+    shown = text_of(reviewer, f"/review/{room.pk}/compare/?a=8")
     assert "1 came, 1 went, 0 changed" in shown
-    assert "0 came, 0 went, 1 changed" in text_of(reviewer, f"/review/{room.pk}/compare/?a=2&b=6")
+    assert "0 came, 0 went, 1 changed" in text_of(reviewer, f"/review/{room.pk}/compare/?a=2&b=8")
 
 
 def test_in_korean(room: Conversation, reviewer: Client, settings: Any) -> None:
@@ -314,3 +332,45 @@ def test_in_korean(room: Conversation, reviewer: Client, settings: Any) -> None:
     catch_up()
     for address, word in (("", "대화"), (f"{room.pk}/", "모델에 주어진 내용"), ("health/", "상태")):
         assert word in text_of(reviewer, f"/review/{address}")
+
+
+def test_pictures_and_tables_are_shown_as_such(room: Conversation, reviewer: Client) -> None:
+    shown = text_of(reviewer, f"/review/{room.pk}/")
+    address = f"/review/{room.pk}/events/5/picture/"
+    assert f'src="{address}"' in shown
+    with Image.open(BytesIO(reviewer.get(address).content)) as picture:
+        assert picture.getpixel((0, 0)) == (255, 0, 0)
+    assert re.search(r'<td dir="auto">x{200} …</td>\s*<td dir="auto">nan</td>', shown)
+    for version in (1, 4, 6, 99, 2**40):
+        missing = reviewer.get(f"/review/{room.pk}/events/{version}/picture/")
+        assert missing.status_code == 404
+
+
+HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.mark.parametrize(
+    "png", [b"<svg/>", b"", HEADER, HEADER + b"\0\1\0\0\0\1\0\0rest", HEADER + bytes(8)]
+)
+def test_what_is_no_picture_to_show_is_not_sent(png: bytes) -> None:
+    document = {"_type": "PIL.Image", "_value": {"png": base64.b64encode(png).decode()}}
+    payload = json.dumps({"output": document})
+    assert png_of(Event(type="ToolOutputRecorded", payload=payload)) is None
+    assert is_picture(document)
+
+
+@pytest.mark.parametrize("payload", ["[", "[]", "{}", '{"output": {"_value": []}}', None])
+def test_a_payload_of_another_form_has_no_picture(payload: str | None) -> None:
+    assert png_of(Event(type="ToolOutputRecorded", payload=payload)) is None
+
+
+def test_a_large_table_is_cut_in_the_page() -> None:
+    frame = pd.DataFrame({str(column): range(1000) for column in range(40)})
+    table = table_of(codec.encode(frame))
+    assert table is not None
+    assert (len(table.rows), len(table.columns), table.is_cut) == (100, 30, True)
+    assert table_of(Encoded(codec.dumps(frame))) == table
+    assert table_of(Encoded('{"_type":"pandas.DataFrame",' + " " * 1_000_000)) is None
+    assert table_of(Encoded('{"_type":"pandas.DataFrame","_value":7}')) is None
+    assert table_of({"_type": "pandas.DataFrame", "_value": 7}) is None
+    assert table_of("text") is None
