@@ -8,7 +8,7 @@ import contextvars
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ...core.asynchronous import in_database_thread, in_thread
 from ...core.errors import TurnlogError, UnknownTurn
 from ...events import runners
 from ...events.turns import open_turn
-from .. import failures
+from .. import failures, live
 from . import tasks
 from .storable import storable
 from .tasks import to_the_end
@@ -58,7 +58,16 @@ def _less_and_less(kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {}
 
 
-_left: dict[uuid.UUID, tuple[Conversation, dict[str, str] | None, contextvars.Context]] = {}
+Sent = tuple[Hashable, uuid.UUID]
+"""A conversation's place, and a turn there. Clients choose the identifiers, so one alone may be two
+people's."""
+
+
+def sent_to(conversation: Conversation, turn_id: uuid.UUID) -> Sent:
+    return live.place_of(conversation.pk), turn_id
+
+
+_left: dict[Sent, tuple[Conversation, dict[str, str] | None, contextvars.Context]] = {}
 """Turns that may be open in the log, and that this process does not answer."""
 
 
@@ -66,60 +75,59 @@ def close_later(
     conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
 ) -> None:
     """Close a turn of this process in the log, once that is possible, if it is open there."""
-    _left[turn_id] = (conversation, failure, contextvars.copy_context())
+    _left[sent_to(conversation, turn_id)] = (conversation, failure, contextvars.copy_context())
     tasks.spawn_once(_close_left)
 
 
-def is_left(turn_id: uuid.UUID) -> bool:
+def is_left(sent: Sent) -> bool:
     """Return whether a turn is to be closed later."""
-    return turn_id in _left
+    return sent in _left
 
 
-def forget(turn_id: uuid.UUID) -> None:
+def forget(sent: Sent) -> None:
     """Do not close a turn later: it is answered after all."""
-    _left.pop(turn_id, None)
+    _left.pop(sent, None)
 
 
-_taken: Counter[uuid.UUID] = Counter()
+_taken: Counter[Sent] = Counter()
 
 
 @contextlib.contextmanager
-def taken(turn_id: uuid.UUID) -> Iterator[None]:
+def taken(sent: Sent) -> Iterator[None]:
     """While a sending of a turn starts or answers it, it is not closed from here."""
-    _taken[turn_id] += 1
+    _taken[sent] += 1
     try:
         yield
     finally:
-        _taken[turn_id] -= 1
-        if not _taken[turn_id]:
-            del _taken[turn_id]
+        _taken[sent] -= 1
+        if not _taken[sent]:
+            del _taken[sent]
 
 
 async def _close_left() -> None:
     for pause in retrying.FOLLOWING.pauses():
-        for turn_id, (conversation, failure, context) in list(_left.items()):
-            if turn_id in _taken:
+        for sent, (conversation, failure, context) in list(_left.items()):
+            if sent in _taken:
                 continue
             try:
-                closing = _close_if_ours(conversation, turn_id, failure)
+                closing = _close_if_ours(conversation, sent, failure)
                 await asyncio.get_running_loop().create_task(closing, context=context)
             except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
-                logger.warning("turn %s is still open: %s", turn_id, failures.where(error))
+                logger.warning("turn %s is still open: %s", sent[1], failures.where(error))
                 if isinstance(error, TurnlogError):
-                    _left.pop(turn_id, None)
+                    forget(sent)
             else:
-                _left.pop(turn_id, None)
+                forget(sent)
         if not _left:
             return
         await asyncio.sleep(pause)
 
 
 @in_database_thread
-def _close_if_ours(
-    conversation: Conversation, turn_id: uuid.UUID, failure: dict[str, str] | None
-) -> None:
+def _close_if_ours(conversation: Conversation, sent: Sent, failure: dict[str, str] | None) -> None:
+    turn_id = sent[1]
     # Not a turn that was sent again meanwhile, and that another process answers, or this one.
-    if is_open_here(conversation.pk, turn_id) and turn_id not in _taken:
+    if is_open_here(conversation.pk, turn_id) and sent not in _taken:
         with contextlib.suppress(UnknownTurn):  # It never came into the log.
             conversation.fail_turn(turn_id, "failed", error=failure)
 

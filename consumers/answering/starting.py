@@ -50,19 +50,19 @@ class Started(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def one_at_a_time(turn_id: uuid.UUID) -> AsyncIterator[None]:
+async def one_at_a_time(sent: closing.Sent) -> AsyncIterator[None]:
     """Let one sending of a turn after the other pass; each sees what became of the one before."""
-    while (other := _sending.get(turn_id)) is not None:
+    while (other := _sending.get(sent)) is not None:
         await asyncio.wait([other])
-    passed = _sending[turn_id] = asyncio.get_running_loop().create_future()
+    passed = _sending[sent] = asyncio.get_running_loop().create_future()
     try:
         yield
     finally:
-        del _sending[turn_id]
+        del _sending[sent]
         passed.set_result(None)
 
 
-_sending: dict[uuid.UUID, asyncio.Future[None]] = {}
+_sending: dict[closing.Sent, asyncio.Future[None]] = {}
 
 
 async def set_up(chat: AgentMixin) -> tuple[Setup | None, Exception | None]:
@@ -126,6 +126,10 @@ class _Commit:
     turn_id: uuid.UUID
     metadata: dict[str, Any]
 
+    @property
+    def sent(self) -> closing.Sent:
+        return closing.sent_to(self.conversation, self.turn_id)
+
     async def __call__(self, prompt: Prompt | Callable[[], Prompt] | None) -> Turn:
         pauses = retrying.STARTING.pauses()
         lost = False
@@ -146,9 +150,9 @@ class _Commit:
                 )
                 await asyncio.sleep(pause)
                 continue
-            doubtful = lost or closing.is_left(self.turn_id)
+            doubtful = lost or closing.is_left(self.sent)
             if doubtful and not turn.created and await self._is_ours(turn):
-                closing.forget(self.turn_id)
+                closing.forget(self.sent)
                 return turn._replace(created=True)
             return turn
 
@@ -167,7 +171,7 @@ class _Commit:
         No other sending of it is under way in this process, so if it is open and nobody answers it,
         only the reply to that try was lost.
         """
-        answered = running.find(self.conversation.pk)
+        answered = running.find(self.sent[0])
         if answered is not None and answered.turn_id == turn.turn_id:
             return False
         return await closing.is_open(self.conversation.pk, turn.turn_id)

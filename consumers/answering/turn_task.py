@@ -54,9 +54,10 @@ async def take_turn(
 
     human = HumanMessage(text)
     conversation = await chat.aget_conversation()
-    with closing.taken(turn_id):
+    sent = (key, turn_id)
+    with closing.taken(sent):
         # Two sendings of one turn at once are one turn: the second one finds it started.
-        async with one_at_a_time(turn_id):
+        async with one_at_a_time(sent):
             begun = await _begin(chat, conversation, key, human, turn_id, initial=initial)
             if begun is None:
                 return None

@@ -238,9 +238,10 @@ async def test_a_turn_that_another_process_answers_is_not_closed(
     conversation: Any, user: Any
 ) -> None:
     turn = await conversation.astart_turn("hello", user=user)
-    closing._left[turn.turn_id] = (conversation, None)
+    sent = closing.sent_to(conversation, turn.turn_id)
+    closing.close_later(conversation, turn.turn_id, None)
     await sync_to_async(_change_runner)()
-    await closing._close_if_ours(conversation, turn.turn_id, None)
+    await closing._close_if_ours(conversation, sent, None)
     assert await sync_to_async(open_turn)(conversation.pk) is not None
     closing._left.clear()
 
