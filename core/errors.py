@@ -93,8 +93,8 @@ class TransactionInTheWay(TurnlogError):
     def __init__(self, stream_id: int, what: str) -> None:
         super().__init__(
             f"conversation {stream_id}: {what} commits at once, but the transaction around it has"
-            " written already; commit that first, or take the view out of ATOMIC_REQUESTS with"
-            " @transaction.non_atomic_requests"
+            " written already, or holds a lock to do so; commit that first, or take the view out of"
+            " ATOMIC_REQUESTS with @transaction.non_atomic_requests"
         )
         self.stream_id = stream_id
 

@@ -16,6 +16,7 @@ from ..core import retrying
 from ..core.asynchronous import in_own_thread
 from ..core.errors import TransactionInTheWay
 from ..core.faults import is_lock_timeout, is_missing_reference
+from .store.aside import stepping_aside
 from .store.isolation import is_outermost
 from .tables.conversation import rows
 from .tables.database import log_database
@@ -38,7 +39,8 @@ def durably(stream_id: int, what: str, write: Callable[[], R]) -> R:
     """Write to a conversation so that it is committed when this returns.
 
     `what` is the operation, for the error. Raises TransactionInTheWay if the caller's transaction
-    has changed the conversation, or created it or the user; or, on SQLite, has written anything.
+    has changed the conversation, or created it or the user; or, on SQLite, has written anything or
+    has the right to.
     """
     if not is_within_callers_transaction():
         return write()
@@ -51,7 +53,8 @@ def durably(stream_id: int, what: str, write: Callable[[], R]) -> R:
     pauses = retrying.ASIDE.pauses()
     while True:
         try:
-            return in_own_thread(write_if_it_is_there)
+            with stepping_aside(in_own_thread):
+                return in_own_thread(write_if_it_is_there)
         except OperationalError as error:
             pause = next(pauses, None)
             if not is_lock_timeout(error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -107,6 +107,49 @@ def test_what_the_callers_transaction_has_in_its_hands_is_refused(
         with pytest.raises(TransactionInTheWay):
             conversation.start_turn("hello", user=user)
     assert types(conversation) == before
+
+
+@pytest.mark.parametrize("savepoints", [0, 2])
+def test_a_transaction_that_has_read_can_write_afterwards(
+    conversation: Any, user: Any, savepoints: int
+) -> None:
+    """On SQLite too, where a transaction that saw the database before it cannot write any more."""
+    with ExitStack() as blocks:
+        for _ in range(1 + savepoints):
+            blocks.enter_context(transaction.atomic())
+        list(Conversation.objects.all())
+        turn = conversation.start_turn("hello", user=user)
+        conversation.fail_turn(turn.turn_id)
+        with transaction.atomic():
+            type(user).objects.update(first_name="rolled back")
+            transaction.set_rollback(True)
+        conversation.title = "after it"
+        conversation.save()
+        type(user).objects.update(last_name="written")
+    assert types(conversation)[1:] == ["TurnStarted", "TurnFailed", "TitleChanged"]
+    user.refresh_from_db()
+    assert (user.first_name, user.last_name) == ("", "written")
+
+
+@pytest.fixture
+def rollback_journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SQLite as it is without settings: nobody can commit while somebody reads."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "init_command", "")
+    connection.cursor().execute("PRAGMA journal_mode = delete")
+    yield
+    connection.cursor().execute("PRAGMA journal_mode = wal")
+
+
+@pytest.mark.sqlite
+def test_a_start_within_a_transaction_that_has_read(
+    conversation: Any, user: Any, rollback_journal: None
+) -> None:
+    with request():
+        conversation.start_turn("hello", user=user)
+        type(user).objects.update(first_name="rolled back")
+    assert types(conversation)[1:] == ["TurnStarted"]
+    user.refresh_from_db()
+    assert user.first_name == ""
 
 
 @pytest.mark.parametrize(
