@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from .errors import TurnlogError
 from .hurry import own_connections
+from .output import tell
 from .terminal import safe
 
 
@@ -47,7 +48,7 @@ class TurnlogCommand(BaseCommand):
         except CommandError as error:
             if options["json"]:
                 # Programs read standard output; for people, Django prints the error as usual.
-                self.stdout.write(json.dumps({"ok": None, "error": str(error)}))
+                self.print_line(json.dumps({"ok": None, "error": str(error)}))
             raise
 
     def try_to_run(self, **options: Any) -> None:
@@ -70,9 +71,17 @@ class TurnlogCommand(BaseCommand):
 
     def report(self, as_json: bool, facts: dict[str, Any], sentence: str) -> None:
         """Print the result, for a program or a person; it may contain what users said."""
-        self.stdout.write(json.dumps(facts) if as_json else safe(sentence))
+        self.print_line(json.dumps(facts) if as_json else safe(sentence))
+
+    def print_line(self, text: str) -> bool:
+        """Print a line, and return whether anybody still reads. Raises CommandError if it cannot
+        be written."""
+        try:
+            return tell(self.stdout, text)
+        except OSError as error:
+            why = f"the result could not be written to standard output: {error.strerror or error}"
+            raise CommandError(why, returncode=2) from error
 
     def found_something(self) -> NoReturn:
         """End with exit code 1, after the report."""
-        self.stdout.flush()
         sys.exit(1)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..core.output import tell
 from ..core.terminal import safe
 from .proof.lines import BundleError, NoBundle, OtherKey
 from .proof.notes import NoteError, PublicKey
@@ -77,12 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(options: argparse.Namespace, code: int, facts: dict[str, Any], sentence: str) -> int:
-    if options.json:
-        print(json.dumps(facts))
-    else:
-        shown = sentence if len(sentence) <= _SAID else f"{sentence[:_SAID]} ..."
-        # One line, whatever the quoted names contain.
-        print(safe(shown).replace("\n", "\\x0a"), file=sys.stderr if code else sys.stdout)
+    shown = sentence if len(sentence) <= _SAID else f"{sentence[:_SAID]} ..."
+    # One line, whatever the quoted names contain.
+    line = json.dumps(facts) if options.json else safe(shown).replace("\n", "\\x0a")
+    try:
+        tell(sys.stderr if code and not options.json else sys.stdout, line)
+    except OSError as error:
+        tell(sys.stderr, f"the result could not be written: {error.strerror or error}")
+        return 2
     return code
 
 

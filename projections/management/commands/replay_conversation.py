@@ -4,10 +4,10 @@ import datetime as dt
 import json
 import math
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -33,6 +33,10 @@ _STYLES = {
 
 _LONGEST = 365 * 86_400.0
 """Seconds; sleep() refuses much longer times."""
+
+
+class _ReaderGone(Exception):
+    """Nobody reads what is still to be shown."""
 
 
 class Command(TurnlogCommand):
@@ -98,7 +102,7 @@ class Command(TurnlogCommand):
         try:
             if options["json"]:
                 # ASCII, unlike other commands: what people wrote must not control a terminal.
-                self.stdout.write(json.dumps(_facts(until, states, erasures_of(conversation))))
+                self.print_line(json.dumps(_facts(until, states, erasures_of(conversation))))
             else:
                 teller = Teller(erasures_of(conversation))
                 self._show(teller, states, pace, step, self._style(**options))
@@ -106,10 +110,9 @@ class Command(TurnlogCommand):
                 if teller.unreadable:
                     raise teller.unreadable[0]
         except (KeyboardInterrupt, EOFError):
-            self._write("")
-        except BrokenPipeError:
-            # The pager was closed. Without this, Python would fail again, flushing at its exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.print_line("")
+        except _ReaderGone:
+            pass  # The pager was closed.
 
     def _show(
         self,
@@ -130,15 +133,16 @@ class Command(TurnlogCommand):
 
     def _show_prompt(self, given: ModelInput, **options: Any) -> None:
         if options["json"]:
-            self.stdout.write(json.dumps(_given_facts(given)))
+            self.print_line(json.dumps(_given_facts(given)))
             return
         style = self._style(**options)
-        for who, text, wrong in given_lines(given):
-            self._write(f"{_styled(who, style, wrong)}  {_indented(text)}".rstrip())
-        self._write(
-            f"call {given.call} of turn {given.turn_id}, which began at version {given.version} of"
-            f" conversation {given.conversation_id}"
-        )
+        with suppress(_ReaderGone):
+            for who, text, wrong in given_lines(given):
+                self._write(f"{_styled(who, style, wrong)}  {_indented(text)}".rstrip())
+            self._write(
+                f"call {given.call} of turn {given.turn_id}, which began at version {given.version}"
+                f" of conversation {given.conversation_id}"
+            )
 
     def _pause(self, seconds: float, step: bool) -> None:
         if step:
@@ -149,8 +153,8 @@ class Command(TurnlogCommand):
     def _write(self, text: str) -> None:
         # A character that the terminal's encoding lacks is shown as its number.
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        self.stdout.flush()
+        if not self.print_line(text.encode(encoding, "backslashreplace").decode(encoding)):
+            raise _ReaderGone
 
     def _style(self, *, force_color: bool, no_color: bool, **options: Any) -> Style:
         # Django's own choice looks at sys.stdout, and not at NO_COLOR (no-color.org).
