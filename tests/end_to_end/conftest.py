@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from . import browser as chromium
 from .database import Database, Postgresql, Sqlite, dropped_afterwards
-from .model_server import ModelServer, NpmNotReachable, running_model_server
+from .model_server import ModelServer, running_model_server
+from .npm import NpmNotReachable
 from .places import TUTORIAL
 from .project import Project, Server, environment
 from .scripted_model import ScriptedModel

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from .browser import watched_context
+from .npm import installed
 from .project import Project, Server
 from .site.rooms import SHOWCASE
 
 pytestmark = pytest.mark.browser
 
+AXE = ("axe-core", "4.14.1")
 PHONE = {"width": 375, "height": 740}
+BAD_REQUEST = "the server responded with a status of 400"
+PAGES = ("", "events/2/", "compare/?a=1", "given/2/", "?at=x")
+"""The pages of a conversation. Its one turn does not say what the model was given."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,12 +82,41 @@ def test_on_a_phone_nothing_sticks_out(
     browser: Browser, server: Server, sessions: dict[str, str], locale: str
 ) -> None:
     with watched_context(
-        browser, sessions["rita"], locale=locale, viewport=PHONE, color_scheme="dark"
+        browser,
+        sessions["rita"],
+        locale=locale,
+        viewport=PHONE,
+        color_scheme="dark",
+        expected=BAD_REQUEST,
     ) as context:
         page = context.new_page()
-        for address in ("", "1/", "1/events/2/", "1/compare/?a=1"):
+        for address in ("", *(f"1/{rest}" for rest in PAGES), "health/"):
             page.goto(f"{server.url}/review/{address}")
             expect(page.locator("html")).to_have_attribute("lang", locale[:2])
             expect(page.locator("body")).to_have_css("background-color", "rgb(23, 25, 24)")
             width = page.evaluate("() => document.documentElement.scrollWidth")
             assert width == PHONE["width"], address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_pages(
+    browser: Browser, server: Server, sessions: dict[str, str], scheme: Any
+) -> None:
+    """By the rules of axe: nothing serious."""
+    if os.environ.get("TURNLOG_WITHOUT_NPM") == "1":
+        pytest.skip("TURNLOG_WITHOUT_NPM=1: no axe-core from npm")
+    axe = (installed(*AXE) / "axe.min.js").read_text(encoding="utf-8")
+    with watched_context(
+        browser, sessions["rita"], color_scheme=scheme, expected=BAD_REQUEST
+    ) as context:
+        page = context.new_page()
+        for address in ("", "?q=state:x", *(f"1/{rest}" for rest in PAGES), "health/"):
+            page.goto(f"{server.url}/review/{address}")
+            page.evaluate(axe)
+            found = page.evaluate("() => axe.run().then((results) => results.violations)")
+            serious = [
+                (each["id"], [node["html"] for node in each["nodes"]])
+                for each in found
+                if each["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], address
