@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from ...core.asynchronous import in_rendering_thread
 from .. import failures
@@ -27,16 +29,29 @@ class Showing:
             self._turn.hear(step.text)
             self._show_in_a_moment()
         else:
-            self._forget_timer()
-            await in_rendering_thread(self._turn.follow)(step)
+            # It is put there although this task may be stopped: the text before it is in it.
+            await asyncio.shield(self._render(partial(self._turn.follow, step)))
 
     async def finish(self) -> None:
         """Close the open block: the model has finished. What cannot be shown is still recorded."""
-        self._forget_timer()
         try:
-            await in_rendering_thread(self._turn.finish_text)()
+            await self._render(self._turn.finish_text)
         except Exception as error:  # noqa: BLE001 - the answer itself is not at stake
             logger.error("an answer could not be shown: %s", failures.where(error))
+
+    def _render(self, step: Callable[[], None]) -> asyncio.Future[None]:
+        """Render the text that has arrived, and then a step.
+
+        The text is taken here, and nowhere else: while the rendering thread is busy, the timer
+        would take it in between and show it below the step.
+        """
+        self._forget_timer()
+        return in_rendering_thread(self._in_order)(self._turn.take(), step)
+
+    def _in_order(self, text: str, step: Callable[[], None]) -> None:
+        if text:
+            self._turn.show(text)
+        step()
 
     def _show_in_a_moment(self) -> None:
         if self._timer is None and self._rendering is None and self._turn.unshown:
