@@ -19,7 +19,6 @@ from turnlog.consumers.answering.showing import Showing
 from turnlog.consumers.page.turn_view import merged
 from turnlog.core.asynchronous import in_rendering_thread
 
-
 P = '<p dir="auto">'
 
 
@@ -91,16 +90,22 @@ def test_text_and_tools_come_in_their_order_however_busy_the_thread_is(
 async def test_text_that_waits_while_a_tool_begins_is_above_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Others have the thread, and this turn's timer runs out meanwhile."""
+    monkeypatch.setattr(running_turns, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(running_turns, "LATER_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(running_turns.time, "perf_counter", lambda: 0.0)
     turn = running_turn()
     turn.pause = 0.0
     showing = Showing(turn)
-    with busy():
-        await showing.follow(TextDelta("Let me "))
+    await showing.follow(TextDelta("Let me "))
+    while showing._rendering is None:
         await asyncio.sleep(0)
-        await asyncio.sleep(0)  # It is on its way to the thread.
+    first = showing._rendering
+    with busy():
         await showing.follow(TextDelta("see."))
         following = asyncio.ensure_future(showing.follow(ToolStarted(0, "clock", {})))
-        for _ in range(8):
+        await asyncio.wait([first])
+        for _ in range(50):
             await asyncio.sleep(0)
     await following
     await showing.follow(TextDelta("Noon."))
