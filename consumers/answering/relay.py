@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from django.utils.safestring import SafeString
@@ -23,6 +24,10 @@ from .running_turn import RunningTurn
 
 INTERVAL_SECONDS = 0.5
 REPEAT_SECONDS = 1.0
+
+# Characters and values of a message: whatever is larger is shown when the turn has ended.
+_MOST = 4_000_000
+_MOST_PIECES = 100_000
 
 
 async def relay(turn: RunningTurn) -> None:
@@ -51,7 +56,9 @@ async def _tell_and_hear(turn: RunningTurn) -> None:
             # Repeated at intervals, for listeners that joined since or missed the last message.
             if now != told or clock() >= told_at + REPEAT_SECONDS:
                 told, told_at = now, clock()
-                await in_time(layer.group_send(group, _progress(view)))
+                message = _progress(view)
+                if _fits(message):
+                    await in_time(layer.group_send(group, message))
             await asyncio.wait({hearing}, timeout=INTERVAL_SECONDS)
             if hearing.done():
                 if _asks_to_stop(hearing.result(), turn):
@@ -105,16 +112,35 @@ def heard_of(message: dict[str, Any]) -> Heard | None:
     Whoever reaches the transport can write to it, so its HTML is sanitised here once more.
     """
     try:
+        if not _fits(message):
+            return None
         pieces = tuple(map(_piece, message["pieces"]))
-        cards = {piece["id"] for piece in pieces if piece["kind"] == "tool"}
-        if not cards.issuperset(piece["id"] for piece in pieces if piece["kind"] == "tool_result"):
-            raise ValueError("a tool ends that has not begun")
+        _require_order(pieces)
         words = [_of_type(str, message[name]) for name in ("tail", "tail_source", "text")]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         warn_of_layer(error)
         return None
     tail, source, text = map(wellformed, words)
     return Heard(pieces, safe(tail), source, text)
+
+
+def _fits(message: dict[str, Any]) -> bool:
+    """Return whether a message takes no long time to look at."""
+    values = [*message.values()]
+    for piece in message["pieces"]:
+        values += [None, *piece.values()]
+        if len(values) > _MOST_PIECES:
+            return False
+    return sum(len(value) for value in values if isinstance(value, str)) <= _MOST
+
+
+def _require_order(pieces: Sequence[Piece]) -> None:
+    begun = set()
+    for piece in pieces:
+        if piece["kind"] == "tool":
+            begun.add(piece["id"])
+        elif piece["kind"] == "tool_result" and piece["id"] not in begun:
+            raise ValueError("a tool ends that has not begun")
 
 
 def _piece(given: Any) -> Piece:
