@@ -1,7 +1,11 @@
+from io import StringIO
+
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from langchain_core.messages import AIMessage, HumanMessage
 
+from example import stories
 from example.models import LLMChatRoom
 
 TURNS = [
@@ -28,15 +32,21 @@ TURNS = [
 
 
 class Command(BaseCommand):
-    help = "Create the demo's users and one conversation. Run again, it changes nothing."
+    help = "Create the demo's users and two months of chats. Run again, it changes nothing."
 
     def handle(self, *args, **options):
         users = get_user_model().objects
         if not users.filter(username="admin").exists():
             users.create_superuser("admin", password="admin")
+        admin = users.get(username="admin")
         if users.filter(username="demo").exists():
             return
         demo = users.create_user("demo", password="demo")
         room, __ = LLMChatRoom.objects.get_or_create(pk=1)
         for human, tools, answer in TURNS:
             room.conversation.record_turn(HumanMessage(human), AIMessage(answer), tools, user=demo)
+        customers = [users.create_user(name) for name in ("jiwoo", "minjun", "seoyeon")]
+        with stories.Clock() as clock:
+            stories.everyday(clock, customers)
+            stories.refund(clock, customers[0], admin)
+        call_command("run_projections", once=True, stdout=StringIO())
