@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Max, Q
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -36,7 +36,7 @@ class ConversationAdmin(BoundedAdmin):
     ends = ENDS
     readonly_fields = (
         *("owner_actor_id", "forked_from", "forked_at", "created_at"),
-        *("legal_hold", "erased", "events"),
+        *("legal_hold", "erased", "events", "review"),
     )
     ordering = ("-id",)
 
@@ -71,6 +71,10 @@ class ConversationAdmin(BoundedAdmin):
         erasures = erasures_of(conversation.pk) if conversation.pk else {}
         # One sentence for each erasure, not for each event.
         return "\n".join(dict.fromkeys(each.sentence for each in erasures.values())) or "-"
+
+    @admin.display(description=_("review"))
+    def review(self, conversation: Conversation) -> str:
+        return _review_link(_("in the review room"), "conversation", conversation.pk)
 
     @admin.display(description=_("events"))
     def events(self, conversation: Conversation) -> str:
@@ -113,7 +117,7 @@ class EventAdmin(ReadOnlyAdmin):
     search_help_text = _("A conversation's number, such as 7, 7/12 for a version, or 7 and a turn")
     fields = (
         *("stream_id", "version", "type", "schema", "turn_id", "actor_id", "recorded_at"),
-        *("readable_payload", "metadata", "digest_in_hex", "hash_in_hex"),
+        *("review", "readable_payload", "metadata", "digest_in_hex", "hash_in_hex"),
     )
 
     def get_ordering(self, request: Any) -> tuple[str, ...]:
@@ -147,7 +151,11 @@ class EventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("payload"))
     def excerpt(self, event: Event) -> str:
-        return _in_its_place(event) if event.payload is None else event.payload[:100]
+        return _in_its_place(event) if event.payload is None else _gist(event.payload)
+
+    @admin.display(description=_("review"))
+    def review(self, event: Event) -> str:
+        return _review_link(_("in the review room"), "event", event.stream_id, event.version)
 
     @admin.display(description=_("payload"))
     def readable_payload(self, event: Event) -> str:
@@ -167,6 +175,36 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="hash")
     def hash_in_hex(self, event: Event) -> str:
         return bytes(event.hash).hex()
+
+
+def _review_link(text: Any, page: str, *where: Any) -> str:
+    """A link into the review room; a dash where the project has none."""
+    try:
+        return format_html(
+            '<a href="{}">{}</a>', reverse(f"turnlog_review:{page}", args=where), text
+        )
+    except NoReverseMatch:
+        return "-"
+
+
+_SAID = ("content", "text", "reason", "title", "output", "tool")
+_LONGEST = 100
+
+
+def _gist(payload: str) -> str:
+    """The beginning of what an event says, for people: its words, without the JSON around them."""
+    try:
+        document: Any = json.loads(payload) if len(payload) < 100_000 else payload
+    except (ValueError, RecursionError):
+        document = payload
+    for name in ("message", "error", "produced", "message", "_value"):
+        if isinstance(document, dict) and isinstance(document.get(name), dict):
+            document = document[name]
+    said = document
+    if isinstance(document, dict):
+        said = next((document[name] for name in _SAID if document.get(name)), document)
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    return wellformed(text if len(text) <= _LONGEST else text[:_LONGEST] + " …")
 
 
 def _searched(text: str) -> dict[str, Any] | None:
