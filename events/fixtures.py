@@ -177,9 +177,10 @@ def _is_planned(connection: Any, loading: _Loading) -> bool:
 
 
 def _is_what_was_hashed(event: Event, previous: bytes) -> bool:
-    if event.payload is not None:
-        if event.salt is None:
-            return False
+    if event.payload is None or event.salt is None:
+        if event.payload is not event.salt:
+            return False  # An erasure removes both.
+    else:
         digest = payload_digest(bytes(event.salt), event.payload)
         if digest != bytes(event.digest):
             return False

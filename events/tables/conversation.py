@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
@@ -20,6 +21,9 @@ NAMED = {"title": "title", "user": "user_id"}
 
 NEVER_SAVED = {"owner_actor_id", "forked_from", "forked_at"}
 """The fields that follow from what happens, and that an object's save() leaves as they are."""
+
+_SAID = {*NAMED, "owner_actor_id"}
+"""The fields of which the log says what they are."""
 
 _FIXED = NEVER_SAVED | {"forked_from_id"}
 
@@ -108,14 +112,26 @@ class ConversationRow(LifecycleModel):
         self._require_as_given(pk, using)
         return rows
 
-    def _require_as_given(self, pk: int, using: str) -> None:
-        """Raise NotStored if the database has stored another owner: it would let others in."""
-        fields: list[Any] = [self._meta.get_field(name) for name in ("user", "owner_actor_id")]
+    def _do_update(self, *args: Any, **kwargs: Any) -> Any:
+        # What was changed is an event of this transaction, so the row has to say the same.
+        done = super()._do_update(*args, **kwargs)
+        _, using, pk, values, *_ = args
+        written = [field.name for field, *_ in values if field.name in _SAID]
+        if written and rows().using(using).filter(pk=pk).exists():
+            self._require_as_given(pk, using, written)
+        return done
+
+    def _require_as_given(
+        self, pk: int, using: str, names: Sequence[str] = ("user", "owner_actor_id")
+    ) -> None:
+        """Raise NotStored if the database has stored other values than this object's, such as
+        another owner: it would let others in."""
+        fields: list[Any] = [self._meta.get_field(name) for name in names]
         given = tuple(field.to_python(getattr(self, field.attname)) for field in fields)
-        names = [field.attname for field in fields]
-        stored = rows().using(using).filter(pk=pk).values_list(*names).first()
+        columns = [field.attname for field in fields]
+        stored = rows().using(using).filter(pk=pk).values_list(*columns).first()
         if stored != given:
-            what = f"expected its owner to be stored as {given}, found {stored}"
+            what = f"expected {', '.join(names)} to be stored as {given}, found {stored}"
             raise NotStored(self._meta.db_table, what)
 
     def is_open_to(self, user: Any) -> bool:

@@ -198,6 +198,12 @@ def test_a_changed_fixture_is_refused(log: Any, empty: str, folder: Path) -> Non
     event = next(row for row in rows if row["model"] == "turnlog_events.event")
     event["fields"]["recorded_at"] = event["fields"]["recorded_at"][:23] + "Z"
     refuse(folder, rows, empty, "does not have its hash")
+    event["fields"]["recorded_at"] = json.loads(path.read_text())[rows.index(event)]["fields"][
+        "recorded_at"
+    ]
+    # Half of what an erasure removes.
+    event["fields"]["payload"] = None
+    refuse(folder, rows, empty, "does not have its hash")
 
 
 @pytest.mark.django_db(transaction=True)

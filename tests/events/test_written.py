@@ -233,6 +233,41 @@ def taking(column: str) -> Iterator[None]:
         execute(*drop)
 
 
+@pytest.mark.parametrize("field", ["title", "user"])
+def test_a_change_that_is_not_kept_is_no_event(
+    room: Conversation, field: str, django_user_model: Any
+) -> None:
+    before = stored()
+    setattr(room, field, {"title": "new", "user": django_user_model.objects.create()}[field])
+    with dropping("turnlog_conversation", "UPDATE"), pytest.raises(NotStored, match=field):
+        room.save()
+    assert stored() == before
+    room.save()  # It is still to be saved.
+    room.refresh_from_db()
+    assert stored() != before
+    assert room.title == "new" or room.user_id is not None
+
+
+@pytest.mark.postgresql
+def test_another_owner_than_the_event_says_is_refused(
+    room: Conversation, django_user_model: Any
+) -> None:
+    intended, other = (django_user_model.objects.create(username=name) for name in "ab")
+    execute(
+        f"CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN NEW.user_id = {other.pk}; RETURN NEW; END $$",
+        "CREATE TRIGGER theirs BEFORE UPDATE ON turnlog_conversation"
+        " FOR EACH ROW EXECUTE FUNCTION theirs()",
+    )
+    room.user = intended
+    try:
+        with pytest.raises(NotStored, match="expected user, owner_actor_id to be stored as"):
+            room.save()
+    finally:
+        execute("DROP TRIGGER theirs ON turnlog_conversation", "DROP FUNCTION theirs()")
+    assert Conversation.objects.get(pk=room.pk).user_id is None
+
+
 def test_an_append_asks_for_nothing_more(room: Conversation) -> None:
     """The confirmation is part of the statement that writes."""
     with CaptureQueriesContext(connection) as queries:
