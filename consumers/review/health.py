@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Max
+from django.utils import timezone
 
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
@@ -14,7 +16,7 @@ from ...projections.engine.registry import registered
 from ...projections.engine.status import Status, status
 from ...projections.models import Usage
 
-_DAYS = 60
+_DAYS, _MODELS = 60, 50
 _MAX_LAG = 60.0
 
 
@@ -34,13 +36,14 @@ class Day:
 @dataclass(frozen=True, slots=True)
 class Health:
     """The log's last position, the last signed checkpoint (None: never signed), the projections'
-    states, and what the last days have used."""
+    states, and what the last 60 days have used: by day, and by model."""
 
     position: int
     last_event: Any
     checkpoint: SignedCheckpoint | None
     projections: Sequence[Status]
     days: Sequence[Day]
+    models: Sequence[Any]
 
     @property
     def unsigned(self) -> int:
@@ -58,11 +61,17 @@ def health_of() -> Health:
         SignedCheckpoint.objects.using(using).order_by("-size", "-id").first(),
         [status(each, max_lag=_MAX_LAG) for each in registered()],
         _days(),
+        list(_lately().by("model").order_by("-turns")[:_MODELS]),
     )
 
 
+def _lately() -> Any:
+    since = timezone.now().date() - dt.timedelta(days=_DAYS)
+    return Usage.objects.using(log_database()).filter(day__gt=since)
+
+
 def _days() -> list[Day]:
-    last = list(Usage.objects.using(log_database()).by("day").order_by("-day")[:_DAYS])[::-1]
+    last = list(_lately().by("day").order_by("day"))
     most = max((row["turns"] + row["failures"] for row in last), default=0) or 1
     return [
         Day(

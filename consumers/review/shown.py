@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
+from ...projections import SearchError
+from ...projections.models import SearchEntry
 from ...projections.trail import Mark, Trail, TrailTurn
 from ..page.turn_view import Piece, TurnView, as_text, view_of
 from .things import is_picture, table_of
@@ -62,6 +64,43 @@ def _complete(piece: Piece, tool: Mapping[str, Any], version: int | None) -> Non
         piece["output"] = as_text(tool.get("text") or output)
     piece["table"] = table_of(output)
     piece["picture"] = version if is_picture(output) else None
+
+
+_HITS, _AROUND = 50, 60
+"""The most places that a search inside shows, and the characters before and after the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place where somebody said the words that were looked for."""
+
+    version: int
+    role: str
+    text: str
+
+
+def hits_of(stream_id: int, words: str, until: int) -> list[Hit]:
+    """Return where words were said in a conversation up to a version, the last place first.
+
+    As everywhere, a search finds parts of words, and what was cleared; what is erased is gone.
+    """
+    entries = SearchEntry.objects.using(log_database())
+    try:
+        found = entries.filter(conversation_id=stream_id, version__lte=until).search(words)
+    except SearchError:
+        return []
+    return [
+        Hit(entry.version, entry.role, _around(entry.text, words))
+        for entry in found.order_by("-version")[:_HITS]
+    ]
+
+
+def _around(text: str, words: str) -> str:
+    """The part of a text where the words are, or its beginning if they are apart."""
+    place = max(text.lower().find(words.strip(' "').lower()), 0)
+    start = max(place - _AROUND, 0)
+    end = place + len(words) + _AROUND
+    return "… " * (start > 0) + text[start:end] + " …" * (end < len(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Table:
 
 
 def table_of(document: Any) -> Table | None:
-    """Return a tool's table; None if the output is none, or cannot be read here, or is too large."""
+    """Return a tool's table; None if the output is none, cannot be read here, or is too large."""
     if _tag_of(document) != _TABLE:
         return None
     if isinstance(document, Encoded) and len(document.text) > _CHARACTERS:

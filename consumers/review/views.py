@@ -20,14 +20,14 @@ from ...events.log import read
 from ...events.models import Event
 from ...events.tables.database import log_database
 from ...projections.overview.finding import Page, page_of
-from ...projections.overview.query import QueryError
+from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
 from .access import conversation_for, listed_for, may_review
 from .comparing import compared
 from .health import health_of
-from .shown import items_of, payload_of, proof_of
+from .shown import hits_of, items_of, payload_of, proof_of
 from .things import png_of
 
 View = Callable[..., HttpResponse]
@@ -80,8 +80,11 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     except (BadNumber, MomentError) as error:
         # A conversation without events has no moments; one with events has others.
         return _problem(request, room, error)
+    words = request.GET.get("find", "")[:MAX_QUERY]
     context = {
         "conversation": room,
+        "find": words,
+        "hits": hits_of(pk, words, trail.moment.version) if words.strip() else None,
         "trail": trail,
         "items": items_of(trail),
         "at": version,

@@ -374,3 +374,27 @@ def test_a_large_table_is_cut_in_the_page() -> None:
     assert table_of(Encoded('{"_type":"pandas.DataFrame","_value":7}')) is None
     assert table_of({"_type": "pandas.DataFrame", "_value": 7}) is None
     assert table_of("text") is None
+
+
+def test_words_are_found_inside_a_conversation(room: Conversation, reviewer: Client) -> None:
+    catch_up()
+    address = f"/review/{room.pk}/"
+    shown = text_of(reviewer, f"{address}?find=sorry")
+    assert "I am **sorry** &lt;img" in shown
+    assert "Nobody said that here." in text_of(reviewer, f"{address}?find=sorry&at=2")
+    assert "Nobody said that here." not in text_of(reviewer, f"{address}?find=")
+    turn_id = room.messages.values_list("turn_id", flat=True)[0]
+    room.erase([turn_id], reason="request 7")
+    assert "Nobody said that here." in text_of(reviewer, f"{address}?find=sorry")
+
+
+def test_health_says_what_is_not_known(room: Conversation, reviewer: Client) -> None:
+    shown = text_of(reviewer, "/review/health/")
+    assert "none: unknown whether the log was changed" in shown
+    assert "unknown here: run verify_log" in shown
+    assert 'data-state="well">current' in shown  # The message list is made with each append.
+    unknown = shown.count("no worker has run it yet")
+    catch_up()
+    shown = text_of(reviewer, "/review/health/")
+    assert shown.count("no worker has run it yet") == unknown - 3
+    assert re.search(r"<td>gpt-5</td>|>gpt-5<", shown)
