@@ -145,15 +145,23 @@ FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CHECKPOINT_HOOK")
 def function(key: str) -> Callable[..., Any] | None:
     """Return the function that a setting names; None if it names none.
 
-    Raises ConfigurationError if it cannot be imported.
+    Raises ConfigurationError if it cannot be imported, or is no function.
     """
     path = getattr(get(), key.lower())
+    if not path:
+        return None
     try:
-        return cast(Callable[..., Any], import_string(path)) if path else None
+        found = import_string(path)
     except ImportError as error:
         raise ConfigurationError(
             f"expected TURNLOG[{key!r}] to name a function, found {path!r}: {error}"
         ) from error
+    if not callable(found):
+        what = type(found).__name__
+        raise ConfigurationError(
+            f"expected TURNLOG[{key!r}] to name a function, found {path!r}, which is of type {what}"
+        )
+    return cast(Callable[..., Any], found)
 
 
 _NAME = re.compile(r"[\w-]{0,60}", re.ASCII)
@@ -174,9 +182,16 @@ def tenant() -> str:
 
 
 def around_database() -> AbstractContextManager[Any]:
-    """Return what the project puts around database work in turnlog's threads."""
-    around = function("AROUND_DATABASE")
-    return nullcontext() if around is None else cast(AbstractContextManager[Any], around())
+    """Return what the project puts around database work in turnlog's threads. Raises
+    ConfigurationError."""
+    if (around := function("AROUND_DATABASE")) is None:
+        return nullcontext()
+    found = around()
+    if not isinstance(found, AbstractContextManager):
+        raise ConfigurationError(
+            f"expected TURNLOG['AROUND_DATABASE'] to return a context manager, found {found!r:.80}"
+        )
+    return cast(AbstractContextManager[Any], found)
 
 
 def _plain(value: Any) -> Any:

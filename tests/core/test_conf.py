@@ -44,13 +44,21 @@ def test_what_is_wrong_is_said_by_a_check_and_by_an_error(
 
 
 @pytest.mark.parametrize("key", conf.FUNCTIONS)
-@pytest.mark.parametrize("path", ["nowhere.at_all", "tests.supported.schemas.nothing", "plain"])
+@pytest.mark.parametrize(
+    "path", ["nowhere.at_all", "tests.supported.schemas.nothing", "plain", "os.sep"]
+)
 def test_a_function_that_is_not_there_is_said_by_a_check(
     settings: Any, key: str, path: str
 ) -> None:
     settings.TURNLOG = {key: path}
     [error] = [message for message in run_checks() if message.id == "turnlog.E001"]
     assert f"expected TURNLOG['{key}'] to name a function, found '{path}'" in error.msg
+
+
+def test_what_is_put_around_database_work_is_a_context_manager(settings: Any) -> None:
+    settings.TURNLOG = {"AROUND_DATABASE": "os.getcwd"}
+    with pytest.raises(ConfigurationError, match="to return a context manager, found '/"):
+        conf.around_database()
 
 
 def test_a_database_that_is_not_supported_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
