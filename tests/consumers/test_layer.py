@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -239,3 +241,37 @@ def test_what_waits_for_a_layer_is_bounded(use: Any, monkeypatch: pytest.MonkeyP
     go_on.set()
     assert telling.teller.finish(10)
     assert len(sent) <= 4
+
+
+ENDS = """
+import asyncio
+from django.conf import settings
+
+settings.configure()
+
+from turnlog.consumers import telling
+
+telling.LAST_SECONDS = {seconds}
+
+class Layer:
+    async def group_send(self, group, message):
+        await {sending}
+        print(group, message["version"])
+
+telling.teller.tell(Layer(), "turnlog.7", 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sending", "seconds", "told"),
+    [
+        # Addresses are looked up, although no thread can be started any more.
+        ('asyncio.get_running_loop().getaddrinfo("localhost", 80)', 60, "turnlog.7 3\n"),
+        ("asyncio.Event().wait()", 0, ""),
+    ],
+    ids=["gets its news out", "waits no longer than it should"],
+)
+def test_a_process_that_ends_right_after_an_append(sending: str, seconds: int, told: str) -> None:
+    code = ENDS.format(sending=sending, seconds=seconds)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, told), ended.stderr
