@@ -21,13 +21,15 @@ demo: $(VENV)/.demo
 	@cd $(DEMO) && SQL_LOG=INFO $(abspath $(BIN))/python manage.py migrate --verbosity 0
 	@cd $(DEMO) && SQL_LOG=INFO $(abspath $(BIN))/python manage.py seed_demo
 	@echo
-	@echo "  turnlog's demo:  http://127.0.0.1:$(DEMO_PORT)/        log in as demo / demo"
-	@echo "  its admin:       http://127.0.0.1:$(DEMO_PORT)/admin/  log in as admin / admin"
+	@echo "  turnlog's demo:  http://127.0.0.1:$(DEMO_PORT)/"
+	@echo "  log in as demo / demo to chat, as admin / admin to review, too"
 	@echo "  stop it with Ctrl+C; what was said is still there the next time"
 	@echo
-	@cd $(DEMO) && SQL_LOG=$${SQL_LOG:-INFO} exec $(abspath $(BIN))/python -m uvicorn \
+	@cd $(DEMO) && export SQL_LOG=$${SQL_LOG:-INFO} && \
+		{ $(abspath $(BIN))/python manage.py run_projections >/dev/null & trap "kill $$! 2>/dev/null" EXIT; \
+		$(abspath $(BIN))/python -m uvicorn \
 		mysite.asgi:application --host 127.0.0.1 --port $(DEMO_PORT) \
-		--timeout-graceful-shutdown 5 --log-level warning
+		--timeout-graceful-shutdown 5 --log-level warning; }
 
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.run $(ARGS)
