@@ -120,7 +120,11 @@ class Projection:
             related = field.related_model
             if isinstance(related, type) and isinstance(user, related):
                 rows = field.model._default_manager.using(log_database())
-                rows.filter(**{field.name: user.pk}).update(**{field.name: None})
+                theirs = rows.filter(**{field.name: user.pk})
+                theirs.update(**{field.name: None})
+                if theirs.exists():
+                    what = "expected no row of the forgotten user, found one"
+                    raise NotStored(field.model._meta.db_table, what)
 
     def of_streams(self, streams: Sequence[int]) -> Any:
         """Return a query set of the rows of these conversations."""

@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage
 
 from turnlog.core.errors import AppendOnlyError, ErasureFailed, NotStored
 from turnlog.events import drafts, hooks, runners
+from turnlog.events.erasure.forgetting import forget_user
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import (
     Actor,
@@ -266,6 +267,16 @@ def test_another_owner_than_the_event_says_is_refused(
     finally:
         execute("DROP TRIGGER theirs ON turnlog_conversation", "DROP FUNCTION theirs()")
     assert Conversation.objects.get(pk=room.pk).user_id is None
+
+
+def test_a_row_that_still_names_a_forgotten_user_is_said(room: Conversation, user: Any) -> None:
+    room.record_turn("e", AIMessage("f"), user=user)
+    with (
+        dropping("turnlog_message", "UPDATE"),
+        pytest.raises(ErasureFailed, match="turnlog_message: expected no row of the forgotten"),
+    ):
+        forget_user(user)
+    assert Actor.objects.filter(user_id=user.pk).exists()
 
 
 def test_an_append_asks_for_nothing_more(room: Conversation) -> None:
