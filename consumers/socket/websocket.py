@@ -125,6 +125,12 @@ class ChatSocket(AgentMixin, LayerSocket):
         except limits.TooMany as error:
             await self._refuse(str(error))
             await self.close(TRY_AGAIN_LATER)
+        except ConfigurationError as error:
+            logger.error("a chat could not be opened: %s", error)  # It names settings, no people.
+            if not accepted:
+                await self.accept()
+            await self._refuse(failures.sentence({"kind": "configuration"}))
+            await self.close(TRY_AGAIN_LATER)
         except DatabaseFailure as error:
             logger.error("a chat could not be opened: %s", failures.where(error))
             if not accepted:

@@ -12,6 +12,7 @@ from tests.docs.pages import DOCS
 from tests.docs.run_blocks import run
 from tests.project.models_for_tests import ScriptedModel
 from turnlog.consumers import AgentChatConsumer, live
+from turnlog.consumers.socket.websocket import TRY_AGAIN_LATER
 from turnlog.core import conf
 from turnlog.events import hooks
 from turnlog.models import Conversation
@@ -84,3 +85,16 @@ def test_a_tenants_name_that_cannot_be_used_is_refused(
     settings.TURNLOG = {"TENANT": "tests.supported.schemas.current"}
     with pytest.raises(conf.ConfigurationError, match="TENANT"):
         conf.tenant()
+
+
+async def test_a_page_of_no_tenant_is_told_so_and_tries_again(
+    conversation: Conversation, user: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.supported.schemas.current", lambda: "no name")
+    settings.TURNLOG = {"TENANT": "tests.supported.schemas.current"}
+    async with Client(
+        AgentChatConsumer, f"/ws/chat/{conversation.pk}/?format=json", user
+    ) as client:
+        assert "not set up correctly" in (await client.frame())["content"]
+        closed = await client.communicator.receive_output(timeout=10)
+    assert (closed["type"], closed["code"]) == ("websocket.close", TRY_AGAIN_LATER)
