@@ -239,8 +239,9 @@ async def test_a_turn_that_another_process_answers_is_not_closed(
 ) -> None:
     turn = await conversation.astart_turn("hello", user=user)
     sent = closing.sent_to(conversation, turn.turn_id)
-    closing.close_later(conversation, turn.turn_id, None)
+    # Before anything is closed later: from here on it is the turn of another process.
     await sync_to_async(_change_runner)()
+    closing.close_later(conversation, turn.turn_id, None)
     await closing._close_if_ours(conversation, sent, None)
     assert await sync_to_async(open_turn)(conversation.pk) is not None
     closing._left.clear()

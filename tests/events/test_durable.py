@@ -131,27 +131,6 @@ def test_a_transaction_that_has_read_can_write_afterwards(
     assert (user.first_name, user.last_name) == ("", "written")
 
 
-@pytest.fixture
-def rollback_journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SQLite as it is without settings: nobody can commit while somebody reads."""
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "init_command", "")
-    connection.cursor().execute("PRAGMA journal_mode = delete")
-    yield
-    connection.cursor().execute("PRAGMA journal_mode = wal")
-
-
-@pytest.mark.sqlite
-def test_a_start_within_a_transaction_that_has_read(
-    conversation: Any, user: Any, rollback_journal: None
-) -> None:
-    with request():
-        conversation.start_turn("hello", user=user)
-        type(user).objects.update(first_name="rolled back")
-    assert types(conversation)[1:] == ["TurnStarted"]
-    user.refresh_from_db()
-    assert user.first_name == ""
-
-
 @pytest.mark.parametrize(
     "append",
     [

@@ -14,7 +14,7 @@ from typing import Any
 import django
 from django.core import checks
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     folder = Path(mkdtemp())
     users = people()
     live(users)
+    within_a_transaction(users[0])
     chats(users[0])
     operations(users, folder)
     pages(users)
@@ -94,6 +95,33 @@ def live(users: list[Any]) -> None:
     bobs.record_turn("a secret", AIMessage("oh"), user=bob)
     require(len(list(erase_user(bob, by=ada, reason="request 1", forget=True))) > 0, "receipts")
     require(ConversationMessage.objects.get_histories(bobs, bob) == [], "no words")
+
+
+def within_a_transaction(user: Any) -> None:
+    """A start in a transaction that has read, and writes afterwards; it is rolled back."""
+    from turnlog.core.errors import TransactionInTheWay
+    from turnlog.models import Conversation
+
+    room = Conversation.objects.create(user=user)
+    commit()
+    # Then a transaction may write from its beginning, and nobody else can meanwhile.
+    immediate = connection.settings_dict.get("OPTIONS", {}).get("transaction_mode") == "IMMEDIATE"
+    started = None
+    try:
+        with transaction.atomic():
+            list(Conversation.objects.all())
+            started = room.start_turn("hello", user=user)
+            room.title = "rolled back"
+            room.save()
+            transaction.set_rollback(True)
+    except TransactionInTheWay:
+        require(immediate, "a start beside a transaction that has read")
+    require((started is None) is immediate, "a refusal where others cannot write")
+    room.refresh_from_db()
+    require(room.title == "", "no title of a transaction that was rolled back")
+    if started is not None:
+        room.record_turn("hello", "hi", user=user, turn_id=started.turn_id)
+        commit()
 
 
 def chats(user: Any) -> None:
