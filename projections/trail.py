@@ -7,6 +7,7 @@ with its events, and the clearings, holds, erasures and changes beside them, as 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,23 +88,29 @@ class Trail:
 
 
 def read_trail(
-    stream_id: int, *, version: int | None = None, before: int | None = None, limit: int = 50
+    stream_id: int,
+    *,
+    version: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
+    only: uuid.UUID | None = None,
 ) -> Trail:
     """Return the last `limit` turns of everybody at a version (None: now), and the marks beside.
 
-    With `before`, only what began before that version. The number of queries does not depend on the
-    conversation's length. Raises MomentError, UnknownConversation.
+    With `before`, only what began before that version; with `only`, what one actor did. The number
+    of queries does not depend on the conversation's length. Raises MomentError, UnknownConversation.
     """
     moment = moment_of(stream_id, version, None)
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     end = moment.version if before is None else min(moment.version, before - 1)
-    began = _beginnings(stream.filter(version__lte=end), stream)
+    seen = stream if only is None else stream.filter(actor_id=only)
+    began = _beginnings(seen.filter(version__lte=end), stream)
     ids = dict(began.order_by("-version").values_list("turn_id", "version")[: limit + 1])
     more = len(ids) > limit
     first = sorted(ids.values())[-limit] if more else 1
     ids = {turn_id: version for turn_id, version in ids.items() if version >= first}
     events = of_turns(stream, list(ids), moment.version).order_by("at") if ids else []
-    marks = stream.filter(turn_id=None, version__gte=first, version__lte=end)
+    marks = seen.filter(turn_id=None, version__gte=first, version__lte=end)
     beside = list(marks.order_by("-version")[: _MARKS + 1])
     clearings = stream.filter(type=Literal("ConversationCleared"), version__lte=moment.version)
     cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0

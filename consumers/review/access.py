@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import Http404
 
 from ...core import conf
-from ...events.models import Conversation
+from ...events.models import Actor, Conversation
 from ...events.tables.database import log_database
 from ...projections.models import Overview
 
@@ -28,15 +30,32 @@ def may_review(user: Any, conversation: Conversation) -> bool:
     return bool(user.is_authenticated and user.is_active and allowed(user, conversation))
 
 
-def conversation_for(user: Any, pk: int) -> Conversation:
-    """Return a conversation that a user may review. Raises Http404 for every other one."""
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A conversation that somebody may review, and whose part of it: `only` is an actor's id, None
+    for everybody."""
+
+    conversation: Conversation
+    only: uuid.UUID | None = None
+
+
+def reviewed_by(user: Any, pk: int) -> Reviewed:
+    """Return what a user may review of a conversation. Raises Http404 for every other one.
+
+    Owners see their own turns, as in the chat: others may have been there before them.
+    """
     # The same answer for both: a number tells nobody whether there is a conversation.
     found = None
     if pk < 2**63:
         found = Conversation.objects.using(log_database()).filter(pk=pk).first()
     if found is None or not may_review(user, found):
         raise Http404
-    return found
+    return Reviewed(found, None if sees_everybody(user) else Actor.objects.id_of(user))
+
+
+def sees_everybody(user: Any) -> bool:
+    """Return whether a user sees all turns of what they may review."""
+    return bool(user.has_perm(PERMISSION) or conf.function("CAN_REVIEW"))
 
 
 def listed_for(user: Any) -> Any:
@@ -45,6 +64,4 @@ def listed_for(user: Any) -> Any:
     A CAN_REVIEW of the project's own is asked for each conversation that is shown, too.
     """
     rows = Overview.objects.using(log_database())
-    if user.has_perm(PERMISSION) or conf.function("CAN_REVIEW"):
-        return rows
-    return rows.filter(conversation__user=user)
+    return rows if sees_everybody(user) else rows.filter(conversation__user=user)

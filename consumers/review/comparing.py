@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...projections.trail import Trail, TrailTurn, read_trail
+from .access import Reviewed
 from .shown import TurnShown, turn_shown
 
 _TURNS = 100
@@ -49,9 +50,12 @@ class Comparison:
         return self.count("changed")
 
 
-def compared(stream_id: int, a: int | None, b: int | None) -> Comparison:
+def compared(what: Reviewed, a: int | None, b: int | None) -> Comparison:
     """Return what people saw at versions a and b (None: now). Raises MomentError."""
-    before, after = (read_trail(stream_id, version=each, limit=_TURNS) for each in (a, b))
+    before, after = (
+        read_trail(what.conversation.pk, version=each, limit=_TURNS, only=what.only)
+        for each in (a, b)
+    )
     here, there = _seen(before), _seen(after)
     ids = sorted(
         {**here, **there}, key=lambda turn_id: (here.get(turn_id) or there[turn_id]).version

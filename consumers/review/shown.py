@@ -16,6 +16,7 @@ from ...projections import SearchError
 from ...projections.models import SearchEntry
 from ...projections.trail import Mark, Trail, TrailTurn
 from ..page.turn_view import Piece, TurnView, as_text, view_of
+from .access import Reviewed
 from .things import is_picture, table_of
 
 LONGEST = 20_000
@@ -79,14 +80,16 @@ class Hit:
     text: str
 
 
-def hits_of(stream_id: int, words: str, until: int) -> list[Hit]:
+def hits_of(what: Reviewed, words: str, until: int) -> list[Hit]:
     """Return where words were said in a conversation up to a version, the last place first.
 
     As everywhere, a search finds parts of words, and what was cleared; what is erased is gone.
     """
-    entries = SearchEntry.objects.using(log_database())
+    entries = SearchEntry.objects.using(log_database()).filter(version__lte=until)
+    if what.only is not None:
+        entries = entries.filter(actor_id=what.only)
     try:
-        found = entries.filter(conversation_id=stream_id, version__lte=until).search(words)
+        found = entries.filter(conversation=what.conversation).search(words)
     except SearchError:
         return []
     return [

@@ -24,7 +24,7 @@ from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
-from .access import conversation_for, listed_for, may_review
+from .access import Reviewed, listed_for, may_review, reviewed_by, sees_everybody
 from .comparing import compared
 from .health import health_of
 from .shown import hits_of, items_of, payload_of, proof_of
@@ -62,7 +62,8 @@ def conversations(request: HttpRequest) -> HttpResponse:
     query, after = request.GET.get("q", ""), request.GET.get("after", "")
     problem = ""
     try:
-        found = page_of(query, of=listed_for(request.user), after=after)
+        said_by = None if sees_everybody(request.user) else request.user
+        found = page_of(query, of=listed_for(request.user), said_by=said_by, after=after)
     except QueryError as error:
         found, problem = Page([]), str(error)
     rows = [row for row in found.rows if may_review(request.user, row.conversation)]
@@ -73,10 +74,11 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @page
 def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """The trail of a conversation, now or at a version."""
-    room = conversation_for(request.user, pk)
+    what = reviewed_by(request.user, pk)
+    room = what.conversation
     try:
         version, before = _number(request, "at"), _number(request, "before")
-        trail = read_trail(pk, version=version, before=before)
+        trail = read_trail(pk, version=version, before=before, only=what.only)
     except (BadNumber, MomentError) as error:
         # A conversation without events has no moments; one with events has others.
         return _problem(request, room, error)
@@ -84,7 +86,7 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "conversation": room,
         "find": words,
-        "hits": hits_of(pk, words, trail.moment.version) if words.strip() else None,
+        "hits": hits_of(what, words, trail.moment.version) if words.strip() else None,
         "trail": trail,
         "items": items_of(trail),
         "at": version,
@@ -98,19 +100,17 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
 @page
 def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """One event: its whole envelope."""
-    room = conversation_for(request.user, pk)
-    found = _event(pk, version)
-    if found is None:
-        raise Http404
+    what = reviewed_by(request.user, pk)
+    found = _event(what, version)
     context = {
-        "conversation": room,
+        "conversation": what.conversation,
         "event": found,
         "speaker": Speakers().name(found.actor_id),
         "payload": payload_of(found, whole="whole" in request.GET),
         "digest": bytes(found.digest).hex(),
         "hash": bytes(found.hash).hex(),
         "proof": proof_of(found),
-        "neighbours": _neighbours(pk, version),
+        "neighbours": _neighbours(what, version),
     }
     return _rendered(request, "event", context)
 
@@ -118,9 +118,7 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """The picture that a tool gave, as a PNG file."""
-    conversation_for(request.user, pk)
-    found = _event(pk, version)
-    png = None if found is None else png_of(found)
+    png = png_of(_event(reviewed_by(request.user, pk), version))
     if png is None:
         raise Http404
     # It was made by a tool: a browser must take it for nothing but a picture.
@@ -131,9 +129,11 @@ def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """What the model was given in the turn that had begun at a version."""
-    room = conversation_for(request.user, pk)
+    what = reviewed_by(request.user, pk)
+    room = what.conversation
     try:
         prompt = prompt_of(pk, _version(str(version)), _number(request, "call"))
+        _event(what, prompt.version)
     except (BadNumber, MomentError, PromptLost) as error:
         return _problem(request, room, error)
     context = {"conversation": room, "prompt": prompt, "version": version}
@@ -143,13 +143,13 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def compare(request: HttpRequest, pk: int) -> HttpResponse:
     """Two moments side by side."""
-    room = conversation_for(request.user, pk)
+    what = reviewed_by(request.user, pk)
     try:
-        a, b = _number(request, "a"), _number(request, "b")
-        comparison = compared(pk, a, b)
+        comparison = compared(what, _number(request, "a"), _number(request, "b"))
     except (BadNumber, MomentError) as error:
-        return _problem(request, room, error)
-    return _rendered(request, "compare", {"conversation": room, "comparison": comparison})
+        return _problem(request, what.conversation, error)
+    context = {"conversation": what.conversation, "comparison": comparison}
+    return _rendered(request, "compare", context)
 
 
 @page
@@ -172,17 +172,23 @@ def _version(text: str) -> int:
     return int(text)
 
 
-def _event(pk: int, version: int) -> Event | None:
-    if version > _LARGEST:
-        return None
-    return next(iter(read(pk, after=version - 1, until=version)), None)
+def _event(what: Reviewed, version: int) -> Event:
+    """One event of what somebody may review. Raises Http404."""
+    if version <= _LARGEST:
+        for found in read(what.conversation.pk, after=version - 1, until=version):
+            if what.only in (None, found.actor_id):
+                return found
+    raise Http404
 
 
-def _neighbours(pk: int, version: int) -> tuple[int | None, int | None]:
-    """The versions before and after, if there are such events."""
-    there = Event.objects.using(log_database()).filter(stream_id=pk)
-    after = there.filter(version=version + 1).exists()
-    return version - 1 or None, version + 1 if after else None
+def _neighbours(what: Reviewed, version: int) -> tuple[int | None, int | None]:
+    """The versions of the events before and after that somebody may see."""
+    seen = Event.objects.using(log_database()).filter(stream_id=what.conversation.pk)
+    if what.only is not None:
+        seen = seen.filter(actor_id=what.only)
+    versions = seen.values_list("version", flat=True)
+    before = versions.filter(version__lt=version).order_by("-version").first()
+    return before, versions.filter(version__gt=version).order_by("version").first()
 
 
 def _milliseconds(trail: Any) -> int:

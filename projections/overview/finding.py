@@ -53,15 +53,21 @@ class Page:
 
 
 def page_of(
-    query: str, *, of: QuerySet[Overview] | None = None, after: str = "", size: int = 50
+    query: str,
+    *,
+    of: QuerySet[Overview] | None = None,
+    said_by: Any = None,
+    after: str = "",
+    size: int = 50,
 ) -> Page:
     """Return the conversations that a query means, of those in `of` (default: all).
 
-    `after` is what the page before it gave. Takes one query. Raises QueryError.
+    Words are looked for in the turns of the user `said_by` alone (None: of everybody). `after` is
+    what the page before it gave. Takes one query. Raises QueryError.
     """
     conditions = parse(query)
     rows = Overview.objects.using(log_database()) if of is None else of
-    rows = rows.filter(matching(conditions)).select_related("conversation__user")
+    rows = rows.filter(matching(conditions, said_by)).select_related("conversation__user")
     if after:
         last_at, pk = _place(after)
         rows = rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
@@ -72,19 +78,22 @@ def page_of(
     return Page(found[:size], _cursor(found[size - 1]) if more else "", lately)
 
 
-def matching(conditions: Sequence[Condition]) -> Q:
+def matching(conditions: Sequence[Condition], said_by: Any = None) -> Q:
     """Return what must hold of an `Overview`. Raises QueryError."""
     matched = Q()
     for condition in conditions:
         anyone = Q()
         for value in condition.values:
-            anyone |= _MEANT[condition.key](value)
+            is_text = condition.key == "text"
+            anyone |= _text(value, said_by) if is_text else _MEANT[condition.key](value)
         matched &= ~anyone if condition.negated else anyone
     return matched
 
 
-def _text(words: str) -> Q:
+def _text(words: str, said_by: Any) -> Q:
     entries = SearchEntry.objects.using(log_database())
+    if said_by is not None:
+        entries = entries.of(said_by)
     if not _is_indexed(words):
         newest = entries.order_by("-pk").values("pk")[:1]
         entries = entries.filter(pk__gt=Subquery(newest) - _LATELY)
@@ -126,7 +135,6 @@ def _id(wanted: int | uuid.UUID) -> Q:
 
 
 _MEANT: dict[str, Any] = {
-    "text": _text,
     "user": _user,
     "model": _named("model_names"),
     "tool": _named("tool_names"),

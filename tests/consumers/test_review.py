@@ -398,3 +398,31 @@ def test_health_says_what_is_not_known(room: Conversation, reviewer: Client) -> 
     shown = text_of(reviewer, "/review/health/")
     assert shown.count("no worker has run it yet") == unknown - 3
     assert re.search(r"<td>gpt-5</td>|>gpt-5<", shown)
+
+
+def test_an_owner_sees_nothing_of_those_who_were_there_before(
+    people: dict[str, Client], user: Any, django_user_model: Any
+) -> None:
+    before = django_user_model.objects.create_user("before")
+    room = Conversation.objects.create()
+    prompt = Prompt("gpt-5", previous={"messages": []})
+    turn = room.start_turn("a secret", user=before, prompt=prompt)
+    outputs = [{"tool": "draw", "output": Image.new("RGB", (2, 2), "red")}]
+    room.record_turn("a secret", AIMessage("oh"), outputs, user=before, turn_id=turn.turn_id)
+    room.user = user
+    room.save()
+    room.record_turn("my own words", AIMessage("ok"), user=user)
+    catch_up()
+    last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0].version
+    pages = ["", "?at=5", "compare/?a=1", *(f"events/{v}/" for v in range(1, last + 1))]
+    pages += [f"events/{v}/picture/" for v in range(1, last + 1)]
+    pages += [f"given/{v}/" for v in range(1, last + 1)] + ["?find=secret"]
+    for who, sees in (("owner", False), ("reviewer", True)):
+        said = [people[who].get(f"/review/{room.pk}/{page}") for page in pages]
+        found = [response for response in said if b"a secret" in response.content]
+        assert bool(found) is sees
+        assert any(response["Content-Type"] == "image/png" for response in said) is sees
+        assert any(b"my own words" in response.content for response in said)
+        listed = text_of(people[who], "/review/?q=secret").count("<tr>")
+        assert listed == (2 if sees else 0)
+        assert text_of(people[who], "/review/?q=own").count("<tr>") == 2
