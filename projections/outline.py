@@ -58,7 +58,7 @@ class Outline:
     runner: str | None = None
 
 
-class _Size(Func):
+class Size(Func):
     """The bytes of a text: PostgreSQL knows them without reading the text."""
 
     function = "OCTET_LENGTH"
@@ -114,7 +114,7 @@ def read_outline(
         of_turns(stream, ids, head)
         .order_by()
         .values("turn_id")
-        .annotate(first=Min("version"), size=Coalesce(Sum(_Size("payload")), 0))
+        .annotate(first=Min("version"), size=Coalesce(Sum(Size("payload")), 0))
         .values_list("turn_id", "first", "size")
     )
     # A turn that began before the clearing is hidden, also if it ended after it.

@@ -9,24 +9,27 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Sum
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import LessThan
 
 from ..events.models import Event
 from ..events.moments import moment_of
 from ..events.tables.database import log_database
 from ..events.tables.literal import Literal
-from .outline import of_turns
+from .outline import Size, of_turns
 from .transcript import TranscriptTurn, fold_turns, note_erasures
 from .travel.speakers import Speakers
 from .usage.projection import counted
 
 LONG_GAP = dt.timedelta(minutes=5)
 
+_BYTES = 5_000_000
+"""How large the turns of a page are together, at most, unless it is a single one."""
 _MARKS = 200
 """The most events outside of turns that a page of a trail has: the last ones."""
 
@@ -97,8 +100,9 @@ def read_trail(
 ) -> Trail:
     """Return the last `limit` turns of everybody at a version (None: now), and the marks beside.
 
-    With `before`, only what began before that version; with `only`, what one actor did. The number
-    of queries does not depend on the conversation's length. Raises MomentError, UnknownConversation.
+    With `before`, only what began before that version; with `only`, what one actor did. There are
+    fewer turns if they are large. The number of queries does not depend on the conversation's
+    length. Raises MomentError, UnknownConversation.
     """
     moment = moment_of(stream_id, version, None)
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
@@ -106,10 +110,10 @@ def read_trail(
     seen = stream if only is None else stream.filter(actor_id=only)
     began = _beginnings(seen.filter(version__lte=end), stream)
     ids = dict(began.order_by("-version").values_list("turn_id", "version")[: limit + 1])
-    more = len(ids) > limit
-    first = sorted(ids.values())[-limit] if more else 1
-    ids = {turn_id: version for turn_id, version in ids.items() if version >= first}
-    events = of_turns(stream, list(ids), moment.version).order_by("at") if ids else []
+    wanted = _that_fit(of_turns(stream, list(ids), moment.version), ids)[:limit]
+    more = len(wanted) < len(ids)
+    first = ids[wanted[-1]] if more else 1
+    events = of_turns(stream, wanted, moment.version).order_by("at") if wanted else []
     marks = seen.filter(turn_id=None, version__gte=first, version__lte=end)
     beside = list(marks.order_by("-version")[: _MARKS + 1])
     clearings = stream.filter(type=Literal("ConversationCleared"), version__lte=moment.version)
@@ -127,6 +131,20 @@ def read_trail(
         items = [item for item in items if item.version >= first]
     items.sort(key=lambda item: item.version)
     return Trail(_with_gaps(items), moment, last, more, following)
+
+
+def _that_fit(events: Any, began: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
+    """Return the turns whose payloads fit into a page together, the last ones first; at least one."""
+    sizes = events.order_by().values("turn_id").annotate(size=Coalesce(Sum(Size("payload")), 0))
+    size_of = dict(sizes.values_list("turn_id", "size")) if began else {}
+    room = _BYTES
+    fit: list[uuid.UUID] = []
+    for turn_id in began:
+        room -= size_of.get(turn_id, 0)
+        if room < 0 and fit:
+            break
+        fit.append(turn_id)
+    return fit
 
 
 def _beginnings(events: Any, stream: Any) -> Any:

@@ -67,6 +67,9 @@ def _complete(piece: Piece, tool: Mapping[str, Any], version: int | None) -> Non
     piece["picture"] = version if is_picture(output) else None
 
 
+LARGE = 1_000_000
+"""Characters of a payload that is too large for a page: it is not read, and can be downloaded."""
+
 _HITS, _AROUND = 50, 60
 """The most places that a search inside shows, and the characters before and after the words."""
 
@@ -115,8 +118,10 @@ class Payload:
 
 
 def payload_of(event: Event, *, whole: bool = False) -> Payload:
-    """Return an event's payload for people; what is no JSON is shown as it is stored."""
+    """Return an event's payload for people; what is no JSON, or large, is shown as it is stored."""
     stored = event.payload or ""
+    if len(stored) > LARGE:
+        return Payload(wellformed(stored[:LONGEST]), cut=True)
     try:
         text = json.dumps(json.loads(stored), indent=2, ensure_ascii=False) if stored else ""
     except (ValueError, RecursionError):

@@ -27,12 +27,15 @@ from ...projections.travel.speakers import Speakers
 from .access import Reviewed, listed_for, may_review, reviewed_by, sees_everybody
 from .comparing import compared
 from .health import health_of
-from .shown import hits_of, items_of, payload_of, proof_of
+from .shown import LARGE, hits_of, items_of, payload_of, proof_of
 from .things import png_of
 
 View = Callable[..., HttpResponse]
 
 _LARGEST = 2**31 - 1
+
+_INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+"""For what somebody else has made: a browser must take it for nothing but what it is."""
 
 
 class BadNumber(TurnlogError, ValueError):
@@ -102,6 +105,10 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """One event: its whole envelope."""
     what = reviewed_by(request.user, pk)
     found = _event(what, version)
+    if "whole" in request.GET and len(found.payload or "") > LARGE:
+        name = f"{pk}-{version}.json"
+        headers = {**_INERT, "Content-Disposition": f'attachment; filename="{name}"'}
+        return HttpResponse(found.payload, content_type="application/json", headers=headers)
     context = {
         "conversation": what.conversation,
         "event": found,
@@ -121,9 +128,7 @@ def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     png = png_of(_event(reviewed_by(request.user, pk), version))
     if png is None:
         raise Http404
-    # It was made by a tool: a browser must take it for nothing but a picture.
-    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-    return HttpResponse(png, content_type="image/png", headers=headers)
+    return HttpResponse(png, content_type="image/png", headers=_INERT)
 
 
 @page

@@ -319,6 +319,36 @@ def test_a_long_payload_is_cut_in_the_page_alone(room: Conversation, reviewer: C
     assert "the end" in text_of(reviewer, f"{address}?whole")
 
 
+def test_a_payload_that_is_too_large_for_a_page_is_a_file(
+    room: Conversation, reviewer: Client
+) -> None:
+    room.record_turn("long", AIMessage("<b>" * 500_000), user=room.user)
+    last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0]
+    address = f"/review/{room.pk}/events/{last.version}/"
+    assert len(text_of(reviewer, address)) < 200_000
+    file = reviewer.get(f"{address}?whole")
+    assert file.content.decode() == last.payload
+    assert file["Content-Type"] == "application/json"
+    assert file["Content-Disposition"].startswith("attachment")
+    assert file["X-Content-Type-Options"] == "nosniff"
+
+
+def test_large_turns_come_on_more_pages(user: Any, reviewer: Client) -> None:
+    room = Conversation.objects.create(user=user)
+    for number in range(7):
+        outputs = [{"tool": "t", "output": "x" * 2_000_000}]
+        room.record_turn(f"question {number}.", AIMessage("ok"), outputs, user=user)
+    address, seen, pages = f"/review/{room.pk}/", [], 0
+    while address:
+        shown = text_of(reviewer, address)
+        seen[:0] = re.findall(r"question (\d)\.", shown)
+        earlier = re.search(r'rel="prev" href="(\?[^"]+)"', shown)
+        address = f"/review/{room.pk}/{earlier[1]}" if earlier else ""
+        pages += 1
+    assert seen == [str(number) for number in range(7)]
+    assert pages == 4
+
+
 def test_two_moments_are_compared_by_turn(room: Conversation, reviewer: Client) -> None:
     room.clear()
     room.record_turn("after", AIMessage("ok"), user=room.user)
