@@ -134,7 +134,7 @@ def read_trail(
 
 
 def _that_fit(events: Any, began: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
-    """Return the turns whose payloads fit into a page together, the last ones first; at least one."""
+    """Return the turns whose payloads fit into a page, the last ones first; at least one."""
     sizes = events.order_by().values("turn_id").annotate(size=Coalesce(Sum(Size("payload")), 0))
     size_of = dict(sizes.values_list("turn_id", "size")) if began else {}
     room = _BYTES
