@@ -23,6 +23,8 @@ from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView, block_pieces
 
+pytestmark = pytest.mark.slow_once
+
 WORDS = ("price", "of", "a", "latte", "is", "less", "than", "two", "&", "half", "cups,", "<b>")
 RANDOM = random.Random(7)
 

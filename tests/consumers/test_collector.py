@@ -13,6 +13,8 @@ from turnlog.consumers.answering import collector
 from turnlog.consumers.answering.collector import collector_waits
 from turnlog.consumers.answering.tool_values import value_of
 
+pytestmark = pytest.mark.slow_once
+
 
 @contextmanager
 def full_collections() -> Iterator[list[int]]:

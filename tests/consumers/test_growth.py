@@ -17,6 +17,8 @@ from turnlog.consumers.page.growth import Growth, growth
 from turnlog.consumers.page.progress import Progress, changes
 from turnlog.consumers.page.turn_view import merged
 
+pytestmark = pytest.mark.slow_once
+
 VOID = {"br", "hr", "input"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView
 from turnlog.consumers.socket.follower import _Elsewhere
+
+pytestmark = pytest.mark.slow_once
 
 EVIL = "<p onclick='x()'>a<script>x()</script></p>"
 

@@ -14,6 +14,8 @@ from turnlog.consumers import markdown
 from turnlog.consumers.markdown import MarkdownStream, blocks, render, safety
 from turnlog.consumers.markdown.raw import with_raw
 
+pytestmark = pytest.mark.slow_once
+
 LINES = [
     *("- a\n", "* b\n", "+ c\n", "1. x\n", "2. y\n", "1) z\n", "  - n\n", "\n", "    code\n"),
     *("text\n", "text", "```\n", "```py\n", "~~~\n", "> q\n", ">\n", "# h\n", "---\n", "===\n"),

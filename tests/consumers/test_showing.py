@@ -19,6 +19,8 @@ from turnlog.consumers.answering.showing import Showing
 from turnlog.consumers.page.turn_view import merged
 from turnlog.core.asynchronous import in_rendering_thread
 
+pytestmark = pytest.mark.slow_once
+
 P = '<p dir="auto">'
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from turnlog.core.wellformed import TextStream, slices, wellformed, wellformed_value
 
+pytestmark = pytest.mark.slow_once
+
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text(
     st.sampled_from("a\ud83d\ude00\udce9é")
 )

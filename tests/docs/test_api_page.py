@@ -12,6 +12,8 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, ROOT_PAGES, text_of
 from tests.docs.reference import entries, found, written
 
+pytestmark = pytest.mark.slow_once
+
 PAGE = text_of("docs/reference.md")
 PACKAGES = ["consumers", "core.codec", "mixins", "models", "projections", "specs"]
 

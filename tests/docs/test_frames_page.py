@@ -8,12 +8,16 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.docs.pages import ROOT, codes, rows, section, text_of
 from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView
 from turnlog.consumers.socket import websocket
 from turnlog.consumers.socket.requests import _FIELDS, _IGNORED
+
+pytestmark = pytest.mark.slow_once
 
 
 def encoder_frames() -> set[str]:

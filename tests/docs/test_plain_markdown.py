@@ -12,6 +12,8 @@ from markdown_it import MarkdownIt
 from tests.docs.pages import DOCS, PAGES, ROOT, ROOT_PAGES, relative, text_of
 from tests.docs.rendered import Code, Text, parts
 
+pytestmark = pytest.mark.slow_once
+
 EVERY_PAGE = [*ROOT_PAGES, *PAGES]
 
 

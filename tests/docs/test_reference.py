@@ -7,6 +7,7 @@ import dataclasses
 import re
 from importlib import import_module
 
+import pytest
 from django.core.management import get_commands, load_command_class
 
 from tests.docs.pages import ROOT, codes, rows, section, text_of
@@ -14,6 +15,8 @@ from turnlog.consumers import AgentChatConsumer
 from turnlog.consumers.mixins import AgentMixin, ChatMixin, LLMMixin
 from turnlog.core import codec, conf
 from turnlog.core.codec.dispatch import DECODERS
+
+pytestmark = pytest.mark.slow_once
 
 
 def test_settings_are_documented_with_their_defaults() -> None:

@@ -13,7 +13,7 @@ from .browser import chat_page
 from .project import Project
 from .scripted_model import DONE, ScriptedModel
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 
 def chunk(delta: Any, reason: str | None = None) -> bytes:

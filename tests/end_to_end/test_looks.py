@@ -11,7 +11,7 @@ from .browser import ChatPage, chat_page
 from .model_server import ModelServer
 from .project import Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 PAPER = {"light": "rgb(251, 250, 247)", "dark": "rgb(23, 25, 24)"}
 WORDS = {

@@ -15,7 +15,7 @@ from .project import Project, Server
 from .scripted_model import DONE, ScriptedModel, delta, endless
 from .site.rooms import GREETING, GREETING_ANSWER
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 LONG_ANSWER = "A first paragraph of some length.\n\n" + "And a second one that goes on. " * 6
 

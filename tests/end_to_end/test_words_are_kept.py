@@ -13,7 +13,7 @@ from .gate import Gate
 from .model_server import ModelServer
 from .project import Project, Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 COMPLETED = ["TurnStarted", "MessageAppended", "MessageAppended"]
 SESSION_ENDED = 4401

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from .browser import ChatPage, answer_of, chat_page, watched_context
 from .gate import Gate
 from .project import Project, Server
 from .scripted_model import ScriptedModel, endless
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 TOO_LARGE = 1009
 WAIT = "Another answer is still being written: wait for it."
@@ -32,6 +32,32 @@ def other_server(project: Project, scripted_model: ScriptedModel) -> Iterator[Se
         yield server
 
 
+class SlowLine:
+    """What the server sends to a page may be held: so the page does not know yet what happens."""
+
+    def __init__(self, page: Page) -> None:
+        self._held: list[str | bytes] | None = None
+        page.route_web_socket(re.compile("/ws/"), self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self._socket = socket
+        socket.connect_to_server().on_message(self._heard)
+
+    def _heard(self, message: str | bytes) -> None:
+        if self._held is None:
+            self._socket.send(message)
+        else:
+            self._held.append(message)
+
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held or [], None
+        for message in held:
+            self._socket.send(message)
+
+
 @pytest.fixture
 def tabs(
     browser: Browser,
@@ -44,14 +70,21 @@ def tabs(
     """ada's two tabs: the second's message was refused because the first's is being answered."""
     scripted_model.script = endless("This is all that it ever says. ")
     with chat_page(browser, server, room, sessions["ada"]) as first:
-        second = ChatPage(first.page.context.new_page(), other_server, room).open()
+        page = first.page.context.new_page()
+        slow = SlowLine(page)
+        second = ChatPage(page, other_server, room).open()
+        slow.hold()
         first.say("The first tab's.")
         expect(answer_of(first.last)).to_contain_text("ever says")
         second.say("The second tab's.")
+        expect(second.pending).to_be_visible()
+        slow.release()
         expect(second.notice).to_have_text(re.compile(WAIT))
         expect(second.box).to_have_value("The second tab's.")
         yield first, second
-        if first.stop.is_visible():
+        # Not by its Stop alone: that may be for a moment the one of the second tab's turn.
+        turn = first.turns.filter(has_text="The first tab's.")
+        if turn.get_attribute("data-outcome") == "open":
             first.stop.click()
             first.expect_last("cancelled", "The first tab's.")
 
