@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, NoReturn
 
 from ..errors import CodecError
@@ -107,21 +108,24 @@ def _left(value: Any, room: int) -> int:
         return room - 1 - len(value) // _CHARACTERS
     if kind is Encoded:
         return -1
-    if kind is list:
+    if kind is list or kind is dict:
         if room < len(value):
             return -1
-        for item in value:
-            room = _left(item, room)
-            if room < 0:
-                return -1
-    elif kind is dict:
-        if room < len(value):
-            return -1
-        for key, item in value.items():
-            room = _left(item, _left(key, room))
+        # Each append asks this of each document: most of what is inside needs no call.
+        for item in value if kind is list else chain(value, value.values()):
+            inner = type(item)
+            if inner is str:
+                room -= 1 + len(item) // _CHARACTERS
+            elif inner in _PLAIN:
+                room -= 1
+            else:
+                room = _left(item, room)
             if room < 0:
                 return -1
     return room - 1
+
+
+_PLAIN = frozenset((int, float, bool, type(None)))
 
 
 def _clean(text: str) -> str:
