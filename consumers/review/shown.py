@@ -120,14 +120,26 @@ class Payload:
 def payload_of(event: Event, *, whole: bool = False) -> Payload:
     """Return an event's payload for people; what is no JSON, or large, is shown as it is stored."""
     stored = event.payload or ""
-    if len(stored) > LARGE:
-        return Payload(wellformed(stored[:LONGEST]), cut=True)
+    most = LARGE if whole else LONGEST
+    text = stored if len(stored) > LARGE else _indented(stored, most) or stored
+    return Payload(wellformed(text[:most]), cut=len(text) > most)
+
+
+def _indented(stored: str, most: int) -> str:
+    """JSON with a line for each value; a little more than `most` characters of it, if it is longer.
+
+    Empty if it is no JSON.
+    """
+    text = ""
     try:
-        text = json.dumps(json.loads(stored), indent=2, ensure_ascii=False) if stored else ""
+        # Piece by piece: what is nested deeply takes many times its length.
+        for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(json.loads(stored)):
+            text += piece
+            if len(text) > most:
+                break
     except (ValueError, RecursionError):
-        text = stored
-    cut = len(text) > LONGEST and not whole
-    return Payload(wellformed(text[:LONGEST] if cut else text), cut)
+        return ""
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
-from .access import Reviewed, listed_for, may_review, reviewed_by, sees_everybody
+from .access import PERMISSION, Reviewed, listed_for, may_review, reviewed_by, sees_everybody
 from .comparing import compared
 from .health import health_of
 from .shown import LARGE, hits_of, items_of, payload_of, proof_of
@@ -33,6 +33,9 @@ from .things import png_of
 View = Callable[..., HttpResponse]
 
 _LARGEST = 2**31 - 1
+
+_MESSAGES = 200
+"""The most messages of a prompt that a page shows: the last ones."""
 
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 """For what somebody else has made: a browser must take it for nothing but what it is."""
@@ -141,7 +144,13 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
         _event(what, prompt.version)
     except (BadNumber, MomentError, PromptLost) as error:
         return _problem(request, room, error)
-    context = {"conversation": room, "prompt": prompt, "version": version}
+    context = {
+        "conversation": room,
+        "prompt": prompt,
+        "version": version,
+        "messages": prompt.messages[-_MESSAGES:],
+        "earlier": max(len(prompt.messages) - _MESSAGES, 0),
+    }
     return _rendered(request, "given", context)
 
 
@@ -160,7 +169,7 @@ def compare(request: HttpRequest, pk: int) -> HttpResponse:
 @page
 def health(request: HttpRequest) -> HttpResponse:
     """Whether the log and what is made of it are well."""
-    if not request.user.has_perm("turnlog_events.review_conversation"):
+    if not request.user.has_perm(PERMISSION):
         raise Http404
     return _rendered(request, "health", {"health": health_of()})
 

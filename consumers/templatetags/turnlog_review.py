@@ -14,6 +14,9 @@ from ...core.wellformed import wellformed
 
 register = template.Library()
 
+_LONGEST = 20_000
+"""Characters of one message of a prompt that a page shows."""
+
 
 @register.filter
 def review_states(row: Any) -> list[tuple[str, str]]:
@@ -64,6 +67,7 @@ def review_json(value: Any) -> str:
 
 @register.filter
 def review_text(message: Any) -> str:
-    """Return the words of a message; of one without words, all of it."""
-    text = getattr(message, "text", "") or getattr(message, "content", "") or message
-    return wellformed(text if isinstance(text, str) else str(text))
+    """Return the beginning of a message's words; of one without words, of all of it."""
+    said = getattr(message, "text", "") or getattr(message, "content", "") or message
+    text = said if isinstance(said, str) else str(said)
+    return wellformed(text if len(text) <= _LONGEST else text[:_LONGEST] + " …")

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from PIL import Image
 
 from turnlog.consumers.review import urls
+from turnlog.consumers.review.shown import LARGE, LONGEST, payload_of
 from turnlog.consumers.review.things import is_picture, png_of, table_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
@@ -331,6 +332,28 @@ def test_a_payload_that_is_too_large_for_a_page_is_a_file(
     assert file["Content-Type"] == "application/json"
     assert file["Content-Disposition"].startswith("attachment")
     assert file["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_payload_that_nests_deeply_stays_small_on_a_page(reviewer: Client) -> None:
+    inner = "[" * 400 + ",".join(["1"] * 10_000) + "]" * 400
+    event = Event(type="MessageAppended", payload=inner)
+    for whole, most in ((False, LONGEST), (True, LARGE)):
+        shown = payload_of(event, whole=whole)
+        assert len(shown.text) == most
+        assert shown.cut
+    assert payload_of(Event(payload='{"a": 1}')).text == '{\n  "a": 1\n}'
+    assert payload_of(Event(payload="no JSON")).text == "no JSON"
+
+
+def test_a_long_prompt_is_cut_in_the_page(room: Conversation, reviewer: Client) -> None:
+    previous = {"messages": [{"_type": "str", "_value": [f"said {n}"]} for n in range(300)]}
+    turn = room.start_turn("word " * 9_000, user=room.user, prompt=Prompt("m", previous=previous))
+    room.fail_turn(turn.turn_id)
+    head = Event.objects.filter(stream_id=room.pk).count()
+    shown = text_of(reviewer, f"/review/{room.pk}/given/{head}/")
+    assert "101 messages before these" in shown
+    assert shown.count("said ") == 199
+    assert len(shown) < 60_000
 
 
 def test_large_turns_come_on_more_pages(user: Any, reviewer: Client) -> None:
