@@ -15,8 +15,9 @@ import sys
 import time
 
 DATABASES = ("sqlite", "postgresql")
-# No more than four: tests of ours start servers, browsers and clusters of their own.
-PARALLEL = ("-n", "auto", "--maxprocesses", "4")
+# No more than four: tests of ours start servers, browsers and clusters of their own. And a file's
+# tests mostly in one process, where they share these.
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
 
 
 def run(database: str, arguments: list[str]) -> tuple[int, str]:

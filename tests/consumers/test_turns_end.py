@@ -181,7 +181,7 @@ async def test_a_turn_that_cannot_be_closed_now_is_closed_later(
         await client.send(user_text="hello")
         frames = await client.until_ended()
         assert frames[-1]["outcome"] == "failed"
-        await asyncio.wait(set(tasks.beside), timeout=10)
+        await tasks._once[closing._close_left]
         await client.send(user_text="again")
         assert said(await client.until_ended()) == "fine"
     assert len(tried) == 5
