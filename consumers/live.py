@@ -123,6 +123,11 @@ def place_of(stream_id: int) -> Place:
     return (tenant, stream_id) if tenant else stream_id
 
 
+def tenant_of(key: Hashable) -> str:
+    """Return the tenant of what somebody listens to; empty for what has none."""
+    return key[0] if isinstance(key, tuple) else ""
+
+
 def stream_of(place: Place) -> int:
     """Return the number of the conversation at a place."""
     return place if isinstance(place, int) else place[1]

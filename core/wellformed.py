@@ -28,6 +28,11 @@ def wellformed(text: str) -> str:
     return "".join(map(_whole, slices(text, _SLICE)))
 
 
+def clipped(text: str, longest: int) -> str:
+    """Return the beginning of a text, well-formed, with an ellipsis if there is more of it."""
+    return wellformed(text if len(text) <= longest else text[:longest] + " …")
+
+
 def slices(text: str, size: int) -> Iterator[str]:
     """Yield a text in parts of `size` characters, or one more: none of them is cut between the
     halves of a character."""

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from ..core import admin as bounded
 from ..core.admin import BoundedAdmin, ReadOnlyAdmin, number_of
 from ..core.users import users_named
-from ..core.wellformed import wellformed
+from ..core.wellformed import clipped, wellformed
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
 from .tables.held import hold_of, reason_of
@@ -204,7 +204,7 @@ def _gist(payload: str) -> str:
     if isinstance(document, dict):
         said = next((document[name] for name in _SAID if document.get(name)), document)
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-    return wellformed(text if len(text) <= _LONGEST else text[:_LONGEST] + " …")
+    return clipped(text, _LONGEST)
 
 
 def _searched(text: str) -> dict[str, Any] | None:

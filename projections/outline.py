@@ -58,7 +58,7 @@ class Outline:
     runner: str | None = None
 
 
-class Size(Func):
+class _Size(Func):
     """The bytes of a text: PostgreSQL knows them without reading the text."""
 
     function = "OCTET_LENGTH"
@@ -67,6 +67,10 @@ class Size(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         # Characters: SQLite before 3.43 has no OCTET_LENGTH.
         return self.as_sql(compiler, connection, function="LENGTH", **context)
+
+
+SIZE = Coalesce(Sum(_Size("payload")), 0)
+"""The bytes of some events' payloads together."""
 
 
 def read_outline(
@@ -103,10 +107,7 @@ def read_outline(
         if not ids:
             return Outline([], head, cleared, erased, False)
     else:
-        earlier = stream.annotate(at=F("version") + 0).filter(
-            LessThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
-        )
-        began = mine.filter(version__gt=cleared).exclude(Exists(earlier))
+        began = beginnings(mine.filter(version__gt=cleared), stream)
         if before is not None:
             began = began.filter(version__lt=before)
         ids = Subquery(began.order_by(*newest_first).values("turn_id")[: limit + 1])
@@ -114,7 +115,7 @@ def read_outline(
         of_turns(stream, ids, head)
         .order_by()
         .values("turn_id")
-        .annotate(first=Min("version"), size=Coalesce(Sum(Size("payload")), 0))
+        .annotate(first=Min("version"), size=SIZE)
         .values_list("turn_id", "first", "size")
     )
     # A turn that began before the clearing is hidden, also if it ended after it.
@@ -125,6 +126,14 @@ def read_outline(
     if open_ not in {place.turn_id for place in shown}:
         open_ = None
     return Outline(shown, head, cleared, erased, len(places) > limit, open_, runner)
+
+
+def beginnings(events: Any, stream: Any) -> Any:
+    """Return those of a stream's events with which a turn begins."""
+    earlier = stream.annotate(at=F("version") + 0).filter(
+        LessThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
+    )
+    return events.exclude(Exists(earlier))
 
 
 def of_turns(stream: Any, ids: Any, head: int) -> Any:

@@ -13,15 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Sum
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import LessThan
-
 from ..events.models import Event
 from ..events.moments import moment_of
 from ..events.tables.database import log_database
 from ..events.tables.literal import Literal
-from .outline import Size, of_turns
+from .outline import SIZE, beginnings, of_turns
 from .transcript import TranscriptTurn, fold_turns, note_erasures
 from .travel.speakers import Speakers
 from .usage.projection import counted
@@ -108,7 +104,7 @@ def read_trail(
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     end = moment.version if before is None else min(moment.version, before - 1)
     seen = stream if only is None else stream.filter(actor_id=only)
-    began = _beginnings(seen.filter(version__lte=end), stream)
+    began = beginnings(seen.filter(turn_id__isnull=False, version__lte=end), stream)
     ids = dict(began.order_by("-version").values_list("turn_id", "version")[: limit + 1])
     wanted = _that_fit(of_turns(stream, list(ids), moment.version), ids)[:limit]
     more = len(wanted) < len(ids)
@@ -135,7 +131,7 @@ def read_trail(
 
 def _that_fit(events: Any, began: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
     """Return the turns whose payloads fit into a page, the last ones first; at least one."""
-    sizes = events.order_by().values("turn_id").annotate(size=Coalesce(Sum(Size("payload")), 0))
+    sizes = events.order_by().values("turn_id").annotate(size=SIZE)
     size_of = dict(sizes.values_list("turn_id", "size")) if began else {}
     room = _BYTES
     fit: list[uuid.UUID] = []
@@ -145,13 +141,6 @@ def _that_fit(events: Any, began: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
             break
         fit.append(turn_id)
     return fit
-
-
-def _beginnings(events: Any, stream: Any) -> Any:
-    earlier = stream.annotate(at=F("version") + 0).filter(
-        LessThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
-    )
-    return events.filter(turn_id__isnull=False).exclude(Exists(earlier))
 
 
 def _turns(events: Sequence[Event], speakers: Speakers, cleared: int) -> list[TrailTurn]:
@@ -174,8 +163,10 @@ def _turns(events: Sequence[Event], speakers: Speakers, cleared: int) -> list[Tr
 def _spent(events: Sequence[Event]) -> tuple[str, int | None, float | None]:
     """Return the model, the tokens and the seconds of a turn."""
     model, tokens, seconds = "", 0, None
-    for number, event in enumerate(events):
-        ended = counted(event, events[:number])
+    before: list[Event] = []
+    for event in events:
+        ended = counted(event, before)
+        before.append(event)
         if ended is not None:
             model = ended.model or model
             tokens += ended.counts["total_tokens"]

@@ -16,11 +16,6 @@ _waited_for = 0
 _since = 0.0
 
 
-def leave_alone() -> None:
-    """Let it never look again at what there is now: modules that stay."""
-    gc.freeze()
-
-
 @contextmanager
 def collector_waits() -> Iterator[None]:
     """Let it wait while a large value is encoded: its documents are many objects, and no garbage.

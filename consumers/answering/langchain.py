@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-
-from . import collector
 
 _imported = threading.Event()
 
@@ -29,5 +28,5 @@ def _import() -> None:
 
     # What is imported stays. Without this, each full collection of garbage looks at all of it, and
     # everybody waits for a tenth of a second.
-    collector.leave_alone()
+    gc.freeze()
     _imported.set()

@@ -82,10 +82,6 @@ async def drain(seconds: float) -> None:
         await asyncio.wait(list(tasks.turns), timeout=5)
 
 
-def _tenant_of(key: Hashable) -> str:
-    return key[0] if isinstance(key, tuple) else ""
-
-
 async def _beat() -> None:
     """Show other processes that this one is alive, while it has turns."""
     while True:
@@ -95,7 +91,8 @@ async def _beat() -> None:
         try:
             # Not by the threads that turns wait for: they may all be held by a lock. Where each
             # tenant has tables of its own, each has this process's row.
-            for context in {_tenant_of(key): turn.context for key, turn in _turns.items()}.values():
+            contexts = {live.tenant_of(key): turn.context for key, turn in _turns.items()}
+            for context in contexts.values():
                 await by_heart(partial(context.run, runners.beat))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next beat comes
             logger.warning("no heartbeat: %s", failures.where(error))

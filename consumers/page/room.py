@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.wellformed import wellformed
+from ...core.wellformed import clipped
 
 LONGEST = 20_000
 """Characters of one input or output that are shown at most."""
@@ -22,8 +22,3 @@ class Room:
         longest = max(LEAST, min(LONGEST, self._left))
         self._left -= min(len(text), longest)
         return clipped(text, longest)
-
-
-def clipped(text: str, longest: int = LONGEST) -> str:
-    """Return the beginning of a text."""
-    return wellformed(text if len(text) <= longest else text[:longest] + " …")

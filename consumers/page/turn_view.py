@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 from ...core import codec, conf
 from ...core.codec.excerpts import beginning
 from ...core.errors import CodecError
-from ...core.wellformed import wellformed
+from ...core.wellformed import clipped, wellformed
 from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
-from .room import LONGEST, Room, clipped
+from .room import LONGEST, Room
 
 Piece = dict[str, Any]
 """`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
@@ -150,9 +150,9 @@ def as_text(document: Any) -> str:
     if document is None:
         return ""
     try:
-        return clipped(beginning(document, LONGEST + 1))
+        return clipped(beginning(document, LONGEST + 1), LONGEST)
     except CodecError as error:
-        return clipped(str(error))
+        return clipped(str(error), LONGEST)
 
 
 def _message(document: Any) -> Any:

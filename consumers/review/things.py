@@ -13,7 +13,7 @@ from typing import Any
 from ...core import codec
 from ...core.codec.encoded import Encoded
 from ...core.errors import CodecError
-from ...core.wellformed import wellformed
+from ...core.wellformed import clipped
 from ...events.models import Event
 
 _PICTURE, _TABLE = "PIL.Image", "pandas.DataFrame"
@@ -78,8 +78,7 @@ def table_of(document: Any) -> Table | None:
 
 
 def _cell(value: Any) -> str:
-    text = str(value)
-    return wellformed(text if len(text) <= _CELL else text[:_CELL] + " …")
+    return clipped(str(value), _CELL)
 
 
 def _tag_of(document: Any) -> str:

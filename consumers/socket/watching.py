@@ -58,7 +58,7 @@ def _groups(followed: Iterable[live.Place]) -> Iterator[list[live.Place]]:
     """Yield places of one tenant each, as many as one statement looks at."""
     tenants: defaultdict[str, list[live.Place]] = defaultdict(list)
     for place in followed:
-        tenants["" if isinstance(place, int) else place[0]].append(place)
+        tenants[live.tenant_of(place)].append(place)
     for places in tenants.values():
         for begin in range(0, len(places), _AT_ONCE):
             yield places[begin : begin + _AT_ONCE]

@@ -10,7 +10,7 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ...core.wellformed import wellformed
+from ...core.wellformed import clipped, wellformed
 
 register = template.Library()
 
@@ -69,5 +69,4 @@ def review_json(value: Any) -> str:
 def review_text(message: Any) -> str:
     """Return the beginning of a message's words; of one without words, of all of it."""
     said = getattr(message, "text", "") or getattr(message, "content", "") or message
-    text = said if isinstance(said, str) else str(said)
-    return wellformed(text if len(text) <= _LONGEST else text[:_LONGEST] + " …")
+    return clipped(said if isinstance(said, str) else str(said), _LONGEST)

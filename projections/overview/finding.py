@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -80,12 +81,12 @@ def page_of(
 
 def matching(conditions: Sequence[Condition], said_by: Any = None) -> Q:
     """Return what must hold of an `Overview`. Raises QueryError."""
+    meant = {**_MEANT, "text": partial(_text, said_by=said_by)}
     matched = Q()
     for condition in conditions:
         anyone = Q()
         for value in condition.values:
-            is_text = condition.key == "text"
-            anyone |= _text(value, said_by) if is_text else _MEANT[condition.key](value)
+            anyone |= meant[condition.key](value)
         matched &= ~anyone if condition.negated else anyone
     return matched
 

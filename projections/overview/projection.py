@@ -12,7 +12,7 @@ from ..engine.earlier_events import Turns
 from ..engine.projection import Projection
 from ..engine.registry import register
 from ..engine.storable import storable
-from ..usage.projection import counted
+from ..usage.projection import UsageProjection, counted
 from .model import Overview
 
 _NAMES, _LENGTH = 100, 200
@@ -33,9 +33,7 @@ class OverviewProjection(Projection):
     erase = Projection.apply_again
 
     def apply(self, events: Sequence[Event]) -> None:
-        turns = Turns(
-            events, ("TurnStarted", "MessageAppended", "ToolOutputRecorded", "TurnFailed")
-        )
+        turns = Turns(events, UsageProjection.handles)  # What `counted` goes by.
         streams = {event.stream_id for event in events}
         rows = {row.pk: row for row in self.of_streams(sorted(streams))}
         for event in events:
