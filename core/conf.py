@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
+from math import inf, isfinite
 from typing import Any, cast
 
 from django.conf import settings as django_settings
@@ -51,6 +52,9 @@ class Settings:
     can_review: str = ""
     """Dotted path of a function of a user and a conversation that returns whether the user may
     review it; by default, whoever owns it or has the permission to review all."""
+    client_address: str = ""
+    """Dotted path of a function of a request that returns the client's address for the log of
+    accesses; by default, the one that the server was connected from."""
     around_database: str = ""
     """Dotted path of a function that returns a context manager: turnlog's threads enter it around
     their work with the database."""
@@ -72,10 +76,14 @@ class Settings:
     retention: Mapping[str, int] = field(default_factory=dict)
     """Days to keep what was said, by kind; see RETENTION_KINDS."""
 
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """What reviewers judge: by name, ``"yes/no"``, a list of choices, or the lowest and the highest
+    number."""
 
-RETENTION_KINDS = ("conversations", "turns", "failed_turns")
-"""What a retention policy may name: conversations without anything new, turns that have ended, and
-turns that ended without an answer."""
+
+RETENTION_KINDS = ("conversations", "turns", "failed_turns", "accesses")
+"""What a retention policy may name: conversations without anything new, turns that have ended,
+turns that ended without an answer, and months of the log of accesses."""
 
 
 def problems(raw: Any) -> list[str]:
@@ -87,6 +95,8 @@ def problems(raw: Any) -> list[str]:
     for key, value in raw.items():
         if key not in known:
             found.append(f"TURNLOG has an unknown key {key!r}; known keys: {', '.join(known)}")
+        elif key == "SCORES":
+            found += _problems_of_scores(value)
         elif wrong := _problem(getattr(_DEFAULTS, key.lower()), value):
             found.append(f"TURNLOG[{key!r}] must be {wrong}, found {value!r}")
         elif key == "ALLOWED_ORIGINS":
@@ -125,6 +135,35 @@ def _problem(default: Any, value: Any) -> str:
     return ""
 
 
+def _problems_of_scores(value: Any) -> list[str]:
+    if not isinstance(value, Mapping):
+        return [f"TURNLOG['SCORES'] must be a dictionary, found {value!r}"]
+    found = []
+    for name, kind in value.items():
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w -]{0,39}", name):
+            found.append(
+                "TURNLOG['SCORES'] must have names of at most 40 letters, digits, spaces, - and _,"
+                f" found {name!r}"
+            )
+        elif not _is_score(kind):
+            found.append(
+                f"TURNLOG['SCORES'][{name!r}] must be 'yes/no', a list of at least 2 different"
+                f" choices, or a list of the lowest and the highest number, found {kind!r}"
+            )
+    return found
+
+
+def _is_score(kind: Any) -> bool:
+    if isinstance(kind, str):
+        return kind == "yes/no"
+    if not isinstance(kind, list | tuple) or len(kind) < 2:
+        return False
+    if all(isinstance(each, str) and 0 < len(each) <= 64 for each in kind):
+        return len(set(kind)) == len(kind) <= 50
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in kind)
+    return numbers and len(kind) == 2 and isfinite(kind[0]) and kind[0] < kind[1] < inf
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
@@ -138,7 +177,7 @@ def get() -> Settings:
     return Settings(**{key.lower(): _plain(value) for key, value in raw.items()})
 
 
-FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CHECKPOINT_HOOK")
+FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CLIENT_ADDRESS", "CHECKPOINT_HOOK")
 """The settings that name a function."""
 
 

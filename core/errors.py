@@ -298,6 +298,10 @@ class ReasonRefused(TurnlogError):
     """A reason that cannot be used: reasons stay in the log permanently."""
 
 
+class RemarkRefused(TurnlogError, ValueError):
+    """A note, a score or a sign-off that cannot be kept; nothing was written."""
+
+
 class LegalHold(TurnlogError):
     """An attempt to erase something that is under a legal hold."""
 

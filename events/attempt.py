@@ -22,7 +22,7 @@ from .tables.actor import Actor, is_user
 from .tables.content import Content
 from .tables.conversation import rows
 from .tables.event import Event
-from .types import ConversationOpened
+from .types import ConversationOpened, SideStreamOpened
 
 logger = logging.getLogger("turnlog")
 
@@ -209,6 +209,8 @@ def _opening(stream_id: int) -> NewEvent:
     conversation = rows().filter(pk=stream_id).first()
     if conversation is None:
         raise UnknownConversation(stream_id)
+    if conversation.beside is not None:
+        return NewEvent(SideStreamOpened(conversation.beside))
     owner = conversation.owner_actor_id
     data = ConversationOpened(str(owner) if owner else None, conversation.title)
     return NewEvent(data, actor_id=owner)

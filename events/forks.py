@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from ..core.errors import NotPermitted
+from ..core.errors import NotPermitted, UnknownConversation
 from .listed import read_listed
 from .log import NewEvent, append
 from .moments import moment_of
 from .store.dialect import dialect_of
 from .store.isolation import locking
-from .tables.conversation import ConversationRow, require_conversation, rows
+from .tables.conversation import ConversationRow, rows
 from .tables.database import log_database
 from .tables.event import Event
 from .types import ConversationForked, EventData
@@ -72,8 +72,10 @@ def fork(
 
 def _parent(pk: int) -> ConversationRow:
     # Read again: the owner may have changed since the caller looked.
-    require_conversation(pk)
-    return rows().select_related("user").get(pk=pk)
+    found = rows().filter(pk=pk, beside=None).select_related("user").first()
+    if found is None:
+        raise UnknownConversation(pk)
+    return found
 
 
 def _copy(moment: Event, forked: ConversationRow, user: Any) -> None:

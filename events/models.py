@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn, cast
 
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ..core.asynchronous import in_database_thread, in_slow_thread
@@ -57,10 +57,19 @@ __all__ = [
 ]
 
 
+class _Conversations(models.Manager["Conversation"]):
+    """Conversations, without the streams beside them."""
+
+    def get_queryset(self) -> ConversationQuerySet[Conversation]:
+        return ConversationQuerySet(self.model, using=self._db).filter(beside=None)
+
+
 class Conversation(ConversationRow):
     """One chat room's history, owned by at most one user. Its primary key is its stream."""
 
-    objects = ConversationQuerySet["Conversation"].as_manager()
+    objects = _Conversations()
+    streams = ConversationQuerySet["Conversation"].as_manager()
+    """All streams, with side streams."""
 
     changed_by: Any = None
     """The user who changes title or owner; the event of the next save() names them."""
@@ -70,10 +79,17 @@ class Conversation(ConversationRow):
 
     class Meta:
         db_table = "turnlog_conversation"
-        base_manager_name = "objects"
+        # Django dumps what these find: a side stream's events are nothing without its row.
+        base_manager_name = "streams"
+        default_manager_name = "streams"
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
-        permissions = (("review_conversation", "Can review everybody's conversations"),)
+        permissions = (
+            ("review_conversation", "Can review everybody's conversations"),
+            ("reveal_personal_data", "Can reveal personal data in conversations"),
+            ("export_log", "Can export conversations"),
+            ("inspect_accesses", "Can inspect who has reviewed what"),
+        )
 
     @classmethod
     def from_db(cls, *args: Any, **options: Any) -> Conversation:

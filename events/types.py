@@ -56,6 +56,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Mapping[str, Any] | None": (dict, type(None)),
     "Mapping[str, str] | None": (dict, type(None)),
     "Sequence[int]": (list,),
+    "Sequence[str]": (list,),
     "Document": (object,),
 }
 
@@ -227,6 +228,91 @@ class HoldLifted(EventData):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SideStreamOpened(EventData):
+    """A stream begins that is no conversation, but stands beside some: `beside` is its name, such
+    as `review/7` or `accesses/2026-11`."""
+
+    erasable: ClassVar[bool] = False
+
+    beside: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecorded(EventData):
+    """Somebody saw, or took away, what other people's conversations hold; the actor is who it was.
+
+    `action` is `listed`, `read`, `revealed` or `exported`, and `page` says where. `owners` are the
+    actor ids, as text, of those who owned the `conversations` then. `query` is what was searched
+    for, with personal data masked.
+    """
+
+    action: str
+    page: str
+    conversations: Sequence[int]
+    owners: Sequence[str]
+    address: str
+    query: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessesInspected(EventData):
+    """Somebody has inspected this stream's accesses up to the version `until`."""
+
+    until: int
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAdded(EventData):
+    """A reviewer's note on a conversation, or on one of its `turn`s; `quote` is what it is about,
+    in the words of the turn."""
+
+    text: str
+    turn: str | None = None
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteWithdrawn(EventData):
+    """The note of this stream's `version` does not hold any more."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreGiven(EventData):
+    """A reviewer's judgement of a conversation, or of one of its `turn`s, by the name of a score.
+
+    `value` is a text, a number, true or false; null says that the reviewer cannot judge. A later
+    one by the same reviewer replaces it.
+    """
+
+    name: str
+    value: Document
+    turn: str | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSignedOff(EventData):
+    """A reviewer has reviewed the conversation up to its version `until`."""
+
+    until: int
+    remark: str = ""
+
+
+_OF_SIDE_STREAMS = (
+    SideStreamOpened,
+    AccessRecorded,
+    AccessesInspected,
+    NoteAdded,
+    NoteWithdrawn,
+    ScoreGiven,
+    ReviewSignedOff,
+)
+
 EVENT_TYPES: dict[str, type[EventData]] = {
     cls.__name__: cls
     for cls in (
@@ -243,8 +329,12 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         PayloadErased,
         HoldPlaced,
         HoldLifted,
+        *_OF_SIDE_STREAMS,
     )
 }
+
+SIDE_TYPES = tuple(cls.__name__ for cls in _OF_SIDE_STREAMS)
+"""Types that are in no conversation's stream, only in those beside; see `events.beside`."""
 
 NEVER_ERASED = tuple(name for name, cls in EVENT_TYPES.items() if not cls.erasable)
 """Types whose payloads the triggers, an erasure and every verifier leave in place."""

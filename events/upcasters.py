@@ -30,6 +30,8 @@ FIXED_NAMES = (
     "PayloadErased",
     "HoldPlaced",
     "HoldLifted",
+    "SideStreamOpened",
+    "AccessRecorded",
 )
 """Types whose names are used in queries, indexes and triggers, where no upcaster runs."""
 

@@ -16,11 +16,13 @@ class ProjectionsConfig(AppConfig):
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
         from ..events import fixtures, hooks
+        from .accesses import projection as _accesses  # noqa: F401 - registers itself
         from .engine import erasers, wake
         from .engine.registry import check_projections
         from .engine.versions import check_versions
-        from .messages import projection as _messages  # noqa: F401 - registers itself
+        from .messages import projection as _messages  # noqa: F401
         from .overview import projection as _overview  # noqa: F401
+        from .reviews import projection as _reviews  # noqa: F401
         from .search import projection as _search  # noqa: F401
         from .usage import projection as _usage  # noqa: F401
 

@@ -1,17 +1,21 @@
 """The read models, and the projections' checkpoints."""
 
+from .accesses.model import Access
 from .engine.model import Checkpoint, Parked
 from .messages.model import ConversationMessage, ConversationMessageQuerySet
 from .overview.model import Overview
+from .reviews.model import Remark
 from .search.model import SearchEntry, SearchEntryQuerySet
 from .usage.model import Usage, UsageQuerySet
 
 __all__ = [
+    "Access",
     "Checkpoint",
     "ConversationMessage",
     "ConversationMessageQuerySet",
     "Overview",
     "Parked",
+    "Remark",
     "SearchEntry",
     "SearchEntryQuerySet",
     "Usage",

@@ -35,6 +35,7 @@ projections/trail.py
 projections/models.py projections/transcript.py
 projections/outline.py
 projections/overview/
+projections/accesses/ projections/reviews/
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
 projections/engine/
@@ -42,10 +43,10 @@ projections/engine/
 events/__init__.py
 events/apps.py
 events/admin.py events/management/ events/migrations/
-events/rooms.py events/testing.py events/verify.py
+events/accesses.py events/reviews.py events/rooms.py events/testing.py events/verify.py
 events/models.py
 events/erasure/
-events/changes.py events/forks.py events/turns.py
+events/beside.py events/changes.py events/forks.py events/turns.py
 events/proof/
 events/log.py
 events/attempt.py

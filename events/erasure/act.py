@@ -26,6 +26,7 @@ from ..tables.held import require_no_hold
 from ..turns import close_abandoned, open_turn
 from ..types import NEVER_ERASED, PayloadErased
 from .copies import copies_of, forks_of
+from .notes import notes_on
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
 from .receipts import ErasedEvent, Receipt, Record
@@ -134,6 +135,8 @@ class Act:
                     waiting.append(
                         (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
                     )
+            if notes := notes_on(pk, plan.turns, everything=bool(titled and wanted.everything)):
+                waiting.append((notes.stream, Wanted(versions=notes.versions, exact=True)))
 
     def _plan(self, pk: int, wanted: Wanted, *, lock: bool) -> Plan:
         if lock:

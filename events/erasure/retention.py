@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from ...core import conf
 from ...core.errors import ConfigurationError
+from ..beside import accesses_of
 from ..tables.conversation import rows
 from ..tables.database import log_database
 from ..tables.event import Event
@@ -28,6 +29,7 @@ _REASONS = {
     "conversations": "retention: conversations without anything new for {days} days",
     "turns": "retention: turns older than {days} days",
     "failed_turns": "retention: turns without an answer older than {days} days",
+    "accesses": "retention: accesses older than {days} days",
 }
 
 
@@ -65,7 +67,7 @@ def _due(policy: Any, now: dt.datetime) -> Iterator[Due]:
             before = now - dt.timedelta(days=days)
         except OverflowError:  # Before the year 1: nothing is that old.
             continue
-        find = _conversations if kind == "conversations" else _turns
+        find = _turns if kind.endswith("turns") else _conversations
         for conversation, turns in find(kind, before):
             yield Due(kind, conversation, turns, reason.format(days=days), before)
 
@@ -75,9 +77,7 @@ def apply(found: Due, *, dry_run: bool = False) -> Receipt:
 
     With `dry_run`, nothing is erased; the receipt says what would be.
     """
-    wanted = Wanted(
-        everything=found.kind == "conversations", turns=found.turns, unless_since=found.before
-    )
+    wanted = Wanted(everything=not found.turns, turns=found.turns, unless_since=found.before)
     return erase_wanted(found.conversation, wanted, reason=found.reason, dry_run=dry_run)
 
 
@@ -85,11 +85,14 @@ Found = Iterator[tuple[int, frozenset[uuid.UUID]]]
 
 
 def _conversations(kind: str, before: dt.datetime) -> Found:
-    """Yield conversations with nothing recorded since `before` and something left to erase."""
+    """Yield conversations, or months of accesses, with nothing recorded since `before` and
+    something left to erase."""
+    which = Q(beside__startswith=accesses_of("")) if kind == "accesses" else Q(beside=None)
     facts = Event.objects.filter(stream_id=OuterRef("pk")).exclude(type__in=NEVER_ERASED)
     last = Subquery(facts.order_by("-version").values("recorded_at")[:1])
     conversations = (
         rows()
+        .filter(which)
         .annotate(last=Coalesce(last, "created_at"))
         .filter(~Q(title="") | Exists(facts.filter(payload__isnull=False)), last__lt=before)
         .order_by("pk")

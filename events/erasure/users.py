@@ -89,7 +89,8 @@ def _of_user(user: Any, actor_id: uuid.UUID | None) -> Iterator[tuple[int, Wante
         return
     # There is no index on actors: this reads the whole log, once.
     said = Event.objects.using(using).filter(actor_id=actor_id, payload__isnull=False)
-    said = said.exclude(type__in=NEVER_ERASED).order_by()
+    # What they did with other people's data stays on record, under a pseudonym that is nobody's.
+    said = said.exclude(type__in=(*NEVER_ERASED, "AccessRecorded")).order_by()
     for stream in sorted(said.values_list("stream_id", flat=True).distinct()):
         if not conversations.filter(pk=stream).exists():
             of_stream = said.filter(stream_id=stream)

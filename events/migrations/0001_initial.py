@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import django.db.models.deletion
+import django.db.models.manager
 import django_lifecycle.mixins
 from django.conf import settings
 from django.db import migrations, models
@@ -82,6 +83,7 @@ class Migration(migrations.Migration):
                 ('owner_actor_id', models.UUIDField(blank=True, editable=False, null=True)),
                 ('title', models.CharField(blank=True, max_length=255, verbose_name='title')),
                 ('forked_at', models.IntegerField(blank=True, editable=False, null=True)),
+                ('beside', models.CharField(blank=True, editable=False, max_length=64, null=True, unique=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
                 ('forked_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='forks', to='turnlog_events.conversation')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=leave_without_user, related_name='turnlog_conversations', to=settings.AUTH_USER_MODEL, verbose_name='user')),
@@ -90,10 +92,14 @@ class Migration(migrations.Migration):
                 'verbose_name': 'conversation',
                 'verbose_name_plural': 'conversations',
                 'db_table': 'turnlog_conversation',
-                'permissions': (('review_conversation', "Can review everybody's conversations"),),
-                'base_manager_name': 'objects',
+                'permissions': (('review_conversation', "Can review everybody's conversations"), ('reveal_personal_data', 'Can reveal personal data in conversations'), ('export_log', 'Can export conversations'), ('inspect_accesses', 'Can inspect who has reviewed what')),
+                'base_manager_name': 'streams',
+                'default_manager_name': 'streams',
             },
             bases=(django_lifecycle.mixins.LifecycleModelMixin, models.Model),
+            managers=[
+                ('streams', django.db.models.manager.Manager()),
+            ],
         ),
         migrations.CreateModel(
             name='Event',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,8 +20,11 @@ from .event import Event
 NAMED = {"title": "title", "user": "user_id"}
 """The fields that save() records in the log if they change, and their attributes."""
 
-NEVER_SAVED = {"owner_actor_id", "forked_from", "forked_at"}
+NEVER_SAVED = {"owner_actor_id", "forked_from", "forked_at", "beside"}
 """The fields that follow from what happens, and that an object's save() leaves as they are."""
+
+NOBODY = uuid.UUID(int=0)
+"""The owner of a side stream: such a stream is open to nobody in a chat."""
 
 _SAID = {*NAMED, "owner_actor_id"}
 """The fields of which the log says what they are."""
@@ -88,6 +92,8 @@ class ConversationRow(LifecycleModel):
         related_name="forks",
     )
     forked_at = models.IntegerField(null=True, blank=True, editable=False)
+    # The name of a side stream, which holds what reviewers do; NULL for conversations.
+    beside = models.CharField(max_length=64, null=True, unique=True, blank=True, editable=False)
     created_at = MomentField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -146,7 +152,8 @@ class ConversationRow(LifecycleModel):
 def rows() -> ConversationQuerySet[ConversationRow]:
     """All conversations, in the log's database.
 
-    The one way up from here: the table belongs to the concrete model, which knows the operations.
+    Side streams are among them. The one way up from here: the table belongs to the concrete model,
+    which knows the operations.
     """
     model = apps.get_model("turnlog_events", "Conversation")
     found: ConversationQuerySet[ConversationRow] = model._default_manager.using(log_database())

@@ -10,6 +10,8 @@ from ...events.store import no_samples as statistics
 _COLUMNS = {
     "turnlog_checkpoint": ("error",),
     "turnlog_parked": ("error",),
+    "turnlog_access": ("query", "reason"),
+    "turnlog_remark": ("text", "quote"),
 }
 
 

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...events.models import Event
+from ...events.tables.conversation import rows as streams_of
 from ...events.tables.database import log_database
-from ...events.types import EVENT_TYPES, ToolOutputRecorded, TurnFailed
+from ...events.types import EVENT_TYPES, SIDE_TYPES, ToolOutputRecorded, TurnFailed
 from ..engine.earlier_events import Turns
 from ..engine.projection import Projection
 from ..engine.registry import register
 from ..engine.storable import storable
 from ..usage.projection import UsageProjection, counted
 from .model import Overview
+
+_EVERYWHERE = ("PayloadErased", "HoldPlaced", "HoldLifted")
+"""Types that side streams have, too."""
 
 _NAMES, _LENGTH = 100, 200
 """The most names that a list keeps, and their length: a model may call a tool by any name."""
@@ -27,16 +31,18 @@ class OverviewProjection(Projection):
     """Makes `Overview`, in the worker, of everything that has happened in a conversation."""
 
     name = "overview"
-    handles = tuple(EVENT_TYPES)
+    handles = tuple(name for name in EVENT_TYPES if name not in SIDE_TYPES)
     takes_erased = True
     model = Overview
     erase = Projection.apply_again
 
     def apply(self, events: Sequence[Event]) -> None:
         turns = Turns(events, UsageProjection.handles)  # What `counted` goes by.
-        streams = {event.stream_id for event in events}
+        streams = {event.stream_id for event in events} - _side_streams(events)
         rows = {row.pk: row for row in self.of_streams(sorted(streams))}
         for event in events:
+            if event.stream_id not in streams:
+                continue
             row = rows.get(event.stream_id)
             if row is None:
                 row = rows[event.stream_id] = Overview(
@@ -50,6 +56,14 @@ class OverviewProjection(Projection):
             unique_fields=["conversation"],
             update_fields=fields,
         )
+
+
+def _side_streams(events: Sequence[Event]) -> set[int]:
+    """Streams of these events that are no conversations: notes are erased there, too, and held."""
+    unsure = {event.stream_id for event in events if event.type in _EVERYWHERE}
+    return set(
+        streams_of().filter(pk__in=unsure, beside__isnull=False).values_list("pk", flat=True)
+    )
 
 
 def _add(row: Overview, event: Event, before: Sequence[Event]) -> None:

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage
 from tests.docs.pages import codes, rows, section, text_of
 from tests.everywhere import places_of
 from turnlog.core import conf, errors
+from turnlog.events import reviews
 from turnlog.events.erasure.users import erase_user
 from turnlog.events.models import Actor, Conversation
 from turnlog.events.prompt import Prompt
@@ -107,6 +108,7 @@ def say_everywhere(word: str, user: Any) -> Conversation:
     error = {"type": "ModelError", "kind": "busy", "text": word}
     room.fail_turn(failed.turn_id, "failed", error=error, ai_message=AIMessage(f"half a {word}"))
     room.clear(by=user, reason=word)
+    reviews.add_note(room.pk, word, by=user, turn_id=turn.turn_id, quote=word)
     Worker(named(["usage", "search"])).catch_up()
     Parked.objects.create(projection="search", stream_id=room.pk, version=2, error=word)
     Checkpoint.objects.filter(name="search").update(failed_at=2, error=word)
@@ -121,7 +123,7 @@ def test_after_the_clean_up_the_words_are_in_no_file(user: Any) -> None:
     tables = {table for table, _ in places_of(word)} - {"turnlog_search_fts"}
     assert tables == {
         *("turnlog_event", "turnlog_search", "turnlog_content"),
-        *("turnlog_conversation", "turnlog_parked", "turnlog_checkpoint"),
+        *("turnlog_conversation", "turnlog_parked", "turnlog_checkpoint", "turnlog_remark"),
     }
     if connection.vendor == "postgresql":
         # Samples would be taken now, and outlive the rows.

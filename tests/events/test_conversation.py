@@ -40,7 +40,7 @@ def test_a_deleted_owner_does_not_make_it_unowned(how: str, django_user_model: A
         room = Conversation.objects.get()
     else:
         room = Conversation.objects.create()
-        Conversation.objects.rewrite(user=owner)  # As raw SQL would.
+        Conversation.streams.rewrite(user=owner)  # As raw SQL would.
     owner.delete()
     room.refresh_from_db()
     assert room.user is None
@@ -89,7 +89,7 @@ def test_deleting_through_a_proxy_forgets_nothing_either() -> None:
     try:
         proxy = Proxy.objects.create(username="proxied")
         room = Conversation.objects.create()
-        Conversation.objects.rewrite(user=proxy.pk)
+        Conversation.streams.rewrite(user=proxy.pk)
         proxy.delete()
         room.refresh_from_db()
         assert (room.user, room.owner_actor_id is None) == (None, False)

@@ -16,7 +16,7 @@ const MAX_LINE = 67_108_864;
 const MAX_NOTE = 16_384;
 const ZEROS = Buffer.alloc(32);
 const LINE_FEED = 10;
-const NEVER_ERASED = ["OwnerChanged", "ConversationForked", "PayloadErased", "HoldPlaced", "HoldLifted"];
+const NEVER_ERASED = ["OwnerChanged", "ConversationForked", "PayloadErased", "HoldPlaced", "HoldLifted", "SideStreamOpened"];
 
 class Wrong extends Error {
   name = "Wrong";

@@ -13,6 +13,8 @@ from tests.events.samples.stored import ADA, TURN, offer
 from turnlog.core import codec
 from turnlog.events.log import NewEvent
 from turnlog.events.types import (
+    AccessesInspected,
+    AccessRecorded,
     ConversationCleared,
     ConversationForked,
     ConversationOpened,
@@ -20,8 +22,13 @@ from turnlog.events.types import (
     HoldPlaced,
     MessageAppended,
     ModelCallRecorded,
+    NoteAdded,
+    NoteWithdrawn,
     OwnerChanged,
     PayloadErased,
+    ReviewSignedOff,
+    ScoreGiven,
+    SideStreamOpened,
     TitleChanged,
     ToolOutputRecorded,
     TurnFailed,
@@ -162,4 +169,21 @@ FACTS: dict[str, list[NewEvent]] = {
     "PayloadErased": [offer(PayloadErased([2, 3, 4], "request 17, 개인정보 삭제"))],
     "HoldPlaced": [offer(HoldPlaced("case 2026-31, 소송"))],
     "HoldLifted": [offer(HoldLifted("case 2026-31 is closed"))],
+    "SideStreamOpened": [offer(SideStreamOpened("accesses/2026-11"))],
+    "AccessRecorded": [
+        offer(AccessRecorded("listed", "conversations", [3, 7], [str(ADA)], "192.0.2.7", "우유")),
+        offer(AccessRecorded("exported", "bundle", [7], [], "2001:db8::7", reason="request 17")),
+    ],
+    "AccessesInspected": [offer(AccessesInspected(12, "이상 없음 \x00"))],
+    "NoteAdded": [
+        offer(NoteAdded(BROKEN_TEXT, str(TURN), "재고를 볼게요.")),
+        offer(NoteAdded("All of it is about milk.")),
+    ],
+    "NoteWithdrawn": [offer(NoteWithdrawn(2))],
+    "ScoreGiven": [
+        offer(ScoreGiven("quality", 4.5, str(TURN), BROKEN_TEXT)),
+        offer(ScoreGiven("tone", "calm")),
+        offer(ScoreGiven("helpful", None)),
+    ],
+    "ReviewSignedOff": [offer(ReviewSignedOff(12, "17번 요청"))],
 }

@@ -1,0 +1,50 @@
+"""Side streams: what reviewers do is events, too, in streams beside the conversations.
+
+A conversation's versions, its live stream and what its owner downloads stay as they are. A side
+stream has a row of the conversations' table, so that the chain, the proof, erasure and legal holds
+know it like any other; `Conversation.objects` does not find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .tables.conversation import NOBODY, rows
+
+_REVIEW, _ACCESSES = "review/", "accesses/"
+
+
+def review_of(conversation_id: int) -> str:
+    """The name of the stream of what reviewers write about a conversation."""
+    return f"{_REVIEW}{conversation_id}"
+
+
+def reviewed_in(streams: Collection[int]) -> dict[int, int]:
+    """Return the conversations that these streams are about, by stream, of those that are."""
+    named = rows().filter(pk__in=streams, beside__startswith=_REVIEW).values_list("pk", "beside")
+    return {pk: int(name.removeprefix(_REVIEW)) for pk, name in named if name}
+
+
+def accesses_of(month: str) -> str:
+    """The name of the stream of a month's accesses; the month is written as 2026-11."""
+    return f"{_ACCESSES}{month}"
+
+
+def months_in(streams: Collection[int]) -> dict[int, str]:
+    """Return the months whose accesses these streams hold, by stream, of those that do."""
+    named = rows().filter(pk__in=streams, beside__startswith=_ACCESSES).values_list("pk", "beside")
+    return {pk: name.removeprefix(_ACCESSES) for pk, name in named if name}
+
+
+def found(name: str) -> int | None:
+    """The number of the side stream of a name; None if nothing was ever written there."""
+    return rows().filter(beside=name).values_list("pk", flat=True).first()
+
+
+def opened(name: str) -> int:
+    """The number of the side stream of a name, which is opened if there is none."""
+    if (known := found(name)) is not None:
+        return known
+    # Two that open it at once: the name is unique, and the second one finds the first one's.
+    stream, _ = rows().get_or_create(beside=name, defaults={"owner_actor_id": NOBODY})
+    return int(stream.pk)
