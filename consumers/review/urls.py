@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from . import acting, inspecting, views
 
 app_name = "turnlog_review"
 
 urlpatterns = [
     path("", views.conversations, name="conversations"),
     path("health/", views.health, name="health"),
+    path("accesses/", inspecting.accesses, name="accesses"),
+    path("accesses/inspect/", acting.inspect, name="inspect"),
     path("<int:pk>/", views.conversation, name="conversation"),
     path("<int:pk>/events/<int:version>/", views.event, name="event"),
     path("<int:pk>/events/<int:version>/picture/", views.picture, name="picture"),
     path("<int:pk>/given/<int:version>/", views.given, name="given"),
     path("<int:pk>/compare/", views.compare, name="compare"),
+    path("<int:pk>/notes/", acting.note, name="note"),
+    path("<int:pk>/notes/<int:version>/withdraw/", acting.withdraw, name="withdraw"),
+    path("<int:pk>/scores/", acting.score, name="score"),
+    path("<int:pk>/sign-off/", acting.sign_off, name="sign_off"),
+    path("<int:pk>/reveal/", acting.reveal, name="reveal"),
+    path("<int:pk>/mask/", acting.mask, name="mask"),
+    path("<int:pk>/fork/", acting.fork, name="fork"),
 ]

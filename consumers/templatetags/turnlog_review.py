@@ -48,6 +48,24 @@ def review_outcome(standing: str) -> str:
 
 
 @register.filter
+def review_action(action: str) -> str:
+    """Return what was done with others' conversations, in the active language."""
+    names = {
+        "listed": _("saw a list"),
+        "read": _("read"),
+        "revealed": _("revealed personal data"),
+        "exported": _("exported"),
+    }
+    return names.get(action, action)
+
+
+@register.filter
+def review_of(remarks: Any, turn_id: Any) -> Any:
+    """Return the remarks on a turn."""
+    return remarks.get(turn_id, ())
+
+
+@register.filter
 def review_span(span: dt.timedelta) -> str:
     """Return a span of time in its largest unit."""
     minutes = int(span.total_seconds() // 60)

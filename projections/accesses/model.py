@@ -11,7 +11,8 @@ class Access(models.Model):
 
     `stream_id` and `version` are the place of its event. `conversation_id` is set if it was one
     conversation; `conversations` has the numbers and `owners` the pseudonyms of all, each between
-    line breaks.
+    line breaks. An inspection of the accesses has a row as well: its `action` is `inspected`, its
+    `page` the version up to which, its `reason` the remark.
     """
 
     stream_id = models.BigIntegerField()

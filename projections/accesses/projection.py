@@ -7,7 +7,7 @@ from typing import Any
 
 from ...events.beside import months_in
 from ...events.models import Event
-from ...events.types import AccessRecorded
+from ...events.types import AccessesInspected, AccessRecorded
 from ..engine.projection import Projection
 from ..engine.registry import register
 from ..engine.storable import storable
@@ -19,7 +19,7 @@ class AccessesProjection(Projection):
     """Makes `Access`, inline: what is on record is on the page of accesses."""
 
     name = "accesses"
-    handles = ("AccessRecorded",)
+    handles = ("AccessRecorded", "AccessesInspected")
     inline = True
     model = Access
     conversation_field = "stream_id"
@@ -27,29 +27,30 @@ class AccessesProjection(Projection):
 
     def apply(self, events: Sequence[Event]) -> None:
         logs = months_in({event.stream_id for event in events})
-        self.add([_row(event, event.data) for event in events if event.stream_id in logs])
+        self.add([_row(event) for event in events if event.stream_id in logs])
 
     def forget_user(self, user: Any) -> None:
         """Nothing: the rows have pseudonyms alone."""
 
 
-def _row(event: Event, data: Any) -> Access:
-    assert isinstance(data, AccessRecorded)  # It is all that is handled.
-    [only] = data.conversations if len(data.conversations) == 1 else [None]
-    return Access(
+def _row(event: Event) -> Access:
+    row = Access(
         stream_id=event.stream_id,
         version=event.version,
         at=event.recorded_at,
         actor_id=event.actor_id,
-        action=storable(data.action)[:16],
-        page=storable(data.page)[:64],
-        conversation_id=only,
-        conversations=lines(data.conversations),
-        owners=lines(data.owners),
-        address=storable(data.address)[:64],
-        query=storable(data.query),
-        reason=storable(data.reason),
     )
+    data = event.data
+    if isinstance(data, AccessesInspected):
+        row.action, row.page, row.reason = "inspected", str(data.until), storable(data.remark)
+    elif isinstance(data, AccessRecorded):
+        row.action, row.page = storable(data.action)[:16], storable(data.page)[:64]
+        row.conversations, row.owners = lines(data.conversations), lines(data.owners)
+        if len(data.conversations) == 1:
+            [row.conversation_id] = data.conversations
+        row.address = storable(data.address)[:64]
+        row.query, row.reason = storable(data.query), storable(data.reason)
+    return row
 
 
 def lines(values: Iterable[Any]) -> str:

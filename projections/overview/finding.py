@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from ...core.users import users_named
-from ...events.models import Event
+from ...events.models import Actor, Event
 from ...events.tables.database import log_database
+from ..reviews.model import Remark
 from ..search.model import SearchEntry
 from ..search.query import is_indexed
 from ..usage.model import Usage
@@ -37,7 +38,16 @@ _STATES = {
     "erased": Q(erasures__gt=0),
     "held": Q(held=True),
 }
-_THINGS = {"tool": Q(tool_calls__gt=0), "image": Q(images__gt=0)}
+_REMARKS = Remark.objects.filter(conversation=OuterRef("pk")).order_by()
+_NOTES = _REMARKS.filter(kind="note")
+_SIGNED = _REMARKS.filter(kind="signed")
+_THINGS = {"tool": Q(tool_calls__gt=0), "image": Q(images__gt=0), "note": Q(Exists(_NOTES))}
+
+# Counted for the rows of one page alone.
+_WRITTEN: dict[str, Any] = {
+    "notes": Subquery(_NOTES.values("conversation").annotate(n=Count("pk")).values("n")),
+    "signed": Subquery(_SIGNED.values("conversation").annotate(n=Max("until")).values("n")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +68,22 @@ def page_of(
     *,
     of: QuerySet[Overview] | None = None,
     said_by: Any = None,
+    reviewer: Any = None,
     after: str = "",
     size: int = 50,
 ) -> Page:
     """Return the conversations that a query means, of those in `of` (default: all).
 
-    Words are looked for in the turns of the user `said_by` alone (None: of everybody). `after` is
-    what the page before it gave. Takes one query. Raises QueryError.
+    Words are looked for in the turns of the user `said_by` alone (None: of everybody). What
+    reviewers wrote counts for a `reviewer` only, whose rows say how many `notes` there are and up
+    to which version somebody `signed` off. `after` is what the page before it gave. Takes one
+    query. Raises QueryError.
     """
     conditions = parse(query)
     rows = Overview.objects.using(log_database()) if of is None else of
-    rows = rows.filter(matching(conditions, said_by)).select_related("conversation__user")
+    rows = rows.filter(matching(conditions, said_by, reviewer)).select_related("conversation__user")
+    if reviewer is not None:
+        rows = rows.annotate(**_WRITTEN)
     if after:
         last_at, pk = _place(after)
         rows = rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
@@ -79,16 +94,30 @@ def page_of(
     return Page(found[:size], _cursor(found[size - 1]) if more else "", lately)
 
 
-def matching(conditions: Sequence[Condition], said_by: Any = None) -> Q:
+def matching(conditions: Sequence[Condition], said_by: Any = None, reviewer: Any = None) -> Q:
     """Return what must hold of an `Overview`. Raises QueryError."""
-    meant = {**_MEANT, "text": partial(_text, said_by=said_by)}
+    reviewed = partial(_reviewed, reviewer=reviewer)
+    meant = {**_MEANT, "text": partial(_text, said_by=said_by), "reviewed": reviewed}
     matched = Q()
     for condition in conditions:
+        if reviewer is None and _is_of_reviewers(condition):
+            raise QueryError(_("Only reviewers can ask for notes and for what is reviewed."))
         anyone = Q()
         for value in condition.values:
             anyone |= meant[condition.key](value)
         matched &= ~anyone if condition.negated else anyone
     return matched
+
+
+def _is_of_reviewers(condition: Condition) -> bool:
+    return condition.key == "reviewed" or (condition.key == "has" and "note" in condition.values)
+
+
+def _reviewed(by: str, reviewer: Any) -> Q:
+    if by == "none":
+        return ~Q(Exists(_SIGNED))
+    actors = Actor.objects.filter(user=reviewer).values("pk")
+    return Q(Exists(_SIGNED.filter(actor_id__in=actors)))
 
 
 def _text(words: str, said_by: Any) -> Q:

@@ -22,7 +22,8 @@ from ...core.errors import TurnlogError
 
 MAX_QUERY = 1000
 STATES = ("failed", "stopped", "interrupted", "cleared", "erased", "held")
-THINGS = ("tool", "image")
+THINGS = ("tool", "image", "note")
+REVIEWS = ("none", "me")
 
 _PART = re.compile(r'(-?)(?:([^\W\d]\w*):)?("[^"]*"|[^\s"]+)(?=\s|$)|(\S+)')
 _COUNT = re.compile(r"(>=|<=|>|<|)(\d{1,15})|(\d{1,15})\.\.(\d{1,15})")
@@ -153,6 +154,7 @@ _KEYS: dict[str, Callable[[str], Any]] = {
     "type": str,
     "state": _one_of("state", STATES),
     "has": _one_of("has", THINGS),
+    "reviewed": _one_of("reviewed", REVIEWS),
     "created": _days,
     "tokens": _count,
     "id": _id,

@@ -264,6 +264,7 @@ def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
 def test_the_queries_do_not_grow_with_the_conversation(
     name: str, user: Any, reviewer: Client
 ) -> None:
+    text_of(reviewer, f"/review/{Conversation.objects.create(user=user).pk}/given/1/?call=0") if 0 else None
     counts = []
     for turns in (60, 160):
         room = Conversation.objects.create(user=user)

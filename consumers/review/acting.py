@@ -1,0 +1,159 @@
+"""What people do in the review room. Each answers `POST`, and leads back to where it was done."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_POST
+
+from ...core.errors import RemarkRefused, TurnlogError
+from ...core.wellformed import wellformed
+from ...events import accesses, reviews
+from ...events.models import Conversation
+from . import revealing
+from .access import reviewed_by, sees_everybody
+from .addresses import number_in
+from .answers import problem
+from .inspecting import may_inspect, month_in
+from .remarks import value_of
+
+_SCORE = "score-"
+
+Action = Callable[..., str]
+
+
+def action(act: Action) -> Callable[..., HttpResponse]:
+    """Something that is done: with a CSRF token, by people who are logged in. `act` returns the
+    address to go to; what is refused is a page with one sentence."""
+
+    @require_POST
+    @login_required
+    @csrf_protect
+    @functools.wraps(act)
+    def done(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = HttpResponseRedirect(act(request, *args, **kwargs))
+            response.status_code = 303
+        except TurnlogError as error:
+            response = problem(request, error)
+        patch_cache_control(response, private=True, no_store=True)
+        return response
+
+    return done
+
+
+def _reviewable(request: HttpRequest, pk: int) -> Conversation:
+    """Return a conversation that somebody may write about: reviewers may, owners may not."""
+    room = reviewed_by(request.user, pk).conversation
+    if not sees_everybody(request.user):
+        raise Http404
+    return room
+
+
+@action
+def note(request: HttpRequest, pk: int) -> str:
+    """Add a note."""
+    room = _reviewable(request, pk)
+    turn = _turn(request)
+    quote = request.POST.get("quote", "")
+    reviews.add_note(room.pk, request.POST.get("text", ""), by=request.user, turn_id=turn,
+                     quote=quote)  # fmt: skip
+    return _back(request, room.pk)
+
+
+@action
+def withdraw(request: HttpRequest, pk: int, version: int) -> str:
+    """Withdraw a note of one's own."""
+    room = _reviewable(request, pk)
+    reviews.withdraw_note(room.pk, version, by=request.user)
+    return _back(request, room.pk)
+
+
+@action
+def score(request: HttpRequest, pk: int) -> str:
+    """Give the scores of a form: each field that has a value."""
+    room = _reviewable(request, pk)
+    turn = _turn(request)
+    fields = {key: str(text) for key, text in request.POST.items() if key.startswith(_SCORE)}
+    given = {key.removeprefix(_SCORE): text for key, text in fields.items() if text}
+    if not given:
+        raise RemarkRefused(_("Expected a score, found none."))
+    values = {name: value_of(name, text) for name, text in given.items()}
+    comment = request.POST.get("comment", "")
+    for name, value in values.items():
+        reviews.give_score(room.pk, name, value, by=request.user, turn_id=turn, comment=comment)
+    return _back(request, room.pk)
+
+
+@action
+def sign_off(request: HttpRequest, pk: int) -> str:
+    """Sign a conversation off, up to the version that was shown."""
+    room = _reviewable(request, pk)
+    until = number_in(request.POST, "until") or 0
+    reviews.sign_off(room.pk, by=request.user, until=until, remark=request.POST.get("remark", ""))
+    return _back(request, room.pk)
+
+
+@action
+def reveal(request: HttpRequest, pk: int) -> str:
+    """Show the personal data of a conversation for a while."""
+    room = _reviewable(request, pk)
+    revealing.reveal(request, room, request.POST.get("reason", ""))
+    return _back(request, room.pk)
+
+
+@action
+def mask(request: HttpRequest, pk: int) -> str:
+    """Mask the personal data of a conversation again."""
+    room = _reviewable(request, pk)
+    revealing.mask_again(request, room)
+    return _back(request, room.pk)
+
+
+@action
+def fork(request: HttpRequest, pk: int) -> str:
+    """Continue a conversation from a moment, as one of one's own."""
+    room = reviewed_by(request.user, pk).conversation
+    forked = room.fork(version=number_in(request.POST, "at"), user=request.user)
+    return reverse("turnlog_review:conversation", args=[forked.pk])
+
+
+@action
+def inspect(request: HttpRequest) -> str:
+    """Sign off a month's accesses, up to the version that was shown."""
+    if not may_inspect(request.user):
+        raise PermissionDenied
+    month = month_in(request.POST)
+    until = number_in(request.POST, "until") or 0
+    accesses.inspect(month, by=request.user, until=until, remark=request.POST.get("remark", ""))
+    return f"{reverse('turnlog_review:accesses')}?month={month}"
+
+
+def _turn(request: HttpRequest) -> uuid.UUID | None:
+    text = request.POST.get("turn", "")
+    try:
+        return uuid.UUID(text) if text else None
+    except ValueError:
+        found = wellformed(text[:40])
+        raise RemarkRefused(
+            _("Expected the id of a turn, found %(text)s.") % {"text": found}
+        ) from None
+
+
+def _back(request: HttpRequest, pk: int) -> str:
+    """The place that a form was sent from: a moment, a part of the trail, a turn."""
+    address = reverse("turnlog_review:conversation", args=[pk])
+    kept = [(name, number_in(request.POST, name)) for name in ("at", "before")]
+    query = "&".join(f"{name}={number}" for name, number in kept if number)
+    shown = number_in(request.POST, "shown")
+    return address + (f"?{query}" if query else "") + (f"#turn-{shown}" if shown else "")

@@ -1,0 +1,53 @@
+"""What all pages of the review room have in common."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.http import require_safe
+
+from ...core.wellformed import wellformed
+
+View = Callable[..., HttpResponse]
+
+
+def page(view: View) -> View:
+    """A page of the review room: for people who are logged in, kept by no cache, in no frame."""
+
+    @require_safe
+    @login_required
+    @xframe_options_deny
+    @functools.wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return guarded(view(request, *args, **kwargs))
+
+    return shown
+
+
+def guarded(response: HttpResponse) -> HttpResponse:
+    """Return a response that holds what people said: not for a proxy, and not for who uses this
+    browser next."""
+    patch_cache_control(response, private=True, no_store=True)
+    response.setdefault("Referrer-Policy", "same-origin")
+    response.setdefault("X-Frame-Options", "DENY")
+    return response
+
+
+def rendered(
+    request: HttpRequest, name: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """Return a page made from one of the room's templates."""
+    return render(request, f"turnlog/review/{name}.html", context, status=status)
+
+
+def problem(request: HttpRequest, error: Exception, room: Any = None) -> HttpResponse:
+    """Return a page with one sentence: what was expected, and what was found."""
+    context = {"conversation": room, "problem": wellformed(str(error))}
+    return rendered(request, "problem", context, status=400)
