@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
@@ -20,6 +21,7 @@ from ...core.errors import RemarkRefused, TurnlogError
 from ...core.wellformed import wellformed
 from ...events import accesses, reviews
 from ...events.models import Conversation
+from ...events.tables.database import log_database
 from . import revealing
 from .access import reviewed_by, sees_everybody
 from .addresses import number_in
@@ -90,8 +92,9 @@ def score(request: HttpRequest, pk: int) -> str:
         raise RemarkRefused(_("Expected a score, found none."))
     values = {name: value_of(name, text) for name, text in given.items()}
     comment = request.POST.get("comment", "")
-    for name, value in values.items():
-        reviews.give_score(room.pk, name, value, by=request.user, turn_id=turn, comment=comment)
+    with transaction.atomic(using=log_database()):  # All of a form, or nothing.
+        for name, value in values.items():
+            reviews.give_score(room.pk, name, value, by=request.user, turn_id=turn, comment=comment)
     return _back(request, room.pk)
 
 

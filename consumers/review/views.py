@@ -61,14 +61,14 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """The trail of a conversation, now or at a version."""
     what = reviewed_by(request.user, pk)
     room = what.conversation
+    words = request.GET.get("find", "")[:MAX_QUERY]
+    record_look(request, "read", "conversation", [room], query=words)
     try:
         version, before = number_in(request.GET, "at"), number_in(request.GET, "before")
         trail = read_trail(pk, version=version, before=before, only=what.only)
     except (BadNumber, MomentError) as error:
         # A conversation without events has no moments; one with events has others.
         return problem(request, error, room)
-    words = request.GET.get("find", "")[:MAX_QUERY]
-    record_look(request, "read", "conversation", [room], query=words)
     reviewer = sees_everybody(request.user)
     context = {
         "reviewer": reviewer,
@@ -129,12 +129,12 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """What the model was given in the turn that had begun at a version."""
     what = reviewed_by(request.user, pk)
     room = what.conversation
+    record_look(request, "read", f"given {version}", [room])
     try:
         prompt = prompt_of(pk, version_of(str(version)), number_in(request.GET, "call"))
         _event(what, prompt.version)
     except (BadNumber, MomentError, PromptLost) as error:
         return problem(request, error, room)
-    record_look(request, "read", f"given {version}", [room])
     context = {
         "conversation": room,
         "prompt": prompt,
@@ -149,11 +149,11 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 def compare(request: HttpRequest, pk: int) -> HttpResponse:
     """Two moments side by side."""
     what = reviewed_by(request.user, pk)
+    record_look(request, "read", "compare", [what.conversation])
     try:
         comparison = compared(what, number_in(request.GET, "a"), number_in(request.GET, "b"))
     except (BadNumber, MomentError) as error:
         return problem(request, error, what.conversation)
-    record_look(request, "read", "compare", [what.conversation])
     context = {"conversation": what.conversation, "comparison": comparison}
     return rendered(request, "compare", context)
 

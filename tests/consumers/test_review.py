@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,6 +23,7 @@ from turnlog.consumers.review.shown import LARGE, LONGEST, payload_of
 from turnlog.consumers.review.things import is_picture, png_of, table_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
+from turnlog.events import accesses, reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
@@ -35,13 +36,26 @@ USAGE: Any = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
 # For each page: its address in the fixture's conversation, and whom it answers with 200.
 PAGES = {
-    "conversations": ("/review/", {"other", "owner", "reviewer"}),
+    "conversations": ("/review/", {"other", "owner", "reviewer", "inspector"}),
     "health": ("/review/health/", {"reviewer"}),
+    "accesses": ("/review/accesses/", {"inspector"}),
     "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
     "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
     "picture": ("/review/{pk}/events/5/picture/", {"owner", "reviewer"}),
     "given": ("/review/{pk}/given/3/", {"owner", "reviewer"}),
     "compare": ("/review/{pk}/compare/?a=1", {"owner", "reviewer"}),
+}
+
+# The same for what is done: address, form, and whom it leads on with 303.
+ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    "note": ("/review/{pk}/notes/", {"text": "about milk"}, {"reviewer"}),
+    "withdraw": ("/review/{pk}/notes/2/withdraw/", {}, {"reviewer"}),
+    "score": ("/review/{pk}/scores/", {"score-tone": "calm"}, {"reviewer"}),
+    "sign_off": ("/review/{pk}/sign-off/", {"until": "3"}, {"reviewer"}),
+    "reveal": ("/review/{pk}/reveal/", {"reason": "request 17"}, set()),
+    "mask": ("/review/{pk}/mask/", {}, {"reviewer"}),
+    "fork": ("/review/{pk}/fork/", {"at": "3"}, {"owner"}),
+    "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 
 
@@ -69,7 +83,10 @@ def people(user: Any, django_user_model: Any) -> dict[str, Client]:
     reviewer = django_user_model.objects.create_user("reviewer")
     reviewer.user_permissions.add(Permission.objects.get(codename="review_conversation"))
     made = {"nobody": Client()}
-    for name, person in {"owner": user, "other": other, "reviewer": reviewer}.items():
+    inspector = django_user_model.objects.create_user("inspector")
+    inspector.user_permissions.add(Permission.objects.get(codename="inspect_accesses"))
+    named = {"owner": user, "other": other, "reviewer": reviewer, "inspector": inspector}
+    for name, person in named.items():
         made[name] = Client()
         made[name].force_login(person)
     return made
@@ -91,7 +108,7 @@ def text_of(client: Client, address: str) -> str:
 
 
 def test_every_page_is_in_the_table() -> None:
-    assert {pattern.name for pattern in urls.urlpatterns} == set(PAGES)
+    assert {pattern.name for pattern in urls.urlpatterns} == {*PAGES, *ACTS}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -106,17 +123,52 @@ def test_a_page_answers_those_who_may_see_it(
             assert response.status_code == 302
             assert response["Location"].startswith("/accounts/login/?next=/review/")
         else:
-            assert response.status_code == (200 if who in allowed else 404), who
+            assert response.status_code == (200 if who in allowed else _refusal(name, who)), who
         assert b"sorry" not in response.content or who in allowed
         for method in ("post", "put", "delete"):
             assert getattr(client, method)(address).status_code == 405
 
 
+def _refusal(name: str, who: str) -> int:
+    """No page of a conversation tells whether there is one; that of the accesses is no secret."""
+    return 403 if name in ("accesses", "inspect") else 404
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_an_act_is_for_those_who_may(
+    name: str, room: Conversation, people: dict[str, Client], settings: Any
+) -> None:
+    settings.TURNLOG = {"SCORES": {"tone": ["calm", "rude"]}}
+    assert people["reviewer"].post(f"/review/{room.pk}/notes/", {"text": "x"}).status_code == 303
+    before = Event.objects.count()
+    address, form, allowed = ACTS[name]
+    address = address.format(pk=room.pk)
+    for who, client in people.items():
+        assert client.get(address).status_code in (302, 405)
+        response = client.post(address, form)
+        if who == "nobody":
+            assert response.status_code == 302
+        elif who in allowed:
+            assert response.status_code == 303, response.content.decode()
+            assert client.get(response["Location"]).status_code == 200
+            assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
+        elif who == "reviewer":
+            # They may see the conversation, and not do this with it.
+            assert response.status_code in (400, 403), who
+        else:
+            assert response.status_code == _refusal(name, who), who
+        if not allowed:
+            assert Event.objects.count() == before
+    without = Client(enforce_csrf_checks=True)
+    without.force_login(User.objects.get(username="reviewer"))
+    assert without.post(address, form).status_code == 403
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_no_cache_keeps_a_page_and_no_frame_holds_it(
-    name: str, room: Conversation, reviewer: Client
+    name: str, room: Conversation, people: dict[str, Client]
 ) -> None:
-    response = reviewer.get(PAGES[name][0].format(pk=room.pk))
+    response = people[sorted(PAGES[name][1])[-1]].get(PAGES[name][0].format(pk=room.pk))
     assert response.status_code == 200
     assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
     assert response["X-Frame-Options"] == "DENY"
@@ -125,10 +177,14 @@ def test_no_cache_keeps_a_page_and_no_frame_holds_it(
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_that_was_said_becomes_markup_and_nothing_is_inline(
-    name: str, room: Conversation, reviewer: Client
+    name: str, room: Conversation, people: dict[str, Client], user: Any
 ) -> None:
     catch_up()
-    response = reviewer.get(PAGES[name][0].format(pk=room.pk))
+    reviews.add_note(room.pk, EVIL, by=user, quote=EVIL)
+    reviews.sign_off(room.pk, by=user, until=1, remark=EVIL)
+    about: Any = {"page": EVIL, "conversations": [room.pk], "address": EVIL, "query": EVIL}
+    accesses.record("exported", by=user, reason=EVIL, **about)
+    response = people[sorted(PAGES[name][1])[-1]].get(PAGES[name][0].format(pk=room.pk))
     if name == "picture":
         assert response["Content-Type"] == "image/png"
         assert response["X-Content-Type-Options"] == "nosniff"
@@ -264,7 +320,7 @@ def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
 def test_the_queries_do_not_grow_with_the_conversation(
     name: str, user: Any, reviewer: Client
 ) -> None:
-    text_of(reviewer, f"/review/{Conversation.objects.create(user=user).pk}/given/1/?call=0") if 0 else None
+    text_of(reviewer, "/review/?q=warm")  # This month's accesses have a stream from here on.
     counts = []
     for turns in (60, 160):
         room = Conversation.objects.create(user=user)
@@ -274,7 +330,7 @@ def test_the_queries_do_not_grow_with_the_conversation(
         with CaptureQueriesContext(connection) as queries:
             text_of(reviewer, PAGES[name][0].format(pk=room.pk))
         counts.append(len(queries))
-    assert counts[0] == counts[1] < 25
+    assert counts[0] == counts[1] < 40
 
 
 WRONG = {
