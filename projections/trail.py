@@ -116,9 +116,10 @@ def read_trail(
     cleared = clearings.order_by("-version").values_list("version", flat=True).first() or 0
     last = stream.order_by("-version").values_list("version", flat=True)[0]
     following = stream.filter(version=moment.version + 1).first()
-    speakers = Speakers()
+    said = list(events)
+    speakers = Speakers(event.actor_id for event in (*said, *beside[:_MARKS]))
     items: list[TrailTurn | Mark] = [
-        *_turns(list(events), speakers, cleared),
+        *_turns(said, speakers, cleared),
         *(Mark(event, speakers.name(event.actor_id)) for event in beside[:_MARKS]),
     ]
     if len(beside) > _MARKS:

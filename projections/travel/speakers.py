@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,10 +15,26 @@ GUEST = "guest"
 
 
 class Speakers:
-    """Names of the people behind pseudonyms; each is looked up once."""
+    """Names of the people behind pseudonyms; each is looked up once.
 
-    def __init__(self) -> None:
+    Whoever shows many people at once gives their pseudonyms to `look_up` first.
+    """
+
+    def __init__(self, actor_ids: Iterable[uuid.UUID | None] = ()) -> None:
         self._users: dict[uuid.UUID, Any] = {}
+        self.look_up(actor_ids)
+
+    def look_up(self, actor_ids: Iterable[uuid.UUID | None]) -> None:
+        """Look up all of these people who are not known yet, with two queries."""
+        wanted = {each for each in actor_ids if each is not None} - self._users.keys()
+        if not wanted:
+            return
+        actors = Actor.objects.using(log_database()).filter(pk__in=wanted)
+        # Not by a join: a user who was deleted by other means than Django may be missing.
+        keys = dict(actors.values_list("pk", "user_id"))
+        users: Any = get_user_model()._base_manager
+        found = {user.pk: user for user in users.filter(pk__in=set(keys.values()) - {None})}
+        self._users |= {each: found.get(keys.get(each)) for each in wanted}
 
     def name(self, actor_id: uuid.UUID | None) -> str:
         """Return `ada`, `Ada Lovelace (ada)`, `(forgotten 6f1b9a52)` or `guest`."""
@@ -38,10 +55,5 @@ class Speakers:
         return None if user is None else str(user.get_username())
 
     def _user(self, actor_id: uuid.UUID) -> Any:
-        if actor_id not in self._users:
-            actors = Actor.objects.using(log_database()).filter(pk=actor_id)
-            users: Any = get_user_model()._base_manager
-            # Not by a join: a user who was deleted by other means than Django may be missing.
-            key = actors.values_list("user_id", flat=True).first()
-            self._users[actor_id] = users.filter(pk=key).first()
+        self.look_up([actor_id])
         return self._users[actor_id]

@@ -19,11 +19,12 @@ from langchain_core.messages import AIMessage
 from PIL import Image
 
 from turnlog.consumers.review import urls
-from turnlog.consumers.review.shown import LARGE, LONGEST, payload_of
+from turnlog.consumers.review.shown import LONGEST, payload_of
 from turnlog.consumers.review.things import is_picture, png_of, table_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
 from turnlog.events import accesses, reviews
+from turnlog.core.readable import LARGE
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
@@ -314,6 +315,25 @@ def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
     found = re.findall(r"question (\d+)\.", seen)
     assert found == [f"{number:03}" for number in range(120)]
     assert seen.count('data-type="ConversationCleared"') == 3
+
+
+@pytest.mark.parametrize("name", ["conversation", "compare"])
+def test_the_queries_do_not_grow_with_the_number_of_people(
+    name: str, reviewer: Client, django_user_model: Any
+) -> None:
+    counts = []
+    for people in (2, 40):
+        room = Conversation.objects.create()
+        for number in range(people):
+            user = django_user_model.objects.create_user(f"person{people}-{number}")
+            room.record_turn("question", AIMessage("ok"), user=user)
+            room.title, room.changed_by = f"Title {number}", user
+            room.save()
+        with CaptureQueriesContext(connection) as queries:
+            shown = text_of(reviewer, PAGES[name][0].format(pk=room.pk))
+        assert f"person{people}-0" in shown
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("name", ["conversations", "conversation", "compare"])
