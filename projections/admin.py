@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db import connections
-from django.db.models import Max
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -103,8 +102,7 @@ class SearchEntryAdmin(ReadOnlyAdmin):
         try:
             if not is_indexed(search_term, connections[queryset.db]):
                 # Such as a word of two characters on SQLite: every row would be read.
-                last = queryset.model.objects.aggregate(last=Max("pk"))["last"] or 0
-                queryset = queryset.filter(pk__gt=last - bounded.MOST).order_by("-pk")
+                queryset = queryset.lately(bounded.MOST).order_by("-pk")
                 text = _(
                     "Only the last %(count)s utterances were searched: the words are too short for"
                     " the index."

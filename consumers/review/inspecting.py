@@ -30,6 +30,8 @@ from .answers import page, problem, rendered
 PERMISSION = "turnlog_events.inspect_accesses"
 
 _SIZE = 100
+_NAMED = 5
+"""Conversations, and owners, of one access that the page names."""
 _ACTIONS = ("listed", "read", "revealed", "exported")
 
 
@@ -60,6 +62,7 @@ class Row:
     who: str
     whose: Sequence[str]
     conversations: Sequence[int]
+    more: bool
 
 
 @dataclass(slots=True)
@@ -109,7 +112,10 @@ def _shown(month: str, of: int | None, before: int | None, asked: Mapping[str, s
     looks = in_month.exclude(action="inspected").filter(matched).order_by("-version")
     some = list(looks[: _SIZE + 1])
     inspections = list(in_month.filter(action="inspected").order_by("version")[:_SIZE])
-    speakers = Speakers()
+    speakers = Speakers(access.actor_id for access in [*some, *inspections])
+    speakers.look_up(
+        uuid.UUID(owner) for access in some for owner in access.owners.split()[:_NAMED]
+    )
     last = in_month.aggregate(last=Max("version"))["last"] or 0
     return Month(
         [_row(access, speakers) for access in some[:_SIZE]],
@@ -144,11 +150,11 @@ def _pseudonyms(name: str) -> list[uuid.UUID]:
 
 
 def _row(access: Access, speakers: Speakers) -> Row:
-    owners = [uuid.UUID(text) for text in access.owners.split()]
-    conversations = [int(text) for text in access.conversations.split()]
+    owners, conversations = access.owners.split(), access.conversations.split()
     return Row(
         access,
         speakers.name(access.actor_id),
-        [speakers.name(owner) for owner in owners],
-        conversations,
+        [speakers.name(uuid.UUID(owner)) for owner in owners[:_NAMED]],
+        [int(number) for number in conversations[:_NAMED]],
+        len(conversations) > _NAMED,
     )

@@ -74,7 +74,7 @@ def remarks_on(conversation_id: int, user: Any) -> Remarks:
     rows = Remark.objects.using(using).filter(conversation=conversation_id).order_by("-version")
     found = list(rows[: _MOST + 1])
     me = Actor.objects.using(using).filter(user=user).values_list("pk", flat=True).first()
-    speakers = Speakers()
+    speakers = Speakers(row.actor_id for row in found)
     remarks = Remarks(more=len(found) > _MOST)
     for row in reversed(found[:_MOST]):
         shown = Shown(row, speakers.name(row.actor_id), row.actor_id == me is not None)

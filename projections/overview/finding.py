@@ -125,8 +125,7 @@ def _text(words: str, said_by: Any) -> Q:
     if said_by is not None:
         entries = entries.of(said_by)
     if not _is_indexed(words):
-        newest = entries.order_by("-pk").values("pk")[:1]
-        entries = entries.filter(pk__gt=Subquery(newest) - _LATELY)
+        entries = entries.lately(_LATELY)
     return Q(pk__in=entries.search(f'"{words}"').order_by().values("conversation_id"))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from ...core.fields import MomentField, WordsField
@@ -22,6 +22,11 @@ class SearchEntryQuerySet(models.QuerySet["SearchEntry"]):
         """
         terms = terms_of(query)
         return self.filter(MayHold(terms), *map(Holds, terms))
+
+    def lately(self, count: int) -> SearchEntryQuerySet:
+        """Keep the newest of these, out of `count` at most: for a search that has no index."""
+        newest = self.order_by("-pk").values("pk")[:1]
+        return self.filter(pk__gt=Subquery(newest) - count)
 
     def listed(self) -> SearchEntryQuerySet:
         """Leave out what was cleared or never answered: keep the turns of the message list."""

@@ -23,8 +23,8 @@ from turnlog.consumers.review.shown import LONGEST, payload_of
 from turnlog.consumers.review.things import is_picture, png_of, table_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
-from turnlog.events import accesses, reviews
 from turnlog.core.readable import LARGE
+from turnlog.events import accesses, reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
