@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..core import admin as bounded
 from ..core.admin import BoundedAdmin, ReadOnlyAdmin, number_of
+from ..core.readable import LARGE, readable
 from ..core.users import users_named
-from ..core.wellformed import clipped, wellformed
+from ..core.wellformed import clipped
 from .erasure.past import erasures_in, erasures_of
 from .models import Conversation, Event
 from .tables.held import hold_of, reason_of
@@ -161,12 +162,8 @@ class EventAdmin(ReadOnlyAdmin):
     def readable_payload(self, event: Event) -> str:
         if event.payload is None:
             return _in_its_place(event)
-        try:
-            shown = json.dumps(json.loads(event.payload), indent=2, ensure_ascii=False)
-        except (ValueError, RecursionError):
-            shown = event.payload  # It is not JSON: as it is stored.
-        # What is stored is plain ASCII where it must be; parsed, it may be halves again.
-        return format_html("<pre>{}</pre>", wellformed(shown))
+        shown = readable(event.payload, LARGE)
+        return format_html("<pre>{}{}</pre>", shown.text, " …" if shown.cut else "")
 
     @admin.display(description="digest")
     def digest_in_hex(self, event: Event) -> str:

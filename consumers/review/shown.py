@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ...core.readable import LARGE, Readable, readable
 from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
@@ -67,9 +67,6 @@ def _complete(piece: Piece, tool: Mapping[str, Any], version: int | None) -> Non
     piece["picture"] = version if is_picture(output) else None
 
 
-LARGE = 1_000_000
-"""Characters of a payload that is too large for a page: it is not read, and can be downloaded."""
-
 _HITS, _AROUND = 50, 60
 """The most places that a search inside shows, and the characters before and after the words."""
 
@@ -109,37 +106,9 @@ def _around(text: str, words: str) -> str:
     return "… " * (start > 0) + text[start:end] + " …" * (end < len(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """A payload as indented JSON, and whether there is more of it than `text`."""
-
-    text: str
-    cut: bool
-
-
-def payload_of(event: Event, *, whole: bool = False) -> Payload:
-    """Return an event's payload for people; what is no JSON, or large, is shown as it is stored."""
-    stored = event.payload or ""
-    most = LARGE if whole else LONGEST
-    text = stored if len(stored) > LARGE else _indented(stored, most) or stored
-    return Payload(wellformed(text[:most]), cut=len(text) > most)
-
-
-def _indented(stored: str, most: int) -> str:
-    """JSON with a line for each value; a little more than `most` characters of it, if it is longer.
-
-    Empty if it is no JSON.
-    """
-    text = ""
-    try:
-        # Piece by piece: what is nested deeply takes many times its length.
-        for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(json.loads(stored)):
-            text += piece
-            if len(text) > most:
-                break
-    except (ValueError, RecursionError):
-        return ""
-    return text
+def payload_of(event: Event, *, whole: bool = False) -> Readable:
+    """Return an event's payload for people."""
+    return readable(event.payload or "", LARGE if whole else LONGEST)
 
 
 @dataclass(frozen=True, slots=True)

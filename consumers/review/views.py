@@ -7,6 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 
 from ...core.errors import MomentError
+from ...core.readable import LARGE
 from ...events.log import read
 from ...events.models import Event
 from ...events.tables.database import log_database
@@ -23,7 +24,7 @@ from .health import health_of
 from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
-from .shown import LARGE, hits_of, items_of, payload_of, proof_of
+from .shown import hits_of, items_of, payload_of, proof_of
 from .things import png_of
 
 _MESSAGES = 200

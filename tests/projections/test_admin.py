@@ -48,10 +48,10 @@ def test_messages_and_events_are_read_only(admin_client: Any, recorded: Any) -> 
         assert admin_client.get(url + "add/").status_code == 403
 
 
-def _event_pk() -> int:
+def _event_pk(version: int = 2) -> int:
     from turnlog.events.models import Event
 
-    return Event.objects.get(version=2).pk
+    return Event.objects.get(version=version).pk
 
 
 def test_events_show_what_was_stored(admin_client: Any, recorded: Any) -> None:
@@ -68,3 +68,15 @@ def test_conversations_are_searchable_and_never_deleted(admin_client: Any, recor
     url = f"{CONVERSATIONS}{recorded.pk}/"
     assert "Ordering coffee" in page(admin_client, url + "change/")
     assert admin_client.post(url + "delete/", {"post": "yes"}).status_code == 403
+
+
+def test_an_event_that_nests_deeply_stays_small_on_its_page(
+    admin_client: Any, conversation: Any
+) -> None:
+    nested: Any = 1
+    for _ in range(150):
+        nested = [nested]
+    conversation.record_turn("x", AIMessage("y"), [{"tool": "t", "output": [nested] * 300}])
+    shown = page(admin_client, f"{EVENTS}{_event_pk(version=3)}/change/")
+    assert len(shown) < 1_100_000
+    assert " …</pre>" in shown
