@@ -121,7 +121,8 @@ def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     png = png_of(_event(what, version))
     if png is None:
         raise Http404
-    record_look(request, "read", f"picture {version}", [what.conversation])
+    # Part of the page that shows it.
+    record_look(request, "read", "conversation", [what.conversation])
     return HttpResponse(png, content_type="image/png", headers=_INERT)
 
 

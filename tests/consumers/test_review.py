@@ -321,6 +321,7 @@ def test_turns_are_reached_page_by_page(user: Any, reviewer: Client) -> None:
 def test_the_queries_do_not_grow_with_the_number_of_people(
     name: str, reviewer: Client, django_user_model: Any
 ) -> None:
+    text_of(reviewer, "/review/?q=warm")  # As above.
     counts = []
     for people in (2, 40):
         room = Conversation.objects.create()

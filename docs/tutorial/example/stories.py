@@ -8,6 +8,7 @@ import pandas as pd
 from django.utils import timezone
 from langchain_core.messages import AIMessage
 from PIL import Image
+from turnlog.events import reviews
 from turnlog.events.prompt import Prompt
 from turnlog.models import Conversation
 
@@ -79,10 +80,17 @@ def refund(clock, user, operator):
     room.fail_turn(failed.turn_id, error={"type": "RateLimitError", "text": "429: try again later"})
     turn(clock, room, "Yes, please!", "Done. You get 32 back within 7 days.")
     room.fork(user=user)
+    reviews.add_note(
+        room.pk,
+        "Say in the first answer how long a refund takes.",
+        by=operator,
+        turn_id=room.messages.order_by("-version")[0].turn_id,
+        quote="You get 32 back within 7 days.",
+    )
     turn(clock, room, "My card is 4111 1111 1111 1111.", "Please do not write your card's number.")
     secret = room.messages.order_by("-version")[0].turn_id
     room.clear(by=user)
-    turn(clock, room, "Thank you.", "You are welcome.")
+    turn(clock, room, "Thank you. My number is 010-2345-6789.", "You are welcome.")
     room.erase([secret], by=operator, reason="request 7")
     room.hold(by=operator, reason="complaint 12")
 

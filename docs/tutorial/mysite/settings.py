@@ -132,3 +132,8 @@ LOGGING = {
         },
     },
 }
+
+TURNLOG = {
+    # What reviewers judge.
+    "SCORES": {"helpful": "yes/no", "tone": ["friendly", "curt", "rude"]},
+}
