@@ -22,6 +22,7 @@ PHONE = {"width": 375, "height": 740}
 BAD_REQUEST = "the server responded with a status of 400"
 PAGES = ("", "events/2/", "compare/?a=1", "given/2/", "?at=x")
 """The pages of a conversation. Its one turn does not say what the model was given."""
+OTHERS = ("health/", "accesses/", "accesses/?month=x")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,6 +66,43 @@ def test_from_the_list_to_a_conversation_and_back_in_time(page: Page, server: Se
     expect(slider).to_have_value(str(head))
 
 
+def test_a_note_by_keys(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/review/2/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("j")
+    turn = page.locator(".review-turn").first
+    expect(turn).to_be_focused()
+    words = turn.locator(".turnlog-human")
+    words.select_text()
+    page.keyboard.press("n")
+    note = turn.get_by_role("textbox", name="Note")
+    expect(note).to_be_focused()
+    page.keyboard.type("Is this n? j/k")  # In a field, keys write.
+    expect(turn.get_by_label("Words that it is about")).to_have_value(words.inner_text())
+    turn.get_by_role("button", name="Add the note").click()
+    expect(page).to_have_url(re.compile(r"/review/2/#turn-\d+$"))
+    remark = turn.locator(".review-remark")
+    expect(remark.locator(".review-words")).to_have_text("Is this n? j/k")
+    remark.get_by_role("button", name="Withdraw").click()
+    expect(remark).to_have_count(0)
+
+
+def test_a_conversation_is_signed_off_and_so_are_the_accesses(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/review/2/")
+    page.get_by_role("button", name=re.compile("Sign off up to version")).click()
+    expect(page.locator(".review-desk")).to_contain_text("reviewed up to version")
+    page.goto(f"{server.url}/review/?q=reviewed:me id:2")
+    expect(page.get_by_role("table").get_by_role("link")).to_have_count(1)
+    page.get_by_role("link", name="Accesses").click()
+    expect(page.get_by_role("table")).to_contain_text("rita")
+    page.get_by_label("Remark").fill("nothing unusual")
+    page.get_by_role("button", name="I have inspected these accesses").click()
+    expect(page.get_by_role("listitem")).to_contain_text("nothing unusual")
+
+
 def test_without_the_script_the_field_does_the_same(
     browser: Browser, server: Server, sessions: dict[str, str]
 ) -> None:
@@ -90,7 +128,7 @@ def test_on_a_phone_nothing_sticks_out(
         expected=BAD_REQUEST,
     ) as context:
         page = context.new_page()
-        for address in ("", *(f"1/{rest}" for rest in PAGES), "health/"):
+        for address in ("", *(f"1/{rest}" for rest in PAGES), *OTHERS):
             page.goto(f"{server.url}/review/{address}")
             expect(page.locator("html")).to_have_attribute("lang", locale[:2])
             expect(page.locator("body")).to_have_css("background-color", "rgb(23, 25, 24)")
@@ -110,7 +148,7 @@ def test_everybody_can_use_the_pages(
         browser, sessions["rita"], color_scheme=scheme, expected=BAD_REQUEST
     ) as context:
         page = context.new_page()
-        for address in ("", "?q=state:x", *(f"1/{rest}" for rest in PAGES), "health/"):
+        for address in ("", "?q=state:x", *(f"1/{rest}" for rest in PAGES), *OTHERS):
             page.goto(f"{server.url}/review/{address}")
             page.evaluate(axe)
             found = page.evaluate("() => axe.run().then((results) => results.violations)")

@@ -27,7 +27,13 @@ call_command("migrate", verbosity=0)
 
 users = get_user_model().objects
 people = {name: users.create_user(name, password=name) for name in ("ada", "bob", "rita")}
-people["rita"].user_permissions.add(Permission.objects.get(codename="review_conversation"))
+people["rita"].user_permissions.set(
+    Permission.objects.filter(
+        codename__in=[
+            *("review_conversation", "reveal_personal_data", "inspect_accesses", "export_log"),
+        ]
+    )
+)
 
 for number in range(1, ROOMS + 1):
     room = LLMChatRoom.objects.create()
