@@ -11,6 +11,9 @@ from collections.abc import Collection
 
 from .tables.conversation import NOBODY, rows
 
+VIEWS = "views"
+"""The name of the stream of the searches that reviewers have saved."""
+
 _REVIEW, _ACCESSES = "review/", "accesses/"
 
 

@@ -303,6 +303,28 @@ class ReviewSignedOff(EventData):
     remark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ViewSaved(EventData):
+    """From here on, reviewers find a search of their list by a name."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRemoved(EventData):
+    """The name finds no search any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChosen(EventData):
+    """The reviewer's list begins with this search; an empty name: with all conversations."""
+
+    name: str
+
+
 _OF_SIDE_STREAMS = (
     SideStreamOpened,
     AccessRecorded,
@@ -311,6 +333,9 @@ _OF_SIDE_STREAMS = (
     NoteWithdrawn,
     ScoreGiven,
     ReviewSignedOff,
+    ViewSaved,
+    ViewRemoved,
+    ViewChosen,
 )
 
 EVENT_TYPES: dict[str, type[EventData]] = {

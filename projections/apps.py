@@ -25,6 +25,7 @@ class ProjectionsConfig(AppConfig):
         from .reviews import projection as _reviews  # noqa: F401
         from .search import projection as _search  # noqa: F401
         from .usage import projection as _usage  # noqa: F401
+        from .views import projection as _views  # noqa: F401
 
         autodiscover_modules("projections")
         hooks.after_commit.append(wake.tell_workers)

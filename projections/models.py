@@ -7,6 +7,7 @@ from .overview.model import Overview
 from .reviews.model import Remark
 from .search.model import SearchEntry, SearchEntryQuerySet
 from .usage.model import Usage, UsageQuerySet
+from .views.model import SavedView
 
 __all__ = [
     "Access",
@@ -16,6 +17,7 @@ __all__ = [
     "Overview",
     "Parked",
     "Remark",
+    "SavedView",
     "SearchEntry",
     "SearchEntryQuerySet",
     "Usage",

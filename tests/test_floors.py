@@ -35,7 +35,7 @@ projections/trail.py
 projections/models.py projections/transcript.py
 projections/outline.py
 projections/overview/
-projections/accesses/ projections/reviews/
+projections/accesses/ projections/reviews/ projections/views/
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
 projections/engine/
@@ -44,6 +44,7 @@ events/__init__.py
 events/apps.py
 events/admin.py events/management/ events/migrations/
 events/accesses.py events/reviews.py events/rooms.py events/testing.py events/verify.py
+events/views.py
 events/models.py
 events/erasure/
 events/beside.py events/changes.py events/forks.py events/turns.py

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import acting, inspecting, views
+from . import acting, inspecting, saving, views
 
 app_name = "turnlog_review"
 
 urlpatterns = [
     path("", views.conversations, name="conversations"),
+    path("views/save/", saving.save, name="save_view"),
+    path("views/remove/", saving.remove, name="remove_view"),
+    path("views/choose/", saving.choose, name="choose_view"),
     path("health/", views.health, name="health"),
     path("accesses/", inspecting.accesses, name="accesses"),
     path("accesses/inspect/", acting.inspect, name="inspect"),

@@ -16,6 +16,7 @@ from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
+from ...projections.views.projection import saved_views
 from .access import PERMISSION, Reviewed, listed_for, may_review, reviewed_by, sees_everybody
 from .addresses import LARGEST, BadNumber, number_in, version_of
 from .answers import page, problem, rendered
@@ -24,6 +25,7 @@ from .health import health_of
 from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
+from .saving import asked, chosen_by
 from .shown import hits_of, items_of, payload_of, proof_of
 from .things import png_of
 
@@ -37,8 +39,9 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 @page
 def conversations(request: HttpRequest) -> HttpResponse:
     """The list, and its query."""
-    query, after = request.GET.get("q", ""), request.GET.get("after", "")
-    wrong, reviewer = "", sees_everybody(request.user)
+    wrong, after, reviewer = "", request.GET.get("after", ""), sees_everybody(request.user)
+    saved = saved_views() if reviewer else []
+    query, view = asked(request.GET, request.user, saved)
     try:
         found = page_of(
             query,
@@ -54,6 +57,9 @@ def conversations(request: HttpRequest) -> HttpResponse:
         shown = [row.conversation for row in rows]
         record_look(request, "listed", "conversations", shown, query=query)
     context = {"rows": rows, "page": found, "q": query, "problem": wrong, "reviewer": reviewer}
+    context |= {"saved": saved, "view": view}
+    if reviewer:
+        context["chosen"] = chosen_by(request.user)
     return rendered(request, "conversations", context, status=400 if wrong else 200)
 
 

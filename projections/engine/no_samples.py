@@ -12,6 +12,7 @@ _COLUMNS = {
     "turnlog_parked": ("error",),
     "turnlog_access": ("query", "reason"),
     "turnlog_remark": ("text", "quote"),
+    "turnlog_view": ("query",),
 }
 
 

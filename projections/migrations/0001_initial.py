@@ -220,5 +220,24 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_remark_version')],
             },
         ),
+        migrations.CreateModel(
+            name='SavedView',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('stream_id', models.BigIntegerField()),
+                ('version', models.IntegerField()),
+                ('name', models.CharField(max_length=64, verbose_name='name')),
+                ('query', models.TextField(verbose_name='query')),
+                ('chosen_by', models.UUIDField(null=True)),
+            ],
+            options={
+                'verbose_name': 'saved view',
+                'verbose_name_plural': 'saved views',
+                'db_table': 'turnlog_view',
+                'ordering': ('name',),
+                'indexes': [models.Index('chosen_by', name='turnlog_view_chosen')],
+                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_view_version')],
+            },
+        ),
         migrations.RunPython(install_search_index, migrations.RunPython.noop),
     ]

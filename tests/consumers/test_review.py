@@ -56,6 +56,9 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "reveal": ("/review/{pk}/reveal/", {"reason": "request 17"}, set()),
     "mask": ("/review/{pk}/mask/", {}, {"reviewer"}),
     "fork": ("/review/{pk}/fork/", {"at": "3"}, {"owner"}),
+    "save_view": ("/review/views/save/", {"name": "Failed", "q": "state:failed"}, {"reviewer"}),
+    "choose_view": ("/review/views/choose/", {"name": "Failed"}, {"reviewer"}),
+    "remove_view": ("/review/views/remove/", {"name": "Failed"}, {"reviewer"}),
     "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 

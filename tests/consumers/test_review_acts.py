@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import re
 import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,7 +23,7 @@ from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
-from turnlog.projections.models import Access, Remark
+from turnlog.projections.models import Access, Remark, SavedView
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
 
@@ -448,3 +450,66 @@ def test_remarks_take_the_same_queries_for_many(
             text_of(rita, f"/review/{room.pk}/")
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_a_saved_view_is_everybodys_and_a_default_ones_own(
+    room: Conversation, rita: Client, user: Any
+) -> None:
+    other = Conversation.objects.create(user=user, title="Another")
+    other.record_turn("hello", AIMessage("hi"), user=user)
+    catch_up()
+    rob = client_with("rob", "review_conversation")
+
+    def rows(client: Client, query: str = "") -> int:
+        return text_of(client, f"/review/{query}").count("<tr>") - 1
+
+    form = {"name": "  Broken  things ", "q": "broken"}
+    response = rita.post("/review/views/save/", form)
+    assert response["Location"] == "/review/?view=Broken+things"
+    assert rows(rita, "?view=Broken+things") == rows(rob, "?view=Broken+things") == 1
+    assert rows(rob) == 2
+    rob.post("/review/views/choose/", {"name": "Broken things"})
+    assert rows(rob) == 1
+    assert rows(rob, "?q=") == rows(rob, "?view=") == rows(rita) == 2
+    rita.post("/review/views/save/", {"name": "Broken things", "q": "hello"})
+    assert "Another" in text_of(rob, "/review/")
+    rob.post("/review/views/choose/", {"name": ""})
+    assert rows(rob) == 2
+    rob.post("/review/views/choose/", {"name": "Broken things"})
+    rita.post("/review/views/remove/", {"name": "Broken things"})
+    assert "Broken things" not in text_of(rob, "/review/")
+    assert rows(rob) == rows(rob, "?view=Broken+things") == 2
+    call_command("check_projections", stdout=io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"name": "", "q": "x"}, "a name of 1 to 64 characters, found 0"),
+        ({"name": "x" * 65, "q": "x"}, "found 65"),
+        ({"name": "x", "q": "colour:red"}, "Expected one of"),
+        ({"name": "x", "q": "y" * 1001}, "at most 1000 characters, found 1001"),
+    ],
+)
+def test_a_view_that_means_nothing_is_not_saved(
+    form: dict[str, str], sentence: str, rita: Client
+) -> None:
+    response = rita.post("/review/views/save/", form)
+    assert response.status_code == 400
+    assert sentence in response.content.decode()
+    assert not SavedView.objects.exists()
+
+
+def test_saved_views_are_bounded(rita: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnlog.consumers.review.saving.MOST", 2)
+    for number in range(2):
+        rita.post("/review/views/save/", {"name": f"view {number}", "q": "x"})
+    response = rita.post("/review/views/save/", {"name": "one more", "q": "x"})
+    assert b"at most 2 saved views" in response.content
+
+
+def test_owners_have_no_saved_views(room: Conversation, rita: Client, user: Any) -> None:
+    rita.post("/review/views/save/", {"name": "Broken things", "q": "broken"})
+    owner = Client()
+    owner.force_login(user)
+    assert "Broken things" not in text_of(owner, "/review/?view=Broken+things")

@@ -33,6 +33,9 @@ from turnlog.events.types import (
     ToolOutputRecorded,
     TurnFailed,
     TurnStarted,
+    ViewChosen,
+    ViewRemoved,
+    ViewSaved,
 )
 
 BROKEN_TEXT = "따뜻한 라떼 \U0001f375 \x00 \ud800 \\u0000 \u2028 e\u0301"
@@ -185,5 +188,8 @@ FACTS: dict[str, list[NewEvent]] = {
         offer(ScoreGiven("tone", "calm")),
         offer(ScoreGiven("helpful", None)),
     ],
+    "ViewSaved": [offer(ViewSaved("환불", "state:failed 환불"))],
+    "ViewRemoved": [offer(ViewRemoved("환불"))],
+    "ViewChosen": [offer(ViewChosen("환불")), offer(ViewChosen(""))],
     "ReviewSignedOff": [offer(ReviewSignedOff(12, "17번 요청"))],
 }

@@ -1,0 +1,85 @@
+"""Saved views of the list: searches with a name, shared by all who review."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from ...core.errors import RemarkRefused
+from ...events import views
+from ...events.models import Actor
+from ...events.tables.database import log_database
+from ...projections.models import SavedView
+from ...projections.overview.query import parse
+from ...projections.views.projection import MOST, saved_views
+from .access import sees_everybody
+from .acting import action
+
+
+class Asked(NamedTuple):
+    """What the list is asked for: a search, and the name of the view that it is, if it is one."""
+
+    query: str
+    view: str
+
+
+def asked(given: Mapping[str, str], user: Any, saved: Sequence[SavedView]) -> Asked:
+    """Return what an address asks for: a search, a view, or else the view that the user chose."""
+    named = {view.name: view.query for view in saved}
+    if "q" in given:
+        query = given["q"]
+        return Asked(query, next((name for name, each in named.items() if each == query), ""))
+    name = given.get("view", "") or ("" if "view" in given else chosen_by(user))
+    return Asked(named.get(name, ""), name if name in named else "")
+
+
+def chosen_by(user: Any) -> str:
+    """Return the name of the view that a user's list begins with; empty for none."""
+    using = log_database()
+    actors = Actor.objects.using(using).filter(user=user).values("pk")
+    choices = SavedView.objects.using(using).filter(chosen_by__in=actors)
+    return choices.values_list("name", flat=True).first() or ""
+
+
+@action
+def save(request: HttpRequest) -> str:
+    """Give a search a name. Raises QueryError if it means nothing."""
+    _require_reviewer(request)
+    name, query = request.POST.get("name", ""), request.POST.get("q", "")
+    parse(query)
+    if len(saved_views()) >= MOST:
+        raise RemarkRefused(
+            _("Expected at most %(most)d saved views: remove one of them first.") % {"most": MOST}
+        )
+    views.save(name, query, by=request.user)
+    return _list(" ".join(name.split()))
+
+
+@action
+def remove(request: HttpRequest) -> str:
+    """Take a view's name away."""
+    _require_reviewer(request)
+    views.remove(request.POST.get("name", ""), by=request.user)
+    return _list("")
+
+
+@action
+def choose(request: HttpRequest) -> str:
+    """Let one's list begin with a view, or with all conversations."""
+    _require_reviewer(request)
+    views.choose(name := request.POST.get("name", ""), by=request.user)
+    return _list(name)
+
+
+def _require_reviewer(request: HttpRequest) -> None:
+    if not sees_everybody(request.user):
+        raise Http404
+
+
+def _list(view: str) -> str:
+    return f"{reverse('turnlog_review:conversations')}?{urlencode({'view': view})}"
