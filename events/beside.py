@@ -14,6 +14,9 @@ from .tables.conversation import NOBODY, rows
 VIEWS = "views"
 """The name of the stream of the searches that reviewers have saved."""
 
+VERIFICATIONS = "verifications"
+"""The name of the stream of what verify_log has found."""
+
 _REVIEW, _ACCESSES = "review/", "accesses/"
 
 

@@ -325,6 +325,16 @@ class ViewChosen(EventData):
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogVerified(EventData):
+    """verify_log has checked the log's positions after `since` up to `until`, and found so many
+    problems."""
+
+    until: int
+    problems: int
+    since: int = 0
+
+
 _OF_SIDE_STREAMS = (
     SideStreamOpened,
     AccessRecorded,
@@ -336,6 +346,7 @@ _OF_SIDE_STREAMS = (
     ViewSaved,
     ViewRemoved,
     ViewChosen,
+    LogVerified,
 )
 
 EVENT_TYPES: dict[str, type[EventData]] = {

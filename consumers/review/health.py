@@ -2,86 +2,76 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connections
 from django.db.models import Max
-from django.utils import timezone
 
+from ...events.beside import VERIFICATIONS, found
 from ...events.models import Event, Position, SignedCheckpoint
+from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
+from ...events.types import LogVerified
 from ...projections.engine.registry import registered
 from ...projections.engine.status import Status, status
-from ...projections.models import Usage
 
-_DAYS, _MODELS = 60, 50
 _MAX_LAG = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """One day's sums, and the heights of its bars in a chart of 100."""
+class Verification:
+    """What `verify_log --record` found, and when."""
 
-    day: Any
-    turns: int
-    failures: int
-    tokens: int
-    x: int = 0
-    height: int = 0
-    failed: int = 0
+    at: Any
+    result: LogVerified
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The log's last position, the last signed checkpoint (None: never signed), the projections'
-    states, and what the last 60 days have used: by day, and by model."""
+    """The log's last position and its size in bytes, the last signed checkpoint (None: never
+    signed), the last verification (None: never recorded), and the projections' states."""
 
     position: int
+    size: int
     last_event: Any
     checkpoint: SignedCheckpoint | None
+    verification: Verification | None
     projections: Sequence[Status]
-    days: Sequence[Day]
-    models: Sequence[Any]
 
     @property
     def unsigned(self) -> int:
         """How many positions no signed checkpoint covers."""
         return self.position - (self.checkpoint.size if self.checkpoint else 0)
 
+    @property
+    def unverified(self) -> int:
+        """How many positions came after the last verification."""
+        return self.position - (self.verification.result.until if self.verification else 0)
+
 
 def health_of() -> Health:
     """Return how the log is. The number of queries depends on the number of projections alone."""
     using = log_database()
     position = Position.objects.using(using).aggregate(last=Max("position"))["last"] or 0
+    with connections[using].cursor() as cursor:
+        size = dialect_of(connections[using]).size(cursor)
     return Health(
         position,
+        size,
         Event.objects.using(using).order_by("-id").values_list("recorded_at", flat=True).first(),
         SignedCheckpoint.objects.using(using).order_by("-size", "-id").first(),
+        _verification(),
         [status(each, max_lag=_MAX_LAG) for each in registered()],
-        _days(),
-        list(_lately().by("model").order_by("-turns")[:_MODELS]),
     )
 
 
-def _lately() -> Any:
-    since = timezone.now().date() - dt.timedelta(days=_DAYS)
-    return Usage.objects.using(log_database()).filter(day__gt=since)
-
-
-def _days() -> list[Day]:
-    last = list(_lately().by("day").order_by("day"))
-    most = max((row["turns"] + row["failures"] for row in last), default=0) or 1
-    return [
-        Day(
-            row["day"],
-            row["turns"],
-            row["failures"],
-            row["total_tokens"],
-            x=10 * number,
-            height=round(100 * (row["turns"] + row["failures"]) / most),
-            failed=round(100 * row["failures"] / most),
-        )
-        for number, row in enumerate(last)
-    ]
+def _verification() -> Verification | None:
+    if (stream := found(VERIFICATIONS)) is None:
+        return None
+    events = Event.objects.using(log_database()).filter(stream_id=stream)
+    last = events.order_by("-version").first()
+    if last is None or not isinstance(last.data, LogVerified):
+        return None
+    return Verification(last.recorded_at, last.data)

@@ -20,6 +20,7 @@ from ...projections.views.projection import saved_views
 from .access import PERMISSION, Reviewed, listed_for, may_review, reviewed_by, sees_everybody
 from .addresses import LARGEST, BadNumber, number_in, version_of
 from .answers import page, problem, rendered
+from .charts import lately
 from .comparing import compared
 from .health import health_of
 from .recording import record_look
@@ -171,7 +172,9 @@ def health(request: HttpRequest) -> HttpResponse:
     """Whether the log and what is made of it are well."""
     if not request.user.has_perm(PERMISSION):
         raise Http404
-    return rendered(request, "health", {"health": health_of()})
+    model = request.GET.get("model")
+    context = {"health": health_of(), "lately": lately(model), "model": model}
+    return rendered(request, "health", context)
 
 
 def _event(what: Reviewed, version: int) -> Event:

@@ -89,6 +89,9 @@ class Dialect(Protocol):
     def check_foreign_keys(self, cursor: Any) -> None:
         """Raise IntegrityError if a row of this transaction refers to a missing row."""
 
+    def size(self, cursor: Any) -> int:
+        """How many bytes the log takes, with its indexes; on SQLite, the whole database."""
+
     def lock_sequencer(self, cursor: Any) -> None:
         """Be the only sequencer until the transaction ends."""
 

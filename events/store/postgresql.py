@@ -147,6 +147,10 @@ class PostgreSQL:
     def check_foreign_keys(self, cursor: Any) -> None:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
+    def size(self, cursor: Any) -> int:
+        cursor.execute("SELECT pg_total_relation_size('turnlog_event'::regclass)")
+        return int(cursor.fetchone()[0])
+
     def lock_sequencer(self, cursor: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [_SEQUENCER_LOCK])
 

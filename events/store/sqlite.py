@@ -117,6 +117,10 @@ class SQLite:
     def check_foreign_keys(self, cursor: Any) -> None:
         pass  # SQLite could only check all rows; the commit checks these.
 
+    def size(self, cursor: Any) -> int:
+        cursor.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        return int(cursor.fetchone()[0])
+
     def lock_sequencer(self, cursor: Any) -> None:
         _become_writer(cursor)
 

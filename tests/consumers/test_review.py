@@ -525,7 +525,7 @@ def test_words_are_found_inside_a_conversation(room: Conversation, reviewer: Cli
 def test_health_says_what_is_not_known(room: Conversation, reviewer: Client) -> None:
     shown = text_of(reviewer, "/review/health/")
     assert "none: unknown whether the log was changed" in shown
-    assert "unknown here: run verify_log" in shown
+    assert "unknown: run verify_log --record" in shown
     assert 'data-state="well">current' in shown  # The message list is made with each append.
     unknown = shown.count("no worker has run it yet")
     catch_up()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,8 +19,10 @@ from langchain_core.messages import AIMessage
 from turnlog.consumers.review import recording, revealing
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import accesses, reviews
+from turnlog.events.log import read_all
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
+from turnlog.events.store.append_only import triggers_suspended
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import Access, Remark, SavedView
@@ -513,3 +515,48 @@ def test_owners_have_no_saved_views(room: Conversation, rita: Client, user: Any)
     owner = Client()
     owner.force_login(user)
     assert "Broken things" not in text_of(owner, "/review/?view=Broken+things")
+
+
+def test_health_shows_the_last_verification(room: Conversation, rita: Client) -> None:
+    assert "unknown: run verify_log --record" in text_of(rita, "/review/health/")
+    list(read_all())  # Positions are given.
+    call_command("verify_log", "--record", stdout=io.StringIO())
+    shown = text_of(rita, "/review/health/")
+    assert "positions 0 to 4; 0 since" in shown
+    assert 'data-state="well">positions' in shown
+    list(read_all())  # The verification's own events come after it.
+    assert "positions 0 to 4; 2 since" in text_of(rita, "/review/health/")
+    with triggers_suspended(connection), connection.cursor() as cursor:
+        cursor.execute("UPDATE turnlog_event SET metadata = '{\"a\": 1}' WHERE version = 2")
+    with pytest.raises(SystemExit):
+        call_command("verify_log", "--record", stdout=io.StringIO())
+    shown = text_of(rita, "/review/health/")
+    assert re.search(r'data-state="ill">positions 0 to 6.*review-bad">\d+ problems', shown)
+
+
+def test_only_what_is_nearly_whole_is_recorded(room: Conversation) -> None:
+    for part in (["--conversation", str(room.pk)], ["--sample", "2"]):
+        with pytest.raises(CommandError, match="expected --record with the whole log"):
+            call_command("verify_log", "--record", *part, stdout=io.StringIO())
+
+
+def test_charts_are_by_day_and_model(user: Any, rita: Client) -> None:
+    for model, answers in (("gpt-5", 3), ("o9", 1)):
+        for _ in range(answers):
+            room = Conversation.objects.create(user=user)
+            prompt = Prompt(model, {}, "", previous={"messages": []})
+            begun = room.start_turn("how?", user=user, prompt=prompt)
+            usage: Any = {"input_tokens": 300, "output_tokens": 700, "total_tokens": 1000}
+            answer = AIMessage("so", usage_metadata=usage)
+            room.record_turn("how?", answer, user=user, turn_id=begun.turn_id)
+    catch_up()
+    shown = text_of(rita, "/review/health/")
+    assert "at most 4 a day" in shown
+    assert "at most 4,000 a day" in shown
+    assert shown.count('class="review-bar"') == 3
+    assert "/review/health/?model" not in shown
+    assert 'href="?model=o9"' in shown
+    shown = text_of(rita, "/review/health/?model=o9")
+    assert "at most 1 a day" in shown
+    assert "at most 1,000 a day" in shown
+    assert 'class="review-bar"' not in text_of(rita, "/review/health/?model=none")

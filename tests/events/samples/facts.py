@@ -20,6 +20,7 @@ from turnlog.events.types import (
     ConversationOpened,
     HoldLifted,
     HoldPlaced,
+    LogVerified,
     MessageAppended,
     ModelCallRecorded,
     NoteAdded,
@@ -191,5 +192,6 @@ FACTS: dict[str, list[NewEvent]] = {
     "ViewSaved": [offer(ViewSaved("환불", "state:failed 환불"))],
     "ViewRemoved": [offer(ViewRemoved("환불"))],
     "ViewChosen": [offer(ViewChosen("환불")), offer(ViewChosen(""))],
+    "LogVerified": [offer(LogVerified(1_000_000, 0)), offer(LogVerified(1200, 2, since=1000))],
     "ReviewSignedOff": [offer(ReviewSignedOff(12, "17번 요청"))],
 }
