@@ -22,6 +22,11 @@ from django.utils.module_loading import import_string
 from .errors import ConfigurationError
 from .origins import is_origin_or_pattern
 
+MASKED_KINDS = ("email", "phone", "card", "rrn", "ip", "secret")
+"""The kinds of personal data that turnlog finds by itself."""
+MASKED_KIND = re.compile(r"[^\W\d_][^\W_]*(?:[ -][^\W_]+){0,3}")
+"""The name of a kind: it is shown."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,6 +60,13 @@ class Settings:
     client_address: str = ""
     """Dotted path of a function of a request that returns the client's address for the log of
     accesses; by default, the one that the server was connected from."""
+    masked_kinds: tuple[str, ...] = MASKED_KINDS
+    """Kinds of personal data that are masked where somebody reads what others said."""
+    masked_patterns: Mapping[str, str] = field(default_factory=dict)
+    """Regular expressions for more kinds, by their names."""
+    find_personal_data: str = ""
+    """Dotted path of a function that finds more: it takes a text, and returns or yields
+    ``(start, end, kind)``."""
     around_database: str = ""
     """Dotted path of a function that returns a context manager: turnlog's threads enter it around
     their work with the database."""
@@ -97,6 +109,8 @@ def problems(raw: Any) -> list[str]:
             found.append(f"TURNLOG has an unknown key {key!r}; known keys: {', '.join(known)}")
         elif key == "SCORES":
             found += _problems_of_scores(value)
+        elif key == "MASKED_PATTERNS":
+            found += _pattern_problems(value)
         elif wrong := _problem(getattr(_DEFAULTS, key.lower()), value):
             found.append(f"TURNLOG[{key!r}] must be {wrong}, found {value!r}")
         elif key == "ALLOWED_ORIGINS":
@@ -106,7 +120,37 @@ def problems(raw: Any) -> list[str]:
                 for text in value
                 if not is_origin_or_pattern(text)
             ]
+        elif key == "MASKED_KINDS" and (unknown := set(value) - set(MASKED_KINDS)):
+            found.append(
+                f"TURNLOG['MASKED_KINDS'] must list some of {', '.join(map(repr, MASKED_KINDS))},"
+                f" found {', '.join(map(repr, sorted(unknown)))}"
+            )
     return found
+
+
+def _pattern_problems(value: Any) -> list[str]:
+    if not isinstance(value, Mapping):
+        what = type(value).__name__
+        return [
+            f"TURNLOG['MASKED_PATTERNS'] must be a dictionary from names to patterns, found {what}"
+        ]
+    return [
+        f"TURNLOG['MASKED_PATTERNS'][{name!r}] must be {wrong}, found {pattern!r:.80}"
+        for name, pattern in value.items()
+        if (wrong := _wrong_pattern(name, pattern))
+    ]
+
+
+def _wrong_pattern(name: Any, pattern: Any) -> str:
+    if not isinstance(name, str) or len(name) > 30 or not MASKED_KIND.fullmatch(name):
+        return "under a name of letters and digits, at most 30 characters"
+    try:
+        matches_nothing = re.compile(pattern).search("") if isinstance(pattern, str) else None
+    except re.error as error:
+        return f"a regular expression ({error})"
+    if not isinstance(pattern, str):
+        return "a regular expression as a string"
+    return "a regular expression that needs at least one character" if matches_nothing else ""
 
 
 _DEFAULTS = Settings()
@@ -177,7 +221,10 @@ def get() -> Settings:
     return Settings(**{key.lower(): _plain(value) for key, value in raw.items()})
 
 
-FUNCTIONS = ("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CLIENT_ADDRESS", "CHECKPOINT_HOOK")
+FUNCTIONS = (
+    *("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CLIENT_ADDRESS", "FIND_PERSONAL_DATA"),
+    "CHECKPOINT_HOOK",
+)
 """The settings that name a function."""
 
 

@@ -1,0 +1,49 @@
+"""Arrays of NumPy in documents: base64 that anybody can read, so it is looked at."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from base64 import b64decode
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+_NUMBERS = {"i4": "i", "u4": "I", "i8": "q", "u8": "Q", "f8": "d"}
+"""Kinds of numbers that may be ten digits long, and how Python's arrays call them."""
+
+
+def items_of(body: Mapping[str, Any]) -> list[Any] | None:
+    """Return the texts or large numbers of an array; None if it has none.
+
+    Raises ValueError if it cannot be read here.
+    """
+    dtype, data = body.get("dtype"), body.get("data")
+    if not isinstance(dtype, str) or not isinstance(data, str):
+        raise ValueError("no array")
+    kind = dtype[1:]
+    if kind[:1] not in ("U", "S") and kind not in _NUMBERS:
+        return None
+    if body.get("order") != "C" and len(body.get("shape", ())) > 1:
+        raise ValueError("an order of columns")
+    stored = b64decode(data, validate=True)
+    found = _texts(kind, dtype[0], stored) if kind[0] in "US" else _numbers(dtype, stored)
+    if prod(body.get("shape", ())) != len(found):
+        raise ValueError("another shape")
+    return found
+
+
+def _numbers(dtype: str, stored: bytes) -> list[Any]:
+    numbers = array(_NUMBERS[dtype[1:]], stored)
+    if (dtype[0] == ">") != (sys.byteorder == "big"):
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _texts(kind: str, order: str, stored: bytes) -> list[Any]:
+    size = int(kind[1:]) * (4 if kind[0] == "U" else 1)
+    if size == 0:
+        raise ValueError("texts without a length")
+    coding = "latin-1" if kind[0] == "S" else "utf-32-be" if order == ">" else "utf-32-le"
+    parts = (stored[at : at + size] for at in range(0, len(stored), size))
+    return [part.decode(coding, "surrogatepass").rstrip("\0") for part in parts]

@@ -1,0 +1,142 @@
+"""What stands in the place of personal data: the same for the same value in one conversation."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from numbers import Real
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext, gettext_noop
+
+from .. import conf
+from .finding import FinderFailed, find
+from .found import Found
+from .numbers import without_zero
+
+_KINDS = {
+    "email": gettext_noop("e-mail"),
+    "phone": gettext_noop("phone"),
+    "card": gettext_noop("card"),
+    "rrn": gettext_noop("resident number"),
+    "ip": gettext_noop("IP address"),
+    "secret": gettext_noop("secret"),
+}
+# Without digits, so that no code is taken for a number; without vowels, so that none is a word.
+_LETTERS = "bcdfghjkmnpqrstvwxz"
+_LENGTH = 6
+_MARGIN = 1_000
+"""Characters that are read after the end of what is shown: no value is cut there."""
+
+
+class Masker:
+    """Masks what was said in one conversation.
+
+    A code is a keyed hash of the value. The key follows from `SECRET_KEY`, the tenant and the
+    conversation: so codes need no table, are the same on each page, tell nothing of a value to
+    whoever guesses it, and differ between conversations.
+    """
+
+    def __init__(self, conversation_id: int) -> None:
+        where = f"turnlog.masking\n{conf.tenant()}\n{conversation_id}"
+        self._key = hmac.digest(_secret(), where.encode(), hashlib.sha256)
+
+    def text(self, text: str) -> str:
+        """Return a text with a placeholder for each value, such as `[phone hkrtbw]`."""
+        return "".join(self._parts(text, len(text)))
+
+    def beginning(self, text: str, longest: int) -> str:
+        """Return about the first `longest` characters of a text, masked. No value is cut."""
+        shown = "".join(self._parts(text[: longest + _MARGIN], longest))
+        return shown if len(text) <= longest else f"{shown} …"
+
+    def without(self, text: str) -> str:
+        """Return a text without any personal data: what a search may look at."""
+        return "".join(self._parts(text, len(text), gap="\ufffc"))
+
+    def joined(self, pieces: Sequence[str]) -> list[str]:
+        """Return pieces of one text, masked: a value may begin in one and end in another."""
+        whole = "".join(pieces)
+        masked, spans = [], self._found(whole)
+        start = 0
+        for piece in pieces:
+            end = start + len(piece)
+            masked.append("".join(self._of_piece(whole, spans, start, end)))
+            start = end
+        return masked
+
+    def number(self, value: Any) -> Any:
+        """Return a number, or its placeholder if all of it is personal: a card, a telephone."""
+        if not abs(value) < 1e19 or value != int(value):
+            return value
+        digits = str(abs(int(value)))
+        known = without_zero(digits)
+        if known is not None and known[0] in conf.get().masked_kinds:
+            return self.label(Found(0, len(digits), *known))
+        return value if self.text(digits) == digits else self.text(digits)
+
+    def cell(self, value: Any) -> Any:
+        """Return a table's cell: a number as `number` does, anything else as its masked text."""
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        return self.number(value) if is_number else self.text(str(value))
+
+    def places(self, text: str, places: Sequence[int]) -> list[int]:
+        """Return where places in a text are once it is masked; one within a value is behind it."""
+        moved = [0] * len(places)
+        spans = self._found(text)
+        shift, at = 0, 0
+        for number in sorted(range(len(places)), key=places.__getitem__):
+            place = places[number]
+            while at < len(spans) and spans[at].start < place:
+                shift += len(self.label(spans[at])) - (spans[at].end - spans[at].start)
+                at += 1
+            end = spans[at - 1].end if at else 0
+            moved[number] = max(place, end) + shift
+        return moved
+
+    def label(self, found: Found) -> str:
+        """Return the placeholder of a value."""
+        name = _KINDS.get(found.kind)
+        kind = found.kind if name is None else gettext(name)
+        said = f"{found.kind}\n{found.value}".encode("utf-8", "surrogatepass")
+        number = int.from_bytes(hmac.digest(self._key, said, hashlib.sha256))
+        code = ""
+        for _ in range(_LENGTH):
+            number, letter = divmod(number, len(_LETTERS))
+            code += _LETTERS[letter]
+        return f"[{kind} {code}]"
+
+    def _found(self, text: str) -> list[Found]:
+        try:
+            return find(text)
+        except FinderFailed:
+            # What was not looked at may hold anything.
+            return [Found(0, len(text), "text", text)] if text else []
+
+    def _parts(self, text: str, longest: int, gap: str | None = None) -> Iterator[str]:
+        place = 0
+        for found in self._found(text):
+            if found.start >= longest:
+                break
+            yield text[place : found.start]
+            yield self.label(found) if gap is None else gap
+            place = found.end
+        yield text[place:longest]
+
+    def _of_piece(self, text: str, spans: list[Found], start: int, end: int) -> Iterator[str]:
+        place = start
+        for found in spans:
+            if found.end <= start or found.start >= end:
+                continue
+            yield text[place : max(place, found.start)]
+            if found.start >= start:
+                yield self.label(found)
+            place = min(found.end, end)
+        yield text[place:end]
+
+
+def _secret() -> bytes:
+    key: Any = settings.SECRET_KEY
+    return key if isinstance(key, bytes) else str(key).encode()
