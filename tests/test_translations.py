@@ -48,6 +48,7 @@ def test_the_compiled_catalogue_is_that_of_the_source(source: Path) -> None:
 def test_every_room_that_speaks_to_people_is_translated() -> None:
     assert [path.relative_to(ROOT).parts[0] for path in SOURCES] == [
         "consumers",
+        "core",
         "events",
         "projections",
     ]
@@ -55,7 +56,7 @@ def test_every_room_that_speaks_to_people_is_translated() -> None:
 
 def test_every_sentence_in_python_has_its_translation() -> None:
     known = {key.rpartition("\x04")[2] for source in SOURCES for key in entries(source)}
-    for room in ("consumers", "events", "projections"):
+    for room in ("consumers", "core", "events", "projections"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)

@@ -22,6 +22,7 @@ BROUGHT_ALONG = [
     "turnlog/consumers/static/turnlog/turnlog.css",
     "turnlog/consumers/static/turnlog/main.js",
     "turnlog/consumers/locale/ko/LC_MESSAGES/django.mo",
+    "turnlog/core/locale/ko/LC_MESSAGES/django.mo",
     "turnlog/events/locale/ko/LC_MESSAGES/django.mo",
     "turnlog/events/migrations/0001_initial.py",
     "turnlog/events/store/sql/postgresql.sql",

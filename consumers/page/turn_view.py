@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 from ...core import codec, conf
 from ...core.codec.excerpts import beginning
 from ...core.errors import CodecError
+from ...core.masking.documents import masked
+from ...core.masking.masker import Masker
 from ...core.wellformed import clipped, wellformed
 from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
@@ -74,21 +76,30 @@ class TurnView:
         return failures.sentence(self.failure)
 
 
-def view_of(turn: TranscriptTurn, *, show_initial_prompt: bool) -> TurnView:
-    """Return the view of a turn that is in the log."""
+def view_of(
+    turn: TranscriptTurn, *, show_initial_prompt: bool, mask: Masker | None = None
+) -> TurnView:
+    """Return the view of a turn that is in the log, masked for somebody who reviews it."""
     answer = _message(turn.answer)
-    text = _text(answer, turn.answer)
+    text, human_text = _text(answer, turn.answer), _text(_message(turn.human), turn.human)
+    tools, tools_at, failure = turn.tools, turn.metadata.get("tools_at", []), turn.error
+    if mask is not None:
+        if _are_places(tools_at, len(tools)):
+            tools_at = mask.places(text, tools_at)
+        # The texts once they are put together: a value may lie across a message's parts.
+        text, human_text = mask.text(text), mask.text(human_text)
+        tools, failure = masked(tools, mask), masked(failure, mask)
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
         outcome=turn.standing,
-        human_text=_text(_message(turn.human), turn.human),
+        human_text=human_text,
         show_human=turn.human is not None
         and (show_initial_prompt or not turn.metadata.get("initial", False)),
         at=turn.at,
-        pieces=_pieces(text, turn.tools, turn.metadata.get("tools_at", [])),
+        pieces=_pieces(text, tools, tools_at),
         text=text,
-        failure=turn.error,
+        failure=failure,
         erasure=turn.erasure,
         cut=turn.standing == "completed" and is_cut(answer),
     )

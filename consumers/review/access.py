@@ -9,6 +9,7 @@ from typing import Any
 from django.http import Http404
 
 from ...core import conf
+from ...core.masking.masker import Masker
 from ...events.models import Actor, Conversation
 from ...events.tables.database import log_database
 from ...projections.models import Overview
@@ -33,16 +34,38 @@ def may_review(user: Any, conversation: Conversation) -> bool:
 @dataclass(frozen=True, slots=True)
 class Reviewed:
     """A conversation that somebody may review, and whose part of it: `only` is an actor's id, None
-    for everybody."""
+    for everybody.
+
+    `mask` masks what others have said; None: nothing is masked. `mine` is the reviewer's own
+    pseudonym.
+    """
 
     conversation: Conversation
     only: uuid.UUID | None = None
+    mask: Masker | None = None
+    mine: uuid.UUID | None = None
+
+    def mask_for(self, actor_id: uuid.UUID | None) -> Masker | None:
+        """Return what masks the turns of somebody: nobody's own words are masked for them."""
+        return None if actor_id is not None and actor_id == self.mine else self.mask
+
+    @property
+    def title(self) -> str:
+        """The conversation's title, masked, or its number."""
+        return title_of(self.conversation, self.mask)
 
 
-def reviewed_by(user: Any, pk: int) -> Reviewed:
+def title_of(conversation: Conversation, mask: Masker | None) -> str:
+    """Return a conversation's title, or its number if it has none."""
+    title = str(conversation)
+    return title if mask is None else mask.text(title)
+
+
+def reviewed_by(user: Any, pk: int, *, revealed: bool = False) -> Reviewed:
     """Return what a user may review of a conversation. Raises Http404 for every other one.
 
-    Owners see their own turns, as in the chat: others may have been there before them.
+    Owners see their own turns, as in the chat: others may have been there before them. Whoever sees
+    everybody's sees them masked, unless they were `revealed`.
     """
     # The same answer for both: a number tells nobody whether there is a conversation.
     found = None
@@ -50,7 +73,17 @@ def reviewed_by(user: Any, pk: int) -> Reviewed:
         found = Conversation.objects.using(log_database()).filter(pk=pk).first()
     if found is None or not may_review(user, found):
         raise Http404
-    return Reviewed(found, None if sees_everybody(user) else _actor_of(user))
+    mine = _actor_of(user)
+    if not sees_everybody(user):
+        return Reviewed(found, only=mine, mine=mine)
+    return Reviewed(found, mask=None if revealed else Masker(pk), mine=mine)
+
+
+def title_in_list(user: Any, conversation: Conversation) -> str:
+    """Return a conversation's title as a user sees it in the list: their own as it is."""
+    own = conversation.user_id is not None and conversation.user_id == user.pk
+    masked = sees_everybody(user) and not own
+    return title_of(conversation, Masker(conversation.pk) if masked else None)
 
 
 def _actor_of(user: Any) -> uuid.UUID:

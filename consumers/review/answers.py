@@ -14,6 +14,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.http import require_safe
 
 from ...core.wellformed import wellformed
+from .access import Reviewed
 
 View = Callable[..., HttpResponse]
 
@@ -47,7 +48,9 @@ def rendered(
     return render(request, f"turnlog/review/{name}.html", context, status=status)
 
 
-def problem(request: HttpRequest, error: Exception, room: Any = None) -> HttpResponse:
+def problem(request: HttpRequest, error: Exception, what: Reviewed | None = None) -> HttpResponse:
     """Return a page with one sentence: what was expected, and what was found."""
-    context = {"conversation": room, "problem": wellformed(str(error))}
+    context: dict[str, Any] = {"problem": wellformed(str(error))}
+    if what is not None:
+        context |= {"conversation": what.conversation, "title": what.title}
     return rendered(request, "problem", context, status=400)

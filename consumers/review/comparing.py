@@ -60,14 +60,14 @@ def compared(what: Reviewed, a: int | None, b: int | None) -> Comparison:
     ids = sorted(
         {**here, **there}, key=lambda turn_id: (here.get(turn_id) or there[turn_id]).version
     )
-    return Comparison(before, after, [_row(here.get(each), there.get(each)) for each in ids])
+    return Comparison(before, after, [_row(what, here.get(each), there.get(each)) for each in ids])
 
 
 def _seen(trail: Trail) -> dict[object, TrailTurn]:
     return {item.turn.turn_id: item for item in trail.turns if not item.cleared}
 
 
-def _row(before: TrailTurn | None, after: TrailTurn | None) -> Row:
+def _row(of: Reviewed, before: TrailTurn | None, after: TrailTurn | None) -> Row:
     if before is None:
         what: What = "came"
     elif after is None:
@@ -75,8 +75,8 @@ def _row(before: TrailTurn | None, after: TrailTurn | None) -> Row:
     else:
         # A turn changes by its own events alone.
         what = "same" if before.turn.last == after.turn.last else "changed"
-    return Row(_shown(before), _shown(after), what)
+    return Row(_shown(of, before), _shown(of, after), what)
 
 
-def _shown(item: TrailTurn | None) -> TurnShown | None:
-    return None if item is None else turn_shown(item)
+def _shown(of: Reviewed, item: TrailTurn | None) -> TurnShown | None:
+    return None if item is None else turn_shown(of, item)

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from ...core import conf
 from ...core.errors import ConfigurationError
+from ...core.masking.masker import Masker
 from ...events import accesses
 from ...events.models import Conversation
 from ...events.tables.database import log_database
@@ -37,6 +38,8 @@ def record_look(
 ) -> None:
     """Record what somebody is about to be shown, unless all of it is their own.
 
+    The record has the query with personal data masked, as in the conversation if it is one.
+
     Within ATOMIC_REQUESTS it is committed before the page is sent. Raises ReasonRefused, and
     whatever keeps it from being stored: then nothing may be shown.
     """
@@ -48,13 +51,14 @@ def record_look(
     look = (conf.tenant(), request.user.pk, address, action, page, tuple(others), query)
     if action not in accesses.WITH_REASON and _looks.has(look):
         return
+    masker = Masker(others[0] if len(others) == 1 else 0)
     accesses.record(
         action,
         by=request.user,
         page=page,
         conversations=others,
         address=address,
-        query=query,
+        query=masker.text(query) if query else "",
         reason=reason,
     )
     # Not before the commit: it may never come.

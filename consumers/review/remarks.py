@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from ...core import conf
 from ...core.errors import RemarkRefused
-from ...events.models import Actor
 from ...events.tables.database import log_database
 from ...projections.models import Remark
 from ...projections.travel.speakers import Speakers
+from .access import Reviewed
 
 _MOST = 500
 """Remarks that a page shows: the last ones."""
@@ -31,6 +31,8 @@ class Shown:
     row: Remark
     author: str
     mine: bool
+    text: str
+    quote: str
 
     @property
     def value(self) -> str:
@@ -68,16 +70,18 @@ class Remarks:
         return max((shown.row.until or 0 for shown in self.signed if shown.mine), default=0)
 
 
-def remarks_on(conversation_id: int, user: Any) -> Remarks:
-    """Return what reviewers wrote about a conversation, for a page."""
-    using = log_database()
-    rows = Remark.objects.using(using).filter(conversation=conversation_id).order_by("-version")
-    found = list(rows[: _MOST + 1])
-    me = Actor.objects.using(using).filter(user=user).values_list("pk", flat=True).first()
+def remarks_on(what: Reviewed) -> Remarks:
+    """Return what reviewers wrote about a conversation, for a page: they quote it."""
+    rows = Remark.objects.using(log_database()).filter(conversation=what.conversation)
+    found = list(rows.order_by("-version")[: _MOST + 1])
     speakers = Speakers(row.actor_id for row in found)
     remarks = Remarks(more=len(found) > _MOST)
     for row in reversed(found[:_MOST]):
-        shown = Shown(row, speakers.name(row.actor_id), row.actor_id == me is not None)
+        mask = what.mask_for(row.actor_id)
+        text, quote = (
+            each if mask is None or not each else mask.text(each) for each in (row.text, row.quote)
+        )
+        shown = Shown(row, speakers.name(row.actor_id), row.actor_id == what.mine, text, quote)
         if row.kind == "signed":
             remarks.signed.append(shown)
         elif row.turn_id is None:

@@ -11,6 +11,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from ...core.errors import RemarkRefused
+from ...core.masking.finding import find
 from ...events import views
 from ...events.models import Actor
 from ...events.tables.database import log_database
@@ -51,7 +52,11 @@ def save(request: HttpRequest) -> str:
     """Give a search a name. Raises QueryError if it means nothing."""
     _require_reviewer(request)
     name, query = request.POST.get("name", ""), request.POST.get("q", "")
-    parse(query)
+    said = [word for each in parse(query) if each.key == "text" for word in each.values]
+    if any(find(text) for text in (name, *said)):
+        raise RemarkRefused(
+            _("Expected a search without personal data, because all who review see saved views.")
+        )
     if len(saved_views()) >= MOST:
         raise RemarkRefused(
             _("Expected at most %(most)d saved views: remove one of them first.") % {"most": MOST}

@@ -8,12 +8,17 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ...core import codec
+from ...core.errors import CodecError
+from ...core.masking.documents import masked, masked_text
+from ...core.masking.masker import Masker
 from ...core.readable import LARGE, Readable, readable
 from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections import SearchError
 from ...projections.models import SearchEntry
+from ...projections.search.query import says
 from ...projections.trail import Mark, Trail, TrailTurn
 from ..page.turn_view import Piece, TurnView, as_text, view_of
 from .access import Reviewed
@@ -29,46 +34,55 @@ class TurnShown:
 
     trail: TrailTurn
     view: TurnView
+    mask: Masker | None = None
 
     @property
     def why(self) -> str:
         """Why there is no whole answer: the error as it was recorded, or the erasure's reason."""
         if self.view.erasure is not None:
-            return self.view.erasure.sentence
+            sentence = self.view.erasure.sentence
+            return sentence if self.mask is None else self.mask.text(sentence)
         failure = self.view.failure or {}
         said = [failure.get("type", ""), failure.get("text", "")]
         return wellformed(": ".join(filter(None, said)))
 
 
-def items_of(trail: Trail) -> list[TurnShown | Mark]:
+def items_of(what: Reviewed, trail: Trail) -> list[TurnShown | Mark]:
     """Return what a page shows of a trail, in order."""
-    return [item if isinstance(item, Mark) else turn_shown(item) for item in trail.items]
+    return [item if isinstance(item, Mark) else turn_shown(what, item) for item in trail.items]
 
 
-def turn_shown(item: TrailTurn) -> TurnShown:
+def turn_shown(what: Reviewed, item: TrailTurn) -> TurnShown:
     """Return a turn with its view, and the tables and pictures of its tools."""
-    view = view_of(item.turn, show_initial_prompt=True)
+    mask = what.mask_for(item.events[0].actor_id)
+    view = view_of(item.turn, show_initial_prompt=True, mask=mask)
     recorded = [event.version for event in item.events if event.type == "ToolOutputRecorded"]
     # What a failed turn's tools gave is within its TurnFailed: no event is a picture of theirs.
     versions = recorded if len(recorded) == len(item.turn.tools) else [None] * len(item.turn.tools)
     for piece in view.pieces:
         if piece["kind"] == "tool":
             number = int(piece["id"])
-            _complete(piece, item.turn.tools[number], versions[number])
-    return TurnShown(item, view)
+            _complete(piece, item.turn.tools[number], versions[number], mask)
+    return TurnShown(item, view, mask)
 
 
-def _complete(piece: Piece, tool: Mapping[str, Any], version: int | None) -> None:
+def _complete(
+    piece: Piece, tool: Mapping[str, Any], version: int | None, mask: Masker | None
+) -> None:
     output = tool.get("output")
     if piece["status"] == "error" and not piece["output"]:
         # What a failed tool said is hidden from those who chat, not from reviewers.
-        piece["output"] = as_text(tool.get("text") or output)
-    piece["table"] = table_of(output)
-    piece["picture"] = version if is_picture(output) else None
+        said = tool.get("text") or output
+        piece["output"] = as_text(said if mask is None else masked(said, mask))
+    piece["table"] = table_of(output, mask)
+    piece["picture"] = version if is_picture(output) and mask is None else None
+    piece["withheld"] = is_picture(output) and mask is not None
 
 
 _HITS, _AROUND = 50, 60
 """The most places that a search inside shows, and the characters before and after the words."""
+_LOOKED_AT = 200
+"""The most places that are looked at, if the words may be personal data that is masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +94,11 @@ class Hit:
     text: str
 
 
-def hits_of(what: Reviewed, words: str, until: int) -> list[Hit]:
+def hits_of(what: Reviewed, words: str, until: int, *, finds_masked: bool = False) -> list[Hit]:
     """Return where words were said in a conversation up to a version, the last place first.
 
-    As everywhere, a search finds parts of words, and what was cleared; what is erased is gone.
+    As everywhere, a search finds parts of words, and what was cleared; what is erased is gone. What
+    is masked is found with `finds_masked` alone: a search would tell that it is there.
     """
     entries = SearchEntry.objects.using(log_database()).filter(version__lte=until)
     if what.only is not None:
@@ -92,10 +107,14 @@ def hits_of(what: Reviewed, words: str, until: int) -> list[Hit]:
         found = entries.filter(conversation=what.conversation).search(words)
     except SearchError:
         return []
-    return [
-        Hit(entry.version, entry.role, _around(entry.text, words))
-        for entry in found.order_by("-version")[:_HITS]
-    ]
+    hits = []
+    for entry in found.order_by("-version")[: _HITS if what.mask is None else _LOOKED_AT]:
+        mask = what.mask_for(entry.actor_id)
+        if mask is None:
+            hits.append(Hit(entry.version, entry.role, _around(entry.text, words)))
+        elif finds_masked or says(mask.without(entry.text), words):
+            hits.append(Hit(entry.version, entry.role, _around(mask.text(entry.text), words)))
+    return hits[:_HITS]
 
 
 def _around(text: str, words: str) -> str:
@@ -106,9 +125,36 @@ def _around(text: str, words: str) -> str:
     return "… " * (start > 0) + text[start:end] + " …" * (end < len(text))
 
 
-def payload_of(event: Event, *, whole: bool = False) -> Readable:
-    """Return an event's payload for people."""
-    return readable(event.payload or "", LARGE if whole else LONGEST)
+def payload_of(event: Event, *, whole: bool = False, mask: Masker | None = None) -> Readable | None:
+    """Return an event's payload for people; None if it is masked, and too large or too deep."""
+    stored: str | None = event.payload or ""
+    if stored and mask is not None:
+        stored = masked_text(stored, mask)
+    return None if stored is None else readable(stored, LARGE if whole else LONGEST)
+
+
+def metadata_of(event: Event, mask: Masker | None) -> str:
+    """Return an event's metadata as it is stored, or masked; empty if it cannot be masked."""
+    return event.metadata if mask is None else wellformed(masked_text(event.metadata, mask) or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message in whose place only its text is shown."""
+
+    type: str
+    text: str
+
+
+def message_of(message: Any, mask: Masker | None) -> Any:
+    """Return one of a prompt's messages, masked."""
+    if mask is None:
+        return message
+    try:
+        return codec.decode(masked(codec.encode(message), mask))
+    except CodecError:
+        # It cannot be stored, so nobody knows all that it holds.
+        return Said(str(getattr(message, "type", "")), _("This message cannot be shown masked."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from ...core import codec
 from ...core.codec.encoded import Encoded
 from ...core.errors import CodecError
+from ...core.masking.masker import Masker
 from ...core.wellformed import clipped
 from ...events.models import Event
 
@@ -59,7 +60,7 @@ class Table:
         return self.height > len(self.rows) or self.width > len(self.columns)
 
 
-def table_of(document: Any) -> Table | None:
+def table_of(document: Any, mask: Masker | None = None) -> Table | None:
     """Return a tool's table; None if the output is none, cannot be read here, or is too large."""
     if _tag_of(document) != _TABLE:
         return None
@@ -71,14 +72,14 @@ def table_of(document: Any) -> Table | None:
         return None
     shown = frame.iloc[:_ROWS, :_COLUMNS]
     return Table(
-        [_cell(name) for name in shown.columns],
-        [[_cell(value) for value in row] for row in shown.itertuples(index=False, name=None)],
+        [_cell(name, mask) for name in shown.columns],
+        [[_cell(value, mask) for value in row] for row in shown.itertuples(index=False, name=None)],
         *frame.shape,
     )
 
 
-def _cell(value: Any) -> str:
-    return clipped(str(value), _CELL)
+def _cell(value: Any, mask: Masker | None) -> str:
+    return clipped(str(value if mask is None else mask.cell(value)), _CELL)
 
 
 def _tag_of(document: Any) -> str:

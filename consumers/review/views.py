@@ -7,6 +7,8 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 
 from ...core.errors import MomentError
+from ...core.masking.documents import masked
+from ...core.masking.masker import Masker
 from ...core.readable import LARGE
 from ...events.log import read
 from ...events.models import Event
@@ -17,7 +19,15 @@ from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
 from ...projections.views.projection import saved_views
-from .access import PERMISSION, Reviewed, listed_for, may_review, reviewed_by, sees_everybody
+from .access import (
+    PERMISSION,
+    Reviewed,
+    listed_for,
+    may_review,
+    reviewed_by,
+    sees_everybody,
+    title_in_list,
+)
 from .addresses import LARGEST, BadNumber, number_in, version_of
 from .answers import page, problem, rendered
 from .charts import lately
@@ -27,7 +37,7 @@ from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
 from .saving import asked, chosen_by
-from .shown import hits_of, items_of, payload_of, proof_of
+from .shown import Hit, hits_of, items_of, message_of, metadata_of, payload_of, proof_of
 from .things import png_of
 
 _MESSAGES = 200
@@ -50,6 +60,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
             said_by=None if reviewer else request.user,
             reviewer=request.user if reviewer else None,
             after=after,
+            read=_readable if reviewer and not may_reveal(request.user) else None,
         )
     except QueryError as error:
         found, wrong = Page([]), str(error)
@@ -57,7 +68,8 @@ def conversations(request: HttpRequest) -> HttpResponse:
     if reviewer and not wrong:
         shown = [row.conversation for row in rows]
         record_look(request, "listed", "conversations", shown, query=query)
-    context = {"rows": rows, "page": found, "q": query, "problem": wrong, "reviewer": reviewer}
+    titled = [(row, title_in_list(request.user, row.conversation)) for row in rows]
+    context = {"rows": titled, "page": found, "q": query, "problem": wrong, "reviewer": reviewer}
     context |= {"saved": saved, "view": view}
     if reviewer:
         context["chosen"] = chosen_by(request.user)
@@ -67,7 +79,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @page
 def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """The trail of a conversation, now or at a version."""
-    what = reviewed_by(request.user, pk)
+    what = _reviewed(request, pk)
     room = what.conversation
     words = request.GET.get("find", "")[:MAX_QUERY]
     record_look(request, "read", "conversation", [room], query=words)
@@ -76,20 +88,21 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
         trail = read_trail(pk, version=version, before=before, only=what.only)
     except (BadNumber, MomentError) as error:
         # A conversation without events has no moments; one with events has others.
-        return problem(request, error, room)
+        return problem(request, error, what)
     reviewer = sees_everybody(request.user)
     context = {
         "reviewer": reviewer,
-        "remarks": remarks_on(pk, request.user) if reviewer else None,
+        "remarks": remarks_on(what) if reviewer else None,
         "scores": choices() if reviewer else [],
         "may_reveal": reviewer and may_reveal(request.user),
         "revealed_until": revealed_until(request, pk),
         "may_continue": room.is_open_to(request.user),
         "conversation": room,
+        "title": what.title,
         "find": words,
-        "hits": hits_of(what, words, trail.moment.version) if words.strip() else None,
+        "hits": _hits(request, what, words, trail.moment.version) if words.strip() else None,
         "trail": trail,
-        "items": items_of(trail),
+        "items": items_of(what, trail),
         "at": version,
         "before": before,
         "first": trail.items[0].version if trail.items else 1,
@@ -101,18 +114,21 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
 @page
 def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """One event: its whole envelope."""
-    what = reviewed_by(request.user, pk)
+    what = _reviewed(request, pk)
     found = _event(what, version)
+    mask = what.mask_for(found.actor_id)
     record_look(request, "read", f"event {version}", [what.conversation])
-    if "whole" in request.GET and len(found.payload or "") > LARGE:
+    if "whole" in request.GET and len(found.payload or "") > LARGE and mask is None:
         name = f"{pk}-{version}.json"
         headers = {**_INERT, "Content-Disposition": f'attachment; filename="{name}"'}
         return HttpResponse(found.payload, content_type="application/json", headers=headers)
     context = {
         "conversation": what.conversation,
+        "title": what.title,
         "event": found,
+        "metadata": metadata_of(found, mask),
         "speaker": Speakers().name(found.actor_id),
-        "payload": payload_of(found, whole="whole" in request.GET),
+        "payload": payload_of(found, whole="whole" in request.GET, mask=mask),
         "digest": bytes(found.digest).hex(),
         "hash": bytes(found.hash).hex(),
         "proof": proof_of(found),
@@ -124,8 +140,10 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """The picture that a tool gave, as a PNG file."""
-    what = reviewed_by(request.user, pk)
-    png = png_of(_event(what, version))
+    what = _reviewed(request, pk)
+    found = _event(what, version)
+    # Nobody can say what is to be seen in a picture.
+    png = png_of(found) if what.mask_for(found.actor_id) is None else None
     if png is None:
         raise Http404
     # Part of the page that shows it.
@@ -136,19 +154,21 @@ def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     """What the model was given in the turn that had begun at a version."""
-    what = reviewed_by(request.user, pk)
-    room = what.conversation
-    record_look(request, "read", f"given {version}", [room])
+    what = _reviewed(request, pk)
+    record_look(request, "read", f"given {version}", [what.conversation])
     try:
         prompt = prompt_of(pk, version_of(str(version)), number_in(request.GET, "call"))
-        _event(what, prompt.version)
+        mask = what.mask_for(_event(what, prompt.version).actor_id)
     except (BadNumber, MomentError, PromptLost) as error:
-        return problem(request, error, room)
+        return problem(request, error, what)
     context = {
-        "conversation": room,
+        "conversation": what.conversation,
+        "title": what.title,
         "prompt": prompt,
+        "parameters": _masked(dict(prompt.parameters), mask),
+        "tools": _masked(list(prompt.tools), mask),
         "version": version,
-        "messages": prompt.messages[-_MESSAGES:],
+        "messages": [message_of(each, mask) for each in prompt.messages[-_MESSAGES:]],
         "earlier": max(len(prompt.messages) - _MESSAGES, 0),
     }
     return rendered(request, "given", context)
@@ -157,13 +177,17 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 @page
 def compare(request: HttpRequest, pk: int) -> HttpResponse:
     """Two moments side by side."""
-    what = reviewed_by(request.user, pk)
+    what = _reviewed(request, pk)
     record_look(request, "read", "compare", [what.conversation])
     try:
         comparison = compared(what, number_in(request.GET, "a"), number_in(request.GET, "b"))
     except (BadNumber, MomentError) as error:
-        return problem(request, error, what.conversation)
-    context = {"conversation": what.conversation, "comparison": comparison}
+        return problem(request, error, what)
+    context = {
+        "conversation": what.conversation,
+        "title": what.title,
+        "comparison": comparison,
+    }
     return rendered(request, "compare", context)
 
 
@@ -175,6 +199,22 @@ def health(request: HttpRequest) -> HttpResponse:
     model = request.GET.get("model")
     context = {"health": health_of(), "lately": lately(model), "model": model}
     return rendered(request, "health", context)
+
+
+def _reviewed(request: HttpRequest, pk: int) -> Reviewed:
+    return reviewed_by(request.user, pk, revealed=revealed_until(request, pk) is not None)
+
+
+def _hits(request: HttpRequest, what: Reviewed, words: str, until: int) -> list[Hit]:
+    return hits_of(what, words, until, finds_masked=may_reveal(request.user))
+
+
+def _readable(pk: int, text: str) -> str:
+    return Masker(pk).without(text)
+
+
+def _masked(document: Any, mask: Masker | None) -> Any:
+    return document if mask is None else masked(document, mask)
 
 
 def _event(what: Reviewed, version: int) -> Event:

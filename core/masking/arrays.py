@@ -14,7 +14,7 @@ _NUMBERS = {"i4": "i", "u4": "I", "i8": "q", "u8": "Q", "f8": "d"}
 
 
 def items_of(body: Mapping[str, Any]) -> list[Any] | None:
-    """Return the texts or large numbers of an array; None if it has none.
+    """Return the texts or large numbers of an array, as they are stored; None if it has none.
 
     Raises ValueError if it cannot be read here.
     """
@@ -24,8 +24,6 @@ def items_of(body: Mapping[str, Any]) -> list[Any] | None:
     kind = dtype[1:]
     if kind[:1] not in ("U", "S") and kind not in _NUMBERS:
         return None
-    if body.get("order") != "C" and len(body.get("shape", ())) > 1:
-        raise ValueError("an order of columns")
     stored = b64decode(data, validate=True)
     found = _texts(kind, dtype[0], stored) if kind[0] in "US" else _numbers(dtype, stored)
     if prod(body.get("shape", ())) != len(found):

@@ -34,14 +34,14 @@ _BLOB = re.compile(r"(?:data:[^,]{1,200};base64,)?[A-Za-z0-9+/_-]{300,}+=*+\s*")
 _Step = Callable[[], None]
 
 
-def masked_json(text: str, masker: Masker) -> Any:
-    """Return the masked document in a JSON text; what is no JSON, as a masked text."""
+def masked_text(text: str, masker: Masker) -> str | None:
+    """Return a JSON text masked, and what is none as any text; None if it cannot be looked at."""
     if len(text) > LARGEST:
-        return WITHHELD
+        return None
     try:
-        return masked(json.loads(text), masker)
+        return json.dumps(masked(json.loads(text), masker), ensure_ascii=False)
     except RecursionError:
-        return WITHHELD
+        return None
     except ValueError:
         return masker.text(text)
 
@@ -80,9 +80,15 @@ class _Walk:
             else:
                 into[key] = self._object(value)
         elif type(value) is Encoded:
-            into[key] = masked_json(value.text, self._masker)
+            into[key] = self._encoded(value.text)
         else:
             into[key] = value if value is None or type(value) is bool else WITHHELD
+
+    def _encoded(self, text: str) -> Any:
+        try:
+            return WITHHELD if len(text) > LARGEST else _Walk(self._masker).of(json.loads(text))
+        except (ValueError, RecursionError):
+            return WITHHELD
 
     def _text(self, text: str) -> str:
         if len(text) > 300 and _BLOB.fullmatch(text):
@@ -149,6 +155,9 @@ class _Walk:
         shown = None if items is None else self._items(items)
         if shown is None or shown == items:
             document["_value"] = dict(body)
+            return
+        if body.get("order") != "C" and len(body["shape"]) > 1:
+            into[key] = WITHHELD  # Its items would be in another order.
             return
         rest = {name: value for name, value in body.items() if name != "data"}
         document["_value"] = {**rest, "dtype": "|O", "items": encode(shown)}

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from django.conf import settings
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import pgettext_lazy
 
 from .. import conf
 from .finding import FinderFailed, find
@@ -17,12 +17,13 @@ from .found import Found
 from .numbers import without_zero
 
 _KINDS = {
-    "email": gettext_noop("e-mail"),
-    "phone": gettext_noop("phone"),
-    "card": gettext_noop("card"),
-    "rrn": gettext_noop("resident number"),
-    "ip": gettext_noop("IP address"),
-    "secret": gettext_noop("secret"),
+    "email": pgettext_lazy("masked", "e-mail"),
+    "phone": pgettext_lazy("masked", "phone"),
+    "card": pgettext_lazy("masked", "card"),
+    "rrn": pgettext_lazy("masked", "resident number"),
+    "ip": pgettext_lazy("masked", "IP address"),
+    "secret": pgettext_lazy("masked", "secret"),
+    "text": pgettext_lazy("masked", "text"),
 }
 # Without digits, so that no code is taken for a number; without vowels, so that none is a word.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
@@ -98,8 +99,7 @@ class Masker:
 
     def label(self, found: Found) -> str:
         """Return the placeholder of a value."""
-        name = _KINDS.get(found.kind)
-        kind = found.kind if name is None else gettext(name)
+        kind = _KINDS.get(found.kind, found.kind)
         said = f"{found.kind}\n{found.value}".encode("utf-8", "surrogatepass")
         number = int.from_bytes(hmac.digest(self._key, said, hashlib.sha256))
         code = ""

@@ -136,12 +136,14 @@ def _begins(groups: Sequence[_Group], place: int) -> tuple[str, str, int] | None
     first = groups[place]
     size = len(first.digits)
     if first.plus or first.digits[0] == "0" or first.digits.startswith("82"):
-        phone = _phone(groups, place)
+        phone = _phone(groups, place, first.plus)
+        if phone is None and first.plus:
+            phone = _phone(groups, place, plus=False)
         if phone is not None:
             return ("phone", *phone)
     if size >= 13:
         return _card_or_resident(first.digits, 1)
-    if size not in _FIRST_SIZES or first.plus:
+    if size not in _FIRST_SIZES:
         return None
     sizes = tuple(len(group.digits) for group in groups[place : place + 5])
     for shape in _SHAPES[size]:
@@ -163,7 +165,7 @@ def _card_or_resident(digits: str, count: int) -> tuple[str, str, int] | None:
 
 def _whole(groups: Sequence[_Group]) -> Iterator[Found]:
     """Yield what all groups together are, in whatever groups: 900 101 123 4567."""
-    if not groups or groups[0].plus or sum(len(group.digits) for group in groups[:20]) > 19:
+    if not groups or sum(len(group.digits) for group in groups[:20]) > 19:
         return
     digits = "".join(group.digits for group in groups)
     if _is_card(digits):
@@ -191,12 +193,12 @@ def _is_resident(digits: str) -> bool:
     return len(digits) == 13 and bool(_RESIDENT.fullmatch(digits)) and digits[6] in "12345678"
 
 
-def _phone(groups: Sequence[_Group], place: int) -> tuple[str, int] | None:
+def _phone(groups: Sequence[_Group], place: int, plus: bool) -> tuple[str, int] | None:
     """Return the telephone number that begins with a group, and how many groups it has.
 
     Korean ones are the same with +82 and with 0 in front.
     """
-    plus, first = groups[place].plus, groups[place].digits
+    first = groups[place].digits
     if not plus and len(first) < 3 and first not in ("00", "02", "82"):
         return None
     abroad = None

@@ -91,7 +91,8 @@ def _address(start: int, token: str, written: str) -> Iterator[Found]:
 
 
 _SECRET = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:"
+    # After a line break that is written as \\n, and after a terminal's colour, too.
+    r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm))(?:"
     r"sk-[A-Za-z0-9_-]{16,}+"  # OpenAI, Anthropic, DeepSeek and others
     r"|[sprw]k_(?:live|test)_[A-Za-z0-9]{16,}+"  # Stripe
     r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"  # AWS

@@ -7,13 +7,14 @@ import binascii
 import datetime as dt
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.functions import RowNumber
 from django.utils.translation import gettext as _
 
 from ...core.users import users_named
@@ -21,7 +22,7 @@ from ...events.models import Actor, Event
 from ...events.tables.database import log_database
 from ..reviews.model import Remark
 from ..search.model import SearchEntry
-from ..search.query import is_indexed
+from ..search.query import is_indexed, says
 from ..usage.model import Usage
 from .model import Overview
 from .projection import plain_name
@@ -29,6 +30,10 @@ from .query import Condition, QueryError, parse
 
 _LATELY = 10_000
 """Utterances that are read for a word without an index."""
+_LOOKED_AT = 5
+"""Utterances of each conversation that are read to see whether somebody can read a word there."""
+_ROUNDS = 5
+"""How many pages of conversations are looked through for one row that somebody can read."""
 
 _STATES = {
     "failed": Q(failed__gt=0),
@@ -71,27 +76,74 @@ def page_of(
     reviewer: Any = None,
     after: str = "",
     size: int = 50,
+    read: Callable[[int, str], str] | None = None,
 ) -> Page:
     """Return the conversations that a query means, of those in `of` (default: all).
 
     Words are looked for in the turns of the user `said_by` alone (None: of everybody). What
     reviewers wrote counts for a `reviewer` only, whose rows say how many `notes` there are and up
-    to which version somebody `signed` off. `after` is what the page before it gave. Takes one
-    query. Raises QueryError.
+    to which version somebody `signed` off. `after` is what the page before it gave.
+    `read(conversation_id, text)` gives what somebody who must not read all of it can read of an
+    utterance: words are looked for in that. Takes one query, or with `read` a few, however much was
+    said. Raises QueryError.
     """
     conditions = parse(query)
+    said = [each for each in conditions if each.key == "text"]
+    lately = not all(_is_indexed(word) for each in said for word in each.values)
+    if read is not None:
+        # That a word of these is not there would tell that it is there, masked.
+        conditions = [each for each in conditions if each.key != "text" or not each.negated]
     rows = Overview.objects.using(log_database()) if of is None else of
     rows = rows.filter(matching(conditions, said_by, reviewer)).select_related("conversation__user")
     if reviewer is not None:
         rows = rows.annotate(**_WRITTEN)
-    if after:
-        last_at, pk = _place(after)
-        rows = rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
-    found = list(rows.order_by("-last_at", "-pk")[: size + 1])
-    more = len(found) > size
-    words = (word for each in conditions if each.key == "text" for word in each.values)
-    lately = not all(map(_is_indexed, words))
-    return Page(found[:size], _cursor(found[size - 1]) if more else "", lately)
+    kept: list[Overview] = []
+    for _round in range(_ROUNDS):
+        found = list(_following(rows, after).order_by("-last_at", "-pk")[: size + 1])
+        more = len(found) > size
+        after = _cursor(found[size - 1]) if more else ""
+        kept = found[:size] if read is None else _readable(found[:size], said, said_by, read)
+        if kept or not more:
+            break
+    # Without a row, a way to more of them would tell that there were some.
+    return Page(kept, after if kept else "", lately)
+
+
+def _following(rows: QuerySet[Overview], after: str) -> QuerySet[Overview]:
+    if not after:
+        return rows
+    last_at, pk = _place(after)
+    return rows.filter(Q(last_at__lt=last_at) | Q(last_at=last_at, pk__lt=pk))
+
+
+def _readable(
+    rows: Sequence[Overview],
+    said: Sequence[Condition],
+    said_by: Any,
+    read: Callable[[int, str], str],
+) -> list[Overview]:
+    """Keep the rows whose words somebody can read, of those in which the words are."""
+    kept = list(rows)
+    for condition in said:
+        saying: set[int] = set()
+        for words in condition.values:
+            saying |= _saying(words, [row.pk for row in kept], said_by, read)
+        kept = [row for row in kept if (row.pk in saying) != condition.negated]
+    return kept
+
+
+def _saying(
+    words: str, pks: Sequence[int], said_by: Any, read: Callable[[int, str], str]
+) -> set[int]:
+    """Return the conversations that say words where they can be read: in the last few places."""
+    entries = _entries(words, said_by).filter(conversation_id__in=pks)
+    place = Window(RowNumber(), partition_by="conversation_id", order_by="-version")
+    last = entries.order_by().annotate(place=place).filter(place__lte=_LOOKED_AT)
+    saying: set[int] = set()
+    for pk, text in last.values_list("conversation_id", "text").iterator(chunk_size=100):
+        if pk not in saying and says(read(pk, text), f'"{words}"'):
+            saying.add(pk)
+    return saying
 
 
 def matching(conditions: Sequence[Condition], said_by: Any = None, reviewer: Any = None) -> Q:
@@ -121,12 +173,16 @@ def _reviewed(by: str, reviewer: Any) -> Q:
 
 
 def _text(words: str, said_by: Any) -> Q:
+    return Q(pk__in=_entries(words, said_by).order_by().values("conversation_id"))
+
+
+def _entries(words: str, said_by: Any) -> QuerySet[SearchEntry]:
     entries = SearchEntry.objects.using(log_database())
     if said_by is not None:
         entries = entries.of(said_by)
     if not _is_indexed(words):
         entries = entries.lately(_LATELY)
-    return Q(pk__in=entries.search(f'"{words}"').order_by().values("conversation_id"))
+    return entries.search(f'"{words}"')
 
 
 def _is_indexed(words: str) -> bool:

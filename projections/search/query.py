@@ -43,6 +43,12 @@ def terms_of(query: str) -> list[str]:
     return found
 
 
+def says(text: str, query: str) -> bool:
+    """Return whether a text contains what a query looks for. Raises SearchError."""
+    where = normalised(text)
+    return all(term in where for term in terms_of(query))
+
+
 def is_indexed(query: str, connection: BaseDatabaseWrapper) -> bool:
     """Return whether an index narrows a search down. Raises SearchError as `terms_of` does."""
     if connection.vendor != "sqlite":

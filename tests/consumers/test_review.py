@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import re
 from html.parser import HTMLParser
@@ -15,15 +16,16 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from langchain_core.messages import AIMessage
 from PIL import Image
 
-from turnlog.consumers.review import urls
+from turnlog.consumers.review import urls, views
 from turnlog.consumers.review.shown import LONGEST, payload_of
 from turnlog.consumers.review.things import is_picture, png_of, table_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
-from turnlog.core.readable import LARGE
+from turnlog.core.readable import LARGE, Readable
 from turnlog.events import accesses, reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
@@ -42,7 +44,7 @@ PAGES = {
     "accesses": ("/review/accesses/", {"inspector"}),
     "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
     "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
-    "picture": ("/review/{pk}/events/5/picture/", {"owner", "reviewer"}),
+    "picture": ("/review/{pk}/events/5/picture/", {"owner"}),  # Masked for a reviewer.
     "given": ("/review/{pk}/given/3/", {"owner", "reviewer"}),
     "compare": ("/review/{pk}/compare/?a=1", {"owner", "reviewer"}),
 }
@@ -99,6 +101,13 @@ def people(user: Any, django_user_model: Any) -> dict[str, Client]:
 @pytest.fixture
 def reviewer(people: dict[str, Client]) -> Client:
     return people["reviewer"]
+
+
+@pytest.fixture
+def revealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Personal data is shown to reviewers, too."""
+    later = timezone.now() + dt.timedelta(minutes=5)
+    monkeypatch.setattr(views, "revealed_until", lambda request, pk: later)
 
 
 def catch_up() -> None:
@@ -402,7 +411,7 @@ def test_a_long_payload_is_cut_in_the_page_alone(room: Conversation, reviewer: C
 
 
 def test_a_payload_that_is_too_large_for_a_page_is_a_file(
-    room: Conversation, reviewer: Client
+    room: Conversation, reviewer: Client, revealed: None
 ) -> None:
     room.record_turn("long", AIMessage("<b>" * 500_000), user=room.user)
     last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0]
@@ -420,10 +429,11 @@ def test_a_payload_that_nests_deeply_stays_small_on_a_page(reviewer: Client) -> 
     event = Event(type="MessageAppended", payload=inner)
     for whole, most in ((False, LONGEST), (True, LARGE)):
         shown = payload_of(event, whole=whole)
+        assert shown is not None
         assert len(shown.text) == most
         assert shown.cut
-    assert payload_of(Event(payload='{"a": 1}')).text == '{\n  "a": 1\n}'
-    assert payload_of(Event(payload="no JSON")).text == "no JSON"
+    for stored, text in (('{"a": 1}', '{\n  "a": 1\n}'), ("no JSON", "no JSON")):
+        assert payload_of(Event(payload=stored)) == Readable(text, cut=False)
 
 
 def test_a_long_prompt_is_cut_in_the_page(room: Conversation, reviewer: Client) -> None:
@@ -468,7 +478,9 @@ def test_in_korean(room: Conversation, reviewer: Client, settings: Any) -> None:
         assert word in text_of(reviewer, f"/review/{address}")
 
 
-def test_pictures_and_tables_are_shown_as_such(room: Conversation, reviewer: Client) -> None:
+def test_pictures_and_tables_are_shown_as_such(
+    room: Conversation, reviewer: Client, revealed: None
+) -> None:
     shown = text_of(reviewer, f"/review/{room.pk}/")
     address = f"/review/{room.pk}/events/5/picture/"
     assert f'src="{address}"' in shown
@@ -535,7 +547,7 @@ def test_health_says_what_is_not_known(room: Conversation, reviewer: Client) -> 
 
 
 def test_an_owner_sees_nothing_of_those_who_were_there_before(
-    people: dict[str, Client], user: Any, django_user_model: Any
+    people: dict[str, Client], user: Any, django_user_model: Any, revealed: None
 ) -> None:
     before = django_user_model.objects.create_user("before")
     room = Conversation.objects.create()
