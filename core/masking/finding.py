@@ -19,6 +19,9 @@ logger = logging.getLogger("turnlog")
 _SLICE = 100_000
 """Characters that are looked at at once: no other thread of the process runs meanwhile."""
 
+_ROUNDS = 4
+"""How often the rest of a text is looked at: without what is found, it may look otherwise."""
+
 _NUMBERS = frozenset({"phone", "card", "rrn"})
 _WORDS: Mapping[str, Callable[[str], Iterator[Found]]] = {
     "email": emails_in,
@@ -35,24 +38,44 @@ def find(text: str) -> list[Found]:
 
     Raises FinderFailed, ConfigurationError.
     """
-    kinds = conf.get().masked_kinds
     where = folded(text)
     found: list[Found] = []
-    for start, part in _slices(where.text):
-        for each in _in_part(part, kinds):
-            found.append(each._replace(start=each.start + start, end=each.end + start))
-    if "secret" in kinds:
-        found += secrets_in(where.text)
-    for kind, pattern in _patterns().items():
-        for match in pattern.finditer(where.text):
-            if match.end() > match.start():
-                value = " ".join(match[0].casefold().split())
-                found.append(Found(match.start(), match.end(), kind, value))
+    rest = where.text
+    for _round in range(_ROUNDS):
+        more = _apart(list(_in_text(rest)))
+        if not more:
+            break
+        found += more
+        rest = _blanked(rest, more)
     placed = []
     for each in found:
         start, end = where.original(each.start, each.end)
         placed.append(each._replace(start=start, end=end))
     return _apart([*placed, *_of_project(text)])
+
+
+def _in_text(text: str) -> Iterator[Found]:
+    """Yield what the patterns find in a folded text."""
+    kinds = conf.get().masked_kinds
+    for start, part in _slices(text):
+        for each in _in_part(part, kinds):
+            yield each._replace(start=each.start + start, end=each.end + start)
+    if "secret" in kinds:
+        yield from secrets_in(text)
+    for kind, pattern in _patterns().items():
+        for match in pattern.finditer(text):
+            if match.end() > match.start():
+                value = " ".join(match[0].casefold().split())
+                yield Found(match.start(), match.end(), kind, value)
+
+
+def _blanked(text: str, found: Iterable[Found]) -> str:
+    """Return a text of the same length with brackets for what was found, as placeholders have."""
+    parts, place = [], 0
+    for each in found:
+        parts += [text[place : each.start], "[" * (each.end - each.start - 1), "]"]
+        place = each.end
+    return "".join([*parts, text[place:]])
 
 
 def _in_part(part: str, kinds: Iterable[str]) -> Iterator[Found]:

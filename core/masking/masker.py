@@ -28,8 +28,6 @@ _KINDS = {
 # Without digits, so that no code is taken for a number; without vowels, so that none is a word.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 _LENGTH = 6
-_MARGIN = 1_000
-"""Characters that are read after the end of what is shown: no value is cut there."""
 
 
 class Masker:
@@ -46,16 +44,11 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Return a text with a placeholder for each value, such as `[phone hkrtbw]`."""
-        return "".join(self._parts(text, len(text)))
-
-    def beginning(self, text: str, longest: int) -> str:
-        """Return about the first `longest` characters of a text, masked. No value is cut."""
-        shown = "".join(self._parts(text[: longest + _MARGIN], longest))
-        return shown if len(text) <= longest else f"{shown} …"
+        return "".join(self._parts(text))
 
     def without(self, text: str) -> str:
         """Return a text without any personal data: what a search may look at."""
-        return "".join(self._parts(text, len(text), gap="\ufffc"))
+        return "".join(self._parts(text, gap="\ufffc"))
 
     def joined(self, pieces: Sequence[str]) -> list[str]:
         """Return pieces of one text, masked: a value may begin in one and end in another."""
@@ -115,15 +108,13 @@ class Masker:
             # What was not looked at may hold anything.
             return [Found(0, len(text), "text", text)] if text else []
 
-    def _parts(self, text: str, longest: int, gap: str | None = None) -> Iterator[str]:
+    def _parts(self, text: str, gap: str | None = None) -> Iterator[str]:
         place = 0
         for found in self._found(text):
-            if found.start >= longest:
-                break
             yield text[place : found.start]
             yield self.label(found) if gap is None else gap
             place = found.end
-        yield text[place:longest]
+        yield text[place:]
 
     def _of_piece(self, text: str, spans: list[Found], start: int, end: int) -> Iterator[str]:
         place = start

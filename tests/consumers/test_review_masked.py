@@ -1,0 +1,302 @@
+"""What a reviewer sees of personal data: nothing, on any page, until it is revealed to them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pandas as pd
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from langchain_core.messages import AIMessage
+from PIL import Image
+
+from turnlog.consumers.review import urls, views
+from turnlog.consumers.review.shown import LONGEST, message_of
+from turnlog.core.masking.masker import Masker
+from turnlog.events.models import Conversation, Event
+from turnlog.events.prompt import Prompt
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
+
+MAIL, PHONE, RRN = "grace@example.org", "010-2345-6789", "850315-2345678"
+CARD, ADDRESS, KEY = "5555 5555 5555 4444", "203.0.113.77", "sk-proj-abcdefghijklmnop0123"
+PLANTED = (MAIL, PHONE, RRN, CARD, ADDRESS, KEY)
+SAID = " and ".join(PLANTED)
+
+# Each page, and whether it has the planted values if they may be seen.
+PAGES = {
+    "conversations": ("", True),
+    "health": ("health/", False),
+    "conversation": ("{pk}/", True),
+    "event": ("{pk}/events/2/", True),
+    "picture": ("{pk}/events/5/picture/", False),
+    "given": ("{pk}/given/3/", True),
+    "compare": ("{pk}/compare/?a=2", True),
+}
+MORE = ["{pk}/?at=2", "{pk}/?find=call", "{pk}/compare/?a=x", "?q=call"]
+
+
+@pytest.fixture
+def room(user: Any) -> Conversation:
+    room = Conversation.objects.create(user=user, title=f"About {SAID}")
+    previous = {"messages": [{"_type": "str", "_value": [f"before: {SAID}"]}]}
+    prompt = Prompt("gpt-5", {"stop": [SAID]}, f"Be kind to {SAID}", previous=previous)
+    turn = room.start_turn(f"call {SAID}", user=user, prompt=prompt)
+    outputs = [
+        {"tool": "ask", "input": {SAID: [SAID]}, "output": f"[{SAID}]"},
+        {"tool": "draw", "output": Image.new("RGB", (2, 2), "red")},
+        {"tool": "fail", "output": "", "status": "error", "text": f"no such file: /home/{MAIL}"},
+        {"tool": "list", "output": pd.DataFrame({SAID: [SAID], "n": [5555555555554444]})},
+        {"tool": "large", "output": {"rows": [{SAID: [SAID] * 9_000}]}},
+    ]
+    parts: Any = [{"type": "text", "text": "it is 010-23"}, {"type": "text", "text": "45-6789"}]
+    answer = AIMessage([*parts, {"type": "text", "text": f", then **{SAID}**"}])
+    record = {"reason": SAID, "tools_at": [2, 8, 12, 20, 30]}
+    room.record_turn(
+        f"call {SAID}", answer, outputs, user=user, turn_id=turn.turn_id, metadata=record
+    )
+    failed = room.start_turn(f"again {SAID}", user=user)
+    room.fail_turn(failed.turn_id, error={"type": "HttpError", "text": f"refused: {SAID}"})
+    erased = room.record_turn("to erase", AIMessage("ok"), user=user)
+    room.erase([erased[0].turn_id], reason=f"request of {MAIL}")
+    room.hold(reason=f"for {SAID}")
+    Worker(named(["overview", "search", "usage"])).catch_up()
+    return room
+
+
+def client_of(django_user_model: Any, name: str, *permissions: str) -> Client:
+    user = django_user_model.objects.create_user(name)
+    for codename in permissions:
+        user.user_permissions.add(Permission.objects.get(codename=codename))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def reviewer(django_user_model: Any) -> Client:
+    return client_of(django_user_model, "reviewer", "review_conversation")
+
+
+@pytest.fixture
+def owner(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def values_in(content: bytes) -> set[str]:
+    """The planted values that a page has, also with other separators, or within JSON."""
+    text = content.decode("utf-8", "replace")
+    digits = re.sub(r"[\s.()/-]", "", text)
+    found = {value for value in PLANTED if value in text}
+    return found | {value for value in (PHONE, RRN, CARD) if re.sub(r"\D", "", value) in digits}
+
+
+def test_every_page_is_in_the_table() -> None:
+    assert {pattern.name for pattern in urls.urlpatterns} == set(PAGES)
+
+
+@pytest.mark.parametrize("path", [*(path for path, _ in PAGES.values()), *MORE])
+def test_a_reviewer_sees_no_personal_data(path: str, room: Conversation, reviewer: Client) -> None:
+    response = reviewer.get(f"/review/{path}".format(pk=room.pk))
+    assert values_in(response.content) == set()
+    assert response.status_code in (200, 400) or "picture" in path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_whoever_it_was_revealed_to_and_the_owner_see_it(
+    name: str,
+    room: Conversation,
+    reviewer: Client,
+    owner: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, has_values = PAGES[name]
+    monkeypatch.setattr(views, "is_revealed", lambda request, pk: True)
+    for client in (reviewer, owner):
+        response = client.get(f"/review/{path}".format(pk=room.pk))
+        if (client is owner and name == "health") or not has_values:
+            continue
+        if client is reviewer and name == "conversations":
+            continue  # A list has many conversations, and nobody reveals them all.
+        assert values_in(response.content) == set(PLANTED), name
+
+
+def test_every_event_is_masked_whatever_it_is(
+    room: Conversation, reviewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [
+        f"/review/{room.pk}/events/{event.version}/{whole}"
+        for event in Event.objects.filter(stream_id=room.pk)
+        for whole in ("", "?whole")
+    ]
+    assert len(paths) > 20
+    for path in paths:
+        assert values_in(reviewer.get(path).content) == set(), path
+    monkeypatch.setattr(views, "is_revealed", lambda request, pk: True)
+    shown = [path for path in paths if values_in(reviewer.get(path).content)]
+    assert len(shown) > 14
+
+
+def test_a_value_has_the_same_placeholder_on_every_page(
+    room: Conversation, reviewer: Client
+) -> None:
+    label = Masker(room.pk).text(PHONE)
+    for path in ("", "{pk}/", "{pk}/events/2/", "{pk}/given/3/", "{pk}/?find=call"):
+        shown = reviewer.get(f"/review/{path}".format(pk=room.pk)).content.decode()
+        assert label in shown
+        assert set(re.findall(r"\[phone \w+\]", shown)) == {label}
+    other = Conversation.objects.create()
+    other.record_turn(PHONE, AIMessage("ok"))
+    assert label not in reviewer.get(f"/review/{other.pk}/").content.decode()
+
+
+def test_tools_stay_where_they_were_called_in_a_masked_answer(
+    user: Any, reviewer: Client, owner: Client
+) -> None:
+    room = Conversation.objects.create(user=user)
+    answer = f"I ask {PHONE} first.\n\nThen I look.\n\nDone."
+    place = answer.index("Then")
+    tools = [{"tool": "look", "output": "seen"}]
+    room.record_turn("go", AIMessage(answer), tools, user=user, metadata={"tools_at": [place]})
+    for client in (reviewer, owner):
+        shown = client.get(f"/review/{room.pk}/").content.decode()
+        assert shown.index("first.") < shown.index(">look<") < shown.index("Then I look.")
+
+
+def test_pictures_are_withheld_with_a_sentence(room: Conversation, reviewer: Client) -> None:
+    shown = reviewer.get(f"/review/{room.pk}/").content.decode()
+    assert "A picture, withheld while personal data is masked." in shown
+    assert "<img" not in shown
+    picture = Event.objects.get(stream_id=room.pk, payload__contains="PIL.Image")
+    address = f"/review/{room.pk}/events/{picture.version}/"
+    assert reviewer.get(f"{address}picture/").status_code == 404
+    assert b"iVBORw0" not in reviewer.get(f"{address}?whole").content
+
+
+def test_a_payload_that_is_too_large_to_be_masked_is_withheld(
+    room: Conversation, reviewer: Client
+) -> None:
+    room.record_turn("long", AIMessage(f"{PHONE} " * 90_000), user=room.user)
+    last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0].version
+    for whole in ("", "?whole"):
+        shown = reviewer.get(f"/review/{room.pk}/events/{last}/{whole}").content
+        assert b"This payload is withheld" in shown
+        assert values_in(shown) == set()
+
+
+def test_a_value_at_the_end_of_what_is_shown_is_not_cut_open(user: Any, reviewer: Client) -> None:
+    room = Conversation.objects.create(user=user)
+    for length in range(LONGEST - 40, LONGEST + 1, 3):
+        outputs = [{"tool": "t", "output": "x" * length + f" {PHONE} "}]
+        room.record_turn("q", AIMessage("ok"), outputs, user=user)
+    shown = reviewer.get(f"/review/{room.pk}/").content.decode()
+    assert not re.search(r"x 010-", shown)
+
+
+def test_a_reviewers_own_words_are_not_masked_for_them(
+    django_user_model: Any, reviewer: Client
+) -> None:
+    me = django_user_model.objects.get(username="reviewer")
+    room = Conversation.objects.create(user=me, title=f"My {PHONE}")
+    room.record_turn(f"I am {MAIL}", AIMessage("ok"), user=me)
+    room.record_turn(f"And I {KEY}", AIMessage("ok"))
+    shown = reviewer.get(f"/review/{room.pk}/").content
+    assert MAIL.encode() in shown
+    assert KEY.encode() not in shown
+
+
+# Search
+
+ORACLES = [
+    *(PHONE, "2345", "2345-6789", MAIL, "grace", "example.org", "grace@"),
+    *(RRN, "850315", "2345678", CARD, "5555", ADDRESS, "203.0.113", KEY, "abcdefghijklmnop"),
+]
+
+
+def listed(client: Client, query: str) -> int:
+    response = client.get("/review/", {"q": query})
+    assert response.status_code == 200
+    return response.content.decode().count("<tr>") - 1
+
+
+@pytest.fixture
+def secret(user: Any) -> Conversation:
+    """A conversation whose personal data is said once, among other words."""
+    room = Conversation.objects.create(user=user)
+    room.record_turn(f"call me: {SAID} please", AIMessage("certainly"), user=user)
+    Worker(named(["overview", "search", "usage"])).catch_up()
+    return room
+
+
+@pytest.mark.parametrize("words", ORACLES)
+def test_a_search_does_not_tell_what_is_masked(
+    words: str, secret: Conversation, reviewer: Client, owner: Client, django_user_model: Any
+) -> None:
+    for query in (f'"{words}"', f'"{words}" please', f'"{words}" id:{secret.pk}'):
+        assert listed(reviewer, query) <= 0, query
+        assert listed(owner, query) == 1, query
+    # What is not there would tell it as well.
+    assert listed(reviewer, f'-"{words}"') == 1
+    assert listed(owner, f'-"{words}"') <= 0
+    inside = f"/review/{secret.pk}/"
+    found = reviewer.get(inside, {"find": words}).content.decode()
+    assert "Nobody said that here." in found
+    allowed = client_of(django_user_model, "allowed", "review_conversation", "reveal_personal_data")
+    assert listed(allowed, f'"{words}"') == 1
+    found = allowed.get(inside, {"find": words}).content.decode()
+    assert "Nobody said that here." not in found
+    # Found, and still masked: to look at it is another act. The box has what they typed.
+    assert not values_in(re.sub(r'<input id="review-find"[^>]*>', "", found).encode())
+
+
+def test_a_search_finds_what_is_not_masked(secret: Conversation, reviewer: Client) -> None:
+    for query in ("please", "CALL", "certainly", f"please id:{secret.pk}", '"call me"'):
+        assert listed(reviewer, query) == 1, query
+    assert listed(reviewer, "-please") <= 0
+    assert listed(reviewer, "-absent") == 1
+    found = reviewer.get(f"/review/{secret.pk}/", {"find": "please"}).content.decode()
+    assert "Nobody said that here." not in found
+
+
+def test_a_list_shows_no_way_on_where_nothing_can_be_read(user: Any, reviewer: Client) -> None:
+    for _ in range(60):
+        room = Conversation.objects.create(user=user)
+        room.record_turn(f"it is {PHONE}", AIMessage("ok"), user=user)
+    Worker(named(["overview", "search", "usage"])).catch_up()
+    page = reviewer.get("/review/", {"q": "2345"}).content.decode()
+    assert "No conversation is like that." in page
+    assert "Older conversations" not in page
+    assert "Older conversations" in reviewer.get("/review/", {"q": "it"}).content.decode()
+
+
+def test_the_queries_of_a_search_do_not_grow_with_what_it_finds(
+    user: Any, reviewer: Client
+) -> None:
+    counts = []
+    for said in (3, 30):
+        room = Conversation.objects.create(user=user)
+        for _ in range(said):
+            room.record_turn("latte", AIMessage(f"latte for {PHONE}"), user=user)
+        Worker(named(["overview", "search", "usage"])).catch_up()
+        with CaptureQueriesContext(connection) as queries:
+            assert listed(reviewer, "latte -mocha") > 0
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_a_message_that_cannot_be_stored_is_not_shown() -> None:
+    class Strange:
+        type = "human"
+        text = PHONE
+
+    assert PHONE not in json.dumps(message_of(Strange(), Masker(1)).text)
+    assert message_of(Strange, None) is Strange
