@@ -24,7 +24,7 @@ from .origins import is_origin_or_pattern
 
 MASKED_KINDS = ("email", "phone", "card", "rrn", "ip", "secret")
 """The kinds of personal data that turnlog finds by itself."""
-MASKED_KIND = re.compile(r"[^\W\d_][^\W_]*(?:[ -][^\W_]+){0,3}")
+MASKED_KIND = re.compile(r"[^\W\d_]\w{0,29}(?:[ -]\w{1,30}){0,3}")
 """The name of a kind: it is shown."""
 
 
@@ -142,8 +142,8 @@ def _pattern_problems(value: Any) -> list[str]:
 
 
 def _wrong_pattern(name: Any, pattern: Any) -> str:
-    if not isinstance(name, str) or len(name) > 30 or not MASKED_KIND.fullmatch(name):
-        return "under a name of letters and digits, at most 30 characters"
+    if not isinstance(name, str) or not MASKED_KIND.fullmatch(name):
+        return "under a name of letters and digits, such as 'employee'"
     try:
         matches_nothing = re.compile(pattern).search("") if isinstance(pattern, str) else None
     except re.error as error:
