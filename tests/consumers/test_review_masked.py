@@ -15,9 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 from PIL import Image
 
-from turnlog.consumers.review import urls, views
+from turnlog.consumers.review import urls
 from turnlog.consumers.review.shown import LONGEST, message_of
 from turnlog.core.masking.masker import Masker
+from turnlog.events import reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
@@ -34,6 +35,7 @@ SAID = " and ".join(PLANTED)
 PAGES = {
     "conversations": ("", True),
     "health": ("health/", False),
+    "accesses": ("accesses/", False),
     "conversation": ("{pk}/", True),
     "event": ("{pk}/events/2/", True),
     "picture": ("{pk}/events/5/picture/", False),
@@ -67,6 +69,9 @@ def room(user: Any) -> Conversation:
     erased = room.record_turn("to erase", AIMessage("ok"), user=user)
     room.erase([erased[0].turn_id], reason=f"request of {MAIL}")
     room.hold(reason=f"for {SAID}")
+    reviews.add_note(room.pk, f"a note on {SAID}", by=user, quote=SAID, turn_id=turn.turn_id)
+    reviews.add_note(room.pk, f"a note on {SAID}", by=user)
+    reviews.sign_off(room.pk, by=user, until=3, remark=SAID)
     Worker(named(["overview", "search", "usage"])).catch_up()
     return room
 
@@ -82,7 +87,17 @@ def client_of(django_user_model: Any, name: str, *permissions: str) -> Client:
 
 @pytest.fixture
 def reviewer(django_user_model: Any) -> Client:
-    return client_of(django_user_model, "reviewer", "review_conversation")
+    return client_of(django_user_model, "reviewer", "review_conversation", "inspect_accesses")
+
+
+@pytest.fixture
+def revealer(room: Conversation, django_user_model: Any) -> Client:
+    """A reviewer who has said why the room's personal data has to be shown."""
+    permissions = ("review_conversation", "reveal_personal_data")
+    client = client_of(django_user_model, "revealer", *permissions)
+    reason = {"reason": "a complaint"}
+    assert client.post(f"/review/{room.pk}/reveal/", reason).status_code == 303
+    return client
 
 
 @pytest.fixture
@@ -101,7 +116,9 @@ def values_in(content: bytes) -> set[str]:
 
 
 def test_every_page_is_in_the_table() -> None:
-    assert {pattern.name for pattern in urls.urlpatterns} == set(PAGES)
+    acts = {"note", "withdraw", "score", "sign_off", "reveal", "mask", "fork", "inspect"}
+    acts |= {"save_view", "choose_view", "remove_view"}
+    assert {pattern.name for pattern in urls.urlpatterns} - acts == set(PAGES)
 
 
 @pytest.mark.parametrize("path", [*(path for path, _ in PAGES.values()), *MORE])
@@ -111,27 +128,25 @@ def test_a_reviewer_sees_no_personal_data(path: str, room: Conversation, reviewe
     assert response.status_code in (200, 400) or "picture" in path
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [name for name, (_, has_values) in PAGES.items() if has_values])
 def test_whoever_it_was_revealed_to_and_the_owner_see_it(
-    name: str,
-    room: Conversation,
-    reviewer: Client,
-    owner: Client,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, room: Conversation, revealer: Client, owner: Client
 ) -> None:
-    path, has_values = PAGES[name]
-    monkeypatch.setattr(views, "is_revealed", lambda request, pk: True)
-    for client in (reviewer, owner):
-        response = client.get(f"/review/{path}".format(pk=room.pk))
-        if (client is owner and name == "health") or not has_values:
-            continue
-        if client is reviewer and name == "conversations":
-            continue  # A list has many conversations, and nobody reveals them all.
-        assert values_in(response.content) == set(PLANTED), name
+    for client in (revealer, owner):
+        response = client.get(f"/review/{PAGES[name][0]}".format(pk=room.pk))
+        # A list has many conversations, and nobody reveals them all.
+        seen = client is owner or name != "conversations"
+        assert values_in(response.content) == (set(PLANTED) if seen else set())
+    picture = PAGES["picture"][0].format(pk=room.pk)
+    assert owner.get(f"/review/{picture}")["Content-Type"] == "image/png"
+    assert revealer.get(f"/review/{picture}")["Content-Type"] == "image/png"
+    # And no longer, once it is masked again.
+    revealer.post(f"/review/{room.pk}/mask/")
+    assert values_in(revealer.get(f"/review/{room.pk}/").content) == set()
 
 
 def test_every_event_is_masked_whatever_it_is(
-    room: Conversation, reviewer: Client, monkeypatch: pytest.MonkeyPatch
+    room: Conversation, reviewer: Client, revealer: Client
 ) -> None:
     paths = [
         f"/review/{room.pk}/events/{event.version}/{whole}"
@@ -141,8 +156,7 @@ def test_every_event_is_masked_whatever_it_is(
     assert len(paths) > 20
     for path in paths:
         assert values_in(reviewer.get(path).content) == set(), path
-    monkeypatch.setattr(views, "is_revealed", lambda request, pk: True)
-    shown = [path for path in paths if values_in(reviewer.get(path).content)]
+    shown = [path for path in paths if values_in(revealer.get(path).content)]
     assert len(shown) > 14
 
 
@@ -281,6 +295,7 @@ def test_a_list_shows_no_way_on_where_nothing_can_be_read(user: Any, reviewer: C
 def test_the_queries_of_a_search_do_not_grow_with_what_it_finds(
     user: Any, reviewer: Client
 ) -> None:
+    reviewer.get("/review/", {"q": "warm"})  # This month's accesses have a stream from here on.
     counts = []
     for said in (3, 30):
         room = Conversation.objects.create(user=user)
@@ -300,3 +315,35 @@ def test_a_message_that_cannot_be_stored_is_not_shown() -> None:
 
     assert PHONE not in json.dumps(message_of(Strange(), Masker(1)).text)
     assert message_of(Strange, None) is Strange
+
+
+def test_what_reviewers_wrote_is_masked_for_others(
+    room: Conversation, reviewer: Client, revealer: Client
+) -> None:
+    assert reviewer.post(f"/review/{room.pk}/notes/", {"text": f"mine: {KEY}"}).status_code == 303
+    shown = reviewer.get(f"/review/{room.pk}/").content.decode()
+    assert "a note on [e-mail" in shown
+    assert values_in(shown.encode()) == {KEY}  # They wrote it themselves.
+    assert "a note on grace@" in revealer.get(f"/review/{room.pk}/").content.decode()
+
+
+def test_a_search_is_on_record_without_personal_data(room: Conversation, reviewer: Client) -> None:
+    reviewer.get("/review/", {"q": f'"{MAIL}" please'})
+    reviewer.get(f"/review/{room.pk}/", {"find": PHONE})
+    shown = reviewer.get("/review/accesses/").content
+    assert b"please" in shown
+    assert Masker(room.pk).text(PHONE).encode() in shown
+    assert values_in(shown) == set()
+    looks = Event.objects.filter(type="AccessRecorded").values_list("payload", flat=True)
+    assert len(looks) > 1
+    assert values_in("".join(map(str, looks)).encode()) == set()
+
+
+def test_a_search_for_personal_data_is_no_view(reviewer: Client) -> None:
+    for form in ({"name": "Hers", "q": f'"{MAIL}"'}, {"name": PHONE, "q": "state:failed"}):
+        response = reviewer.post("/review/views/save/", form)
+        assert response.status_code == 400
+        assert b"without personal data" in response.content
+    # A user name says who said it.
+    form = {"name": "Hers", "q": f"user:{MAIL}"}
+    assert reviewer.post("/review/views/save/", form).status_code == 303
