@@ -7,17 +7,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.http import require_POST
 
-from ...core.errors import RemarkRefused, TurnlogError
+from ...core.errors import RemarkRefused
 from ...core.wellformed import wellformed
 from ...events import accesses, reviews
 from ...events.models import Conversation
@@ -25,7 +21,7 @@ from ...events.tables.database import log_database
 from . import revealing
 from .access import reviewed_by, sees_everybody
 from .addresses import number_in
-from .answers import problem
+from .answers import View, acting
 from .inspecting import may_inspect, month_in
 from .remarks import value_of
 
@@ -34,21 +30,14 @@ _SCORE = "score-"
 Action = Callable[..., str]
 
 
-def action(act: Action) -> Callable[..., HttpResponse]:
-    """Something that is done: with a CSRF token, by people who are logged in. `act` returns the
-    address to go to; what is refused is a page with one sentence."""
+def action(act: Action) -> View:
+    """Something that is done and leads to another page: `act` returns its address."""
 
-    @require_POST
-    @login_required
-    @csrf_protect
+    @acting
     @functools.wraps(act)
-    def done(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            response: HttpResponse = HttpResponseRedirect(act(request, *args, **kwargs))
-            response.status_code = 303
-        except TurnlogError as error:
-            response = problem(request, error)
-        patch_cache_control(response, private=True, no_store=True)
+    def done(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseRedirect:
+        response = HttpResponseRedirect(act(request, *args, **kwargs))
+        response.status_code = 303
         return response
 
     return done

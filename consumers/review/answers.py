@@ -8,15 +8,18 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
 from django.views.decorators.clickjacking import xframe_options_deny
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_POST, require_safe
 
+from ...core.errors import TurnlogError
 from ...core.wellformed import wellformed
 from .access import Reviewed
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def page(view: View) -> View:
@@ -26,13 +29,30 @@ def page(view: View) -> View:
     @login_required
     @xframe_options_deny
     @functools.wraps(view)
-    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return guarded(view(request, *args, **kwargs))
 
     return shown
 
 
-def guarded(response: HttpResponse) -> HttpResponse:
+def acting(view: View) -> View:
+    """Something that is done in the room: with a CSRF token, by people who are logged in. What is
+    refused is a page with one sentence."""
+
+    @require_POST
+    @login_required
+    @csrf_protect
+    @functools.wraps(view)
+    def done(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return guarded(view(request, *args, **kwargs))
+        except TurnlogError as error:
+            return guarded(problem(request, error))
+
+    return done
+
+
+def guarded(response: HttpResponseBase) -> HttpResponseBase:
     """Return a response that holds what people said: not for a proxy, and not for who uses this
     browser next."""
     patch_cache_control(response, private=True, no_store=True)

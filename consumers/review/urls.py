@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import acting, inspecting, saving, views
+from . import acting, exporting, inspecting, saving, views
 
 app_name = "turnlog_review"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("views/save/", saving.save, name="save_view"),
     path("views/remove/", saving.remove, name="remove_view"),
     path("views/choose/", saving.choose, name="choose_view"),
+    path("export/", exporting.export, name="export"),
     path("health/", views.health, name="health"),
     path("accesses/", inspecting.accesses, name="accesses"),
     path("accesses/inspect/", acting.inspect, name="inspect"),
@@ -27,5 +28,6 @@ urlpatterns = [
     path("<int:pk>/sign-off/", acting.sign_off, name="sign_off"),
     path("<int:pk>/reveal/", acting.reveal, name="reveal"),
     path("<int:pk>/mask/", acting.mask, name="mask"),
+    path("<int:pk>/bundle/", exporting.bundle, name="bundle"),
     path("<int:pk>/fork/", acting.fork, name="fork"),
 ]

@@ -13,7 +13,7 @@ from ...core.readable import LARGE
 from ...events.log import read
 from ...events.models import Event
 from ...events.tables.database import log_database
-from ...projections.overview.finding import Page, page_of
+from ...projections.overview.finding import Page
 from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
@@ -22,7 +22,6 @@ from ...projections.views.projection import saved_views
 from .access import (
     PERMISSION,
     Reviewed,
-    listed_for,
     may_review,
     reviewed_by,
     sees_everybody,
@@ -32,7 +31,9 @@ from .addresses import LARGEST, BadNumber, number_in, version_of
 from .answers import page, problem, rendered
 from .charts import lately
 from .comparing import compared
+from .exporting import may_export
 from .health import health_of
+from .listing import found_for
 from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
@@ -54,14 +55,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     saved = saved_views() if reviewer else []
     query, view = asked(request.GET, request.user, saved)
     try:
-        found = page_of(
-            query,
-            of=listed_for(request.user),
-            said_by=None if reviewer else request.user,
-            reviewer=request.user if reviewer else None,
-            after=after,
-            read=_readable if reviewer and not may_reveal(request.user) else None,
-        )
+        found = found_for(request.user, query, after=after)
     except QueryError as error:
         found, wrong = Page([]), str(error)
     rows = [row for row in found.rows if may_review(request.user, row.conversation)]
@@ -73,6 +67,10 @@ def conversations(request: HttpRequest) -> HttpResponse:
     context |= {"saved": saved, "view": view}
     if reviewer:
         context["chosen"] = chosen_by(request.user)
+        context |= {
+            "may_export": may_export(request.user),
+            "may_reveal": may_reveal(request.user),
+        }
     return rendered(request, "conversations", context, status=400 if wrong else 200)
 
 
@@ -96,6 +94,7 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
         "scores": choices() if reviewer else [],
         "may_reveal": reviewer and may_reveal(request.user),
         "revealed_until": revealed_until(request, pk),
+        "may_export": may_export(request.user),
         "may_continue": room.is_open_to(request.user),
         "conversation": room,
         "title": what.title,
@@ -207,10 +206,6 @@ def _reviewed(request: HttpRequest, pk: int) -> Reviewed:
 
 def _hits(request: HttpRequest, what: Reviewed, words: str, until: int) -> list[Hit]:
     return hits_of(what, words, until, finds_masked=may_reveal(request.user))
-
-
-def _readable(pk: int, text: str) -> str:
-    return Masker(pk).without(text)
 
 
 def _masked(document: Any, mask: Masker | None) -> Any:

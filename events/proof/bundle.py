@@ -17,7 +17,9 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import IO, Any
 
+from ...core import retrying
 from ...core.errors import ConfigurationError, LogDamaged
+from ..store.sequence import sequence
 from ..tables.content import texts_of
 from . import rows, tables
 from .lines import MAX_LINE, BundleError, object_of
@@ -76,6 +78,22 @@ def write_bundle(
     with snapshot():
         note, checkpoint, key = _checkpoint(known)
         return _Writer(out, selection, checkpoint, tick).write(note, key)
+
+
+def seeing_erasures(write: Callable[[], Written]) -> Written:
+    """Write a bundle into a new file, again if something was erased meanwhile, and return what was
+    written. Raises what `write_bundle` raises.
+
+    An erasure that has no position yet is in the next try; one that was not recorded is in none.
+    """
+    for left in reversed(range(retrying.ERASED_MEANWHILE)):
+        sequence()
+        try:
+            return write()
+        except ErasureNotSeen:
+            if not left:
+                raise
+    raise AssertionError  # The last try returned or raised.
 
 
 def _checkpoint(known: Sequence[PublicKey]) -> tuple[str, Checkpoint, PublicKey]:

@@ -61,6 +61,8 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "save_view": ("/review/views/save/", {"name": "Failed", "q": "state:failed"}, {"reviewer"}),
     "choose_view": ("/review/views/choose/", {"name": "Failed"}, {"reviewer"}),
     "remove_view": ("/review/views/remove/", {"name": "Failed"}, {"reviewer"}),
+    "export": ("/review/export/", {"what": "messages", "form": "csv", "reason": "x"}, set()),
+    "bundle": ("/review/{pk}/bundle/", {"reason": "x"}, set()),
     "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 
@@ -144,7 +146,7 @@ def test_a_page_answers_those_who_may_see_it(
 
 def _refusal(name: str, who: str) -> int:
     """No page of a conversation tells whether there is one; that of the accesses is no secret."""
-    return 403 if name in ("accesses", "inspect") else 404
+    return 403 if name in ("accesses", "inspect", "export") else 404
 
 
 @pytest.mark.parametrize("name", ACTS)
@@ -165,7 +167,7 @@ def test_an_act_is_for_those_who_may(
             assert response.status_code == 303, response.content.decode()
             assert client.get(response["Location"]).status_code == 200
             assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
-        elif who == "reviewer":
+        elif who == "reviewer" or (name, who) == ("bundle", "owner"):
             # They may see the conversation, and not do this with it.
             assert response.status_code in (400, 403), who
         else:

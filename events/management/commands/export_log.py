@@ -10,15 +10,13 @@ from typing import IO, Any, cast
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from ....core import retrying
 from ....core.commands import TurnlogCommand, file_name
 from ....core.errors import LogDamaged
 from ....core.files import whole_file
 from ....core.terminal import counted
-from ...proof.bundle import ErasureNotSeen, Written, write_bundle
+from ...proof.bundle import Written, seeing_erasures, write_bundle
 from ...proof.keys import known_keys
 from ...proof.selecting import actor_of, moment, select
-from ...store.sequence import sequence
 
 
 class Command(TurnlogCommand):
@@ -70,7 +68,6 @@ class Command(TurnlogCommand):
         quiet = options["json"] or not sys.stderr.isatty()
 
         def write() -> Written:
-            sequence()
             with (
                 _bundle(Path(output)) as file,
                 tqdm(unit=" events", unit_scale=True, disable=quiet) as bar,
@@ -78,15 +75,7 @@ class Command(TurnlogCommand):
                 return write_bundle(file, selection, known, bar.update)
 
         try:
-            # An erasure that has no position yet is in the next try; one that was not recorded is
-            # in none.
-            for left in reversed(range(retrying.ERASED_MEANWHILE)):
-                try:
-                    written = write()
-                    break
-                except ErasureNotSeen:
-                    if not left:
-                        raise
+            written = seeing_erasures(write)
         except LogDamaged as error:
             self.report(options["json"], {"ok": False, "error": str(error)}, str(error))
             self.found_something()
