@@ -70,7 +70,8 @@ def reviewed_by(user: Any, pk: int, *, revealed: bool = False) -> Reviewed:
     # The same answer for both: a number tells nobody whether there is a conversation.
     found = None
     if pk < 2**63:
-        found = Conversation.objects.using(log_database()).filter(pk=pk).first()
+        conversations = Conversation.objects.using(log_database()).select_related("user")
+        found = conversations.filter(pk=pk).first()
     if found is None or not may_review(user, found):
         raise Http404
     mine = _actor_of(user)

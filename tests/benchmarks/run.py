@@ -11,7 +11,7 @@ from . import setting  # isort: skip - sets Django up before anything imports mo
 from django.contrib.auth import get_user_model
 from django.test.utils import setup_databases, teardown_databases
 
-from . import following, growing, proving, rebuilding, recording, storing, travelling
+from . import following, growing, proving, rebuilding, recording, reviewing, storing, travelling
 
 FIGURES = [
     ("one turn recorded, p50, times raw", recording.alone, "at most", 1.4),
@@ -38,6 +38,10 @@ FIGURES = [
     ("rebuilding messages in place, of that rate", rebuilding.over_old_rows, "at least", 0.7),
     ("rebuilding in Python, of fetch and COPY's rate", rebuilding.by_python, "at least", 0.7),
     ("a turn recorded beside a rebuild, p99, times", rebuilding.beside_people, "at most", 3.0),
+    ("review: the list of 1,000,000 events, times raw", reviewing.listing, "at most", 1.5),
+    ("review: a search in them, times raw", reviewing.searching, "at most", 1.5),
+    ("review: a conversation of 500 turns, times raw", reviewing.reading, "at most", 1.5),
+    ("review: any position of its slider, times raw", reviewing.sliding, "at most", 1.5),
     # These empty the log first.
     ("a turn recorded with all proof, times without", proving.recording, "at most", 1.25),
     ("signing 1,000 new events of 1,000,000, times 10,000", proving.signing, "at most", 2.0),
