@@ -9,7 +9,7 @@ from typing import Any
 from django.http import Http404
 
 from ...core import conf
-from ...core.masking.masker import Masker
+from ...core.masking.masker import Masker, masker_for
 from ...events.models import Actor, Conversation
 from ...events.tables.database import log_database
 from ...projections.models import Overview
@@ -77,14 +77,14 @@ def reviewed_by(user: Any, pk: int, *, revealed: bool = False) -> Reviewed:
     mine = _actor_of(user)
     if not sees_everybody(user):
         return Reviewed(found, only=mine, mine=mine)
-    return Reviewed(found, mask=None if revealed else Masker(pk), mine=mine)
+    return Reviewed(found, mask=None if revealed else masker_for(pk), mine=mine)
 
 
 def title_in_list(user: Any, conversation: Conversation) -> str:
     """Return a conversation's title as a user sees it in the list: their own as it is."""
     own = conversation.user_id is not None and conversation.user_id == user.pk
     masked = sees_everybody(user) and not own
-    return title_of(conversation, Masker(conversation.pk) if masked else None)
+    return title_of(conversation, masker_for(conversation.pk) if masked else None)
 
 
 def _actor_of(user: Any) -> uuid.UUID:

@@ -23,6 +23,8 @@ REST_SECONDS = 600.0
 """Whoever looks at the same page again within this time is not recorded again: the slider and
 "Play" are one look. It counts for each process of the server."""
 
+_NO_CONVERSATION = 0
+
 # Looks that one process remembers; of what it has forgotten, it records the next one again.
 _MOST = 10_000
 
@@ -38,7 +40,8 @@ def record_look(
 ) -> None:
     """Record what somebody is about to be shown, unless all of it is their own.
 
-    The record has the query with personal data masked, as in the conversation if it is one.
+    The record has the query with personal data masked, and not as in the conversation: whoever
+    searches for a number must not learn its placeholder there.
 
     Within ATOMIC_REQUESTS it is committed before the page is sent. Raises ReasonRefused, and
     whatever keeps it from being stored: then nothing may be shown.
@@ -51,14 +54,13 @@ def record_look(
     look = (conf.tenant(), request.user.pk, address, action, page, tuple(others), query)
     if action not in accesses.WITH_REASON and _looks.has(look):
         return
-    masker = Masker(others[0] if len(others) == 1 else 0)
     accesses.record(
         action,
         by=request.user,
         page=page,
         conversations=others,
         address=address,
-        query=masker.text(query) if query else "",
+        query=Masker(_NO_CONVERSATION).text(query),
         reason=reason,
     )
     # Not before the commit: it may never come.

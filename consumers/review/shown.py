@@ -18,6 +18,7 @@ from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections import SearchError
 from ...projections.models import SearchEntry
+from ...projections.overview.finding import beginning
 from ...projections.search.query import says
 from ...projections.trail import Mark, Trail, TrailTurn
 from ..page.turn_view import Piece, TurnView, as_text, view_of
@@ -108,13 +109,17 @@ def hits_of(what: Reviewed, words: str, until: int, *, finds_masked: bool = Fals
     except SearchError:
         return []
     hits = []
-    for entry in found.order_by("-version")[: _HITS if what.mask is None else _LOOKED_AT]:
+    last = found.order_by("-version").defer("normalised")
+    for entry in last[: _HITS if what.mask is None else _LOOKED_AT].iterator(chunk_size=_HITS):
         mask = what.mask_for(entry.actor_id)
         if mask is None:
             hits.append(Hit(entry.version, entry.role, _around(entry.text, words)))
-        elif finds_masked or says(mask.without(entry.text), words):
-            hits.append(Hit(entry.version, entry.role, _around(mask.text(entry.text), words)))
-    return hits[:_HITS]
+        elif finds_masked or says(beginning(entry.text, mask.without), words):
+            text = beginning(entry.text, mask.text)
+            hits.append(Hit(entry.version, entry.role, _around(text, words)))
+        if len(hits) == _HITS:
+            break
+    return hits
 
 
 def _around(text: str, words: str) -> str:

@@ -28,6 +28,8 @@ _KINDS = {
 # Without digits, so that no code is taken for a number; without vowels, so that none is a word.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 _LENGTH = 6
+_SMALL = 1e9
+"""No whole number below this is a telephone or a card."""
 
 
 class Masker:
@@ -63,7 +65,8 @@ class Masker:
 
     def number(self, value: Any) -> Any:
         """Return a number, or its placeholder if all of it is personal: a card, a telephone."""
-        if not abs(value) < 1e19 or value != int(value):
+        small = abs(value) < _SMALL and not _has_own()
+        if small or not abs(value) < 1e19 or value != int(value):
             return value
         digits = str(abs(int(value)))
         known = without_zero(digits)
@@ -126,6 +129,17 @@ class Masker:
                 yield self.label(found)
             place = min(found.end, end)
         yield text[place:end]
+
+
+def masker_for(conversation_id: int) -> Masker | None:
+    """Return what masks a conversation; None if the settings say that nothing is masked."""
+    return Masker(conversation_id) if conf.get().masked_kinds or _has_own() else None
+
+
+def _has_own() -> bool:
+    """Return whether the project looks for anything itself."""
+    settings = conf.get()
+    return bool(settings.masked_patterns or settings.find_personal_data)
 
 
 def _secret() -> bytes:

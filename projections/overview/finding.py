@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Window
-from django.db.models.functions import RowNumber
+from django.db.models.functions import Left, RowNumber
 from django.utils.translation import gettext as _
 
 from ...core.users import users_named
@@ -32,6 +32,9 @@ _LATELY = 10_000
 """Utterances that are read for a word without an index."""
 _LOOKED_AT = 5
 """Utterances of each conversation that are read to see whether somebody can read a word there."""
+_CHARACTERS, _END = 20_000, 300
+"""Characters of each that are read, and those at their end that do not count: a value may be cut
+there."""
 _ROUNDS = 5
 """How many pages of conversations are looked through for one row that somebody can read."""
 
@@ -138,12 +141,20 @@ def _saying(
     """Return the conversations that say words where they can be read: in the last few places."""
     entries = _entries(words, said_by).filter(conversation_id__in=pks)
     place = Window(RowNumber(), partition_by="conversation_id", order_by="-version")
-    last = entries.order_by().annotate(place=place).filter(place__lte=_LOOKED_AT)
+    start = Left("text", _CHARACTERS)
+    last = entries.order_by().annotate(place=place, start=start).filter(place__lte=_LOOKED_AT)
     saying: set[int] = set()
-    for pk, text in last.values_list("conversation_id", "text").iterator(chunk_size=100):
-        if pk not in saying and says(read(pk, text), f'"{words}"'):
+    for pk, text in last.values_list("conversation_id", "start").iterator(chunk_size=100):
+        if pk not in saying and says(beginning(text, partial(read, pk)), f'"{words}"'):
             saying.add(pk)
     return saying
+
+
+def beginning(text: str, read: Callable[[str], str]) -> str:
+    """Return what somebody can read of a text's beginning."""
+    if len(text) < _CHARACTERS:
+        return read(text)
+    return read(text[:_CHARACTERS])[:-_END]
 
 
 def matching(conditions: Sequence[Condition], said_by: Any = None, reviewer: Any = None) -> Q:

@@ -228,6 +228,17 @@ def test_a_reviewers_own_words_are_not_masked_for_them(
     assert KEY.encode() not in shown
 
 
+def test_nothing_is_masked_where_the_settings_say_so(
+    room: Conversation, reviewer: Client, settings: Any
+) -> None:
+    settings.TURNLOG = {"MASKED_KINDS": []}
+    assert values_in(reviewer.get(f"/review/{room.pk}/").content) == set(PLANTED)
+    picture = PAGES["picture"][0].format(pk=room.pk)
+    assert reviewer.get(f"/review/{picture}")["Content-Type"] == "image/png"
+    assert listed(reviewer, MAIL) == 1
+    assert values_in(reviewer.get("/review/").content) == set(PLANTED)
+
+
 # Search
 
 ORACLES = [
@@ -281,6 +292,20 @@ def test_a_search_finds_what_is_not_masked(secret: Conversation, reviewer: Clien
     assert "Nobody said that here." not in found
 
 
+def test_what_is_cut_at_the_end_of_what_is_looked_at_is_not_found(
+    user: Any, reviewer: Client
+) -> None:
+    room = Conversation.objects.create(user=user)
+    for length in range(19_985, 20_001, 3):
+        room.record_turn(f"{'latte ' * 3_400}"[:length] + f" {PHONE}", AIMessage("ok"), user=user)
+    Worker(named(["overview", "search", "usage"])).catch_up()
+    for words in ("010-2", "2345", PHONE):
+        assert listed(reviewer, words) <= 0
+        page = reviewer.get(f"/review/{room.pk}/", {"find": words}).content.decode()
+        assert "Nobody said that here." in page
+    assert listed(reviewer, "latte") == 1
+
+
 def test_a_list_shows_no_way_on_where_nothing_can_be_read(user: Any, reviewer: Client) -> None:
     for _ in range(60):
         room = Conversation.objects.create(user=user)
@@ -332,7 +357,9 @@ def test_a_search_is_on_record_without_personal_data(room: Conversation, reviewe
     reviewer.get(f"/review/{room.pk}/", {"find": PHONE})
     shown = reviewer.get("/review/accesses/").content
     assert b"please" in shown
-    assert Masker(room.pk).text(PHONE).encode() in shown
+    # Whoever searched for it does not learn its placeholder in the conversation.
+    assert Masker(0).text(PHONE).encode() in shown
+    assert Masker(room.pk).text(PHONE).encode() not in shown
     assert values_in(shown) == set()
     looks = Event.objects.filter(type="AccessRecorded").values_list("payload", flat=True)
     assert len(looks) > 1

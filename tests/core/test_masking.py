@@ -408,6 +408,13 @@ def test_patterns_and_a_function_of_the_projects_own(settings: Any) -> None:
     )
 
 
+def test_a_pattern_of_the_projects_own_finds_small_numbers_too(settings: Any) -> None:
+    assert masked([123456], MASKER) == [123456]
+    settings.TURNLOG = {"MASKED_PATTERNS": {"employee": r"\b1\d{5}\b"}}
+    assert masked([123456, 223456], MASKER) == [MASKER.text("123456"), 223456]
+    assert MASKER.text("123456").startswith("[employee ")
+
+
 @pytest.mark.parametrize("name", ["raises", "nonsense", "no_kind"])
 def test_if_the_function_fails_the_text_is_masked_entirely(
     name: str, settings: Any, caplog: pytest.LogCaptureFixture
