@@ -117,7 +117,7 @@ def values_in(content: bytes) -> set[str]:
 
 def test_every_page_is_in_the_table() -> None:
     acts = {"note", "withdraw", "score", "sign_off", "reveal", "mask", "fork", "inspect"}
-    acts |= {"save_view", "choose_view", "remove_view"}
+    acts |= {"save_view", "choose_view", "remove_view", "export", "bundle"}
     assert {pattern.name for pattern in urls.urlpatterns} - acts == set(PAGES)
 
 
