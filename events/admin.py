@@ -41,6 +41,9 @@ class ConversationAdmin(BoundedAdmin):
     )
     ordering = ("-id",)
 
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).filter(beside=None)
+
     def get_search_results(self, request: Any, queryset: Any, search_term: str) -> Any:
         if not search_term.strip():
             return queryset, False

@@ -23,7 +23,7 @@ from tests.generating.plan import Plan
 from tests.generating.stage import set_up
 from tests.second_database import another_database, log_in, migrate
 from turnlog.core.fields import restore
-from turnlog.events import drafts
+from turnlog.events import accesses, drafts, reviews, views
 from turnlog.events.models import (
     Actor,
     Content,
@@ -63,6 +63,12 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
     conversation.hold(by=user, reason="case 7")
     conversation.title = " spaces\r"
     conversation.save()
+    reviews.add_note(conversation.pk, HARD, by=user, quote=HARD)
+    reviews.sign_off(conversation.pk, by=user, until=2, remark=HARD)
+    views.save("hard", HARD, by=user)
+    views.choose("hard", by=user)
+    about: Any = {"page": "bundle", "conversations": [conversation.pk], "address": "192.0.2.7"}
+    accesses.record("exported", by=user, query=HARD, reason="request 1", **about)
     sequence()
     call_command("checkpoint_log", stdout=StringIO())
     call_command("run_projections", once=True, stdout=StringIO())

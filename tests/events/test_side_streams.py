@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, connections
@@ -57,6 +58,7 @@ def test_it_is_no_conversation(conversation: Any, rita: Any, user: Any) -> None:
     assert list(Conversation.objects.all()) == [conversation]
     assert not stream.is_open_to(rita)
     assert not stream.is_open_to(user)
+    assert list(admin.site.get_model_admin(Conversation).get_queryset(None)) == [conversation]
     for refused in (lambda: stream.fork(), lambda: stream.fork(user=rita)):
         with pytest.raises(UnknownConversation):
             refused()
