@@ -88,6 +88,8 @@ class Conversation(ConversationRow):
             ("review_conversation", "Can review everybody's conversations"),
             ("reveal_personal_data", "Can reveal personal data in conversations"),
             ("export_log", "Can export conversations"),
+            ("erase_payload", "Can erase what was said"),
+            ("verify_log", "Can verify the log"),
             ("inspect_accesses", "Can inspect who has reviewed what"),
         )
 

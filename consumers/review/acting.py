@@ -22,8 +22,11 @@ from . import revealing
 from .access import reviewed_by, sees_everybody
 from .addresses import number_in
 from .answers import View, acting
+from .health import verify_lately
 from .inspecting import may_inspect, month_in
 from .remarks import value_of
+
+ERASE, VERIFY = "turnlog_events.erase_payload", "turnlog_events.verify_log"
 
 _SCORE = "score-"
 
@@ -118,6 +121,27 @@ def fork(request: HttpRequest, pk: int) -> str:
     room = reviewed_by(request.user, pk).conversation
     forked = room.fork(version=number_in(request.POST, "at"), user=request.user)
     return reverse("turnlog_review:conversation", args=[forked.pk])
+
+
+@action
+def erase(request: HttpRequest, pk: int) -> str:
+    """Erase a turn, with whatever was made of it."""
+    room = _reviewable(request, pk)
+    if not request.user.has_perm(ERASE):
+        raise PermissionDenied
+    if (turn := _turn(request)) is None:
+        raise RemarkRefused(_("Expected the id of a turn, found none."))
+    room.erase([turn], by=request.user, reason=request.POST.get("reason", ""))
+    return _back(request, room.pk)
+
+
+@action
+def verify(request: HttpRequest) -> str:
+    """Verify what came after the last signed checkpoint, and record the result."""
+    if not request.user.has_perm(VERIFY):
+        raise PermissionDenied
+    verify_lately()
+    return reverse("turnlog_review:health")
 
 
 @action

@@ -8,9 +8,15 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
-from ...events.beside import VERIFICATIONS, found
+from ...core.errors import TurnlogError
+from ...events.beside import VERIFICATIONS, opened
+from ...events.beside import found as stream_of
+from ...events.log import NewEvent, append
 from ...events.models import Event, Position, SignedCheckpoint
+from ...events.proof.keys import known_keys
+from ...events.proof.verification import Verifier
 from ...events.store.dialect import dialect_of
 from ...events.tables.database import log_database
 from ...events.types import LogVerified
@@ -18,6 +24,8 @@ from ...projections.engine.registry import registered
 from ...projections.engine.status import Status, status
 
 _MAX_LAG = 60.0
+MOST = 50_000
+"""Positions that a page verifies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +76,34 @@ def health_of() -> Health:
 
 
 def _verification() -> Verification | None:
-    if (stream := found(VERIFICATIONS)) is None:
+    if (stream := stream_of(VERIFICATIONS)) is None:
         return None
     events = Event.objects.using(log_database()).filter(stream_id=stream)
     last = events.order_by("-version").first()
     if last is None or not isinstance(last.data, LogVerified):
         return None
     return Verification(last.recorded_at, last.data)
+
+
+class TooMuch(TurnlogError, ValueError):
+    """More than a page verifies."""
+
+
+def verify_lately() -> None:
+    """Verify what came after the last signed checkpoint, all if there is none, and record the result
+    in the log.
+
+    Raises TooMuch if that is more than a page can wait for.
+    """
+    using = log_database()
+    signed = SignedCheckpoint.objects.using(using).aggregate(size=Max("size"))["size"] or 0
+    last = Position.objects.using(using).aggregate(last=Max("position"))["last"] or 0
+    if last - signed > MOST:
+        raise TooMuch(
+            _("Expected at most %(most)d positions since the last checkpoint, found %(found)d: run"
+              " verify_log.") % {"most": MOST, "found": last - signed}
+        )  # fmt: skip
+    verifier = Verifier(known_keys([]))
+    found = verifier.since_checkpoint() if signed else verifier.whole()
+    problems = sum(1 for _problem in found)
+    append(opened(VERIFICATIONS), [NewEvent(LogVerified(last, problems, signed))])

@@ -63,6 +63,8 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "remove_view": ("/review/views/remove/", {"name": "Failed"}, {"reviewer"}),
     "export": ("/review/export/", {"what": "messages", "form": "csv", "reason": "x"}, set()),
     "bundle": ("/review/{pk}/bundle/", {"reason": "x"}, set()),
+    "erase": ("/review/{pk}/erase/", {"reason": "x"}, set()),
+    "verify": ("/review/health/verify/", {}, set()),
     "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 
@@ -146,7 +148,7 @@ def test_a_page_answers_those_who_may_see_it(
 
 def _refusal(name: str, who: str) -> int:
     """No page of a conversation tells whether there is one; that of the accesses is no secret."""
-    return 403 if name in ("accesses", "inspect", "export") else 404
+    return 403 if name in ("accesses", "inspect", "export", "verify") else 404
 
 
 @pytest.mark.parametrize("name", ACTS)

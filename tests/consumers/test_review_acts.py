@@ -560,3 +560,43 @@ def test_charts_are_by_day_and_model(user: Any, rita: Client) -> None:
     assert "at most 1 a day" in shown
     assert "at most 1,000 a day" in shown
     assert 'class="review-bar"' not in text_of(rita, "/review/health/?model=none")
+
+
+def test_a_turn_is_erased_for_a_reason(room: Conversation, rita: Client, turn: str) -> None:
+    assert "Erase this turn" not in text_of(rita, f"/review/{room.pk}/")
+    assert rita.post(f"/review/{room.pk}/erase/", {"turn": turn, "reason": "x"}).status_code == 403
+    lead = client_with("lead", "review_conversation", "erase_payload")
+    assert "Erase this turn" in text_of(lead, f"/review/{room.pk}/")
+    for form, sentence in (
+        ({"turn": turn}, "expected a reason"),
+        ({"reason": "x"}, "Expected the id of a turn, found none"),
+        ({"reason": "x", "turn": str(uuid.uuid4())}, "there is no turn"),
+    ):
+        response = lead.post(f"/review/{room.pk}/erase/", form)
+        assert response.status_code == 400
+        assert sentence in response.content.decode()
+    assert Event.objects.get(stream_id=room.pk, version=2).payload is not None
+    lead.post(f"/review/{room.pk}/erase/", {"turn": turn, "reason": "request 17"})
+    assert Event.objects.get(stream_id=room.pk, version=2).payload is None
+    assert "for request 17" in text_of(rita, f"/review/{room.pk}/")
+
+
+def test_what_is_held_is_not_erased_here_either(room: Conversation, turn: str) -> None:
+    room.hold(reason="case 1")
+    lead = client_with("lead", "review_conversation", "erase_payload")
+    response = lead.post(f"/review/{room.pk}/erase/", {"turn": turn, "reason": "request 17"})
+    assert response.status_code == 400
+    assert b"under a legal hold" in response.content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_health_page_verifies(room: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(read_all())
+    lead = client_with("lead", "review_conversation", "verify_log")
+    assert "Verify what came after" in text_of(lead, "/review/health/")
+    assert lead.post("/review/health/verify/").status_code == 303
+    assert "positions 0 to 4; 0 since" in text_of(lead, "/review/health/")
+    monkeypatch.setattr("turnlog.consumers.review.health.MOST", 3)
+    response = lead.post("/review/health/verify/")
+    assert response.status_code == 400
+    assert b"Expected at most 3 positions" in response.content

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 from PIL import Image
 
+from tests.consumers.test_review import ACTS
 from turnlog.consumers.review import urls
 from turnlog.consumers.review.shown import LONGEST, message_of
 from turnlog.core.masking.masker import Masker
@@ -116,9 +117,7 @@ def values_in(content: bytes) -> set[str]:
 
 
 def test_every_page_is_in_the_table() -> None:
-    acts = {"note", "withdraw", "score", "sign_off", "reveal", "mask", "fork", "inspect"}
-    acts |= {"save_view", "choose_view", "remove_view", "export", "bundle"}
-    assert {pattern.name for pattern in urls.urlpatterns} - acts == set(PAGES)
+    assert {pattern.name for pattern in urls.urlpatterns} - set(ACTS) == set(PAGES)
 
 
 @pytest.mark.parametrize("path", [*(path for path, _ in PAGES.values()), *MORE])
