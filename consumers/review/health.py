@@ -90,8 +90,7 @@ class TooMuch(TurnlogError, ValueError):
 
 
 def verify_lately() -> None:
-    """Verify what came after the last signed checkpoint, all if there is none, and record the result
-    in the log.
+    """Verify what came after the last signed checkpoint, all if there is none, and record it.
 
     Raises TooMuch if that is more than a page can wait for.
     """
