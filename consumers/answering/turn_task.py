@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,13 @@ async def take_turn(
     turn_id: uuid.UUID,
     *,
     initial: bool,
+    begun: Callable[[RunningTurn], None] | None = None,
 ) -> RunningTurn | None:
     """Answer a person's words. Returns None if this turn was already started.
 
-    The words are committed before the model is called. Raises TurnInProgress, TurnConflict or
-    DatabaseError if they cannot be. After the commit nothing is raised: the log and the returned
-    turn say how it ended.
+    The words are committed before the model is called; then `begun` is. Raises TurnInProgress,
+    TurnConflict or DatabaseError if they cannot be. After the commit nothing is raised: the log and
+    the returned turn say how it ended.
     """
     from langchain_core.messages import HumanMessage
 
@@ -58,11 +60,13 @@ async def take_turn(
     with closing.taken(sent):
         # Two sendings of one turn at once are one turn: the second one finds it started.
         async with one_at_a_time(sent):
-            begun = await _begin(chat, conversation, key, human, turn_id, initial=initial)
-            if begun is None:
+            started = await _begin(chat, conversation, key, human, turn_id, initial=initial)
+            if started is None:
                 return None
-            turn, setup, failure = begun
+            turn, setup, failure = started
             running.enter(turn)
+            if begun is not None:
+                begun(turn)
         try:
             await _answer(chat, turn, setup, failure, human)
             if conversation is not None and not turn.in_log and await _is_open(conversation, turn):

@@ -26,6 +26,13 @@ from .transcripts import Batch, Page, Transcripts, as_much_as_is_sent_at_once
 LOOK_AGAIN_SECONDS = 1.0
 
 
+class Send(Protocol):
+    """Sends frames to the client. Once it has them, it has everything up to the version `cursor`,
+    if that is given."""
+
+    async def __call__(self, frames: list[str], cursor: int | None = None) -> None: ...
+
+
 class _Answering(Protocol):
     def view(self) -> TurnView: ...
 
@@ -50,7 +57,10 @@ class _Elsewhere:
 
 
 class Follower:
-    """One client's place in a conversation; it has everything up to the version `cursor`."""
+    """One client's place in a conversation; it has everything up to the version `cursor`.
+
+    With `until`, a turn's identifier, it is done when the client has seen how that turn ended.
+    """
 
     def __init__(
         self,
@@ -60,8 +70,9 @@ class Follower:
         transcripts: Transcripts,
         encoder: Encoder,
         listener: Listener,
-        send: Callable[[list[str]], Awaitable[None]],
+        send: Send,
         when_empty: Callable[[int], Awaitable[None]],
+        until: str = "",
     ) -> None:
         self._cursor = after
         self._key = key
@@ -70,6 +81,8 @@ class Follower:
         self._listener = listener
         self._send = send
         self._when_empty = when_empty
+        self._until = until
+        self._done = False
         self._first = True
         self._open: TurnView | None = None
         self._answering: _Answering | None = None
@@ -88,11 +101,13 @@ class Follower:
         self._cursor = self._listener.seen = version
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled, or until this follower is done."""
         while True:
             batches = self._listener.take()
             if batches is None or not await self._take_in(batches):
                 await self._catch_up()
+            if self._done:
+                return
             await self._take_in_heard()
             if self._open is not None:
                 self._answering = self._found(self._open.id) or self._answering
@@ -117,13 +132,7 @@ class Follower:
     async def earlier(self, before: int) -> None:
         """Send the turns before a version, as many as one frame should have."""
         async with self._making:
-            await self._send(await self._earlier(before))
-
-    async def _earlier(self, before: int) -> list[str]:
-        page = as_much_as_is_sent_at_once(await self._transcripts.read(before=before))
-        turns = [turn async for turn in self._transcripts.views(page)]
-        make = in_rendering_thread(self._encoder.earlier)
-        return await make(turns, more=page.more, before=page.before or before)
+            await self._send(await earlier_frames(self._transcripts, self._encoder, before))
 
     async def _take_in(self, batches: Sequence[Batch]) -> bool:
         """Show what this process has just appended; return False if the log must be read."""
@@ -158,6 +167,8 @@ class Follower:
             await self._send(self._encoder.earlier([], more=True, before=page.before))
         new = self._first and self.cursor == 0
         await self._send_turns(page)
+        if anew and self._until and page.open_turn != self._until:
+            self._done = True  # The turn was cleared: nothing will show its end.
         self._first = False
         self.cursor = max(self.cursor, page.head)
         if new and not page.turns:
@@ -173,7 +184,7 @@ class Follower:
             while True:
                 async with self._making:
                     turn = await anext(views, None)
-                    if turn is None:
+                    if turn is None or self._done:
                         return
                     left -= 1
                     # Only the last frame moves the cursor: a client that is cut off before it has
@@ -185,10 +196,11 @@ class Follower:
             await self._begin(turn, cursor)
         elif self._open is not None and self._open.id == turn.id:
             await self._send_progress()
-            await self._encode(self._encoder.ended, turn, cursor, self._sent)
+            await self._encode(self._encoder.ended, turn, cursor, self._sent, cursor=cursor)
             self._open = self._answering = None
         else:
-            await self._encode(self._encoder.turn, turn, cursor)
+            await self._encode(self._encoder.turn, turn, cursor, cursor=cursor)
+        self._done = turn.id == self._until and turn.outcome != "open"
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
         found = self._found(turn.id)
@@ -197,7 +209,7 @@ class Follower:
             return
         self._open, self._answering, self._sent = turn, found, Progress()
         view = found.view() if found else turn
-        await self._encode(self._encoder.turn, view, cursor)
+        await self._encode(self._encoder.turn, view, cursor, cursor=cursor)
         self._sent.note(view)
 
     def _found(self, turn_id: str) -> RunningTurn | None:
@@ -209,9 +221,24 @@ class Follower:
             return
         await self._encode(self._encoder.progress, self._answering.view(), self._sent)
 
-    async def _encode(self, encode: Callable[..., list[str]], view: TurnView, *rest: Any) -> None:
+    async def _encode(
+        self,
+        encode: Callable[..., list[str]],
+        view: TurnView,
+        *rest: Any,
+        cursor: int | None = None,
+    ) -> None:
         """Send a turn's frames. What takes long to write is not written on the event loop."""
         if view.is_large:
-            await self._send(await in_rendering_thread(encode)(view, *rest))
+            frames = await in_rendering_thread(encode)(view, *rest)
         else:
-            await self._send(encode(view, *rest))
+            frames = encode(view, *rest)
+        await self._send(frames, cursor)
+
+
+async def earlier_frames(transcripts: Transcripts, encoder: Encoder, before: int) -> list[str]:
+    """Return the turns before a version, as many as one frame should have."""
+    page = as_much_as_is_sent_at_once(await transcripts.read(before=before))
+    turns = [turn async for turn in transcripts.views(page)]
+    make = in_rendering_thread(encoder.earlier)
+    return await make(turns, more=page.more, before=page.before or before)

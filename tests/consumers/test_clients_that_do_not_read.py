@@ -111,7 +111,7 @@ async def test_one_thing_at_a_time_is_made_for_a_client() -> None:
                 most = max(most, making)
                 yield turn
 
-    async def send(frames: list[str]) -> None:
+    async def send(frames: list[str], cursor: int | None = None) -> None:
         nonlocal making
         await reading.wait()
         making = 0

@@ -17,6 +17,7 @@ from tests.consumers.test_socket import Client, chat, said, stored, url
 from turnlog.consumers import live, telling
 from turnlog.consumers.answering import relay, running
 from turnlog.consumers.socket import layer_socket
+from turnlog.consumers.socket.layer import _members as layer_members
 from turnlog.core import retrying
 from turnlog.events.models import Conversation
 
@@ -88,7 +89,7 @@ async def test_a_page_opens_and_an_answer_arrives(
     assert said(frames) == "It is 42."
     await no_turns()
     assert layer.asked
-    assert not layer_socket._sockets
+    assert not layer_members
     assert not live._listeners
     assert not running._turns
 
@@ -112,7 +113,7 @@ async def test_a_socket_that_is_cancelled_while_it_joins_leaves_nothing(
     await asyncio.wait_for(joining.wait(), 10)
     client.communicator.stop(exceptions=False)
     await asyncio.wait([client.communicator.future])
-    assert not layer_socket._sockets
+    assert not layer_members
     assert not layer.groups
 
 

@@ -91,7 +91,7 @@ async def test_a_page_elsewhere_follows_what_it_is_told() -> None:
         async def close_abandoned(self) -> bool:
             return False
 
-    async def send(frames: list[str]) -> None:
+    async def send(frames: list[str], cursor: int | None = None) -> None:
         sent.extend(frames)
         arrived.set()
 
