@@ -1,4 +1,4 @@
-"""Everything that users touch: the chat over WebSocket and its page.
+"""Everything that users touch: the chat over WebSocket and over HTTP, and its page.
 
 Each name is imported at its first use: this is a Django app, and models are not ready when Django
 imports it.
@@ -10,24 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .chat import AgentChatConsumer, ChatConsumer
+    from .chat import AgentChatConsumer, AgentChatView, ChatConsumer, ChatView
     from .mixins import AgentMixin, ChatMixin, LLMMixin
     from .routing import reverse_ws
 
 __all__ = [
     "AgentChatConsumer",
+    "AgentChatView",
     "AgentMixin",
     "ChatConsumer",
     "ChatMixin",
+    "ChatView",
     "LLMMixin",
     "reverse_ws",
 ]
 
 _HOMES = {
     "AgentChatConsumer": ".chat",
+    "AgentChatView": ".chat",
     "AgentMixin": ".mixins",
     "ChatConsumer": ".chat",
     "ChatMixin": ".mixins",
+    "ChatView": ".chat",
     "LLMMixin": ".mixins",
     "reverse_ws": ".routing",
 }

@@ -1,7 +1,8 @@
-"""The consumers that a project subclasses."""
+"""The consumers and the views that a project subclasses."""
 
 from __future__ import annotations
 
+from .http.view import HttpChat
 from .socket.websocket import ChatSocket
 
 
@@ -17,3 +18,14 @@ class AgentChatConsumer(ChatSocket):
 
     If its URL has no conversation, it still chats, and records nothing.
     """
+
+
+class ChatView(HttpChat):
+    """A chat with a model, over HTTP; each turn goes into the conversation's log."""
+
+    def get_tools(self) -> tuple[()]:
+        return ()
+
+
+class AgentChatView(HttpChat):
+    """A chat with a model that has tools, over HTTP; each turn goes into the log."""

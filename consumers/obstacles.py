@@ -1,4 +1,4 @@
-"""What may keep a page's socket from opening, in a sentence for the page's developer."""
+"""What may keep a page's socket or stream from opening, in a sentence for the page's developer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,22 @@ _LOOK = (
     "The server's log says why it did not take the socket. If it says nothing: is a proxy in"
     " front that does not pass WebSockets? uvicorn also needs the package websockets."
 )
+
+
+_LOOK_AT_STREAM = (
+    "The server's log says why it did not open the stream. If it says nothing: is a proxy in front"
+    " that holds back what it should pass on at once?"
+)
+
+
+def obstacle_of_stream(request: Any) -> str:
+    """Return what is in the way of a page's stream; `request` is the page's, None if not known."""
+    if isinstance(request, WSGIRequest):
+        return (
+            "This page came over WSGI, and a chat's stream needs ASGI."
+            " Put 'daphne' at the top of INSTALLED_APPS, or run an ASGI server such as uvicorn."
+        )
+    return _LOOK_AT_STREAM
 
 
 def obstacle(request: Any, ws_url: Any) -> str:

@@ -190,6 +190,20 @@ async def tidy_shared_thread() -> None:
     await asyncio.wait({asyncio.ensure_future(look)}, timeout=1.0)
 
 
+async def release_shared_thread() -> None:
+    """Close the connections of the thread that a request's sync code works in.
+
+    A response that is a stream would hold them for as long as it is open.
+    """
+    await sync_to_async(_release, thread_sensitive=True)()
+
+
+def _release() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
 def _tidy() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:

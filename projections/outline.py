@@ -152,6 +152,12 @@ def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
     return began is not None and began > (cleared.first() or {"version": 0})["version"]
 
 
+def began_at(stream_id: int, turn_id: uuid.UUID) -> int:
+    """Return the version at which a turn began; 0 if there is no such turn."""
+    turn = Event.objects.using(log_database()).filter(stream_id=stream_id, turn_id=turn_id)
+    return turn.aggregate(began=Min("version"))["began"] or 0
+
+
 class _Heads(NamedTuple):
     """The versions of the last event, clearing and erasure; a person's pseudonym, and their open
     turn with its metadata."""

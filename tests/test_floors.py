@@ -18,6 +18,7 @@ consumers/turnlog/
 consumers/__init__.py
 consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
+consumers/http/
 consumers/socket/
 consumers/answering/
 consumers/mixins/

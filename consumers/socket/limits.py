@@ -27,6 +27,8 @@ class Share:
 
     def __init__(self, person: Hashable) -> None:
         self.lane = asyncio.Semaphore(_LANES)
+        self.pace = Pace()
+        """How fast this person's requests over HTTP are taken: each has a connection of its own."""
         self._person = person
         self._sockets = self._turns = 0
 
@@ -51,7 +53,12 @@ class Share:
             self._forget_if_idle()
 
     def _forget_if_idle(self) -> None:
-        if not self._sockets and not self._turns and _shares.get(self._person) is self:
+        if self._sockets or self._turns or _shares.get(self._person) is not self:
+            return
+        if self.pace.tired > 0:
+            # A person who comes back at once is as fast as if they had stayed.
+            asyncio.get_running_loop().call_later(self.pace.tired, self._forget_if_idle)
+        else:
             del _shares[self._person]
 
 
@@ -84,6 +91,12 @@ class Pace:
     def __init__(self) -> None:
         self._left = float(_BURST)
         self._at = time.monotonic()
+
+    @property
+    def tired(self) -> float:
+        """Seconds until as many requests may come at once as in the beginning."""
+        left = self._left + (time.monotonic() - self._at) * _PER_SECOND
+        return max(0.0, (_BURST - left) / _PER_SECOND)
 
     async def wait(self) -> None:
         """Wait until the next request may be taken."""

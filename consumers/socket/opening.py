@@ -23,22 +23,25 @@ class Opening:
     refuse: str
 
     @classmethod
-    def of(cls, query: Mapping[str, Sequence[str]]) -> Opening:
-        """Return what a query asks for; an invalid value counts as the default."""
+    def of(cls, query: Mapping[str, Sequence[str]], language: str = "") -> Opening:
+        """Return what a query asks for; an invalid value counts as the default.
+
+        `language` is the default one; "" for the project's own.
+        """
 
         def first(name: str) -> str:
             return query.get(name, ("",))[0]
 
         return cls(
-            language=language_of(first("lang")),
+            language=_language_of(first("lang") or language),
             encoder=JsonEncoder() if query.get("format") == ["json"] else HtmlEncoder(),
-            after=number(first("after")),
+            after=version_of(first("after")),
             person=first("person"),
             refuse=first("refuse"),
         )
 
 
-def language_of(asked: str) -> str:
+def _language_of(asked: str) -> str:
     """Return the page's language if the project has it, otherwise the project's own."""
     try:
         return translation.get_supported_language_variant(asked)
@@ -46,6 +49,6 @@ def language_of(asked: str) -> str:
         return settings.LANGUAGE_CODE
 
 
-def number(text: str) -> int:
+def version_of(text: str) -> int:
     """Return a version that a client names; 0 if it names none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

@@ -1,4 +1,4 @@
-"""What a client may request over the socket, parsed from text that may contain anything."""
+"""What a client may request, parsed from text that may contain anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core import conf
 from ...core.wellformed import wellformed
 
 # htmx's ws extension adds its request headers to every form that it sends.
-_IGNORED = {"HEADERS"}
+_IGNORED = {"HEADERS", "csrfmiddlewaretoken"}
 _FIELDS = {
     None: {"user_text", "turn_id"},
     "ping": {"type"},
@@ -69,7 +69,7 @@ def parse_request(text: str | None, data: bytes | None) -> Request:
     """Return the request in one frame. Raises BadRequest if it cannot be understood."""
     if text is None or data is not None:
         raise BadRequest(_("Only text can be sent here, not binary data."))
-    if len(text) > _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST:
+    if len(text) > longest_request():
         # Not even parsed: that would delay all other users.
         raise BadRequest(_("This is far too long for one message: send it in parts."))
     try:
@@ -78,6 +78,16 @@ def parse_request(text: str | None, data: bytes | None) -> Request:
         raise BadRequest(_("This could not be read: send a JSON object.")) from None
     if not isinstance(fields, dict):
         raise BadRequest(_("This could not be read: send a JSON object."))
+    return request_of(fields)
+
+
+def longest_request() -> int:
+    """Return how many characters a request may have, however its text is written."""
+    return _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST
+
+
+def request_of(fields: dict[str, Any]) -> Request:
+    """Return the request with these fields. Raises BadRequest if it cannot be understood."""
     turn_id = fields.get("turn_id")
     known = turn_id if isinstance(turn_id, str) and len(turn_id) <= 36 else ""
     kind = fields.get("type")

@@ -3,6 +3,7 @@ frames."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import enum
@@ -43,6 +44,12 @@ _MOST_ASKED = 2
 _FIRST_MESSAGES = uuid.UUID("6a9e7f52-6d3c-4f0e-9a9d-0c1f0c8a5b11")
 
 
+NO_USER = {
+    "websocket": "put the routes into channels.auth.AuthMiddlewareStack",
+    "http": "put AuthenticationMiddleware into MIDDLEWARE",
+}
+
+
 class Ended(enum.Enum):
     """Why a client may not go on."""
 
@@ -80,6 +87,8 @@ class Session:
     `chat` has the project's hooks. `send` carries frames to the client, if it is listening.
     """
 
+    share: limits.Share
+    """What this client's person has under way. Set it before anything is asked."""
     key: Any = None
     """The key that finds this chat's running turn: the conversation's place, if any."""
     transcripts: Transcripts
@@ -87,11 +96,8 @@ class Session:
     listener: live.Listener | None = None
     _member: Member | None = None
 
-    def __init__(
-        self, chat: AgentMixin, *, share: limits.Share, encoder: Encoder, language: str, send: Send
-    ) -> None:
+    def __init__(self, chat: AgentMixin, *, encoder: Encoder, language: str, send: Send) -> None:
         self.chat = chat
-        self.share = share
         self.encoder = encoder
         self.language = language
         self._send = send
@@ -116,10 +122,7 @@ class Session:
     async def enter(self, after: int, member: Member) -> None:
         """Listen from now on, and greet the client, which has everything up to a version."""
         await self.find()
-        if self.transcripts.recorded:
-            self._member = member
-            await member.join(live.group_of(self.key))
-        self.listen(after if self.transcripts.recorded else 0)
+        await self.listen(after if self.transcripts.recorded else 0, member)
         await self._send(
             self.encoder.hello(
                 max_length=conf.get().max_message_length,
@@ -130,8 +133,11 @@ class Session:
         if after and not self.transcripts.recorded:
             await self._send(self.encoder.reset())  # The page shows another socket's turns.
 
-    def listen(self, after: int, until: str = "") -> None:
-        """Listen to the conversation, without a greeting; see Follower."""
+    async def listen(self, after: int, member: Member, until: str = "") -> None:
+        """Listen to the conversation that was found, without a greeting; see Follower."""
+        if self.transcripts.recorded:
+            self._member = member
+            await member.join(live.group_of(self.key))
         self.listener = live.Listener(self.key)
         if self.transcripts.recorded:
             tasks.spawn_once(watch)  # It ends where nobody listens: so not before.
@@ -199,17 +205,17 @@ class Session:
 
     # What a client asks for
 
-    async def say(self, text: str, turn_id: uuid.UUID, asker: Asker) -> None:
-        """Start a turn. Raises TooMany."""
+    async def say(self, text: str, turn_id: uuid.UUID, asker: Asker) -> asyncio.Task[None] | None:
+        """Start a turn; return its task, which goes on without this client. Raises TooMany."""
         # Looked at here first: a flood is refused without a task, a model or a query.
         if turn_id in self._asked:
-            return
+            return None
         turn = running.find(self.key)
         other = turn is not None and not turn.in_log and turn.turn_id != turn_id
         if other or len(self._asked) >= _MOST_ASKED:
             await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
-        else:
-            self._spawn_turn(text, turn_id, asker)
+            return None
+        return self._spawn_turn(text, turn_id, asker)
 
     async def stop(self, turn_id: uuid.UUID) -> None:
         """End a turn's answer here, if this person asked for it."""
@@ -224,7 +230,7 @@ class Session:
 
     def _spawn_turn(
         self, text: str, turn_id: uuid.UUID, asker: Asker, *, initial: bool = False
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Take a turn as a task of the process. Raises TooMany."""
         with contextlib.ExitStack() as held:
             held.enter_context(self.share.turn())
@@ -235,6 +241,7 @@ class Session:
             task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
             kept = held.pop_all()
             task.add_done_callback(lambda task: kept.close())
+            return task
 
     async def _take_turn(
         self, text: str, turn_id: uuid.UUID, asker: Asker, *, initial: bool
@@ -345,7 +352,7 @@ async def why_not(chat: AgentMixin) -> str:
     """Return why this person may not enter, in at most 123 bytes; "" if they may."""
     if not await chat.can_accept():
         if "user" not in chat.scope:
-            return "it has no user: put the routes into channels.auth.AuthMiddlewareStack"
+            return f"it has no user: {NO_USER[chat.scope['type']]}"
         return "can_accept() said no"
     if chat.get_conversation_pk() is not None and await chat.aget_conversation() is None:
         return "there is no such conversation"

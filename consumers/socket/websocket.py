@@ -118,11 +118,11 @@ class ChatSocket(AgentMixin, LayerSocket):
     async def _enter(self, share: limits.Share, opening: Opening) -> None:
         self._session = Session(
             self,
-            share=share,
             encoder=opening.encoder,
             language=opening.language,
             send=self._send,
         )
+        self._session.share = share
         await self._session.enter(opening.after, self._member)
         self._pump = asyncio.create_task(self._keep_up_to_date(self._session))
 

@@ -8,7 +8,7 @@ from django import template
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 
-from ..obstacles import obstacle
+from ..obstacles import obstacle, obstacle_of_stream
 from ..socket.access import person_of
 
 register = template.Library()
@@ -26,8 +26,13 @@ def turnlog_person(context: Any) -> str:
 
 @register.simple_tag(takes_context=True)
 def turnlog_obstacle(context: Any) -> str:
-    """Return what may keep the page's socket from opening, for its developer; "" without DEBUG."""
-    return obstacle(_request_of(context), context.get("ws_url")) if settings.DEBUG else ""
+    """Return what may keep the page from its chat, for its developer; "" without DEBUG."""
+    if not settings.DEBUG:
+        return ""
+    request = _request_of(context)
+    if context.get("connect_url") and not context.get("ws_url"):
+        return obstacle_of_stream(request)
+    return obstacle(request, context.get("ws_url"))
 
 
 def _request_of(context: Any) -> Any:

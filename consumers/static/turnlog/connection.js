@@ -1,7 +1,7 @@
 "use strict";
 {
   /**
-   * The one real socket. htmx gets this object instead: a socket that is always
+   * The one real connection, a WebSocket or what behaves like one (stream.js). htmx gets this object instead: a socket that is always
    * open. So htmx only draws, and this class handles everything that can go wrong
    * with a connection.
    *
@@ -38,6 +38,7 @@
     #url;
     #after;
     #person;
+    #open;
     #socket = null;
     #failures = 0;
     #turnedAway = 0;
@@ -48,11 +49,13 @@
     /**
      * @param {() => string} after the last version on this page, called for each connection
      * @param {string} person whose page this is: the server lets no other session continue it
+     * @param {(url: URL) => WebSocket} open returns a new socket, or what behaves like one
      */
-    constructor(after, person) {
+    constructor(after, person, open) {
       super();
       this.#after = after;
       this.#person = person;
+      this.#open = open;
       window.addEventListener("online", () => this.#hurry());
       window.addEventListener("offline", () => this.check());
       document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
@@ -91,11 +94,11 @@
       url.searchParams.set("lang", document.documentElement.lang); // the page's, for its fragments
       url.searchParams.set("refuse", "close"); // by a code, which a script can see
       if (this.#person) url.searchParams.set("person", this.#person);
-      const socket = (this.#socket = new WebSocket(url));
+      const socket = (this.#socket = this.#open(url));
       let opened = false;
       socket.onopen = () => {
         opened = true;
-        this.#heartbeat = setInterval(() => this.check(), PING_EVERY);
+        if (!socket.beats) this.#heartbeat = setInterval(() => this.check(), PING_EVERY);
       };
       socket.onmessage = (event) => this.#receive(event.data);
       socket.onclose = (event) => this.#closed(event, opened);

@@ -13,7 +13,12 @@
 
   const person = page.dataset.person ?? "";
 
-  const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person);
+  /** How this page is connected: by a WebSocket, or over HTTP. */
+  function open(url) {
+    return "stream" in page.dataset ? new window.turnlogParts.StreamSocket(url, page.dataset) : new WebSocket(url);
+  }
+
+  const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person, open);
   const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
   const outbox = new Outbox();
   const composer = new Composer(stop);

@@ -1,0 +1,104 @@
+"""Reads a request from a body, as JSON or as a form; and waits for what becomes of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.core.handlers.asgi import ASGIRequest
+from django.utils.translation import gettext as _
+
+from ..answering.running_turn import RunningTurn
+from ..socket.requests import BadRequest, Request, longest_request, parse_request, request_of
+from ..socket.session import Fate
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class TooLong(BadRequest):
+    """A body with more than any request has."""
+
+
+def request_in(request: ASGIRequest, text_field: str) -> Request:
+    """Return what a body asks for. `text_field` is a form's name for `user_text`.
+
+    Raises BadRequest. A form is parsed only if it says how long it is.
+    """
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdecimal() and int(length) > longest_request():
+        raise TooLong(_("This is far too long for one message: send it in parts."))
+    if request.content_type not in _FORMS:
+        return _of_json(request.read(longest_request() + 1))
+    if not length.isdecimal():
+        raise BadRequest(_("This could not be read: send a JSON object."))
+    return _of_form(request, text_field)
+
+
+def _of_json(body: bytes) -> Request:
+    if len(body) > longest_request():
+        raise TooLong(_("This is far too long for one message: send it in parts."))
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(_("This could not be read: send a JSON object.")) from None
+    return parse_request(text, None)
+
+
+def _of_form(request: ASGIRequest, text_field: str) -> Request:
+    fields: dict[str, Any] = {name: request.POST[name] for name in request.POST}
+    fields |= dict.fromkeys(request.FILES, "")  # No field here is a file.
+    if text_field in fields:
+        fields["user_text"] = fields.pop(text_field)
+    return request_of(_typed(fields))
+
+
+def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form's fields, which are all text, as JSON would have them."""
+    typed = {name: value for name, value in fields.items() if (name, value) != ("type", "")}
+    before = typed.get("before")
+    if isinstance(before, str) and before.isascii() and before.isdecimal() and len(before) < 11:
+        typed["before"] = int(before)
+    return typed
+
+
+class Refusal(NamedTuple):
+    """Why a message did not become a turn, and the sentence for the user."""
+
+    fate: Fate
+    text: str
+
+
+class Answer:
+    """Asks for a turn, and waits until the words are committed or refused."""
+
+    def __init__(self) -> None:
+        self._what: asyncio.Future[RunningTurn | Refusal | None]
+        self._what = asyncio.get_running_loop().create_future()
+
+    def begun(self, turn: RunningTurn) -> None:
+        self._set(turn)
+
+    async def known(self, turn_id: uuid.UUID) -> None:
+        self._set(None)
+
+    async def refused(self, turn_id: uuid.UUID, fate: Fate, text: str) -> None:
+        self._set(Refusal(fate, text))
+
+    async def of(self, task: asyncio.Task[None] | None) -> RunningTurn | Refusal | None:
+        """Return the turn that has begun, or why none has; None if it had begun before.
+
+        `task` takes the turn. It goes on if this is cancelled.
+        """
+        if task is not None:
+            either: list[asyncio.Future[Any]] = [self._what, task]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._what.done():
+            # The server stops.
+            return Refusal(Fate.FAILED, _("This message could not be sent. Try again."))
+        return self._what.result()
+
+    def _set(self, what: RunningTurn | Refusal | None) -> None:
+        if not self._what.done():
+            self._what.set_result(what)
