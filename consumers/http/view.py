@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.handlers.asgi import ASGIRequest
@@ -43,8 +44,8 @@ from .stream import ChatStream, ended
 logger = logging.getLogger("turnlog")
 
 EVENT_STREAM = "text/event-stream"
+_EVENT_STREAM_IN_UTF_8 = f"{EVENT_STREAM}; charset=utf-8"
 
-_STATUS = {Ended.SIGNED_OUT: 401, Ended.REFUSED: 404}
 _STATUS_OF_FATE = {
     Fate.BUSY: 409,
     Fate.TOO_MANY: 429,
@@ -53,6 +54,13 @@ _STATUS_OF_FATE = {
     Fate.DATABASE: 503,
     Fate.FAILED: 500,
 }
+
+
+class Closed(NamedTuple):
+    """Why whoever asks may not enter, and the status that says so."""
+
+    why: Ended
+    status: int
 
 
 class HttpChat(AgentMixin, View):
@@ -117,8 +125,8 @@ class HttpChat(AgentMixin, View):
     # The page
 
     async def _page(self) -> HttpResponseBase:
-        if why := await self._why_not(self._opening()):
-            if why is Ended.SIGNED_OUT:
+        if closed := await self._closed(self._opening()):
+            if closed.why is Ended.SIGNED_OUT:
                 return redirect_to_login(self.request.get_full_path())
             raise Http404
         conversation = await self.aget_conversation()
@@ -143,11 +151,11 @@ class HttpChat(AgentMixin, View):
 
     async def _stream(self) -> HttpResponseBase:
         opening = self._opening()
-        if why := await self._why_not(opening):
+        if closed := await self._closed(opening):
             if opening.refuse == "event":
                 # A script in a browser sees an event, and neither the status nor the body.
-                return _event_stream([ended(why.value)])
-            return _refused(why)
+                return HttpResponse(ended(closed.why.value), content_type=_EVENT_STREAM_IN_UTF_8)
+            return _refused(closed)
         if self.get_conversation_pk() is None:
             return self._notice(_no_conversation(), 400)
         last = version_of(self.request.headers.get("Last-Event-ID", ""))
@@ -159,8 +167,8 @@ class HttpChat(AgentMixin, View):
 
     async def _requested(self, fields: dict[str, Any] | None = None) -> HttpResponseBase:
         opening = self._opening()
-        if why := await self._why_not(opening):
-            return _refused(why)
+        if closed := await self._closed(opening):
+            return _refused(closed)
         refused = ""
         try:
             share = limits.enter(self.scope)
@@ -237,21 +245,23 @@ class HttpChat(AgentMixin, View):
         translation.activate(opening.language)
         return opening
 
-    async def _why_not(self, opening: Opening) -> Ended | None:
-        """Return why whoever asks may not enter; None if they may. It is noted in the log."""
-        user = self.scope.get("user")
-        level, ended_by = logging.WARNING, Ended.REFUSED
-        reason = refused_origin(self.scope)
-        if not reason and (reason := await why_not(self)):
-            level = logging.INFO if "user" in self.scope else logging.WARNING
-            if user is None or not user.is_authenticated:
-                ended_by = Ended.SIGNED_OUT
-        if not reason and not access.is_the_pages_person(self.scope, opening.person):
-            level, reason, ended_by = logging.INFO, "its page is another's", Ended.SIGNED_OUT
-        if not reason:
-            return None
-        logger.log(level, "refused a request for %s: %s", self.request.path, reason)
-        return ended_by
+    async def _closed(self, opening: Opening) -> Closed | None:
+        """Return why whoever asks may not enter, which the server's log says; None if they may."""
+        closed, level = None, logging.INFO
+        if reason := refused_origin(self.scope):
+            closed, level = Closed(Ended.REFUSED, 403), logging.WARNING
+        elif reason := await why_not(self):
+            user = self.scope.get("user")
+            if user is None:
+                level = logging.WARNING
+            known = user is not None and user.is_authenticated
+            # Whether there is such a conversation is nobody's business who may not see it.
+            closed = Closed(Ended.REFUSED, 404) if known else Closed(Ended.SIGNED_OUT, 401)
+        elif not access.is_the_pages_person(self.scope, opening.person):
+            closed, reason = Closed(Ended.SIGNED_OUT, 401), "its page is another person's"
+        if closed is not None:
+            logger.log(level, "refused a request for %s: %s", self.request.path, reason)
+        return closed
 
     def _takes_stream(self) -> bool:
         taken = self.request.get_preferred_type(["text/html", "application/json", EVENT_STREAM])
@@ -295,8 +305,8 @@ def _loaded(request: Any) -> Any:
     return request.user
 
 
-def _event_stream(pieces: Any) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(pieces, content_type=f"{EVENT_STREAM}; charset=utf-8")
+def _event_stream(pieces: AsyncGenerator[bytes]) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(pieces, content_type=_EVENT_STREAM_IN_UTF_8)
     response["X-Accel-Buffering"] = "no"  # nginx would wait until it has enough.
     return response
 
@@ -309,14 +319,14 @@ def _frames(frames: list[str], encoder: Encoder, status: int = 200) -> HttpRespo
     return HttpResponse(body, status=status, content_type=f"{kind}; charset=utf-8", headers=headers)
 
 
-def _refused(why: Ended) -> JsonResponse:
+def _refused(closed: Closed) -> JsonResponse:
     """Refuse a request, as a stream's end would."""
     sentence = {
         Ended.SIGNED_OUT: _("Your session has ended. Sign in again."),
         Ended.REFUSED: _("You do not have access to this conversation."),
-    }[why]
-    told = {"type": "end", "reason": why.value, "content": sentence}
-    return JsonResponse(told, status=_STATUS[why])
+    }[closed.why]
+    told = {"type": "end", "reason": closed.why.value, "content": sentence}
+    return JsonResponse(told, status=closed.status)
 
 
 def _no_conversation() -> str:

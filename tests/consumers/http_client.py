@@ -89,7 +89,8 @@ class Exchange:
     async def begun(self) -> Exchange:
         """Wait for status and headers."""
         message = await self._next()
-        assert message is not None and message["type"] == "http.response.start"
+        assert message is not None
+        assert message["type"] == "http.response.start"
         self.status = message["status"]
         self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         return self
@@ -110,6 +111,7 @@ class Exchange:
             while "\n\n" not in self._text:
                 message = await self._next()
                 if message is None:
+                    await self.over()
                     return None
                 self._text += message.get("body", b"").decode()
             block, _, self._text = self._text.partition("\n\n")

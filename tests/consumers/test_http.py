@@ -18,7 +18,6 @@ from turnlog.consumers import live
 from turnlog.consumers.http import outlet, stream
 from turnlog.consumers.socket import limits
 from turnlog.consumers.socket.layer import _members
-from turnlog.events.models import Conversation
 from turnlog.views import AgentChatView, ChatView
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,19 +83,17 @@ async def test_a_turn_streams_and_is_recorded(serve: Any, conversation: Any, use
         assert (opened.status, opened.headers["content-type"]) == (200, f"{SSE}; charset=utf-8")
         assert opened.headers["x-accel-buffering"] == "no"
         hello = await opened.event()
-        assert hello and hello.frame["type"] == "hello"
+        assert hello
+        assert hello.frame["type"] == "hello"
         turn_id, answer = await browser.say(url(conversation), "twice 21?")
         assert answer.status == 202
         told = json.loads(await answer.body())
         events = await opened.until_answered()
     assert told == {"turn_id": turn_id, "version": 2}
-    assert said(frames(events)) == "Let me see.It is 42."
+    assert said(frames(events)) == "Let me see.\n\nIt is 42."
     stored = await get_stored(conversation)
-    assert [event.type for event in stored][1:] == [
-        "TurnStarted",
-        "ToolReturned",
-        "MessageAppended",
-    ]
+    assert str(stored[1].turn_id) == turn_id
+    assert stored[-1].type == "MessageAppended"
     assert events[-1]["id"] == str(stored[-1].version)
     await rested()
 
@@ -115,9 +112,7 @@ async def test_a_stream_goes_on_where_the_last_event_was(
     at = {"last-event-id": events[-1]["id"]}
     async with browser.stream(url(conversation, "format=json&after=0"), **at) as opened:
         again = await opened.until_answered()
-    assert [f["id"] for f in frames(again) if f["type" if "type" in f else "id"] == "turn"] == [
-        second
-    ]
+    assert [frame["id"] for frame in frames(again) if frame.get("type") == "turn"] == [second]
     async with browser.stream(url(conversation)) as opened:
         whole = await opened.until(
             lambda event: event.frame.get("id") == second and event.frame.get("type") == "turn"
@@ -138,7 +133,8 @@ async def test_only_the_last_frame_moves_the_cursor(
     async with browser.stream(url(conversation)) as opened:
         events = await opened.until(lambda event: "id" in event)
     assert [frame["id"] for frame in frames(events) if frame.get("type") == "turn"][1:]
-    assert [event["id"] for event in events if "id" in event] == ["5"]
+    head = (await get_stored(conversation))[-1].version
+    assert [event["id"] for event in events if "id" in event] == [str(head)]
     await rested()
 
 
@@ -376,7 +372,7 @@ async def test_a_post_without_a_token_is_refused(serve: Any, conversation: Any, 
     _, answer = await Browser(user, None).say(url(conversation), "hello")
     assert answer.status == 403
     await answer.body()
-    assert [event.type for event in await get_stored(conversation)] == ["ConversationOpened"]
+    assert not await get_stored(conversation)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -388,9 +384,9 @@ async def test_a_page_of_elsewhere_is_refused(
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     headers = {"origin": "https://evil.example", "accept": SSE}
     answer = await Browser(user).ask(method, url(conversation), {"user_text": "hello"}, headers)
-    assert answer.status == 404
+    assert answer.status == 403
     await answer.body()
-    assert [event.type for event in await get_stored(conversation)] == ["ConversationOpened"]
+    assert not await get_stored(conversation)
 
 
 async def test_a_page_of_another_person_gets_no_stream(
@@ -407,7 +403,8 @@ async def test_the_page_has_what_its_script_needs(serve: Any, conversation: Any,
     page = await Browser(user).get(url(conversation, ""), accept="text/html,*/*;q=0.8")
     text = await page.body()
     assert f'ws-connect="/chat/{conversation.pk}/' in text
-    assert "data-stream" in text and "turnlog/stream.js" in text
+    assert "data-stream" in text
+    assert "turnlog/stream.js" in text
     assert 'data-csrf=""' not in text
     assert "Ordering coffee" in text
     assert page.headers["cache-control"] == "no-store"
@@ -439,7 +436,8 @@ async def test_a_stream_ends_with_the_right_to_see(
     opened = await Browser(user).get(url(conversation), accept=SSE)
     await opened.until(lambda event: event.get("event") == "alive")
     bob = await sync_to_async(django_user_model.objects.create_user)("bob")
-    await Conversation.objects.filter(pk=conversation.pk).aupdate(user=bob)
+    conversation.user = bob
+    await conversation.asave()
     [*_, last] = await opened.all()
     assert (last["event"], last.frame["reason"]) == ("end", "refused")
     await opened.over()
@@ -489,7 +487,8 @@ async def test_requests_of_one_person_have_one_pace(
     for _ in range(3):
         await (await browser.post(url(conversation), {"type": "ping"})).body()
     assert waited[0] == 0.0
-    assert waited[1] > 0.0 and waited[2] > waited[1]
+    assert waited[1] > 0.0
+    assert waited[2] > waited[1]
     await rested()
 
 
@@ -546,4 +545,5 @@ async def test_a_database_that_is_away_is_a_sentence(
     ):
         text = await got.body()
         assert got.status == 503
-        assert "cannot be reached right now" in text and "secret" not in text
+        assert "cannot be reached right now" in text
+        assert "secret" not in text
