@@ -32,7 +32,7 @@ def request_in(request: ASGIRequest, text_field: str) -> Request:
     if request.content_type not in _FORMS:
         return _of_json(request.read(longest_request() + 1))
     if not length.isdecimal():
-        raise BadRequest(_("This could not be read: send a JSON object."))
+        raise BadRequest(_("A form must say how long it is: send Content-Length, or JSON."))
     return _of_form(request, text_field)
 
 

@@ -27,7 +27,7 @@ from ..socket import limits
 from ..socket.layer import Member
 from ..socket.opening import Opening
 from ..socket.session import Session
-from . import sse
+from . import leaving, sse
 from .outlet import Outlet
 
 logger = logging.getLogger("turnlog")
@@ -81,10 +81,12 @@ class ChatStream:
         work: list[asyncio.Task[None]] = []
         try:
             work += map(asyncio.create_task, (self._keep_up_to_date(begin), self._watch()))
+            leaving.enter(self._end_for_now)
             yield sse.retry(random.randint(*_RETRY))
             async for piece in self._outlet.pieces():
                 yield piece
         finally:
+            leaving.leave(self._end_for_now)
             for task in work:
                 task.cancel()
             share.leave()
@@ -122,6 +124,9 @@ class ChatStream:
                 return
             await self._outlet.give(sse.event("{}", name="alive"))
 
+    async def _end_for_now(self) -> None:
+        await self._end(LATER)
+
     async def _end(self, reason: str) -> None:
         await self._outlet.give(ended(reason))
         await self._outlet.give(None)
@@ -142,7 +147,8 @@ class ChatStream:
         self.session.look_again()
 
 
-def ended(reason: str, content: str = "") -> bytes:
-    """Return the event that ends a stream. It says whether the client may come back."""
-    data: dict[str, str] = {"type": "end", "reason": reason, "content": content}
+def ended(reason: str, detail: str = "") -> bytes:
+    """Return the event that ends a stream: whether the client may come back, and why in words for a
+    developer."""
+    data = {"type": "end", "reason": reason, "detail": detail}
     return sse.event(json.dumps(data, ensure_ascii=False), name="end")

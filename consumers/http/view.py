@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
@@ -57,10 +58,11 @@ _STATUS_OF_FATE = {
 
 
 class Closed(NamedTuple):
-    """Why whoever asks may not enter, and the status that says so."""
+    """Why whoever asks may not enter, the status that says so, and the reason for a developer."""
 
     why: Ended
     status: int
+    detail: str
 
 
 class HttpChat(AgentMixin, View):
@@ -154,7 +156,8 @@ class HttpChat(AgentMixin, View):
         if closed := await self._closed(opening):
             if opening.refuse == "event":
                 # A script in a browser sees an event, and neither the status nor the body.
-                return HttpResponse(ended(closed.why.value), content_type=_EVENT_STREAM_IN_UTF_8)
+                end = ended(closed.why.value, closed.detail)
+                return HttpResponse(end, content_type=_EVENT_STREAM_IN_UTF_8)
             return _refused(closed)
         if self.get_conversation_pk() is None:
             return self._notice(_no_conversation(), 400)
@@ -247,21 +250,21 @@ class HttpChat(AgentMixin, View):
 
     async def _closed(self, opening: Opening) -> Closed | None:
         """Return why whoever asks may not enter, which the server's log says; None if they may."""
-        closed, level = None, logging.INFO
+        level, why, status = logging.INFO, Ended.REFUSED, 404
+        user = self.scope.get("user")
         if reason := refused_origin(self.scope):
-            closed, level = Closed(Ended.REFUSED, 403), logging.WARNING
+            level, status = logging.WARNING, 403
         elif reason := await why_not(self):
-            user = self.scope.get("user")
-            if user is None:
-                level = logging.WARNING
-            known = user is not None and user.is_authenticated
-            # Whether there is such a conversation is nobody's business who may not see it.
-            closed = Closed(Ended.REFUSED, 404) if known else Closed(Ended.SIGNED_OUT, 401)
+            # Whoever may not see a conversation does not learn either whether there is one.
+            level = logging.WARNING if user is None else level
+            if user is None or not user.is_authenticated:
+                why, status = Ended.SIGNED_OUT, 401
         elif not access.is_the_pages_person(self.scope, opening.person):
-            closed, reason = Closed(Ended.SIGNED_OUT, 401), "its page is another person's"
-        if closed is not None:
-            logger.log(level, "refused a request for %s: %s", self.request.path, reason)
-        return closed
+            reason, why, status = "its page is another person's", Ended.SIGNED_OUT, 401
+        if not reason:
+            return None
+        logger.log(level, "refused a request for %s: %s", self.request.path, reason)
+        return Closed(why, status, reason if settings.DEBUG else "")
 
     def _takes_stream(self) -> bool:
         taken = self.request.get_preferred_type(["text/html", "application/json", EVENT_STREAM])
@@ -308,6 +311,8 @@ def _loaded(request: Any) -> Any:
 def _event_stream(pieces: AsyncGenerator[bytes]) -> StreamingHttpResponse:
     response = StreamingHttpResponse(pieces, content_type=_EVENT_STREAM_IN_UTF_8)
     response["X-Accel-Buffering"] = "no"  # nginx would wait until it has enough.
+    # GZipMiddleware would make a file of each event, and not every client reads more than one.
+    response["Content-Encoding"] = "identity"
     return response
 
 
@@ -325,7 +330,12 @@ def _refused(closed: Closed) -> JsonResponse:
         Ended.SIGNED_OUT: _("Your session has ended. Sign in again."),
         Ended.REFUSED: _("You do not have access to this conversation."),
     }[closed.why]
-    told = {"type": "end", "reason": closed.why.value, "content": sentence}
+    told = {
+        "type": "end",
+        "reason": closed.why.value,
+        "content": sentence,
+        "detail": closed.detail,
+    }
     return JsonResponse(told, status=closed.status)
 
 

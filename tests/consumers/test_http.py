@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError, connection
 from django.test import RequestFactory
 
 from tests.consumers.http_client import Browser, Event, urls_of
@@ -15,9 +19,11 @@ from tests.consumers.test_limits import no_turns
 from tests.consumers.test_socket import double, get_stored, said
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers import live
-from turnlog.consumers.http import outlet, stream
+from turnlog.consumers.http import leaving, outlet, stream
 from turnlog.consumers.socket import limits
 from turnlog.consumers.socket.layer import _members
+from turnlog.core import conf
+from turnlog.events.models import Conversation
 from turnlog.views import AgentChatView, ChatView
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -287,7 +293,7 @@ async def test_a_form_is_a_message_too(serve: Any, conversation: Any, user: Any)
             b"user_text=x",
             {"content-type": "application/x-www-form-urlencoded", "content-length": ""},
             400,
-            "This could not be read: send a JSON object.",
+            "A form must say how long it is: send Content-Length, or JSON.",
         ),
         (
             b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nx\r\n'
@@ -332,8 +338,6 @@ async def test_who_may(
     stream: int,
     post: int,
 ) -> None:
-    from asgiref.sync import sync_to_async
-
     serve(["Hello."])
     bob = await sync_to_async(django_user_model.objects.create_user)("bob")
     browser = Browser({NOBODY: None, OTHER: bob, OWNER: user}[who])
@@ -413,8 +417,6 @@ async def test_the_page_has_what_its_script_needs(serve: Any, conversation: Any,
 async def test_a_stream_ends_with_its_session(
     serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.contrib.sessions.backends.db import SessionStore
-
     monkeypatch.setattr(stream, "ALIVE_SECONDS", 0.05)
     serve()
     browser = Browser(user)
@@ -429,8 +431,6 @@ async def test_a_stream_ends_with_its_session(
 async def test_a_stream_ends_with_the_right_to_see(
     serve: Any, conversation: Any, user: Any, django_user_model: Any, monkeypatch: Any
 ) -> None:
-    from asgiref.sync import sync_to_async
-
     monkeypatch.setattr(stream, "ALIVE_SECONDS", 0.05)
     serve()
     opened = await Browser(user).get(url(conversation), accept=SSE)
@@ -441,6 +441,53 @@ async def test_a_stream_ends_with_the_right_to_see(
     [*_, last] = await opened.all()
     assert (last["event"], last.frame["reason"]) == ("end", "refused")
     await opened.over()
+
+
+async def test_a_server_that_stops_does_not_wait_for_its_streams(
+    serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "LOOK_SECONDS", 0.01)
+    serve()
+    opened = await Browser(user).get(url(conversation), accept=SSE)
+    await opened.event()
+    monkeypatch.setattr(leaving, "is_stopping", lambda: True)
+    [*_, last] = await opened.all()
+    assert last.frame["reason"] == "later"
+
+
+@pytest.mark.postgresql
+async def test_streams_hold_no_connections(
+    serve: Any, user: Any, settings: Any, django_user_model: Any
+) -> None:
+    """Not even if a middleware has looked into the database, in the request's own thread."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.looks_into_the_database"]
+    serve()
+    browser = Browser(user)
+
+    @sync_to_async
+    def connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            )
+            return int(cursor.fetchone()[0])
+
+    streams = 3 * conf.get().database_threads
+    async with AsyncExitStack() as stack:
+        for _ in range(streams):
+            room = await Conversation.objects.acreate(user=user)
+            opened = await stack.enter_async_context(browser.stream(url(room)))
+            await opened.until(lambda event: event.frame.get("type") == "hello")
+        # turnlog's own threads, the heartbeat, and this test.
+        assert await connections() <= conf.get().database_threads + 3
+
+
+def looks_into_the_database(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        list(Conversation.objects.all()[:1])
+        return get_response(request)
+
+    return middleware
 
 
 async def test_a_client_that_does_not_read_is_cut_off(
@@ -517,8 +564,6 @@ async def test_without_a_conversation_only_a_message_is_answered(serve: Any, use
 
 def test_a_project_is_told_that_wsgi_is_not_enough(serve: Any) -> None:
     view = serve()
-    from asgiref.sync import async_to_sync
-
     response = async_to_sync(view.as_view())(RequestFactory().get("/chat/1/"), conversation_pk=1)
     assert response.status_code == 501
     assert response.content.decode() == (
@@ -533,8 +578,6 @@ async def test_a_chat_without_tools_has_none(serve: Any, user: Any) -> None:
 async def test_a_database_that_is_away_is_a_sentence(
     serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.db import OperationalError
-
     async def away(self: Any) -> bool:
         raise OperationalError("secret")
 

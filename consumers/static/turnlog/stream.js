@@ -85,7 +85,7 @@
     }
 
     #told(told) {
-      if (told.type === "end") this.#end(CODES[told.reason] ?? LOST, told.content);
+      if (told.type === "end") this.#end(CODES[told.reason] ?? LOST, told.detail);
       else this.onmessage?.({ data: JSON.stringify(told) });
     }
 
