@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
+from django.db import connections, transaction
 from django.http import (
     Http404,
     HttpRequest,
@@ -81,6 +82,15 @@ class HttpChat(AgentMixin, View):
     """The URL's argument that has the conversation; without it, see get_conversation_pk()."""
 
     request: Any
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        view = super().as_view(**initkwargs)
+        # With ATOMIC_REQUESTS, Django refuses an async view otherwise. What is said is committed at
+        # once anyway.
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
 
     async def dispatch(  # type: ignore[override]  # Django's own is async if the handlers are.
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -16,7 +16,7 @@ class ChatMixin:
     _conversation: Conversation | None = None
 
     async def can_accept(self) -> bool:
-        """Return whether to accept the WebSocket.
+        """Return whether this person may enter.
 
         By default, users who are logged in may enter their own conversations and those without an
         owner. Override this for finer rules; return True to let everyone in.

@@ -574,6 +574,17 @@ def test_a_project_is_told_that_wsgi_is_not_enough(serve: Any) -> None:
     )
 
 
+async def test_atomic_requests_do_no_harm(
+    serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    serve(["Hello."])
+    _, answer = await Browser(user).say(url(conversation), "hello")
+    assert answer.status == 202
+    await answer.body()
+    await rested()
+
+
 async def test_a_chat_without_tools_has_none(serve: Any, user: Any) -> None:
     assert ChatView().get_tools() == ()
 

@@ -35,7 +35,7 @@ from turnlog.core import conf
 from turnlog.events.models import Conversation
 
 # Projects of their own, which tests/end_to_end/test_quickstart.py follows.
-FOLLOWED = ("quickstart.md", "several-rooms.md", "look.md", "static-files.md")
+FOLLOWED = ("quickstart.md", "several-rooms.md", "over-http.md", "look.md", "static-files.md")
 WITH_CODE = [page for page in PAGES if "\n```python\n" in page.read_text(encoding="utf-8")]
 
 

@@ -15,7 +15,10 @@ from .project import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Chromium itself reports these on the console; no script can prevent it.
-SERVER_AWAY = r"^(WebSocket connection to .* failed|Failed to load resource: net::ERR_CONNECTION)"
+SERVER_AWAY = (
+    r"^(WebSocket connection to .* failed"
+    r"|Failed to load resource: net::ERR_(CONNECTION|INCOMPLETE_CHUNKED_ENCODING))"
+)
 
 _WATCH = """
 addEventListener("securitypolicyviolation", (event) =>

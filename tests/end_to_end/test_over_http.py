@@ -18,6 +18,8 @@ from .site.rooms import GREETING, GREETING_ANSWER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
+# Chromium itself reports refusals, too.
+EXPECTED = f"{SERVER_AWAY}|the server responded with a status of 4"
 COMPLETED = ["TurnStarted", "MessageAppended", "MessageAppended"]
 ANSWER = "An answer that takes its time, word for word. " * 8
 APPLICATION = "http_chats:application"
@@ -52,7 +54,7 @@ def page(
     browser: Browser, server: Server, sessions: dict[str, str], room: int
 ) -> Iterator[HttpPage]:
     """ada's page of a room with one turn."""
-    with http_page(browser, server, room, sessions["ada"], expected=SERVER_AWAY) as page:
+    with http_page(browser, server, room, sessions["ada"], expected=EXPECTED) as page:
         yield page
 
 

@@ -54,9 +54,10 @@ def test_the_quickstart_can_be_followed_to_the_letter(
         assert reader.done.count("written") == 9
         assert reader.done.count("seen") == 5
 
-        # Three pages go on from there.
+        # Four pages go on from there.
         reader.type("unset OPENAI_API_KEY")
         reader.follow(text_of("docs/several-rooms.md"))
+        reader.follow(text_of("docs/over-http.md"))
         reader.follow(text_of("docs/look.md"))
         reader.follow(text_of("docs/static-files.md"))
         scripts = sorted(path.name for path in home.glob("cafe/staticfiles/turnlog/*.js"))
