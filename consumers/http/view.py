@@ -50,7 +50,6 @@ _EVENT_STREAM_IN_UTF_8 = f"{EVENT_STREAM}; charset=utf-8"
 
 _STATUS_OF_FATE = {
     Fate.BUSY: 409,
-    Fate.TOO_MANY: 429,
     Fate.CONFLICT: 409,
     Fate.CLEARED: 410,
     Fate.DATABASE: 503,

@@ -152,9 +152,11 @@ class Follower:
         page = await self._transcripts.read(after=self.cursor)
         if self._is_unheard(page.open_turn) and await self._transcripts.close_abandoned():
             page = await self._transcripts.read(after=self.cursor)
-        if self.cursor and (page.more or page.erased > self.cursor):
-            # The client missed more than is sent at once, or some of what it has was erased: start
-            # again, so that no gap and no erased words stay on the page.
+        ahead = page.head < self.cursor
+        if self.cursor and (page.more or page.erased > self.cursor or ahead):
+            # The client missed more than is sent at once, some of what it has was erased, or it has
+            # what is not in the log (any more): start again, so that no gap and no such words stay
+            # on the page.
             page = await self._transcripts.read()
             anew = True
         else:
@@ -170,7 +172,7 @@ class Follower:
         if anew and self._until and page.open_turn != self._until:
             self._done = True  # The turn was cleared: nothing will show its end.
         self._first = False
-        self.cursor = max(self.cursor, page.head)
+        self.cursor = page.head if ahead else max(self.cursor, page.head)
         if new and not page.turns:
             await self._when_empty(page.cleared)
 

@@ -61,7 +61,6 @@ class Fate(enum.Enum):
     """Why a message did not become a turn."""
 
     BUSY = enum.auto()
-    TOO_MANY = enum.auto()
     CONFLICT = enum.auto()
     CLEARED = enum.auto()
     DATABASE = enum.auto()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import InMemoryChannelLayer
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError, connection
 from django.test import RequestFactory
@@ -23,6 +24,7 @@ from turnlog.consumers import live
 from turnlog.consumers.http import leaving, outlet, stream
 from turnlog.consumers.socket import limits
 from turnlog.consumers.socket.layer import _members
+from turnlog.consumers.socket.session import Session
 from turnlog.core import conf
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events.models import Conversation
@@ -143,6 +145,23 @@ async def test_only_the_last_frame_moves_the_cursor(
     assert [frame["id"] for frame in frames(events) if frame.get("type") == "turn"][1:]
     head = (await get_stored(conversation))[-1].version
     assert [event["id"] for event in events if "id" in event] == [str(head)]
+    await rested()
+
+
+async def test_a_client_that_has_more_than_the_log_starts_again(
+    serve: Any, conversation: Any, user: Any
+) -> None:
+    """As after a backup was restored: otherwise it would wait for what is not there."""
+    serve(["One."], ["Two."])
+    browser = Browser(user)
+    await browser.say(url(conversation), "one?")
+    await no_turns()
+    async with browser.stream(url(conversation), **{"last-event-id": "99"}) as opened:
+        events = await opened.until_answered()
+        assert frames(events)[1] == {"type": "reset"}
+        assert said(frames(events)) == "One."
+        await browser.say(url(conversation), "two?")
+        assert said(frames(await opened.until_answered())) == "Two."
     await rested()
 
 
@@ -572,6 +591,56 @@ def test_a_project_is_told_that_wsgi_is_not_enough(serve: Any) -> None:
     assert response.content.decode() == (
         "This chat needs an ASGI server, such as uvicorn or daphne."
     )
+
+
+async def test_a_stream_is_not_compressed(
+    serve: Any, conversation: Any, user: Any, settings: Any
+) -> None:
+    """GZipMiddleware makes a gzip file of each event, and not every client reads a second one."""
+    settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
+    serve()
+    async with Browser(user).stream(url(conversation), **{"accept-encoding": "gzip"}) as opened:
+        hello = await opened.event()
+    assert hello
+    assert hello.frame["type"] == "hello"
+
+
+async def test_a_stream_has_a_place_in_the_channel_layer(
+    serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By it, it shows an answer of another process while that is written."""
+    layer, heard = InMemoryChannelLayer(), asyncio.Queue[Any]()
+    monkeypatch.setattr(stream, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(Session, "hear", lambda self, kind, message: heard.put_nowait(message))
+    serve()
+    async with Browser(user).stream(url(conversation)) as opened:
+        await opened.event()
+        told = {"type": "turnlog.progress", "turn_id": "x"}
+        await layer.group_send(live.group_of(live.place_of(conversation.pk)), told)
+        async with asyncio.timeout(10):
+            assert await heard.get() == told
+    assert not layer.groups
+
+
+@pytest.mark.parametrize(("method", "status"), [("PUT", 405), ("OPTIONS", 200)])
+async def test_other_methods(
+    serve: Any, conversation: Any, user: Any, method: str, status: int
+) -> None:
+    serve()
+    answer = await Browser(user).ask(method, url(conversation))
+    assert answer.status == status
+    await answer.body()
+
+
+async def test_a_guest_chats_where_guests_may(serve: Any) -> None:
+    async def can_accept(self: Any) -> bool:
+        return True
+
+    serve(["Hello."], can_accept=can_accept)
+    conversation = await Conversation.objects.acreate()
+    _, answer = await Browser().say(url(conversation), "hi", accept=SSE)
+    assert said(frames(await answer.all())) == "Hello."
+    await rested()
 
 
 async def test_atomic_requests_do_no_harm(
