@@ -19,6 +19,7 @@ from channels.layers import get_channel_layer
 from django.db import Error as DatabaseFailure
 from django.utils import translation
 
+from ...core.asynchronous import in_rendering_thread
 from ...core.errors import ConfigurationError
 from .. import failures
 from ..answering.contained import contained
@@ -37,6 +38,9 @@ ALIVE_SECONDS = 20.0
 
 # When a client comes back that lost its connection, in milliseconds: not all at once.
 _RETRY = (1_000, 4_000)
+
+# Characters of a frame that are written in a moment.
+_LARGE = 64 * 1024
 
 LATER = "later"
 """Why a stream ends that its client may open again."""
@@ -135,7 +139,11 @@ class ChatStream:
         for number, frame in enumerate(frames, 1):
             # Only with the last one the client has everything up to the cursor.
             reached = cursor if number == len(frames) else None
-            await self._outlet.give(sse.event(frame, cursor=reached))
+            if len(frame) > _LARGE:  # What takes long to write is not written on the event loop.
+                piece = await in_rendering_thread(sse.event)(frame, cursor=reached)
+            else:
+                piece = sse.event(frame, cursor=reached)
+            await self._outlet.give(piece)
 
     async def _take(self, message: Any) -> None:
         """Take a message of the channel layer: whoever reaches it may send anything."""

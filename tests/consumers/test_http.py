@@ -7,6 +7,7 @@ import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from turnlog.consumers.http import leaving, outlet, stream
 from turnlog.consumers.socket import limits
 from turnlog.consumers.socket.layer import _members
 from turnlog.consumers.socket.session import Session
+from turnlog.consumers.socket.transcripts import RecordedTranscript
 from turnlog.core import conf
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events.models import Conversation
@@ -162,6 +164,87 @@ async def test_a_client_that_has_more_than_the_log_starts_again(
         assert said(frames(events)) == "One."
         await browser.say(url(conversation), "two?")
         assert said(frames(await opened.until_answered())) == "Two."
+    await rested()
+
+
+class Page:
+    """What a JSON client shows, and the cursor that it comes back with."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, Any] = {}
+        self.cursor = ""
+
+    def take(self, event: Event) -> None:
+        self.cursor = event.get("id", self.cursor)
+        frame = event.frame
+        if frame.get("type") == "reset":
+            self.shown.clear()
+        elif frame.get("type") == "turn":
+            self.shown["outcome of " + frame["id"]] = frame["outcome"]
+        elif frame.get("mode") == "append":
+            self.shown[frame["id"]] += frame["content"]
+        elif "mode" in frame:
+            self.shown[frame["id"]] = frame["content"]
+
+    def has(self, turns: int) -> bool:
+        return list(self.shown.values()).count("completed") == turns
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_wherever_a_stream_is_cut_nothing_is_missing_or_twice(
+    serve: Any, conversation: Any, user: Any, seed: int
+) -> None:
+    random, turns = Random(seed), 4
+    serve(*([f"{turn}.{part} " for part in range(4)] for turn in range(turns)))
+    browser, page = Browser(user), Page()
+    for turn in range(turns):
+        _, answer = await browser.say(url(conversation), f"{turn}?")
+        assert answer.status == 202
+        at = {"last-event-id": page.cursor} if page.cursor else {}
+        async with browser.stream(url(conversation), **at) as opened:
+            for _ in range(random.randrange(9)):
+                if page.has(turn + 1) or (event := await opened.event()) is None:
+                    break
+                page.take(event)
+        await no_turns()
+    at = {"last-event-id": page.cursor} if page.cursor else {}
+    async with browser.stream(url(conversation), **at) as opened:
+        while not page.has(turns):
+            event = await opened.event()
+            assert event
+            page.take(event)
+    fresh = Page()
+    async with browser.stream(url(conversation)) as opened:
+        while not fresh.has(turns):
+            event = await opened.event()
+            assert event
+            fresh.take(event)
+    assert page.shown == fresh.shown
+    assert "".join(map(str, fresh.shown.values())).count("3.3") == 1
+    await rested()
+
+
+async def test_a_stream_whose_database_goes_away_ends_for_now(
+    serve: Any, conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*args: Any, **options: Any) -> Any:
+        raise OperationalError("secret")
+
+    serve()
+    monkeypatch.setattr(RecordedTranscript, "read", away)
+    [hello, last] = await (await Browser(user).get(url(conversation), accept=SSE)).all()
+    assert hello.frame["type"] == "hello"
+    assert (last["event"], last.frame["reason"]) == ("end", "later")
+
+
+async def test_a_long_message_is_one_event(serve: Any, conversation: Any, user: Any) -> None:
+    serve(["Long."], ["And short."])
+    browser, text = Browser(user), "a\nb\r\n" * 5_000
+    await browser.say(url(conversation), text)
+    await no_turns()
+    async with browser.stream(url(conversation)) as opened:
+        events = await opened.until_answered()
+    assert text in [frame.get("content") for frame in frames(events)]
     await rested()
 
 

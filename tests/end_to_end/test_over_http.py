@@ -134,6 +134,31 @@ def test_a_connection_that_was_lost_comes_back(
     assert types_of(events_of(database, room)[3:]) == COMPLETED
 
 
+def test_earlier_turns_come_when_asked_for(
+    browser: Browser,
+    project: Project,
+    model_server: ModelServer,
+    sessions: dict[str, str],
+    room: int,
+    words: Callable[[], str],
+) -> None:
+    said = words()
+    model_server.answer(said, "One more.")
+    more = {"DJANGO_SETTINGS_MODULE": "door_settings", "DOOR_HISTORY": "1"}
+    with (
+        project.server(APPLICATION, **more) as server,
+        http_page(browser, server, room, sessions["ada"]) as page,
+    ):
+        page.say(said)
+        page.expect_last("completed", said, "One more.")
+        page.page.reload()
+        expect(page.turns).to_have_count(1)
+        page.page.get_by_role("button", name="Show earlier messages").click()
+        expect(page.turns).to_have_count(2)
+        expect(page.turns.first.locator(".turnlog-human")).to_have_text(GREETING)
+        page.expect_last("completed", said, "One more.")
+
+
 def test_a_refused_message_is_given_back(page: HttpPage) -> None:
     long = "x" * 40_000
     page.page.evaluate("document.getElementById('turnlog-config').dataset.maxLength = 99999")
