@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -190,18 +190,20 @@ async def tidy_shared_thread() -> None:
     await asyncio.wait({asyncio.ensure_future(look)}, timeout=1.0)
 
 
-async def release_shared_thread() -> None:
-    """Close the connections of the thread that a request's sync code works in.
+def release_request_thread() -> None:
+    """Let go of the thread that Django keeps for a request's sync code, and of its connections.
 
-    A response that is a stream would hold them for as long as it is open.
+    A response that is a stream would hold both for as long as it is open. Call this while it is
+    being written: middleware is done then. What needs such a thread later gets a new one.
     """
-    await sync_to_async(_release, thread_sensitive=True)()
-
-
-def _release() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    request = SyncToAsync.thread_sensitive_context.get(None)
+    if request is None:
+        return  # No request of a server's: this is everybody's thread.
+    # asgiref's own table: it has no function for this.
+    executor = SyncToAsync.context_to_thread_executor.pop(request, None)
+    if executor is not None:
+        executor.submit(connections.close_all)
+        executor.shutdown(wait=False)
 
 
 def _tidy() -> None:

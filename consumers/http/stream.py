@@ -19,7 +19,7 @@ from channels.layers import get_channel_layer
 from django.db import Error as DatabaseFailure
 from django.utils import translation
 
-from ...core.asynchronous import in_rendering_thread
+from ...core.asynchronous import in_rendering_thread, release_request_thread
 from ...core.errors import ConfigurationError
 from .. import failures
 from ..answering.contained import contained
@@ -73,6 +73,7 @@ class ChatStream:
 
     async def _pieces(self, begin: Callable[[], Awaitable[None]]) -> AsyncGenerator[bytes]:
         session = self.session
+        release_request_thread()
         translation.activate(session.language)
         try:
             share = limits.enter(self._chat.scope)
@@ -103,6 +104,7 @@ class ChatStream:
         try:
             await self._member.listen()
             await contained(begin())
+            release_request_thread()  # A hook may have asked the database, by Django's own way.
             await self.session.follow()
             reason = DONE
         except ConfigurationError as error:
@@ -123,6 +125,7 @@ class ChatStream:
             except Exception as error:  # noqa: BLE001 - the next look comes
                 logger.error("a stream could not be looked at: %s", failures.where(error))
                 reason = None
+            release_request_thread()
             if reason is not None:
                 await self._end(reason.value)
                 return

@@ -25,7 +25,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
-from ...core.asynchronous import in_database_thread, release_shared_thread
+from ...core.asynchronous import in_database_thread
 from ...core.errors import ConfigurationError
 from ...core.wellformed import wellformed
 from ...projections.outline import began_at
@@ -172,7 +172,6 @@ class HttpChat(AgentMixin, View):
             return self._notice(_no_conversation(), 400)
         last = version_of(self.request.headers.get("Last-Event-ID", ""))
         stream = ChatStream(self, opening)
-        await release_shared_thread()
         return _event_stream(stream.of_conversation(last or opening.after))
 
     # Requests
@@ -239,7 +238,6 @@ class HttpChat(AgentMixin, View):
         known = {} if begun else {"type": "known"}
         version = begun.version if begun else await self._began_at(say)
         if streamed:
-            await release_shared_thread()
             return _event_stream(stream.of_turn(say.turn_id, version))
         told = {**known, "turn_id": str(say.turn_id), "version": version}
         return JsonResponse(told, status=202)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -182,7 +183,7 @@ class Page:
         elif frame.get("type") == "turn":
             self.shown["outcome of " + frame["id"]] = frame["outcome"]
         elif frame.get("mode") == "append":
-            self.shown[frame["id"]] += frame["content"]
+            self.shown[frame["id"]] = self.shown.get(frame["id"], "") + frame["content"]
         elif "mode" in frame:
             self.shown[frame["id"]] = frame["content"]
 
@@ -559,32 +560,41 @@ async def test_a_server_that_stops_does_not_wait_for_its_streams(
     assert last.frame["reason"] == "later"
 
 
-@pytest.mark.postgresql
-def test_streams_hold_no_connections(serve: Any, user: Any, settings: Any) -> None:
-    """Not even if a middleware has looked into the database, in the request's own thread."""
+def test_streams_hold_no_connections_and_no_threads(
+    serve: Any, user: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if a middleware and a hook look into the database, in the request's own thread."""
+
+    async def can_accept(self: Any) -> bool:
+        return await Conversation.objects.aexists()
+
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.looks_into_the_database"]
-    serve()
+    monkeypatch.setattr(stream, "ALIVE_SECONDS", 0.3)
+    serve(can_accept=can_accept)
     rooms = [Conversation.objects.create(user=user) for _ in range(3 * conf.get().database_threads)]
 
     def connections() -> int:
+        if connection.vendor != "postgresql":
+            return 0
         with connection.cursor() as cursor:
             here = "FROM pg_stat_activity WHERE datname = current_database()"
             cursor.execute(f"SELECT count(*) {here}")
             return int(cursor.fetchone()[0])
 
-    async def open_them() -> int:
+    async def open_them() -> tuple[int, int]:
         browser = Browser(user)
         async with AsyncExitStack() as stack:
             for room in rooms:
                 opened = await stack.enter_async_context(browser.stream(url(room)))
-                await opened.until(lambda event: event.frame.get("type") == "hello")
-            return await in_database_thread(connections)()
+                await opened.until(lambda event: event.get("event") == "alive")
+            return await in_database_thread(connections)(), threading.active_count()
 
     # In a thread that knows nothing of this one: otherwise all sync code is done here.
     with ThreadPoolExecutor(1) as thread:
-        found = thread.submit(asyncio.run, open_them()).result()
-    # turnlog's own threads, the heartbeat, and this test.
-    assert found <= conf.get().database_threads + 3
+        connected, threads = thread.submit(asyncio.run, open_them()).result()
+    # turnlog's own threads, and a few: the heartbeat, this test, a stream that is looked at.
+    assert connected <= conf.get().database_threads + 5
+    assert threads <= conf.get().database_threads + 15
 
 
 def looks_into_the_database(get_response: Any) -> Any:
