@@ -82,7 +82,7 @@ class Teller:
         while True:
             while (waiting := self._take()) is not None:
                 layer, group, version = waiting
-                message = {"type": "turnlog.news", "version": version}
+                message = {"type": "turnlog.news", "group": group, "version": version}
                 try:
                     await in_time(layer.group_send(group, message))
                 except BaseException as error:  # noqa: BLE001 - nobody else ends this thread

@@ -67,6 +67,11 @@ class Settings:
     find_personal_data: str = ""
     """Dotted path of a function that finds more: it takes a text, and returns or yields
     ``(start, end, kind)``."""
+    eventstream_storage: str = ""
+    """Dotted path of the class that stores the events of django-eventstream's channels that are the
+    project's own, where turnlog's LogStorage is the storage."""
+    eventstream_channelmanager: str = ""
+    """Dotted path of the class that manages those channels; by default, django-eventstream's."""
     around_database: str = ""
     """Dotted path of a function that returns a context manager: turnlog's threads enter it around
     their work with the database."""
@@ -223,9 +228,9 @@ def get() -> Settings:
 
 FUNCTIONS = (
     *("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CLIENT_ADDRESS", "FIND_PERSONAL_DATA"),
-    "CHECKPOINT_HOOK",
+    *("CHECKPOINT_HOOK", "EVENTSTREAM_STORAGE", "EVENTSTREAM_CHANNELMANAGER"),
 )
-"""The settings that name a function."""
+"""The settings that name a function, or a class."""
 
 
 def function(key: str) -> Callable[..., Any] | None:

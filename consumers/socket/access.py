@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import router
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 
@@ -48,9 +50,29 @@ def session_is_alive(scope: Any) -> bool:
     # The session as it was when the socket was opened: Channels loads it once.
     if session is None or key is None or SESSION_KEY not in session:
         return True  # Logged in by other means than a session.
-    store = importlib.import_module(settings.SESSION_ENGINE).SessionStore(key)
-    if str(store.get(SESSION_KEY)) != str(user.pk):
+    return is_session_of(current, session_engine()(key))
+
+
+def is_session_of(user: Any, session: Any) -> bool:
+    """Return whether a session as it is stored now is a user's, with the password of today."""
+    if str(session.get(SESSION_KEY)) != str(user.pk):
         return False
-    hashes = [current.get_session_auth_hash(), *current.get_session_auth_fallback_hash()]
-    stored = store.get(HASH_SESSION_KEY, "")
+    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    stored = session.get(HASH_SESSION_KEY, "")
     return any(constant_time_compare(stored, one) for one in hashes)
+
+
+def stored_sessions(keys: Collection[str]) -> Mapping[str, Any]:
+    """Return sessions as they are stored now; in one query, if they are rows."""
+    engine = session_engine()
+    if not hasattr(engine, "get_model_class"):
+        return {key: engine(key) for key in keys}
+    model = engine.get_model_class()
+    rows = model._default_manager.using(router.db_for_write(model))
+    alive = rows.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    return {row.session_key: row.get_decoded() for row in alive}
+
+
+def session_engine() -> Any:
+    """Return the class of the project's sessions."""
+    return importlib.import_module(settings.SESSION_ENGINE).SessionStore

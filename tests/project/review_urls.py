@@ -7,4 +7,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("django.contrib.auth.urls")),
     path("review/", include("turnlog.consumers.review.urls")),
+    path("live/", include("turnlog.consumers.stream.urls")),
 ]

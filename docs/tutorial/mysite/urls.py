@@ -9,4 +9,5 @@ urlpatterns = [
     path("accounts/", include("django.contrib.auth.urls")),
     path("example/", include("example.urls")),
     path("review/", include("turnlog.consumers.review.urls")),
+    path("live/", include("turnlog.consumers.stream.urls")),
 ]

@@ -1,0 +1,49 @@
+"""Who may follow a channel: whoever may review the conversation, as it is now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router
+from django.http import Http404
+
+from ...core import conf
+from ..review.access import reviewed_by
+from .channels import Channel
+
+
+def may_follow(user: Any, channel: Channel) -> bool:
+    """Return whether a user may read a channel, asked of the database."""
+    current = fresh(user)
+    return current is not None and own_channel(current, channel) == channel
+
+
+def own_channel(user: Any, asked: Channel) -> Channel | None:
+    """Return what a user gets who asks for a channel: all of it, or their part; None if nothing.
+
+    There is one answer whether there is such a conversation or not.
+    """
+    if asked.tenant != conf.tenant() or not (user.is_authenticated and user.is_active):
+        return None
+    if asked.stream_id is None:
+        return Channel(None, asked.tenant)
+    try:
+        found = reviewed_by(user, asked.stream_id)
+    except Http404:
+        return None
+    return Channel(asked.stream_id, asked.tenant, found.only)
+
+
+def fresh(user: Any) -> Any:
+    """Return a user as the database has them, without what was remembered of their permissions;
+    None for guests, and for users who are gone."""
+    if user is None or not user.is_authenticated:
+        return None
+    return users().filter(pk=user.pk).first()
+
+
+def users() -> Any:
+    """Return all users; not from a replica, which may not know yet who was deactivated."""
+    model: Any = get_user_model()
+    return model._default_manager.using(router.db_for_write(model))

@@ -1,0 +1,53 @@
+"""An event as a client gets it: its envelope, and its payload if that is not too long."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+
+from ...core.errors import UnreadableEvent
+from ...core.wellformed import wellformed
+from ...events.models import Event
+
+LONGEST = 8_000
+"""Characters of a payload that is sent. A longer one can be read at its address."""
+
+
+def shown(event: Event) -> str:
+    """Return an event as JSON. `event.short` is its payload, None if that is too long or erased;
+    `event.length`, its length, None if it is erased.
+
+    An event of an older schema has today's form, unless its payload is too long.
+    """
+    short, length = (getattr(event, name) for name in ("short", "length"))
+    event.payload = short
+    payload, missing = None, "erased" if length is None else "too_long"
+    if short is not None:
+        try:
+            event = event.current
+            payload, missing = json.loads(event.payload or ""), ""
+        except (UnreadableEvent, ValueError, RecursionError):
+            missing = "unreadable"
+    envelope: dict[str, Any] = {
+        "conversation": event.stream_id,
+        "version": event.version,
+        "type": event.type,
+        "schema": event.schema,
+        "turn_id": None if event.turn_id is None else str(event.turn_id),
+        "actor_id": None if event.actor_id is None else str(event.actor_id),
+        "recorded_at": event.recorded_at.isoformat(),
+        "payload": payload,
+    }
+    if missing:
+        envelope |= {"missing": missing, "length": length, "address": _address(event)}
+    return wellformed(json.dumps(envelope, ensure_ascii=False))
+
+
+def _address(event: Event) -> str | None:
+    """Return the page that has all of an event, if the project has the review room."""
+    try:
+        return reverse("turnlog_review:event", args=[event.stream_id, event.version])
+    except NoReverseMatch:
+        return None
