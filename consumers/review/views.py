@@ -19,6 +19,7 @@ from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
 from ...projections.views.projection import saved_views
+from ..stream.pages import conversation_stream, list_stream
 from .access import (
     PERMISSION,
     Reviewed,
@@ -54,6 +55,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     wrong, after, reviewer = "", request.GET.get("after", ""), sees_everybody(request.user)
     saved = saved_views() if reviewer else []
     query, view = asked(request.GET, request.user, saved)
+    live = "" if after else list_stream(request)  # Before the list is read.
     try:
         found = found_for(request.user, query, after=after)
     except QueryError as error:
@@ -64,7 +66,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
         record_look(request, "listed", "conversations", shown, query=query)
     titled = [(row, title_in_list(request.user, row.conversation)) for row in rows]
     context = {"rows": titled, "page": found, "q": query, "problem": wrong, "reviewer": reviewer}
-    context |= {"saved": saved, "view": view}
+    context |= {"saved": saved, "view": view, "live": live}
     if reviewer:
         context["chosen"] = chosen_by(request.user)
         context |= {
@@ -107,6 +109,8 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
         "first": trail.items[0].version if trail.items else 1,
         "wait": _milliseconds(trail),
     }
+    if version is None and before is None:
+        context["live"] = conversation_stream(request, trail.moment, what.only)
     return rendered(request, "conversation", context)
 
 

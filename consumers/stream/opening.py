@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from django.contrib.auth import SESSION_KEY
 from django.utils.translation import gettext as _
 
+from ...core import conf
 from ...core.errors import TurnlogError
 from ...core.wellformed import clipped
 from ..socket import limits
@@ -89,6 +90,9 @@ def _channels(
     found: list[tuple[str, Channel | str]] = []
     for name in asked:
         if not is_ours(name):
+            # Without a manager of the project's own, nobody has said who may read it.
+            if not conf.get().eventstream_channelmanager:
+                raise _not_there()
             found.append((name, name))
             continue
         try:

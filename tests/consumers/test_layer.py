@@ -207,7 +207,7 @@ async def test_an_append_within_a_running_event_loop_gets_its_news_out(use: Any)
     use(Told())
     telling.teller.tell(live.shared_layer(), "turnlog.7", 3)
     assert await asyncio.to_thread(telling.teller.finish, 10)
-    assert sent == [("turnlog.7", {"type": "turnlog.news", "version": 3})]
+    assert sent == [("turnlog.7", {"type": "turnlog.news", "group": "turnlog.7", "version": 3})]
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError(), SystemExit(), asyncio.CancelledError()])
