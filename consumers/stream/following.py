@@ -95,22 +95,22 @@ class Following:
         """End the stream of a client that does not read: it is given nothing more."""
         if self._task is not None:
             self._task.cancel()
+            self._leave()
+
+    def close(self) -> None:
+        """Be forgotten: the answer has ended. Any thread may call this."""
+        # What ends while a message is being sent ends the generator only once it is collected.
+        loop = self._listener.loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._leave)
 
     async def messages(self) -> AsyncIterator[str]:
         """Yield the messages of the stream until it ends."""
         await let_go()
-        self._task = asyncio.current_task()
         try:
-            self._share = limits.enter(self._scope)
+            self._enter()
         except limits.TooMany:
             return  # Others came in between. The client comes back, and is told.
-        self._listener.assign_loop()
-        manager = get_listener_manager()
-        manager.add_listener(self._listener)
-        waking.enter(self)
-        # They end where no stream is open: so not before.
-        tasks.spawn_once(look_after)
-        tasks.spawn_once(look_at_lists)
         try:
             async with contextlib.aclosing(self._messages()) as messages:
                 async for message in messages:
@@ -120,9 +120,25 @@ class Following:
         except Exception as error:  # noqa: BLE001 - an answer that has begun has no other end
             logger.error("a stream ended with an error: %s", failures.where(error))
         finally:
-            waking.leave(self)
-            manager.remove_listener(self._listener)
-            self._share.leave()
+            self._leave()
+
+    def _enter(self) -> None:
+        self._share = limits.enter(self._scope)
+        self._task = asyncio.current_task()
+        self._listener.assign_loop()
+        get_listener_manager().add_listener(self._listener)
+        waking.enter(self)
+        # They end where no stream is open: so not before.
+        tasks.spawn_once(look_after)
+        tasks.spawn_once(look_at_lists)
+
+    def _leave(self) -> None:
+        if self._task is None:
+            return
+        self._task = None
+        waking.leave(self)
+        get_listener_manager().remove_listener(self._listener)
+        self._share.leave()
 
     async def _messages(self) -> AsyncGenerator[str]:
         retry = random.randint(*_RETRY)

@@ -34,12 +34,22 @@ async def events(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
     except DatabaseFailure:
         return _answer(_AWAY, _("The log cannot be reached right now: try again soon."))
     following = Following(opening)
-    response = StreamingHttpResponse(following.messages(), content_type="text/event-stream")
+    response = _Stream(following)
     response["Cache-Control"] = "private, no-cache, no-store, no-transform"
     response["X-Accel-Buffering"] = "no"  # nginx would wait until there is more.
     response["X-Content-Type-Options"] = "nosniff"
     response["Turnlog-Last-Event-ID"] = following.started
     return response
+
+
+class _Stream(StreamingHttpResponse):
+    def __init__(self, following: Following) -> None:
+        super().__init__(following.messages(), content_type="text/event-stream")
+        self._following = following
+
+    def close(self) -> None:
+        super().close()
+        self._following.close()
 
 
 def _answer(status: int, sentence: str) -> HttpResponse:
