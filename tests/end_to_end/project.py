@@ -80,6 +80,11 @@ class Server:
         """All that it has written."""
         return self._log.read_text(encoding="utf-8")
 
+    @property
+    def pid(self) -> int | None:
+        """The number of its process, None if it does not run."""
+        return None if self._process is None else self._process.pid
+
     def start(self, application: str | None = None) -> Server:
         self._application = application or self._application
         with self._log.open("ab") as log:

@@ -1,0 +1,78 @@
+"""Many streams on a real server: what each of them costs, and that each is woken."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from .database import Database
+from .project import Project, Server
+from .test_review_live import say
+
+STREAMS = 500
+THREADS = 40
+"""A server's own, turnlog's, and the pool's of connections: not one for each stream."""
+CONNECTIONS = 16
+"""As many as turnlog has threads, and a few of the server's own."""
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def opened(server: Server, session: str, channel: str) -> Connection:
+    """A stream that has begun, and its writer, without which it is closed."""
+    parts = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(
+        f"GET /live/?channel={channel}&form=versions HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"Cookie: sessionid={session}\r\n\r\n".encode()
+    )
+    await until(reader, b"event: stream-open")
+    return reader, writer
+
+
+async def until(reader: asyncio.StreamReader, text: bytes) -> None:
+    async with asyncio.timeout(60):
+        await reader.readuntil(text)
+
+
+def threads_of(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("Threads:")[1].split()[0])
+
+
+def connections_of(database: Database) -> int:
+    [(count,)] = database.rows(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    return int(count)
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts threads as Linux does")
+async def test_an_idle_stream_holds_no_thread_and_no_connection(
+    server: Server,
+    project: Project,
+    database: Database,
+    sessions: dict[str, str],
+    room: int,
+) -> None:
+    kinds = [("rita", f"turnlog-{room}"), ("ada", "turnlog-list"), ("bob", "turnlog-list")]
+    streams = []
+    for number in range(STREAMS):
+        who, channel = kinds[number % len(kinds)]
+        streams.append(await opened(server, sessions[who], channel))
+    assert server.pid is not None
+    assert threads_of(server.pid) <= THREADS
+    assert connections_of(database) <= CONNECTIONS
+    # They are all there, and the server has connections for others.
+    await asyncio.to_thread(say, project, room, "Who is there?")
+    await asyncio.gather(*(until(reader, b"event: version") for reader, _ in streams[::3]))
+    assert threads_of(server.pid) <= THREADS
+    assert connections_of(database) <= CONNECTIONS
+    for _, writer in streams:
+        writer.close()
