@@ -12,10 +12,11 @@ class ConsumersConfig(AppConfig):
         # lazy: Django imports this module before models can be imported
         from ..events import hooks
         from .answering.running import note_end
-        from .checks import check_asgi_application, check_htmx, check_runserver
+        from .checks import check_asgi_application, check_eventstream, check_htmx, check_runserver
         from .live import announce
 
         hooks.after_commit += [note_end, announce]
         checks.register(check_htmx, checks.Tags.staticfiles)
         checks.register(check_asgi_application)
         checks.register(check_runserver)
+        checks.register(check_eventstream)

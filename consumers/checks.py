@@ -13,6 +13,8 @@ from django.core import checks
 from django.core.management import get_commands
 
 HTMX = "django_htmx/htmx-2.min.js"
+LOG_STORAGE = "turnlog.consumers.stream.storage.LogStorage"
+LOG_CHANNEL_MANAGER = "turnlog.consumers.stream.manager.LogChannelManager"
 WITHOUT_WEBSOCKETS = ("django.core", "django.contrib.staticfiles")
 """The apps whose `runserver` serves WSGI."""
 
@@ -67,5 +69,24 @@ def check_runserver(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage
                 " server instead, such as uvicorn."
             ),
             id="turnlog.W004",
+        )
+    ]
+
+
+def check_eventstream(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report turnlog.E008 if django-eventstream reads the log and does not ask who may."""
+    storage = getattr(settings, "EVENTSTREAM_STORAGE_CLASS", None)
+    manager = getattr(settings, "EVENTSTREAM_CHANNELMANAGER_CLASS", None)
+    if storage != LOG_STORAGE or manager == LOG_CHANNEL_MANAGER:
+        return []
+    return [
+        checks.Error(
+            f"EVENTSTREAM_STORAGE_CLASS is {LOG_STORAGE!r}, and EVENTSTREAM_CHANNELMANAGER_CLASS is"
+            f" {manager!r}, which does not know who may read a conversation",
+            hint=(
+                f"Set it to {LOG_CHANNEL_MANAGER!r}, and name your own class in"
+                " TURNLOG['EVENTSTREAM_CHANNELMANAGER']."
+            ),
+            id="turnlog.E008",
         )
     ]

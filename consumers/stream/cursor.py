@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 PROOF = 8
@@ -51,5 +53,10 @@ def cursor_of(id_: int) -> Cursor:
 
 
 def _cipher() -> Cipher[ECB]:
-    key = salted_hmac("turnlog.stream.cursor", "", algorithm="sha256").digest()
+    return _cipher_of(settings.SECRET_KEY)
+
+
+@functools.lru_cache(maxsize=2)
+def _cipher_of(secret: str | bytes) -> Cipher[ECB]:
+    key = salted_hmac("turnlog.stream.cursor", "", secret=secret, algorithm="sha256").digest()
     return Cipher(AES256(key), ECB())

@@ -20,7 +20,7 @@ from .reading import read_after
 from .rights import fresh
 from .storage import LogStorage, events_of
 
-AT_ONCE = 50
+AT_ONCE = 20
 """Events that are read at once: they wait in memory until their client has read them."""
 
 

@@ -91,20 +91,15 @@ def _tenant(stream: Stream) -> str:
 
 
 async def _look_at(streams: Sequence[Stream]) -> None:
-    ended, heads = await streams[0].in_context(partial(_found, streams))
+    ended, behind = await streams[0].in_context(partial(_found, streams))
     for each in ended:
         each.forbid()
-    for each in streams:
-        for name, channel in each.ours.items():
-            if channel.stream_id is None:
-                continue
-            # Also behind it: the log may have been restored from a backup.
-            if cursor_of(each.ids[name] or 0) != heads.get(channel.stream_id, BEGINNING):
-                each.look(name)
+    for each, name in behind:
+        each.look(name)
 
 
-def _found(streams: Sequence[Stream]) -> tuple[list[Stream], Mapping[int, Cursor]]:
-    """Return the streams that must end, and the heads of the conversations."""
+def _found(streams: Sequence[Stream]) -> tuple[list[Stream], list[tuple[Stream, str]]]:
+    """Return the streams that must end, and those that are not where their conversation is."""
     people = users().in_bulk({each.user.pk for each in streams if each.user is not None})
     keys = {each.session_key for each in streams if each.session_key is not None}
     sessions = stored_sessions(keys)
@@ -115,19 +110,30 @@ def _found(streams: Sequence[Stream]) -> tuple[list[Stream], Mapping[int, Cursor
         head=Subquery(last.values("version")[:1]), head_hash=Subquery(last.values("hash")[:1])
     )
     rooms: Mapping[int, Any] = rows.in_bulk(pks)
-    heads = {
-        pk: cursor_at(room.head, room.head_hash) if room.head else BEGINNING
-        for pk, room in rooms.items()
-    }
     manager = LogChannelManager()
-    ended = []
+    ended: list[Stream] = []
+    behind: list[tuple[Stream, str]] = []
     for each in streams:
         person = None if each.user is None else people.get(each.user.pk)
         if not _may_stay(each, person, sessions, rooms, manager):
             ended.append(each)
-        else:
-            each.user = person
-    return ended, heads
+            continue
+        each.user = person
+        for name, channel in each.ours.items():
+            # Also if it is beyond: the log may have been restored from a backup.
+            if channel.stream_id is not None and _cursor(each, name) != _head(
+                rooms[channel.stream_id]
+            ):
+                behind.append((each, name))
+    return ended, behind
+
+
+def _cursor(stream: Stream, name: str) -> Cursor:
+    return cursor_of(stream.ids[name] or 0)
+
+
+def _head(room: Any) -> Cursor:
+    return cursor_at(room.head, room.head_hash) if room.head else BEGINNING
 
 
 def _may_stay(

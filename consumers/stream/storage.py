@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django_eventstream.event import Event
-from django_eventstream.storage import (
-    EventDoesNotExist,
-    StorageBase,
-)
+from django_eventstream.storage import EventDoesNotExist, StorageBase
+from django_eventstream.utils import get_channelmanager
 
 from ...core import conf
 from ...core.errors import ConfigurationError, TurnlogError
 from .channels import channel_of, is_ours
 from .cursor import cursor_at, cursor_of
 from .lists import list_head
+from .manager import LogChannelManager
 from .reading import Part, head_of, read_after
 from .shown import shown
+
+MANAGER = "turnlog.consumers.stream.manager.LogChannelManager"
 
 EVENT = "log"
 """The name of the messages that each hold one event of the log."""
@@ -60,10 +61,18 @@ class LogStorage(StorageBase):  # type: ignore[misc]  # Its base has no types.
         return int(list_head() if ours.stream_id is None else head_of(ours))
 
     def get_events(self, channel: str, last_id: int, limit: int = 100) -> list[Any]:
-        """Return at most `limit` events after an id. Raises EventDoesNotExist (Reset)."""
+        """Return at most `limit` events after an id. Raises EventDoesNotExist (Reset).
+
+        Raises ConfigurationError if somebody else decides who may read the log.
+        """
         if not is_ours(channel):
             found: list[Any] = self._others(channel).get_events(channel, last_id, limit=limit)
             return found
+        if not isinstance(get_channelmanager(), LogChannelManager):
+            raise ConfigurationError(
+                f"expected EVENTSTREAM_CHANNELMANAGER_CLASS to be {MANAGER!r}, found another one,"
+                " which does not know who may read a conversation"
+            )
         ours = channel_of(channel)
         if ours.stream_id is None:
             raise ConfigurationError(

@@ -35,6 +35,8 @@ async def events(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         return _answer(_AWAY, _("The log cannot be reached right now: try again soon."))
     following = Following(opening)
     response = _Stream(following)
+    # For GZipMiddleware: it would compress each message on its own, and browsers read the first.
+    response["Content-Encoding"] = "identity"
     response["Cache-Control"] = "private, no-cache, no-store, no-transform"
     response["X-Accel-Buffering"] = "no"  # nginx would wait until there is more.
     response["X-Content-Type-Options"] = "nosniff"
@@ -56,6 +58,8 @@ def _answer(status: int, sentence: str) -> HttpResponse:
     response = HttpResponse(
         f"{sentence}\n", status=status, content_type="text/plain; charset=utf-8"
     )
+    # For GZipMiddleware: it would compress each message on its own, and browsers read the first.
+    response["Content-Encoding"] = "identity"
     response["Cache-Control"] = "private, no-store"
     if status in (429, _AWAY):
         response["Retry-After"] = "30"

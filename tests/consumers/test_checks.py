@@ -9,11 +9,15 @@ import pytest
 from django.conf import settings as settings_now
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
+from django.utils.module_loading import import_string
 
 from turnlog.consumers import checks
 from turnlog.consumers.checks import (
     HTMX,
+    LOG_CHANNEL_MANAGER,
+    LOG_STORAGE,
     check_asgi_application,
+    check_eventstream,
     check_htmx,
     check_runserver,
 )
@@ -78,3 +82,15 @@ def test_djangos_own_runserver_is_told_that_it_has_no_websockets(
     assert [found.id for found in run_checks()] == ["turnlog.W004"]
     monkeypatch.setattr(checks, "get_commands", lambda: {"runserver": "daphne"})
     assert check_runserver(None) == []
+
+
+def test_whoever_gives_the_log_to_eventstream_lets_turnlog_say_who_may(settings: Any) -> None:
+    assert check_eventstream(None) == []
+    settings.EVENTSTREAM_STORAGE_CLASS = LOG_STORAGE
+    [error] = check_eventstream(None)
+    assert error.id == "turnlog.E008"
+    assert LOG_CHANNEL_MANAGER in str(error.hint)
+    settings.EVENTSTREAM_CHANNELMANAGER_CLASS = LOG_CHANNEL_MANAGER
+    assert check_eventstream(None) == []
+    assert import_string(LOG_STORAGE)
+    assert import_string(LOG_CHANNEL_MANAGER)

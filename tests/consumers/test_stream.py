@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import uuid
 from typing import Any
 
@@ -10,7 +12,9 @@ from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 from django.test import Client
+from django.utils.decorators import async_only_middleware
 from django_eventstream import get_current_event_id, send_event
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +28,7 @@ from turnlog.consumers.stream.channels import Channel, channel_of
 from turnlog.consumers.stream.cursor import BEGINNING, Cursor, cursor_of
 from turnlog.consumers.stream.shown import LONGEST
 from turnlog.consumers.stream.storage import NotWritten
+from turnlog.core import retrying
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events.models import Conversation, Event
 from turnlog.events.store.append_only import triggers_suspended
@@ -255,6 +260,106 @@ async def test_half_characters_and_lines_stay_within_their_message(
     assert words_in(first.json) == words.replace("\ud83d", "\ufffd")
 
 
+async def test_no_middleware_holds_a_message_back(
+    conversation: Any, user: Any, settings: Any
+) -> None:
+    settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
+    headers = {"accept-encoding": "gzip"}
+    async with following(await cookie_of(user), address(conversation), **headers) as source:
+        await source.kind("stream-open")
+        await say(conversation, "hello", user)
+        await source.kind("log", 3)
+
+
+async def test_a_stream_waits_for_a_database_that_is_away(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking, tries = streams.lacking, []
+
+    def away(*args: Any) -> Any:
+        tries.append(args)
+        if len(tries) < 3:
+            raise OperationalError("the server closed the connection unexpectedly")
+        return lacking(*args)
+
+    monkeypatch.setattr(retrying, "FOLLOWING", retrying.Backoff(first=0.01, longest=0.01))
+    async with following(await cookie_of(user), address(conversation)) as source:
+        await source.kind("stream-open")
+        monkeypatch.setattr(streams, "lacking", away)
+        await say(conversation, "hello", user)
+        await source.kind("log", 3)
+        assert len(tries) >= 3
+
+
+def only_coffee(user: Any, room: Any) -> bool:
+    return bool(room.title.startswith("Ordering coffee"))
+
+
+async def test_the_projects_own_rule_decides(
+    conversation: Any, people: dict[str, Any], settings: Any
+) -> None:
+    settings.TURNLOG = {"CAN_REVIEW": f"{__name__}.only_coffee"}
+    async with following(await cookie_of(people["other"]), address(conversation)) as source:
+        await source.kind("stream-open")
+        await say(conversation, "hello", people["owner"])
+        await source.kind("log", 3)
+        conversation.title = "A secret"
+        await sync_to_async(conversation.save)()
+        await source.kind("stream-error")
+
+
+async def test_a_tenants_channels_are_its_own(
+    conversation: Any, people: dict[str, Any], settings: Any
+) -> None:
+    settings.TURNLOG = {"TENANT": f"{__name__}.tenant"}
+    settings.ALLOWED_HOSTS = [".localhost"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.of_tenant"]
+    cookie = await cookie_of(people["reviewer"])
+    async with following(cookie, address(conversation), host="acme.localhost") as source:
+        opened = await source.kind("stream-open")
+        assert opened.id.startswith(f"turnlog-{conversation.pk}.acme:")
+        await in_database_thread(_say_as)("acme", conversation)
+        await source.kind("log", 3)
+    full = f"turnlog-{conversation.pk}.acme"
+    async with following(cookie, address(full), host="acme.localhost") as source:
+        await source.kind("stream-open")
+    async with following(cookie, address(full), host="other.localhost") as source:
+        await source.end()
+    assert source.status == 404
+
+
+_tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="")
+
+
+def tenant() -> str:
+    return _tenant.get()
+
+
+def of_tenant(get_response: Any) -> Any:
+    """The tenant is known while a view runs, and not while its answer is sent."""
+
+    async def middleware(request: Any) -> Any:
+        token = _tenant.set(request.get_host().partition(".")[0])
+        try:
+            return await get_response(request)
+        finally:
+            _tenant.reset(token)
+
+    return middleware
+
+
+of_tenant = async_only_middleware(of_tenant)
+
+
+def _say_as(name: str, room: Conversation) -> None:
+    def work() -> None:
+        _tenant.set(name)
+        room.record_turn("hello", "Yes.")
+        room.record_turn("again", "Yes.")
+
+    contextvars.copy_context().run(work)
+
+
 # Where it ends, or begins again.
 
 
@@ -468,27 +573,49 @@ async def test_a_person_has_so_many_streams(conversation: Any, user: Any, settin
 # News from elsewhere.
 
 
+class Layer(InMemoryChannelLayer):
+    """A layer that fails once."""
+
+    failed = False
+
+    async def receive(self, channel: str) -> Any:
+        message = await super().receive(channel)
+        if message.get("type") == "fail" and not self.failed:
+            self.failed = True
+            raise ConnectionError("the layer is gone")
+        return message
+
+
+JUNK: list[Any] = [{}, {"type": []}, {"type": "turnlog.news", "group": [], "version": "x"}]
+
+
+@pytest.mark.parametrize("first", [JUNK, [{"type": "fail"}]])
 async def test_news_of_another_process_comes_over_the_layer(
-    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch, first: list[Any]
 ) -> None:
-    layer = InMemoryChannelLayer()
+    layer, group = Layer(), f"turnlog.{conversation.pk}"
     monkeypatch.setattr(rounds, "SECONDS", 1000)
+    monkeypatch.setattr(retrying, "LAYER_PAUSE", 0.01)
     monkeypatch.setattr(live, "shared_layer", lambda: layer)
     monkeypatch.setattr(waking, "_ears", waking._Ears())
     monkeypatch.setattr(waking._Waker, "tell", lambda self, batch: None)
     async with following(await cookie_of(user), address(conversation)) as source:
         await source.kind("stream-open")
-        group = f"turnlog.{conversation.pk}"
-        while group not in layer.groups:
-            await layer.new_channel()  # Let it join.
-            await sync_to_async(lambda: None)()
-        for junk in ({}, {"type": []}, {"type": "turnlog.news", "group": [], "version": "x"}):
-            for name in layer.groups[group]:
-                layer.channels.setdefault(name, __import__("asyncio").Queue()).put_nowait(
-                    (9e9, junk)
-                )
+        joined = await listening(layer, group)
+        for message in first:
+            await layer.send(joined, message)
+        if {"type": "fail"} in first:
+            await listening(layer, group, other_than=joined)
         await say(conversation, "over the layer", user)
         await source.kind("log", 3)
+
+
+async def listening(layer: Any, group: str, other_than: str = "") -> str:
+    """The channel that has joined a group, and waits for its messages."""
+    async with asyncio.timeout(10):
+        while not (joined := layer.groups.get(group, {}).keys() - {other_than}):
+            await asyncio.sleep(0)
+    return str(joined.pop())
 
 
 async def test_the_list_wakes_those_whose_list_has_changed(

@@ -13,13 +13,20 @@
   let pause = 10_000;
   let stream = status.dataset.stream;
   let source = null;
+  let over = false;
+  let again = 0;
   let timer = 0;
   let asking = false;
   let waiting = false;
   let lately = 0;
   let count = 0;
 
+  // One at a time, and none for a page that nobody sees: of HTTP/1.1, a browser has six connections
+  // for all its pages of a site.
   const follow = () => {
+    clearTimeout(again);
+    source?.close();
+    if (document.hidden) return;
     source = new EventSource(stream);
     for (const kind of ["stream-open", "version", "list", "stream-reset", "keep-alive"]) {
       source.addEventListener(kind, (event) => {
@@ -33,10 +40,13 @@
       });
     }
     // The server says that this person may not follow any more.
-    source.addEventListener("stream-error", () => source.close());
+    source.addEventListener("stream-error", () => {
+      over = true;
+      source.close();
+    });
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED) return;
-      setTimeout(follow, pause * (1 + Math.random()));
+      again = setTimeout(follow, pause * (1 + Math.random()));
       pause = Math.min(2 * pause, longest);
     });
   };
@@ -156,6 +166,7 @@
     count = 0;
   };
   document.addEventListener("visibilitychange", () => {
+    if (!over) follow();
     if (!document.hidden && waiting) want();
   });
   document.addEventListener("pointerdown", seen);
