@@ -19,7 +19,8 @@ consumers/__init__.py
 consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/http/ consumers/stream/
-consumers/review/access.py consumers/socket/
+consumers/review/revealing.py
+consumers/review/access.py consumers/review/recording.py consumers/socket/
 consumers/answering/
 consumers/mixins/
 consumers/page/

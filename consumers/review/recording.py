@@ -51,7 +51,8 @@ def record_look(
     if not others and (shown or not query):
         return
     address = client_address(request)
-    look = (conf.tenant(), request.user.pk, address, action, page, tuple(others), query)
+    # In any order: a list that is kept up to date is still the same list.
+    look = (conf.tenant(), request.user.pk, address, action, page, frozenset(others), query)
     if action not in accesses.WITH_REASON and _looks.has(look):
         return
     accesses.record(

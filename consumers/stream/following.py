@@ -62,7 +62,7 @@ class Following:
         """The request's: a project may say in it whose data it is."""
         self.waits_since: float | None = None
         """When a message was given to a client that has not taken it yet."""
-        self._versions = opening.form == "versions"
+        self._reader = opening.reader
         self._scope = opening.scope
         self._started: str = make_id(_stored(self.ids))
         self._told = self._started
@@ -185,7 +185,7 @@ class Following:
             try:
                 async with self._share.lane:
                     return await self.in_context(
-                        lambda: lacking(self.user, name, self.ids.get(name))
+                        lambda: lacking(self.user, name, self.ids.get(name), self._reader)
                     )
             except Exception as error:
                 # An answer that has begun cannot say that the database is away: it waits.
@@ -208,11 +208,6 @@ class Following:
             asked = self._asked(name)
             data = {"channel": asked, "channels": [asked], "reason": found.reset}
             return self._message("stream-reset", json.dumps(data))
-        if self._versions and found.events and self._is_conversation(name):
-            last = json.loads(found.events[-1].data)["version"]
-            self.ids[name] = found.id
-            data = {"channel": self._asked(name), "version": last}
-            return self._message("version", json.dumps(data))
         for event in found.events:
             self.ids[name] = event.id
             message += self._message(event.type, event.data)
@@ -248,10 +243,6 @@ class Following:
         """A message that says nothing, but for where the client is."""
         moved = make_id(_stored(self.ids)) != self._told
         return self._message("keep-alive", "") if moved else "event: keep-alive\ndata:\n\n"
-
-    def _is_conversation(self, name: str) -> bool:
-        channel = self.ours.get(name)
-        return channel is not None and channel.stream_id is not None
 
     def _asked(self, name: str) -> str:
         channel = self.ours.get(name)

@@ -18,6 +18,7 @@ from ..socket import limits
 from .channels import BadChannel, Channel, channel_of, is_ours
 from .lacking import Forbidden, lacking
 from .manager import LogChannelManager
+from .reader import Reader
 from .rights import own_channel
 
 MOST_CHANNELS = 10
@@ -44,7 +45,8 @@ class Opening:
     session_key: str | None
     scope: Mapping[str, Any]
     ids: Mapping[str, int | None]
-    form: str
+    reader: Reader | None
+    """Who gets words; None if only versions were asked for."""
 
 
 def opening_of(request: Any, view_kwargs: Mapping[str, Any]) -> Opening:
@@ -70,10 +72,12 @@ def opening_of(request: Any, view_kwargs: Mapping[str, Any]) -> Opening:
         last = given.get(key)
         try:
             # One that is given is looked at by the stream itself, which can say what is wrong.
-            ids[name] = last if last is not None else lacking(user, name, None).id
+            ids[name] = last if last is not None else lacking(user, name, None, None).id
         except Forbidden as error:
             raise _not_there() from error
-    return Opening(user, _session_key(request), scope, ids, form)
+    session_key = _session_key(request)
+    reader = Reader(request, session_key) if form == "events" else None
+    return Opening(user, session_key, scope, ids, reader)
 
 
 def _channels(

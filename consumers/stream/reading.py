@@ -44,8 +44,11 @@ def head_of(channel: Channel) -> Cursor:
     return cursor_at(*last) if last else BEGINNING
 
 
-def read_after(channel: Channel, cursor: Cursor, limit: int) -> Part:
-    """Return at most `limit` events that the channel's reader may see. Four queries at most."""
+def read_after(channel: Channel, cursor: Cursor, limit: int, *, words: bool = True) -> Part:
+    """Return at most `limit` events that the channel's reader may see. Four queries at most.
+
+    Without `words`, of each only its version and hash.
+    """
     head = head_of(channel)
     if not _is_of_this_log(channel, cursor, head):
         return Part([], head, reset="restored")
@@ -56,7 +59,8 @@ def read_after(channel: Channel, cursor: Cursor, limit: int) -> Part:
     if _was_erased(channel, cursor, head):
         return Part([], head, reset="erased")
     seen = _seen(channel).filter(version__gt=cursor.number, version__lte=head.number)
-    found = list(_bounded(seen).order_by("version")[: limit + 1])
+    chosen = _bounded(seen) if words else seen.only("stream_id", "version", "hash")
+    found = list(chosen.order_by("version")[: limit + 1])
     if len(found) <= limit:
         return Part(found, head)
     return Part(found[:limit], cursor_at(found[limit - 1].version, found[limit - 1].hash), True)

@@ -9,7 +9,7 @@ from django.db import router
 from django.http import Http404
 
 from ...core import conf
-from ..review.access import reviewed_by
+from ..review.access import Reviewed, reviewed_by
 from .channels import Channel
 
 
@@ -24,15 +24,21 @@ def own_channel(user: Any, asked: Channel) -> Channel | None:
 
     There is one answer whether there is such a conversation or not.
     """
-    if asked.tenant != conf.tenant() or not (user.is_authenticated and user.is_active):
-        return None
     if asked.stream_id is None:
-        return Channel(None, asked.tenant)
+        mine = asked.tenant == conf.tenant() and user.is_authenticated and user.is_active
+        return Channel(None, asked.tenant) if mine else None
+    what = reviewed(user, asked)
+    return None if what is None else Channel(asked.stream_id, asked.tenant, what.only)
+
+
+def reviewed(user: Any, channel: Channel) -> Reviewed | None:
+    """Return what a user may review of a channel's conversation; None if nothing."""
+    if channel.stream_id is None or channel.tenant != conf.tenant():
+        return None
     try:
-        found = reviewed_by(user, asked.stream_id)
+        return reviewed_by(user, channel.stream_id)
     except Http404:
         return None
-    return Channel(asked.stream_id, asked.tenant, found.only)
 
 
 def fresh(user: Any) -> Any:

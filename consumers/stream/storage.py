@@ -6,18 +6,15 @@ from typing import Any
 
 from django_eventstream.event import Event
 from django_eventstream.storage import EventDoesNotExist, StorageBase
-from django_eventstream.utils import get_channelmanager
 
 from ...core import conf
 from ...core.errors import ConfigurationError, TurnlogError
+from ..review.access import Reviewed
 from .channels import channel_of, is_ours
 from .cursor import cursor_at, cursor_of
 from .lists import list_head
-from .manager import LogChannelManager
 from .reading import Part, head_of, read_after
 from .shown import shown
-
-MANAGER = "turnlog.consumers.stream.manager.LogChannelManager"
 
 EVENT = "log"
 """The name of the messages that each hold one event of the log."""
@@ -63,16 +60,11 @@ class LogStorage(StorageBase):  # type: ignore[misc]  # Its base has no types.
     def get_events(self, channel: str, last_id: int, limit: int = 100) -> list[Any]:
         """Return at most `limit` events after an id. Raises EventDoesNotExist (Reset).
 
-        Raises ConfigurationError if somebody else decides who may read the log.
+        Those of the log have no words: django-eventstream does not say who reads them.
         """
         if not is_ours(channel):
             found: list[Any] = self._others(channel).get_events(channel, last_id, limit=limit)
             return found
-        if not isinstance(get_channelmanager(), LogChannelManager):
-            raise ConfigurationError(
-                f"expected EVENTSTREAM_CHANNELMANAGER_CLASS to be {MANAGER!r}, found another one,"
-                " which does not know who may read a conversation"
-            )
         ours = channel_of(channel)
         if ours.stream_id is None:
             raise ConfigurationError(
@@ -82,7 +74,7 @@ class LogStorage(StorageBase):  # type: ignore[misc]  # Its base has no types.
         part = read_after(ours, cursor_of(last_id), limit)
         if part.reset:
             raise Reset(part)
-        return events_of(channel, part)
+        return events_of(channel, part, None)
 
     def _others(self, channel: str) -> Any:
         if self.others is None:
@@ -93,9 +85,14 @@ class LogStorage(StorageBase):  # type: ignore[misc]  # Its base has no types.
         return self.others
 
 
-def events_of(channel: str, part: Part) -> list[Any]:
+def events_of(channel: str, part: Part, what: Reviewed | None) -> list[Any]:
     """Return what was read as django-eventstream's events, each with the cursor after it."""
     return [
-        Event(channel, EVENT, shown(event), id=int(cursor_at(event.version, bytes(event.hash))))
+        Event(
+            channel,
+            EVENT,
+            shown(event, what),
+            id=int(cursor_at(event.version, bytes(event.hash))),
+        )
         for event in part.events
     ]

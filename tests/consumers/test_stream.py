@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 import uuid
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import OperationalError
 from django.test import Client
@@ -21,13 +23,14 @@ from hypothesis import strategies as st
 
 from tests.consumers.stream_client import Source, address, beginning, cookie_of, following
 from turnlog.consumers import live
+from turnlog.consumers.review import recording
 from turnlog.consumers.socket import limits
 from turnlog.consumers.stream import following as streams
 from turnlog.consumers.stream import reading, rounds, waking
 from turnlog.consumers.stream.channels import Channel, channel_of
 from turnlog.consumers.stream.cursor import BEGINNING, Cursor, cursor_of
 from turnlog.consumers.stream.shown import LONGEST
-from turnlog.consumers.stream.storage import NotWritten
+from turnlog.consumers.stream.storage import LogStorage, NotWritten
 from turnlog.core import retrying
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events.models import Conversation, Event
@@ -358,6 +361,101 @@ def _say_as(name: str, room: Conversation) -> None:
         room.record_turn("again", "Yes.")
 
     contextvars.copy_context().run(work)
+
+
+# Whose words a reader gets.
+
+SECRET = "write to ada@example.com"
+
+
+@in_database_thread
+def looks() -> list[tuple[str, list[int]]]:
+    """The page and the conversations of each look that is on record."""
+    recorded = Event.objects.filter(type="AccessRecorded").order_by("pk")
+    found: list[Any] = [event.data for event in recorded]
+    return [(data.page, data.conversations) for data in found]
+
+
+@pytest.fixture(autouse=True)
+def _no_looks() -> None:
+    recording._looks.forget()
+
+
+async def test_a_reviewer_gets_words_masked_and_is_on_record_first(
+    conversation: Any, people: dict[str, Any]
+) -> None:
+    cookie = await cookie_of(people["reviewer"])
+    async with following(cookie, address(conversation, form="versions")) as source:
+        await source.kind("stream-open")
+        await say(conversation, SECRET, people["owner"])
+        await source.kind("version")
+        assert await looks() == []
+    async with following(cookie, address(conversation), beginning(conversation)) as source:
+        await source.kind("log", 6)
+        assert await looks() == [("stream", [conversation.pk])]
+        assert b"ada@example.com" not in source.body
+        assert b"write to [e-mail " in source.body
+
+
+async def test_whoever_has_revealed_a_conversation_gets_it_as_it_was_said(
+    conversation: Any, people: dict[str, Any]
+) -> None:
+    reviewer = people["reviewer"]
+    await reviewer.user_permissions.aadd(
+        await Permission.objects.aget(codename="reveal_personal_data")
+    )
+    cookie = await cookie_of(reviewer)
+    async with following(cookie, address(conversation)) as source:
+        await source.kind("stream-open")
+        await say(conversation, SECRET, people["owner"])
+        await source.kind("log", 3)
+        assert b"ada@example.com" not in source.body
+        session = SessionStore(cookie.partition("=")[2])
+        await session.aset("turnlog_revealed", {str(conversation.pk): time.time() + 60})
+        await session.asave()
+        await say(conversation, SECRET, people["owner"])
+        await source.kind("log", 6)
+        assert b"ada@example.com" in source.body
+
+
+async def test_ones_own_words_are_as_they_were_said_and_no_look(
+    conversation: Any, people: dict[str, Any]
+) -> None:
+    async with following(await cookie_of(people["owner"]), address(conversation)) as source:
+        await source.kind("stream-open")
+        await say(conversation, SECRET, people["owner"])
+        await source.kind("log", 3)
+        assert words_of(source) == [SECRET]
+    assert await looks() == []
+
+
+async def test_what_cannot_be_recorded_is_not_sent(
+    conversation: Any, people: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no record")
+
+    async with following(await cookie_of(people["reviewer"]), address(conversation)) as source:
+        await source.kind("stream-open")
+        monkeypatch.setattr(recording.accesses, "record", fail)
+        await say(conversation, SECRET, people["owner"])
+        await source.end()
+        assert not source.of("log")
+
+
+def find_nothing(text: str) -> Any:
+    raise RuntimeError("no model")
+
+
+async def test_what_cannot_be_masked_is_withheld(
+    conversation: Any, people: dict[str, Any], settings: Any
+) -> None:
+    settings.TURNLOG = {"FIND_PERSONAL_DATA": f"{__name__}.find_nothing"}
+    async with following(await cookie_of(people["reviewer"]), address(conversation)) as source:
+        await source.kind("stream-open")
+        await say(conversation, SECRET, people["owner"])
+        await source.kind("log", 3)
+        assert b"write to" not in source.body
 
 
 # Where it ends, or begins again.
@@ -705,6 +803,8 @@ def test_the_log_is_read_by_the_library_and_never_written(conversation: Any) -> 
     ids = dict(part.split(":") for part in found.split(","))
     assert ids["orders"] == "5"
     assert cursor_of(int(ids[f"turnlog-{conversation.pk}"])).number == 3
+    for event in LogStorage().get_events(f"turnlog-{conversation.pk}", 0):
+        assert '"missing": "withheld"' in event.data
 
 
 # Ids and names, for all there are.

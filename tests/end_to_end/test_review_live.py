@@ -23,6 +23,12 @@ room.record_turn({words!r}, "Yes.", user=get_user_model().objects.get(username="
 """
 
 
+ERASE = """
+from turnlog.events.models import Conversation
+Conversation.objects.get(pk={room}).erase(reason="asked for")
+"""
+
+
 def say(project: Project, room: int, words: str) -> None:
     """A turn that another process records."""
     done = project.manage("shell", "-c", SAY.format(room=room, words=words))
@@ -48,6 +54,38 @@ def test_a_new_turn_appears_and_keeps_the_focus(
     head = page.get_by_role("slider").get_attribute("max")
     expect(page.get_by_role("slider")).to_have_value(head or "")
     assert page.locator("#review-turns li").count() == page.locator("article").count()
+
+
+def test_what_somebody_writes_stays_and_they_sign_what_they_have_seen(
+    page: Page, server: Server, project: Project, room: int
+) -> None:
+    page.goto(f"{server.url}/review/{room}/")
+    seen = page.get_by_role("button", name="Sign off").text_content()
+    turn = page.locator("article").first
+    turn.get_by_text("Note on this turn").click()
+    note = turn.get_by_label("Note", exact=True)
+    note.fill("Half a note")
+    say(project, room, "One more.")
+    expect(page.locator(".turnlog-human").last).to_have_text("One more.")
+    expect(note).to_have_value("Half a note")
+    expect(note).to_be_focused()
+    expect(page.get_by_role("button", name="Sign off")).to_have_text(seen or "")
+    say(project, room, "And another.")
+    expect(page.locator(".turnlog-human").last).to_have_text("And another.")
+    expect(page.locator("article")).to_have_count(3)
+    expect(page.get_by_role("status")).to_have_text("New turns: 2")
+
+
+def test_erased_words_go_from_an_open_page(
+    page: Page, server: Server, project: Project, room: int
+) -> None:
+    page.goto(f"{server.url}/review/{room}/")
+    say(project, room, "Forget this.")
+    expect(page.locator(".turnlog-human").last).to_have_text("Forget this.")
+    done = project.manage("shell", "-c", ERASE.format(room=room))
+    assert done.returncode == 0, done.stderr
+    expect(page.get_by_text("Forget this.")).to_have_count(0)
+    expect(page.get_by_text("for asked for")).not_to_have_count(0)
 
 
 def test_nothing_moves_while_the_slider_stands_in_the_past(

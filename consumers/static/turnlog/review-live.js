@@ -14,7 +14,8 @@
   let stream = status.dataset.stream;
   let source = null;
   let over = false;
-  let again = 0;
+  let retry = 0;
+  let again = false;
   let timer = 0;
   let asking = false;
   let waiting = false;
@@ -24,7 +25,7 @@
   // One at a time, and none for a page that nobody sees: of HTTP/1.1, a browser has six connections
   // for all its pages of a site.
   const follow = () => {
-    clearTimeout(again);
+    clearTimeout(retry);
     source?.close();
     if (document.hidden) return;
     source = new EventSource(stream);
@@ -36,7 +37,8 @@
           stream = url.href;
         }
         if (kind === "stream-open") pause = 10_000;
-        else if (kind !== "keep-alive") want();
+        if (kind === "stream-reset") again = true;
+        if (!["stream-open", "keep-alive"].includes(kind)) want();
       });
     }
     // The server says that this person may not follow any more.
@@ -46,7 +48,7 @@
     });
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED) return;
-      again = setTimeout(follow, pause * (1 + Math.random()));
+      retry = setTimeout(follow, pause * (1 + Math.random()));
       pause = Math.min(2 * pause, longest);
     });
   };
@@ -85,57 +87,85 @@
 
   const take = (page) => {
     const focused = document.activeElement;
-    const [turns] = mirror(page, "review-trail");
-    const [, rows] = mirror(page, "review-rows");
-    mirror(page, "review-turns");
-    mirror(page, "review-moment");
+    const from = (id) => [document, page].map((each) => each.getElementById(id));
+    const news = shown.id === "review-trail" ? turns(...from(shown.id)) : rows(...from(shown.id));
+    for (const id of ["review-turns", "review-moment"]) replace(...from(id));
     move(page);
     if (!focused.isConnected) focusAgain(focused);
-    say(turns + rows);
+    say(news);
   };
 
-  // Makes the children of one element those of another; what is the same stays, with its focus.
-  // Returns how many came, and how many came or changed.
-  const mirror = (page, id) => {
-    let [here, there] = [document, page].map((each) => each.getElementById(id));
-    if (!here || !there) return [0, 0];
-    const rows = [here, there].map((each) => each.querySelector("tbody"));
-    if (rows[0] && rows[1]) [here, there] = rows;
-    const kept = new Map();
-    for (const child of here.children) kept.set(keyOf(child), child);
+  // Turns come and change, and stay: above those of the page there are earlier ones. Forms below
+  // them stay too, for the version that somebody has seen. Returns how many turns came.
+  const turns = (here, there) => {
+    const items = (trail) => [...trail.children].filter((child) => child.id);
+    const old = new Map(items(here).map((item) => [item.id, item]));
+    const found = items(there);
+    // Something was erased, or there is a gap between these turns and those.
+    if (again || !found.some((item) => old.has(item.id))) {
+      here.replaceChildren(...[...there.children].map((child) => document.importNode(child, true)));
+      again = false;
+      return found.filter((item) => !old.has(item.id)).length;
+    }
     let came = 0;
-    let changed = 0;
-    let place = here.firstElementChild;
-    for (const child of [...there.children]) {
-      const old = kept.get(keyOf(child));
-      const same = old && folded(old).isEqualNode(folded(child));
-      came += !old;
-      changed += !same;
-      const next = same ? old : document.importNode(child, true);
-      if (old) kept.delete(keyOf(child));
-      if (next === place) {
-        place = place.nextElementSibling;
-        continue;
-      }
-      here.insertBefore(next, place);
-      if (old && !same) {
-        if (old === place) place = place.nextElementSibling;
-        old.remove();
+    let last = items(here).at(-1);
+    for (const item of found) {
+      const before = old.get(item.id);
+      if (!before) {
+        came += 1;
+        last.after(document.importNode(item, true));
+        last = last.nextElementSibling;
+      } else if (!isSame(before, item) && !isWritten(before)) {
+        before.replaceWith(document.importNode(item, true));
+        if (before === last) last = document.getElementById(item.id);
       }
     }
-    for (const child of kept.values()) child.remove();
-    return [came, changed];
+    return came;
   };
 
-  // What somebody has opened to read it is no change.
-  const folded = (element) => {
+  // Returns how many rows are not as they were.
+  const rows = (here, there) => {
+    const bodies = [here, there].map((each) => each.querySelector("tbody"));
+    if (!bodies[0] || !bodies[1]) {
+      replace(here, there);
+      return bodies[1] ? bodies[1].children.length : 0;
+    }
+    const link = (row) => row.querySelector("a")?.getAttribute("href");
+    const old = new Map([...bodies[0].children].map((row) => [link(row), row]));
+    let changed = 0;
+    const now = [...bodies[1].children].map((row) => {
+      const before = old.get(link(row));
+      if (before && isSame(before, row)) return before;
+      changed += 1;
+      return document.importNode(row, true);
+    });
+    // What is in its place is not moved: it would lose the focus.
+    now.forEach((row, place) => {
+      const there = bodies[0].children[place];
+      if (there !== row) bodies[0].insertBefore(row, there ?? null);
+    });
+    while (bodies[0].children.length > now.length) bodies[0].lastElementChild.remove();
+    return changed;
+  };
+
+  const replace = (here, there) => {
+    if (!here || !there || isSame(here, there)) return;
+    here.replaceChildren(...[...there.childNodes].map((child) => document.importNode(child, true)));
+  };
+
+  const isSame = (one, other) => bare(one).isEqualNode(bare(other));
+
+  // Without what is another one in each answer, and what somebody has opened or gone to.
+  const bare = (element) => {
     const copy = element.cloneNode(true);
+    for (const each of copy.querySelectorAll("[name=csrfmiddlewaretoken]")) each.remove();
     for (const each of copy.querySelectorAll("details")) each.removeAttribute("open");
+    copy.removeAttribute("tabindex");
     return copy;
   };
 
-  // A turn by its own name, a row by the conversation that it leads to.
-  const keyOf = (child) => child.id || child.querySelector("a")?.getAttribute("href") || "";
+  // Somebody writes a note here.
+  const isWritten = (element) => element.querySelector(".review-write[open]");
 
   const move = (page) => {
     const slider = document.getElementById("review-slider");
