@@ -39,10 +39,7 @@ def session_is_alive(scope: Any) -> bool:
     user = scope.get("user")
     if user is None or not user.is_authenticated:
         return True
-    model: Any = get_user_model()
-    # Not from a replica, which may not know yet that the user was deactivated.
-    users = model._default_manager.using(router.db_for_write(model))
-    current = users.filter(pk=user.pk).first()
+    current = users().filter(pk=user.pk).first()
     if current is None or not current.is_active:
         return False
     session = scope.get("session")
@@ -51,6 +48,12 @@ def session_is_alive(scope: Any) -> bool:
     if session is None or key is None or SESSION_KEY not in session:
         return True  # Logged in by other means than a session.
     return is_session_of(current, session_engine()(key))
+
+
+def users() -> Any:
+    """Return all users; not from a replica, which may not know yet that one was deactivated."""
+    model: Any = get_user_model()
+    return model._default_manager.using(router.db_for_write(model))
 
 
 def is_session_of(user: Any, session: Any) -> bool:

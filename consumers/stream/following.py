@@ -188,11 +188,11 @@ class Following:
                         lambda: lacking(self.user, name, self.ids.get(name), self._reader)
                     )
             except Exception as error:
-                # An answer that has begun cannot say that the database is away: it waits.
+                # An answer that has begun cannot say that the database is away: it waits. Whoever
+                # looks after all streams warns of it, once.
                 pause = next(pauses, None)
                 if not is_passing(error) or pause is None:
                     raise
-                logger.warning("a stream waits for the database: %s", failures.where(error))
             await asyncio.sleep(pause)
 
     async def in_context(self, function: Callable[[], R]) -> R:

@@ -16,8 +16,8 @@ async def let_go() -> None:
     context: ThreadSensitiveContext | None = SyncToAsync.thread_sensitive_context.get(None)
     if context is None or context not in SyncToAsync.context_to_thread_executor:
         return
-    await sync_to_async(connections.close_all, thread_sensitive=True)()
     if getattr(context, "_executor", None) is not None:
         return  # Somebody lent it to the request, and may have lent it to others.
+    await sync_to_async(connections.close_all, thread_sensitive=True)()
     if thread := SyncToAsync.context_to_thread_executor.pop(context, None):
         thread.shutdown(wait=False)

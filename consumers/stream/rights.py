@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db import router
 from django.http import Http404
 
 from ...core import conf
 from ..review.access import Reviewed, reviewed_by
+from ..socket.access import users
 from .channels import Channel
 
 
@@ -47,9 +46,3 @@ def fresh(user: Any) -> Any:
     if user is None or not user.is_authenticated:
         return None
     return users().filter(pk=user.pk).first()
-
-
-def users() -> Any:
-    """Return all users; not from a replica, which may not know yet who was deactivated."""
-    model: Any = get_user_model()
-    return model._default_manager.using(router.db_for_write(model))

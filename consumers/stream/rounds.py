@@ -20,11 +20,10 @@ from ...events.models import Conversation, Event
 from ...events.tables.database import log_database
 from .. import failures
 from ..review.access import may_review, sees_everybody
-from ..socket.access import is_session_of, stored_sessions
+from ..socket.access import is_session_of, stored_sessions, users
 from .cursor import BEGINNING, Cursor, cursor_at, cursor_of
 from .lists import conversations_between, list_head
 from .manager import LogChannelManager
-from .rights import users
 from .waking import Stream
 from .waking import streams as open_streams
 

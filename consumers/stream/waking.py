@@ -129,6 +129,8 @@ class _Ears:
                 for begin in range(0, len(groups), _AT_ONCE):
                     few = groups[begin : begin + _AT_ONCE]
                     await asyncio.gather(*map(self._group_add, few))
+                for waker in list(_wakers.values()):
+                    waker.wake_streams()  # News may have been missed.
                 while True:
                     _take(await self._layer.receive(self._name))
             except Exception as error:  # noqa: BLE001 - a transport may raise anything
