@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 import uuid
@@ -14,8 +15,9 @@ from channels.layers import InMemoryChannelLayer
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.decorators import async_only_middleware
 from django_eventstream import get_current_event_id, send_event
 from hypothesis import given
@@ -583,8 +585,6 @@ async def test_whoever_is_too_far_behind_starts_again(
 @in_database_thread
 def restore(room: Conversation, version: int) -> None:
     """The database as it was at a version, as after a restore from a backup."""
-    from django.db import connection
-
     tables = ("turnlog_message", "turnlog_position", "turnlog_event")
     with triggers_suspended(connection), connection.cursor() as cursor:
         cursor.execute("DELETE FROM turnlog_pending")
@@ -666,6 +666,31 @@ async def test_a_person_has_so_many_streams(conversation: Any, user: Any, settin
         assert (second.status, second.headers["retry-after"]) == (429, "30")
     async with following(cookie, address(conversation)) as third:
         await third.kind("stream-open")
+
+
+async def test_all_streams_are_looked_after_with_the_same_statements(
+    people: dict[str, Any], django_user_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "SECONDS", 1000)
+
+    @in_database_thread
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            ended, _behind = rounds._found(list(waking.streams))
+        assert not ended
+        return len(captured)
+
+    async with contextlib.AsyncExitStack() as stack:
+        counts = []
+        for number in range(12):
+            owner = await sync_to_async(django_user_model.objects.create_user)(f"user{number}")
+            room = await Conversation.objects.acreate(user=owner)
+            source = await stack.enter_async_context(
+                following(await cookie_of(owner), address(room))
+            )
+            await source.kind("stream-open")
+            counts.append(await statements())
+        assert set(counts) == {counts[0]}
 
 
 # News from elsewhere.

@@ -23,6 +23,11 @@ room.record_turn({words!r}, "Yes.", user=get_user_model().objects.get(username="
 """
 
 
+# As a browser does when somebody goes to another tab, which a page cannot do by itself.
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 ERASE = """
 from turnlog.events.models import Conversation
 Conversation.objects.get(pk={room}).erase(reason="asked for")
@@ -119,6 +124,19 @@ def test_the_list_moves_a_conversation_up(
     project.manage("run_projections", "--once")
     expect(first).to_have_attribute("href", f"/review/{room}/")
     expect(page.get_by_role("status")).to_have_text(re.compile("New activity in conversations"))
+
+
+def test_a_tab_that_nobody_sees_has_no_stream_and_misses_nothing(
+    page: Page, server: Server, project: Project, room: int
+) -> None:
+    page.goto(f"{server.url}/review/{room}/")
+    with page.expect_event("requestfailed", lambda ended: "/live/" in ended.url):
+        page.evaluate(HIDE, True)
+    say(project, room, "Behind your back.")
+    expect(page.locator("article")).to_have_count(1)
+    with page.expect_request(re.compile("/live/.*lastEventId=")):
+        page.evaluate(HIDE, False)
+    expect(page.locator(".turnlog-human").last).to_have_text("Behind your back.")
 
 
 def test_what_was_said_while_the_server_was_away_comes_with_it(
