@@ -176,7 +176,12 @@ async def _look_at_lists(last: dict[str, Cursor], streams: Sequence[Stream]) -> 
 def _changed(last: Cursor | None, streams: Sequence[Stream]) -> tuple[Cursor, Sequence[Stream]]:
     """Return where the list is, and the streams whose person may see what happened since."""
     head = list_head()
-    if last is None or last == head:
+    if last is None:
+        # The first look: something may have happened since they were opened.
+        return head, [
+            each for each in streams if any(_cursor(each, n) != head for n in _lists(each))
+        ]
+    if last == head:
         return head, []
     touched = conversations_between(last, head)
     if touched is None:
