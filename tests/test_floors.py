@@ -18,8 +18,8 @@ consumers/turnlog/
 consumers/__init__.py
 consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
-consumers/http/ consumers/stream/
-consumers/review/revealing.py
+consumers/stream/
+consumers/http/ consumers/review/revealing.py
 consumers/review/access.py consumers/review/recording.py consumers/socket/
 consumers/answering/
 consumers/mixins/

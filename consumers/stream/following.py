@@ -24,15 +24,15 @@ from django_eventstream.views import (
 )
 
 from ...core import retrying
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, release_request_thread
 from ...core.faults import is_passing
 from .. import failures
 from ..answering import tasks
+from ..http import leaving
 from ..socket import limits
 from . import waking
 from .channels import Channel, channel_of, is_ours
 from .lacking import Forbidden, Lacking, lacking
-from .letting_go import let_go
 from .opening import Opening
 from .rounds import look_after, look_at_lists
 
@@ -68,7 +68,7 @@ class Following:
         self._told = self._started
         # Read at once: what was given may be outdated already.
         self._unread = set(self.ids)
-        self._forbidden = False
+        self._forbidden = self._stopping = False
         self._task: asyncio.Task[Any] | None = None
         self._share: limits.Share
         # django-eventstream's own channels are told to it by name.
@@ -106,7 +106,7 @@ class Following:
 
     async def messages(self) -> AsyncIterator[str]:
         """Yield the messages of the stream until it ends."""
-        await let_go()
+        release_request_thread()
         try:
             self._enter()
         except limits.TooMany:
@@ -128,6 +128,7 @@ class Following:
         self._listener.assign_loop()
         get_listener_manager().add_listener(self._listener)
         waking.enter(self)
+        leaving.enter(self._stop)
         # They end where no stream is open: so not before.
         tasks.spawn_once(look_after)
         tasks.spawn_once(look_at_lists)
@@ -136,16 +137,22 @@ class Following:
         if self._task is None:
             return
         self._task = None
+        leaving.leave(self._stop)
         waking.leave(self)
         get_listener_manager().remove_listener(self._listener)
         self._share.leave()
+
+    async def _stop(self) -> None:
+        """End the stream because its process does: a server waits for open answers."""
+        self._stopping = True
+        self._listener.aevent.set()
 
     async def _messages(self) -> AsyncGenerator[str]:
         retry = random.randint(*_RETRY)
         opened = sse_encode_event("stream-open", "", event_id=self._started)
         yield f"retry: {retry}\n{opened}"
         while not self._forbidden:
-            while self._unread and not self._forbidden:
+            while self._unread and not self._forbidden and not self._stopping:
                 name = self._unread.pop()
                 try:
                     found = await self._lacking(name)
@@ -161,6 +168,8 @@ class Following:
             await asyncio.sleep(PAUSE)
             if not await self._news():
                 yield self._keep_alive()
+            if self._stopping:
+                return  # The client comes back, to another process.
             if message := self._others():
                 yield message
         yield sse_encode_error(

@@ -76,3 +76,16 @@ async def test_an_idle_stream_holds_no_thread_and_no_connection(
     assert connections_of(database) <= CONNECTIONS
     for _, writer in streams:
         writer.close()
+
+
+async def test_a_server_that_is_told_to_stop_ends_its_streams(
+    project: Project, sessions: dict[str, str], room: int
+) -> None:
+    with project.server() as server:
+        reader, writer = await opened(server, sessions["rita"], f"turnlog-{room}")
+        await asyncio.to_thread(server.terminate)
+        async with asyncio.timeout(60):
+            # The whole answer, not a connection that was cut.
+            assert (await reader.read()).endswith(b"\r\n0\r\n\r\n")
+        writer.close()
+    assert "graceful shutdown exceeded" not in server.log
