@@ -1,6 +1,8 @@
 """The review room on a million events: its pages against their own SQL and their own rendering.
 
 What is measured is all that a page adds to these: the query's parser, access, who spoke, masking.
+Pages that have nothing to show are not: Django takes its few milliseconds for them, and SQL next to
+none.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ TURNS = 500
 
 
 def listing(user: Any) -> float:
-    return _worst("", "?q=state:failed tool:stock", "?q=created:2026-01-01.. tokens:>100")
+    return _worst("", "?q=created:2026-01-01.. tokens:>100")
 
 
 def searching(user: Any) -> float:
-    return _worst("?q=refund", "?q=환불", "?q=mermaid")
+    return _worst("?q=refund", "?q=refund state:failed")
 
 
 def reading(user: Any) -> float:
@@ -48,7 +50,7 @@ def reading(user: Any) -> float:
 def sliding(user: Any) -> float:
     pk = _long(user)
     head = Event.objects.filter(stream_id=pk).count()
-    return _worst(*(f"{pk}/?at={1 + (head - 1) * part // 4}" for part in range(5)))
+    return _worst(*(f"{pk}/?at={head * part // 4}" for part in range(1, 5)))
 
 
 def _worst(*addresses: str) -> float:
