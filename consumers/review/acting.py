@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from ...core.errors import RemarkRefused
@@ -25,6 +26,7 @@ from .answers import View, acting
 from .health import verify_lately
 from .inspecting import may_inspect, month_in
 from .remarks import value_of
+from .sealing import sealed
 
 ERASE, VERIFY = "turnlog_events.erase_payload", "turnlog_events.verify_log"
 
@@ -113,6 +115,15 @@ def mask(request: HttpRequest, pk: int) -> str:
     room = _reviewable(request, pk)
     revealing.mask_again(request, room)
     return _back(request, room.pk)
+
+
+@action
+def find(request: HttpRequest, pk: int) -> str:
+    """Search a conversation; see `saving.search`."""
+    room = reviewed_by(request.user, pk).conversation
+    asked = {"at": number_in(request.POST, "at"), "s": sealed(request.POST.get("find", ""))}
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return f"{reverse('turnlog_review:conversation', args=[room.pk])}?{query}"
 
 
 @action

@@ -16,10 +16,11 @@ from ...events import views
 from ...events.models import Actor
 from ...events.tables.database import log_database
 from ...projections.models import SavedView
-from ...projections.overview.query import parse
+from ...projections.overview.query import MAX_QUERY, parse
 from ...projections.views.projection import MOST, saved_views
 from .access import sees_everybody
 from .acting import action
+from .sealing import names_nobody, sealed, unsealed
 
 
 class Asked(NamedTuple):
@@ -28,12 +29,23 @@ class Asked(NamedTuple):
     query: str
     view: str
 
+    @property
+    def address(self) -> str:
+        """The same in an address, without anybody's words or name."""
+        if self.view:
+            return urlencode({"view": self.view})
+        kept = self.query if names_nobody(self.query) else sealed(self.query)
+        return urlencode({"q" if kept == self.query else "s": kept})
+
 
 def asked(given: Mapping[str, str], user: Any, saved: Sequence[SavedView]) -> Asked:
-    """Return what an address asks for: a search, a view, or else the view that the user chose."""
+    """Return what an address asks for: a search, a view, or else the view that the user chose.
+
+    Raises BadSeal.
+    """
     named = {view.name: view.query for view in saved}
-    if "q" in given:
-        query = given["q"]
+    if "s" in given or "q" in given:
+        query = unsealed(given["s"]) if "s" in given else given["q"]
         return Asked(query, next((name for name, each in named.items() if each == query), ""))
     name = given.get("view", "") or ("" if "view" in given else chosen_by(user))
     return Asked(named.get(name, ""), name if name in named else "")
@@ -45,6 +57,13 @@ def chosen_by(user: Any) -> str:
     actors = Actor.objects.using(using).filter(user=user).values("pk")
     choices = SavedView.objects.using(using).filter(chosen_by__in=actors)
     return choices.values_list("name", flat=True).first() or ""
+
+
+@action
+def search(request: HttpRequest) -> str:
+    """Search the list: the words come in a form, so that no log of requests has them."""
+    wanted = Asked(request.POST.get("q", "")[: 2 * MAX_QUERY], "")
+    return f"{reverse('turnlog_review:conversations')}?{wanted.address}"
 
 
 @action

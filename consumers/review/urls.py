@@ -10,6 +10,7 @@ app_name = "turnlog_review"
 
 urlpatterns = [
     path("", views.conversations, name="conversations"),
+    path("search/", saving.search, name="search"),
     path("views/save/", saving.save, name="save_view"),
     path("views/remove/", saving.remove, name="remove_view"),
     path("views/choose/", saving.choose, name="choose_view"),
@@ -23,6 +24,7 @@ urlpatterns = [
     path("<int:pk>/events/<int:version>/picture/", views.picture, name="picture"),
     path("<int:pk>/given/<int:version>/", views.given, name="given"),
     path("<int:pk>/compare/", views.compare, name="compare"),
+    path("<int:pk>/find/", acting.find, name="find"),
     path("<int:pk>/notes/", acting.note, name="note"),
     path("<int:pk>/notes/<int:version>/withdraw/", acting.withdraw, name="withdraw"),
     path("<int:pk>/scores/", acting.score, name="score"),

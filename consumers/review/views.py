@@ -38,7 +38,8 @@ from .listing import found_for
 from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
-from .saving import asked, chosen_by
+from .saving import Asked, asked, chosen_by
+from .sealing import BadSeal, unsealed
 from .shown import Hit, hits_of, items_of, message_of, metadata_of, payload_of, proof_of
 from .things import png_of
 
@@ -54,19 +55,26 @@ def conversations(request: HttpRequest) -> HttpResponse:
     """The list, and its query."""
     wrong, after, reviewer = "", request.GET.get("after", ""), sees_everybody(request.user)
     saved = saved_views() if reviewer else []
-    query, view = asked(request.GET, request.user, saved)
     live = "" if after else list_stream(request)  # Before the list is read.
+    wanted = Asked("", "")
     try:
-        found = found_for(request.user, query, after=after)
-    except QueryError as error:
+        wanted = asked(request.GET, request.user, saved)
+        found = found_for(request.user, wanted.query, after=after)
+    except (BadSeal, QueryError) as error:
         found, wrong = Page([]), str(error)
     rows = [row for row in found.rows if may_review(request.user, row.conversation)]
     if reviewer and not wrong:
         shown = [row.conversation for row in rows]
-        record_look(request, "listed", "conversations", shown, query=query)
+        record_look(request, "listed", "conversations", shown, query=wanted.query)
     titled = [(row, title_in_list(request.user, row.conversation)) for row in rows]
-    context = {"rows": titled, "page": found, "q": query, "problem": wrong, "reviewer": reviewer}
-    context |= {"saved": saved, "view": view, "live": live}
+    context = {
+        "rows": titled,
+        "page": found,
+        "q": wanted.query,
+        "problem": wrong,
+        "reviewer": reviewer,
+    }
+    context |= {"saved": saved, "view": wanted.view, "here": wanted.address, "live": live}
     if reviewer:
         context["chosen"] = chosen_by(request.user)
         context |= {
@@ -81,8 +89,15 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     """The trail of a conversation, now or at a version."""
     what = _reviewed(request, pk)
     room = what.conversation
-    words = request.GET.get("find", "")[:MAX_QUERY]
+    words, wrong = request.GET.get("find", ""), None
+    try:
+        words = unsealed(request.GET["s"]) if "s" in request.GET else words
+    except BadSeal as error:
+        wrong = error
+    words = words[:MAX_QUERY]
     record_look(request, "read", "conversation", [room], query=words)
+    if wrong is not None:
+        return problem(request, wrong, what)
     try:
         version, before = number_in(request.GET, "at"), number_in(request.GET, "before")
         trail = read_trail(pk, version=version, before=before, only=what.only)

@@ -65,6 +65,8 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "bundle": ("/review/{pk}/bundle/", {"reason": "x"}, set()),
     "erase": ("/review/{pk}/erase/", {"reason": "x"}, set()),
     "verify": ("/review/health/verify/", {}, set()),
+    "search": ("/review/search/", {"q": "broken"}, {"other", "owner", "reviewer", "inspector"}),
+    "find": ("/review/{pk}/find/", {"find": "broken"}, {"owner", "reviewer"}),
     "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 

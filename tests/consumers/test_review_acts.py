@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 import io
 import re
 import uuid
@@ -17,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 
 from turnlog.consumers.review import recording, revealing
+from turnlog.consumers.review.sealing import BadSeal, sealed, unsealed
 from turnlog.core.errors import ConfigurationError
 from turnlog.events import accesses, reviews
 from turnlog.events.log import read_all
@@ -600,3 +602,56 @@ def test_the_health_page_verifies(room: Conversation, monkeypatch: pytest.Monkey
     response = lead.post("/review/health/verify/")
     assert response.status_code == 400
     assert b"Expected at most 3 positions" in response.content
+
+
+def test_no_address_has_what_was_searched_for(room: Conversation, rita: Client) -> None:
+    catch_up()
+    for query in ("broken", "user:ada state:failed", '"It is broken"'):
+        response = rita.post("/review/search/", {"q": query})
+        address = response["Location"]
+        assert re.fullmatch(r"/review/\?s=[\w%=-]+", address)
+        assert not any(word in address for word in ("broken", "ada"))
+        assert f'value="{html.escape(query)}"' in text_of(rita, address)
+    address = rita.post("/review/search/", {"q": "sorry"})["Location"]
+    assert f"/review/{room.pk}/" in text_of(rita, address)
+    response = rita.post("/review/search/", {"q": "state:failed tokens:>5"})
+    assert response["Location"] == "/review/?q=state%3Afailed+tokens%3A%3E5"
+    response = rita.post(f"/review/{room.pk}/find/", {"find": "broken", "at": "3"})
+    assert re.fullmatch(rf"/review/{room.pk}/\?at=3&s=[\w%=-]+", response["Location"])
+    assert "review-hits" in text_of(rita, response["Location"])
+    colleague = client_with("rob", "review_conversation")
+    assert "review-hits" in text_of(colleague, response["Location"])
+
+
+@pytest.mark.parametrize("seal", ["", "x", "gAAAA", "x" * 9000, "\ud800", "한국어"])
+def test_a_broken_seal_is_a_sentence(seal: str, room: Conversation, rita: Client) -> None:
+    for page in ("/review/", f"/review/{room.pk}/"):
+        response = rita.get(page, {"s": seal.encode("utf-8", "replace")})
+        assert response.status_code == 400
+        assert b"Expected the whole address of a search" in response.content
+
+
+def test_a_search_outlives_a_new_secret(rita: Client, room: Conversation, settings: Any) -> None:
+    catch_up()
+    words = sealed("broken")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another"
+    assert unsealed(words) == "broken"
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(BadSeal):
+        unsealed(words)
+
+
+def test_pages_of_a_search_lead_on_sealed(
+    user: Any, rita: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(60):
+        other = Conversation.objects.create(user=user)
+        other.record_turn("a broken cup", AIMessage("oh"), user=user)
+    catch_up()
+    shown = text_of(rita, rita.post("/review/search/", {"q": "broken"})["Location"])
+    later = re.search(r'rel="next" href="([^"]+)"', shown)
+    assert later is not None
+    assert later[1].startswith("?s=")
+    assert "broken" not in later[1]
+    assert text_of(rita, f"/review/{html.unescape(later[1])}").count("<tr>") == 11

@@ -6,7 +6,7 @@
   if (!status || !shown || !window.EventSource) return;
 
   // From the first news to the request, and from one request to the next.
-  const settle = 200;
+  const settle = 40;
   const rest = 1000;
   // After an answer that was no stream; a connection that was lost, the browser opens again.
   const longest = 300_000;
