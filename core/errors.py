@@ -302,6 +302,18 @@ class RemarkRefused(TurnlogError, ValueError):
     """A note, a score or a sign-off that cannot be kept; nothing was written."""
 
 
+class QueueRefused(TurnlogError, ValueError):
+    """Something that cannot be done with a queue of conversations; nothing was written."""
+
+
+class UnknownQueue(TurnlogError, LookupError):
+    """A number that no queue has."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"expected the number of a queue, found {number}")
+        self.number = number
+
+
 class LegalHold(TurnlogError):
     """An attempt to erase something that is under a legal hold."""
 

@@ -17,7 +17,7 @@ VIEWS = "views"
 VERIFICATIONS = "verifications"
 """The name of the stream of what verify_log has found."""
 
-_REVIEW, _ACCESSES = "review/", "accesses/"
+_REVIEW, _ACCESSES, _QUEUE = "review/", "accesses/", "queue/"
 
 
 def review_of(conversation_id: int) -> str:
@@ -40,6 +40,35 @@ def months_in(streams: Collection[int]) -> dict[int, str]:
     """Return the months whose accesses these streams hold, by stream, of those that do."""
     named = rows().filter(pk__in=streams, beside__startswith=_ACCESSES).values_list("pk", "beside")
     return {pk: name.removeprefix(_ACCESSES) for pk, name in named if name}
+
+
+def queue_of(number: int) -> str:
+    """The name of the stream of a queue of conversations to review."""
+    return f"{_QUEUE}{number}"
+
+
+def queues_in(streams: Collection[int]) -> dict[int, int]:
+    """Return the queues' numbers of these streams, by stream, of those that are queues."""
+    named = rows().filter(pk__in=streams, beside__startswith=_QUEUE).values_list("pk", "beside")
+    return {pk: int(name.removeprefix(_QUEUE)) for pk, name in named if name}
+
+
+def queue_streams() -> list[int]:
+    """The streams of all queues."""
+    queues = rows().filter(beside__startswith=_QUEUE)
+    return list(queues.order_by("pk").values_list("pk", flat=True))
+
+
+def new_queue() -> int:
+    """Open the stream of a new queue, in the caller's transaction; return the queue's number.
+
+    Raises IntegrityError if somebody else opens one at the same time.
+    """
+    last = rows().filter(beside__startswith=_QUEUE).order_by("-pk")
+    name = last.values_list("beside", flat=True).first()
+    number = int(name.removeprefix(_QUEUE)) + 1 if name else 1
+    rows().create(beside=queue_of(number), owner_actor_id=NOBODY)
+    return number
 
 
 def found(name: str) -> int | None:

@@ -91,6 +91,8 @@ class Conversation(ConversationRow):
             ("erase_payload", "Can erase what was said"),
             ("verify_log", "Can verify the log"),
             ("inspect_accesses", "Can inspect who has reviewed what"),
+            ("manage_queues", "Can open and fill queues of conversations to review"),
+            ("resolve_reviews", "Can resolve what reviewers of a queue disagree about"),
         )
 
     @classmethod

@@ -49,6 +49,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "str | None": (str, type(None)),
     "int": (int,),
     "bool": (bool,),
+    "float": (float, int),
     "float | None": (float, int, type(None)),
     "Outcome": (str,),
     "Literal['ok', 'error']": (str,),
@@ -335,6 +336,73 @@ class LogVerified(EventData):
     since: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class QueueSet(EventData):
+    """From here on, a queue is `active`, `paused` or `archived` (`state`), and each of its items
+    needs this many `reviewers`, who give these `scores`."""
+
+    erasable: ClassVar[bool] = False
+
+    state: str
+    reviewers: int
+    scores: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDescribed(EventData):
+    """The queue's name, and what reviewers are asked to look at."""
+
+    name: str
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilled(EventData):
+    """`found` conversations that a `query` of the list means were not in the queue; the sample that
+    `percent` and `seed` give has come into it, by the `ItemsAdded` that follow."""
+
+    query: str
+    percent: float
+    seed: str
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsAdded(EventData):
+    """These conversations are items of the queue, behind those that were there."""
+
+    erasable: ClassVar[bool] = False
+
+    conversations: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMoved(EventData):
+    """What became of an item of a queue; the actor is who did it.
+
+    `what` is `taken` (for so many `seconds`), `left`, `completed`, `flagged`, `returned`,
+    `resolved`, or `gone` if nothing of the conversation is left. `state` is the item's from here
+    on: `open`, `awaiting` (somebody must settle it), `completed`, `flagged` or `gone`.
+    """
+
+    erasable: ClassVar[bool] = False
+
+    conversation: int
+    what: str
+    state: str
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemJudged(EventData):
+    """The `scores`, by name, of who completes or resolves an item, or the `reason` of a flag. It
+    follows the `ItemMoved` that it belongs to."""
+
+    conversation: int
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
 _OF_SIDE_STREAMS = (
     SideStreamOpened,
     AccessRecorded,
@@ -347,6 +415,12 @@ _OF_SIDE_STREAMS = (
     ViewRemoved,
     ViewChosen,
     LogVerified,
+    QueueSet,
+    QueueDescribed,
+    QueueFilled,
+    ItemsAdded,
+    ItemMoved,
+    ItemJudged,
 )
 
 EVENT_TYPES: dict[str, type[EventData]] = {

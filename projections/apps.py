@@ -22,6 +22,7 @@ class ProjectionsConfig(AppConfig):
         from .engine.versions import check_versions
         from .messages import projection as _messages  # noqa: F401
         from .overview import projection as _overview  # noqa: F401
+        from .queues import projection as _queues  # noqa: F401
         from .reviews import projection as _reviews  # noqa: F401
         from .search import projection as _search  # noqa: F401
         from .usage import projection as _usage  # noqa: F401

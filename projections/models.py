@@ -4,6 +4,7 @@ from .accesses.model import Access
 from .engine.model import Checkpoint, Parked
 from .messages.model import ConversationMessage, ConversationMessageQuerySet
 from .overview.model import Overview
+from .queues.model import Queue, QueueItem, QueueMark
 from .reviews.model import Remark
 from .search.model import SearchEntry, SearchEntryQuerySet
 from .usage.model import Usage, UsageQuerySet
@@ -16,6 +17,9 @@ __all__ = [
     "ConversationMessageQuerySet",
     "Overview",
     "Parked",
+    "Queue",
+    "QueueItem",
+    "QueueMark",
     "Remark",
     "SavedView",
     "SearchEntry",

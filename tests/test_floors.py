@@ -36,6 +36,7 @@ projections/admin.py projections/management/ projections/migrations/
 projections/trail.py
 projections/models.py projections/transcript.py
 projections/outline.py
+projections/queues/
 projections/overview/
 projections/accesses/ projections/reviews/ projections/views/
 projections/search/ projections/travel/ projections/usage/

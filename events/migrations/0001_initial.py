@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'conversation',
                 'verbose_name_plural': 'conversations',
                 'db_table': 'turnlog_conversation',
-                'permissions': (('review_conversation', "Can review everybody's conversations"), ('reveal_personal_data', 'Can reveal personal data in conversations'), ('export_log', 'Can export conversations'), ('erase_payload', 'Can erase what was said'), ('verify_log', 'Can verify the log'), ('inspect_accesses', 'Can inspect who has reviewed what')),
+                'permissions': (('review_conversation', "Can review everybody's conversations"), ('reveal_personal_data', 'Can reveal personal data in conversations'), ('export_log', 'Can export conversations'), ('erase_payload', 'Can erase what was said'), ('verify_log', 'Can verify the log'), ('inspect_accesses', 'Can inspect who has reviewed what'), ('manage_queues', 'Can open and fill queues of conversations to review'), ('resolve_reviews', 'Can resolve what reviewers of a queue disagree about')),
                 'base_manager_name': 'streams',
                 'default_manager_name': 'streams',
             },

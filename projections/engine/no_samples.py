@@ -13,6 +13,8 @@ _COLUMNS = {
     "turnlog_access": ("query", "reason"),
     "turnlog_remark": ("text", "quote"),
     "turnlog_view": ("query",),
+    "turnlog_queue": ("name", "instructions", "fills"),
+    "turnlog_queue_mark": ("scores", "reason"),
 }
 
 

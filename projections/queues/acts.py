@@ -1,0 +1,296 @@
+"""What people do with queues of conversations to review. Each is an event in the queue's stream.
+
+A decision is based on the queue's rows, which the same append makes: they are read after the
+stream's head, and if anything was appended meanwhile, all of it is done again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from ...core import conf, retrying
+from ...core.errors import ConcurrencyError, QueueRefused, UnknownQueue
+from ...core.wellformed import wellformed
+from ...events import reviews
+from ...events.beside import found, new_queue, queue_of
+from ...events.log import NewEvent, append, append_decided
+from ...events.models import Event
+from ...events.store.isolation import locking
+from ...events.store.sqlite import begin_writing
+from ...events.tables.database import log_database
+from ...events.types import (
+    EventData,
+    ItemsAdded,
+    QueueDescribed,
+    QueueFilled,
+    QueueSet,
+)
+from . import deciding
+from .deciding import MOST_REVIEWERS, Item
+from .model import Queue
+from .sampling import Sample, sample
+from .standing import item_of, me, queue_at
+
+LONGEST_NAME, LONGEST_INSTRUCTIONS, LONGEST_REASON, LONGEST_SEED = 100, 10_000, 2_000, 64
+"""Characters."""
+
+STATES = ("active", "paused", "archived")
+
+_BATCH = 500
+"""Conversations in one event."""
+
+
+def open_queue(
+    name: str,
+    *,
+    by: Any,
+    instructions: str = "",
+    scores: Sequence[str] = (),
+    reviewers: int = 1,
+) -> int:
+    """Open a queue and return its number.
+
+    `scores` are names of TURNLOG["SCORES"], which reviewers give; by default, all of them. Each
+    item needs so many `reviewers`. Raises QueueRefused.
+    """
+    known = conf.get().scores
+    asked = list(dict.fromkeys(scores)) or list(known)
+    if unknown := [each for each in asked if each not in known]:
+        raise QueueRefused(
+            _("Expected scores of %(known)s, found %(name)s: no queue was opened.")
+            % {"known": ", ".join(known) or "–", "name": wellformed(unknown[0])[:64]}
+        )
+    if not 1 <= reviewers <= MOST_REVIEWERS:
+        raise QueueRefused(
+            _("Expected 1 to %(most)d reviewers, found %(found)d: no queue was opened.")
+            % {"most": MOST_REVIEWERS, "found": reviewers}
+        )
+    facts = [QueueSet("active", reviewers, asked), _described(name, instructions)]
+    for _try in range(retrying.LOST_RACES):
+        try:
+            with transaction.atomic(using=log_database()):
+                begin_writing()
+                number = new_queue()
+                append(_stream(number), [NewEvent(fact, user=by) for fact in facts])
+                return number
+        except IntegrityError:
+            continue  # Somebody else has opened this one.
+    raise ConcurrencyError(0, 0, 0)
+
+
+def describe(number: int, name: str, instructions: str, *, by: Any) -> Event:
+    """Give a queue another name and other instructions. Raises QueueRefused, UnknownQueue."""
+    data = _described(name, instructions)
+    return append(_stream(number), [NewEvent(data, user=by)])[-1]
+
+
+def set_state(number: int, state: str, *, by: Any) -> None:
+    """Make a queue active, paused or archived. Raises QueueRefused, UnknownQueue."""
+    if state not in STATES:
+        raise QueueRefused(
+            _("Expected one of %(known)s, found %(state)s: nothing was done.")
+            % {"known": ", ".join(STATES), "state": wellformed(state)[:40]}
+        )
+    stream = _stream(number)
+
+    def decide(standing: Any, queue: Queue) -> list[NewEvent]:
+        if queue.state == state:
+            return []
+        return [NewEvent(QueueSet(state, queue.reviewers, queue.asked), user=by)]
+
+    append_decided(stream, decide, lambda standing: queue_at(stream))
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a filling found, by which seed, and how many items came into the queue."""
+
+    found: int
+    added: int
+    seed: str
+
+
+def fill(
+    number: int,
+    query: str,
+    *,
+    by: Any,
+    percent: float = 100,
+    seed: str = "",
+    of: Any = None,
+    reviewer: Any = None,
+) -> Filled:
+    """Put the conversations that a query of the list means into a queue, or a sample of them.
+
+    A conversation is in a queue once. Without a `seed`, one is drawn; it is on record. `of` and
+    `reviewer` are those of `overview.finding`. Raises QueryError, QueueRefused, UnknownQueue.
+    """
+    seed = wellformed(seed.strip())[:LONGEST_SEED] or secrets.token_hex(4)
+    if not 0 < percent <= 100:
+        raise QueueRefused(
+            _("Expected a percentage above 0 and up to 100, found %(found)s: nothing was done.")
+            % {"found": percent}
+        )
+    stream = _stream(number)
+    done: list[Filled] = []
+
+    def gather(standing: Any) -> tuple[Queue, Sample]:
+        return queue_at(stream), sample(
+            stream, query, percent=percent, seed=seed, of=of, reviewer=reviewer
+        )
+
+    def decide(standing: Any, gathered: tuple[Queue, Sample]) -> list[NewEvent]:
+        queue, found_now = gathered
+        if queue.state == "archived":
+            raise QueueRefused(_("This queue is archived: nothing was done."))
+        numbers = found_now.numbers
+        done[:] = [Filled(found_now.found, len(numbers), seed)]
+        facts: list[EventData] = [
+            QueueFilled(wellformed(query), percent, seed, found_now.found),
+            *(ItemsAdded(numbers[at : at + _BATCH]) for at in range(0, len(numbers), _BATCH)),
+        ]
+        return [NewEvent(fact, user=by) for fact in facts]
+
+    append_decided(stream, decide, gather)
+    return done[0]
+
+
+def renew(number: int, conversation: int, *, by: Any) -> None:
+    """Keep an item that a user is working on for longer; nothing happens if they are not.
+
+    A lock that lasts for most of its time anyway is left as it is.
+    """
+    stream = _stream(number)
+
+    def decide(standing: Any, gathered: tuple[Item, uuid.UUID, bool]) -> list[NewEvent]:
+        item, who, ends = gathered
+        working = who in item.taken and item.state == "open" and item.active
+        return _by(by, deciding.take(item, who)) if working and ends else []
+
+    append_decided(stream, decide, lambda standing: _standing(stream, conversation, by))
+
+
+def leave(number: int, conversation: int, *, by: Any) -> None:
+    """Stop working on an item: others may take it at once."""
+    _decide(number, conversation, by, deciding.leave)
+
+
+def complete(
+    number: int,
+    conversation: int,
+    scores: Mapping[str, Any],
+    *,
+    by: Any,
+    comment: str = "",
+) -> None:
+    """Give an item's scores and complete it: all of this, or nothing.
+
+    Raises QueueRefused, RemarkRefused, UnknownQueue.
+    """
+    _judge(number, conversation, scores, by, comment, deciding.complete)
+
+
+def resolve(
+    number: int,
+    conversation: int,
+    scores: Mapping[str, Any],
+    *,
+    by: Any,
+    comment: str = "",
+) -> None:
+    """Settle what reviewers disagree about by scores of one's own. Raises the same."""
+    _judge(
+        number,
+        conversation,
+        scores,
+        by,
+        comment,
+        lambda item, who, given: deciding.resolve(item, given),
+    )
+
+
+def flag(number: int, conversation: int, reason: str, *, by: Any) -> None:
+    """Say why an item cannot be reviewed as it is. Raises QueueRefused, UnknownQueue."""
+    reason = wellformed(reason.strip())
+    if not 0 < len(reason) <= LONGEST_REASON:
+        raise QueueRefused(
+            _("Expected a reason of 1 to %(most)d characters, found %(found)d: nothing was done.")
+            % {"most": LONGEST_REASON, "found": len(reason)}
+        )
+    _decide(number, conversation, by, lambda item, who: deciding.flag(item, reason))
+
+
+def put_back(number: int, conversation: int, *, by: Any) -> None:
+    """Let a flagged item be reviewed all the same. Raises QueueRefused, UnknownQueue."""
+    _decide(number, conversation, by, lambda item, who: deciding.put_back(item))
+
+
+def _judge(
+    number: int,
+    conversation: int,
+    scores: Mapping[str, Any],
+    by: Any,
+    comment: str,
+    decide: Callable[[Item, uuid.UUID, Mapping[str, Any]], list[EventData]],
+) -> None:
+    asked = queue_at(_stream(number)).asked
+    given = {name: scores[name] for name in asked if name in scores}
+    with locking(log_database()):
+        begin_writing()
+        # An erasure locks what was written about a conversation before the queues, too.
+        for name, value in given.items():
+            reviews.give_score(conversation, name, value, by=by, comment=comment)
+        _decide(number, conversation, by, lambda item, who: decide(item, who, given))
+
+
+def _decide(
+    number: int,
+    conversation: int,
+    by: Any,
+    decide: Callable[[Item, uuid.UUID], list[EventData]],
+) -> None:
+    stream = _stream(number)
+    append_decided(
+        stream,
+        lambda standing, gathered: _by(by, decide(*gathered[:2])),
+        lambda standing: _standing(stream, conversation, by),
+    )
+
+
+def _standing(stream: int, conversation: int, by: Any) -> tuple[Item, uuid.UUID, bool]:
+    who = me(by)
+    item, ends = item_of(stream, conversation, who)
+    return item, who, ends
+
+
+def _by(user: Any, facts: Sequence[EventData]) -> list[NewEvent]:
+    return [NewEvent(fact, user=user) for fact in facts]
+
+
+def _stream(number: int) -> int:
+    stream = found(queue_of(number))
+    if stream is None:
+        raise UnknownQueue(number)
+    return stream
+
+
+def _described(name: str, instructions: str) -> QueueDescribed:
+    plain = " ".join(wellformed(name).split())
+    if not 0 < len(plain) <= LONGEST_NAME:
+        raise QueueRefused(
+            _("Expected a name of 1 to %(most)d characters, found %(found)d.")
+            % {"most": LONGEST_NAME, "found": len(plain)}
+        )
+    if len(instructions) > LONGEST_INSTRUCTIONS:
+        raise QueueRefused(
+            _("Expected at most %(most)d characters, found %(found)d.")
+            % {"most": LONGEST_INSTRUCTIONS, "found": len(instructions)}
+        )
+    return QueueDescribed(plain, wellformed(instructions.strip()))
