@@ -26,7 +26,7 @@ from ..tables.held import require_no_hold
 from ..turns import close_abandoned, open_turn
 from ..types import NEVER_ERASED, PayloadErased
 from .copies import copies_of, forks_of
-from .notes import notes_on
+from .notes import judged, notes_on
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
 from .receipts import ErasedEvent, Receipt, Record
@@ -117,8 +117,10 @@ class Act:
         return _with_forks([self._receipt(plan, []) for plan in self._plans(pk, wanted)])
 
     def _plans(self, pk: int, wanted: Wanted, *, lock: bool = True) -> Iterator[Plan]:
-        """Yield the conversation's plan and then, level by level, those of forks with copies."""
+        """Yield the conversation's plan and then, level by level, those of forks with copies; last
+        those of queues in which what goes altogether was judged."""
         waiting = [(pk, wanted)]
+        queues: dict[int, frozenset[int]] = {}
         while waiting:
             pk, wanted = waiting.pop(0)
             plan = self._plan(pk, wanted, lock=lock)
@@ -135,8 +137,14 @@ class Act:
                     waiting.append(
                         (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
                     )
-            if notes := notes_on(pk, plan.turns, everything=bool(titled and wanted.everything)):
+            whole = bool(titled and wanted.everything)
+            if notes := notes_on(pk, plan.turns, everything=whole):
                 waiting.append((notes.stream, Wanted(versions=notes.versions, exact=True)))
+            for each in judged(pk) if whole else ():
+                queues[each.stream] = queues.get(each.stream, frozenset()) | each.versions
+        # In the order of all erasures, and of who completes an item: queues come last.
+        for stream, versions in sorted(queues.items()):
+            yield self._plan(stream, Wanted(versions=versions, exact=True), lock=lock)
 
     def _plan(self, pk: int, wanted: Wanted, *, lock: bool) -> Plan:
         if lock:

@@ -24,6 +24,7 @@ from django.db.models import Max
 
 from ...core.errors import ErasureIncomplete, ReceiptNotKept, TurnlogError, UnknownTurn
 from .. import hooks
+from ..beside import found, review_of
 from ..store.dialect import dialect_of
 from ..store.isolation import is_outermost, locking
 from ..store.sqlite import begin_writing
@@ -145,6 +146,8 @@ def _finish(pk: int, left: set[str]) -> None:
     streams = [pk]
     for each in streams:
         streams += [fork for fork in forks_of(each) if fork not in streams]
+    # Their notes are erased with the words; a side stream has no forks.
+    streams += filter(None, [found(review_of(each)) for each in streams])
     with locking(using):
         with connections[using].cursor() as cursor:
             dialect_of(connections[using]).lock_streams(cursor, streams)

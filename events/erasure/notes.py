@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
-from ..beside import found, review_of
+from ..beside import found, queue_streams, review_of
 from ..tables.database import log_database
 from ..tables.event import Event
-from ..types import NEVER_ERASED
+from ..types import NEVER_ERASED, ItemJudged
 
 
 class Notes(NamedTuple):
-    """Versions of the stream beside a conversation."""
+    """Versions of a stream beside the conversations."""
 
     stream: int
     versions: frozenset[int]
@@ -33,3 +33,20 @@ def notes_on(pk: int, turns: Set[uuid.UUID | None], *, everything: bool) -> Note
         if everything or getattr(event.data, "turn", None) in about
     )
     return Notes(stream, versions) if versions else None
+
+
+def judged(pk: int) -> Iterator[Notes]:
+    """Yield what reviewers gave as scores or reasons in queues that have a conversation.
+
+    It is read from the log, not from a projection, which may have lost it: each event of a queue in
+    which somebody judged something.
+    """
+    events = Event.objects.using(log_database()).filter(type=ItemJudged.__name__)
+    about = events.filter(payload__contains=f'"conversation":{pk}')
+    for stream in queue_streams():
+        here = about.filter(stream_id=stream).iterator()
+        versions = frozenset(
+            event.version for event in here if getattr(event.data, "conversation", None) == pk
+        )
+        if versions:
+            yield Notes(stream, versions)

@@ -42,8 +42,6 @@ class QueuesProjection(Projection):
     inline = True
     model = Queue
     conversation_field = "stream_id"
-    # What an erased description had replaced is erased as well, or it holds again.
-    erase = Projection.apply_again
 
     def apply(self, events: Sequence[Event]) -> None:
         numbers = queues_in({event.stream_id for event in events})
@@ -67,6 +65,11 @@ class QueuesProjection(Projection):
                 fill |= {"found": found, "at": event.recorded_at.isoformat()}
                 row.fills = json.dumps([*json.loads(row.fills), fill][-_FILLS:])
         row.save(using=self.of_streams([]).db)
+
+    def erase(self, events: Sequence[Event]) -> None:
+        """Make the row again: what an erased description had replaced holds again."""
+        if any(event.type in self.handles for event in events):
+            self.apply_again(events)
 
     def forget_user(self, user: Any) -> None:
         """Nothing: the rows name nobody."""

@@ -19,11 +19,13 @@ from turnlog.core.errors import (
     TurnInProgress,
     UnknownTurn,
 )
+from turnlog.events import reviews
 from turnlog.events.erasure import erase as erasing
 from turnlog.events.erasure.receipts import Receipt
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine import erasers
+from turnlog.projections.models import Remark
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -234,3 +236,12 @@ def test_sums_that_were_left_by_a_process_that_died_are_made_again(
     parts.append(0)
     room.erase(reason="request 7")
     require_sound(room)
+
+
+def test_notes_on_what_is_erased_in_parts_go_with_it(room: Conversation, user: Any) -> None:
+    turns = Event.objects.filter(stream_id=room.pk, type="MessageAppended", turn_id__isnull=False)
+    for turn_id in {*turns.values_list("turn_id", flat=True)}:
+        reviews.add_note(room.pk, WORD, by=user, turn_id=turn_id)
+    room.erase(reason="request 1")
+    assert not Remark.objects.exists()
+    require_sound()
