@@ -15,6 +15,8 @@ from ...events.tables.database import log_database
 from ...projections.models import Overview
 
 PERMISSION = "turnlog_events.review_conversation"
+MANAGE_QUEUES = "turnlog_events.manage_queues"
+RESOLVE = "turnlog_events.resolve_reviews"
 
 
 def can_review(user: Any, conversation: Conversation) -> bool:
@@ -106,3 +108,21 @@ def listed_for(user: Any) -> Any:
     """
     rows = Overview.objects.using(log_database())
     return rows if sees_everybody(user) else rows.filter(conversation__user=user)
+
+
+def works_on_queues(user: Any) -> bool:
+    """Return whether a user may see queues, and review their items.
+
+    A CAN_REVIEW of the project's own says who may review a conversation, not who is a reviewer.
+    """
+    return bool(user.is_active and user.has_perm(PERMISSION))
+
+
+def may_resolve(user: Any) -> bool:
+    """Return whether a user settles what reviewers of a queue disagree about."""
+    return bool(user.is_active and user.has_perm(RESOLVE))
+
+
+def may_manage_queues(user: Any) -> bool:
+    """Return whether a user opens and fills queues."""
+    return bool(user.is_active and user.has_perm(MANAGE_QUEUES))

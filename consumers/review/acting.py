@@ -25,12 +25,11 @@ from .addresses import number_in
 from .answers import View, acting
 from .health import verify_lately
 from .inspecting import may_inspect, month_in
-from .remarks import value_of
+from .queueing import working
+from .remarks import values_in
 from .sealing import sealed
 
 ERASE, VERIFY = "turnlog_events.erase_payload", "turnlog_events.verify_log"
-
-_SCORE = "score-"
 
 Action = Callable[..., str]
 
@@ -61,6 +60,7 @@ def note(request: HttpRequest, pk: int) -> str:
     """Add a note."""
     room = _reviewable(request, pk)
     turn = _turn(request)
+    working(request, room.pk)
     quote = request.POST.get("quote", "")
     reviews.add_note(room.pk, request.POST.get("text", ""), by=request.user, turn_id=turn,
                      quote=quote)  # fmt: skip
@@ -71,6 +71,7 @@ def note(request: HttpRequest, pk: int) -> str:
 def withdraw(request: HttpRequest, pk: int, version: int) -> str:
     """Withdraw a note of one's own."""
     room = _reviewable(request, pk)
+    working(request, room.pk)
     reviews.withdraw_note(room.pk, version, by=request.user)
     return _back(request, room.pk)
 
@@ -80,11 +81,9 @@ def score(request: HttpRequest, pk: int) -> str:
     """Give the scores of a form: each field that has a value."""
     room = _reviewable(request, pk)
     turn = _turn(request)
-    fields = {key: str(text) for key, text in request.POST.items() if key.startswith(_SCORE)}
-    given = {key.removeprefix(_SCORE): text for key, text in fields.items() if text}
-    if not given:
+    if not (values := values_in(request.POST)):
         raise RemarkRefused(_("Expected a score, found none."))
-    values = {name: value_of(name, text) for name, text in given.items()}
+    working(request, room.pk)
     comment = request.POST.get("comment", "")
     with transaction.atomic(using=log_database()):  # All of a form, or nothing.
         for name, value in values.items():
@@ -180,7 +179,7 @@ def _turn(request: HttpRequest) -> uuid.UUID | None:
 def _back(request: HttpRequest, pk: int) -> str:
     """The place that a form was sent from: a moment, a part of the trail, a turn."""
     address = reverse("turnlog_review:conversation", args=[pk])
-    kept = [(name, number_in(request.POST, name)) for name in ("at", "before")]
+    kept = [(name, number_in(request.POST, name)) for name in ("at", "before", "queue")]
     query = "&".join(f"{name}={number}" for name, number in kept if number)
     shown = number_in(request.POST, "shown")
     return address + (f"?{query}" if query else "") + (f"#turn-{shown}" if shown else "")

@@ -24,8 +24,9 @@ from ...events.proof.notes import PublicKey
 from ...events.proof.selecting import select
 from ...events.tables.database import log_database
 from ...projections.models import Overview, Remark, SearchEntry
+from ...projections.queues.blind import seen_by
 from ...projections.travel.speakers import Speakers
-from .access import may_review, reviewed_by, sees_everybody, title_in_list, title_of
+from .access import may_resolve, may_review, reviewed_by, sees_everybody, title_in_list, title_of
 from .answers import acting
 from .listing import found_for
 from .recording import record_look
@@ -177,10 +178,11 @@ def _messages(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[
 
 
 def _remarks(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[Row]:
-    """What reviewers wrote: notes, scores and sign-offs."""
+    """What a user may see of what reviewers wrote: notes, scores and sign-offs."""
     speakers = Speakers()
     for some in _chunks(found):
-        remarks = Remark.objects.using(log_database()).filter(conversation__in=some)
+        written = Remark.objects.using(log_database()).filter(conversation__in=some)
+        remarks = seen_by(user, written, resolves=may_resolve(user))
         maskers = {pk: None if unmasked else Masker(pk) for pk in some}
         ordered = remarks.order_by("conversation_id", "version")
         for part in _batches(ordered.iterator(chunk_size=_PAGE)):

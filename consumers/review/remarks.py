@@ -15,13 +15,15 @@ from ...core import conf
 from ...core.errors import RemarkRefused
 from ...events.tables.database import log_database
 from ...projections.models import Remark
+from ...projections.queues.blind import seen_by
 from ...projections.travel.speakers import Speakers
-from .access import Reviewed
+from .access import Reviewed, may_resolve
 
 _MOST = 500
 """Remarks that a page shows: the last ones."""
 
 CANNOT_JUDGE = "?"
+_SCORE = "score-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,11 @@ class Remarks:
         return max((shown.row.until or 0 for shown in self.signed if shown.mine), default=0)
 
 
-def remarks_on(what: Reviewed) -> Remarks:
-    """Return what reviewers wrote about a conversation, for a page: they quote it."""
-    rows = Remark.objects.using(log_database()).filter(conversation=what.conversation)
+def remarks_on(what: Reviewed, user: Any) -> Remarks:
+    """Return what a user may see of what reviewers wrote about a conversation, for a page: they
+    quote it."""
+    written = Remark.objects.using(log_database()).filter(conversation=what.conversation)
+    rows = seen_by(user, written, resolves=may_resolve(user))
     found = list(rows.order_by("-version")[: _MOST + 1])
     speakers = Speakers(row.actor_id for row in found)
     remarks = Remarks(more=len(found) > _MOST)
@@ -102,6 +106,14 @@ def _choice(name: str, kind: Any) -> Choice:
     if isinstance(kind[0], str):
         return Choice(name, tuple((each, each) for each in kind))
     return Choice(name, low=kind[0], high=kind[1])
+
+
+def values_in(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of a form, by name: of each field that has a value. Raises
+    RemarkRefused."""
+    fields = {key: str(text) for key, text in given.items() if key.startswith(_SCORE)}
+    named = {key.removeprefix(_SCORE): text for key, text in fields.items() if text}
+    return {name: value_of(name, text) for name, text in named.items()}
 
 
 def value_of(name: str, text: str) -> Any:

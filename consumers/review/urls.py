@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import acting, exporting, inspecting, saving, views
+from . import acting, exporting, inspecting, queue_acts, queueing, saving, views
 
 app_name = "turnlog_review"
 
@@ -19,6 +19,19 @@ urlpatterns = [
     path("health/verify/", acting.verify, name="verify"),
     path("accesses/", inspecting.accesses, name="accesses"),
     path("accesses/inspect/", acting.inspect, name="inspect"),
+    path("queues/", queueing.queues, name="queues"),
+    path("queues/open/", queue_acts.open_queue, name="queue_open"),
+    path("queues/<int:number>/", queueing.queue, name="queue"),
+    path("queues/<int:number>/describe/", queue_acts.describe, name="queue_describe"),
+    path("queues/<int:number>/state/", queue_acts.set_state, name="queue_state"),
+    path("queues/<int:number>/fill/", queue_acts.fill, name="queue_fill"),
+    path("queues/<int:number>/next/", queue_acts.take_one, name="queue_next"),
+    path("queues/<int:number>/<int:pk>/take/", queue_acts.take, name="queue_take"),
+    path("queues/<int:number>/<int:pk>/complete/", queue_acts.complete, name="queue_complete"),
+    path("queues/<int:number>/<int:pk>/flag/", queue_acts.flag, name="queue_flag"),
+    path("queues/<int:number>/<int:pk>/leave/", queue_acts.leave, name="queue_leave"),
+    path("queues/<int:number>/<int:pk>/resolve/", queue_acts.resolve, name="queue_resolve"),
+    path("queues/<int:number>/<int:pk>/back/", queue_acts.put_back, name="queue_put_back"),
     path("<int:pk>/", views.conversation, name="conversation"),
     path("<int:pk>/events/<int:version>/", views.event, name="event"),
     path("<int:pk>/events/<int:version>/picture/", views.picture, name="picture"),

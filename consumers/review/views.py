@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 
-from ...core.errors import MomentError
+from ...core.errors import MomentError, QueueRefused
 from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
 from ...core.readable import LARGE
@@ -35,6 +35,7 @@ from .comparing import compared
 from .exporting import may_export
 from .health import health_of
 from .listing import found_for
+from .queueing import bar_of
 from .recording import record_look
 from .remarks import choices, remarks_on
 from .revealing import may_reveal, revealed_until
@@ -100,14 +101,16 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
         return problem(request, wrong, what)
     try:
         version, before = number_in(request.GET, "at"), number_in(request.GET, "before")
+        bar = bar_of(request, what)
         trail = read_trail(pk, version=version, before=before, only=what.only)
-    except (BadNumber, MomentError) as error:
+    except (BadNumber, MomentError, QueueRefused) as error:
         # A conversation without events has no moments; one with events has others.
         return problem(request, error, what)
     reviewer = sees_everybody(request.user)
     context = {
         "reviewer": reviewer,
-        "remarks": remarks_on(what) if reviewer else None,
+        "bar": bar,
+        "remarks": remarks_on(what, request.user) if reviewer else None,
         "scores": choices() if reviewer else [],
         "may_reveal": reviewer and may_reveal(request.user),
         "revealed_until": revealed_until(request, pk),

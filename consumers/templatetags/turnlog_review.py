@@ -8,7 +8,7 @@ from typing import Any
 
 from django import template
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from ...core.wellformed import clipped, wellformed
 
@@ -57,6 +57,23 @@ def review_action(action: str) -> str:
         "exported": _("exported"),
     }
     return names.get(action, action)
+
+
+@register.filter
+def review_queue(state: str) -> str:
+    """Return the state of a queue, or of an item of one, in the active language."""
+    names = {
+        "active": pgettext("queue", "active"),
+        "paused": pgettext("queue", "paused"),
+        "archived": pgettext("queue", "archived"),
+        "pending": pgettext("queue", "pending"),
+        "in_progress": pgettext("queue", "in progress"),
+        "awaiting": pgettext("queue", "awaiting resolution"),
+        "flagged": pgettext("queue", "flagged"),
+        "completed": pgettext("queue", "completed"),
+        "gone": pgettext("queue", "erased"),
+    }
+    return names.get(state, state)
 
 
 @register.filter

@@ -143,8 +143,8 @@ class Act:
             for each in judged(pk) if whole else ():
                 queues[each.stream] = queues.get(each.stream, frozenset()) | each.versions
         # In the order of all erasures, and of who completes an item: queues come last.
-        for stream, versions in sorted(queues.items()):
-            yield self._plan(stream, Wanted(versions=versions, exact=True), lock=lock)
+        for stream in sorted(queues):
+            yield self._plan(stream, Wanted(versions=queues[stream], exact=True), lock=lock)
 
     def _plan(self, pk: int, wanted: Wanted, *, lock: bool) -> Plan:
         if lock:

@@ -1,8 +1,4 @@
-"""What people do with queues of conversations to review. Each is an event in the queue's stream.
-
-A decision is based on the queue's rows, which the same append makes: they are read after the
-stream's head, and if anything was appended meanwhile, all of it is done again.
-"""
+"""What people do with queues of conversations to review. Each is an event in the queue's stream."""
 
 from __future__ import annotations
 
@@ -16,11 +12,11 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from ...core import conf, retrying
-from ...core.errors import ConcurrencyError, QueueRefused, UnknownQueue
+from ...core.errors import ConcurrencyError, QueueRefused
 from ...core.wellformed import wellformed
 from ...events import reviews
-from ...events.beside import found, new_queue, queue_of
-from ...events.log import NewEvent, append, append_decided
+from ...events.beside import new_queue
+from ...events.log import NewEvent, append
 from ...events.models import Event
 from ...events.store.isolation import locking
 from ...events.store.sqlite import begin_writing
@@ -35,8 +31,8 @@ from ...events.types import (
 from . import deciding
 from .deciding import MOST_REVIEWERS, Item
 from .model import Queue
-from .sampling import Sample, sample
-from .standing import item_of, me, queue_at
+from .sampling import in_queue, sample
+from .standing import item_of, me, queue_at, settled, stream_of
 
 LONGEST_NAME, LONGEST_INSTRUCTIONS, LONGEST_REASON, LONGEST_SEED = 100, 10_000, 2_000, 64
 """Characters."""
@@ -78,7 +74,7 @@ def open_queue(
             with transaction.atomic(using=log_database()):
                 begin_writing()
                 number = new_queue()
-                append(_stream(number), [NewEvent(fact, user=by) for fact in facts])
+                append(stream_of(number), [NewEvent(fact, user=by) for fact in facts])
                 return number
         except IntegrityError:
             continue  # Somebody else has opened this one.
@@ -88,7 +84,7 @@ def open_queue(
 def describe(number: int, name: str, instructions: str, *, by: Any) -> Event:
     """Give a queue another name and other instructions. Raises QueueRefused, UnknownQueue."""
     data = _described(name, instructions)
-    return append(_stream(number), [NewEvent(data, user=by)])[-1]
+    return append(stream_of(number), [NewEvent(data, user=by)])[-1]
 
 
 def set_state(number: int, state: str, *, by: Any) -> None:
@@ -98,14 +94,13 @@ def set_state(number: int, state: str, *, by: Any) -> None:
             _("Expected one of %(known)s, found %(state)s: nothing was done.")
             % {"known": ", ".join(STATES), "state": wellformed(state)[:40]}
         )
-    stream = _stream(number)
+    stream = stream_of(number)
 
-    def decide(standing: Any, queue: Queue) -> list[NewEvent]:
-        if queue.state == state:
-            return []
-        return [NewEvent(QueueSet(state, queue.reviewers, queue.asked), user=by)]
+    def decide(queue: Queue) -> list[EventData]:
+        changed = queue.state != state
+        return [QueueSet(state, queue.reviewers, queue.asked)] if changed else []
 
-    append_decided(stream, decide, lambda standing: queue_at(stream))
+    settled(stream, lambda: queue_at(stream), decide, by=by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,48 +133,49 @@ def fill(
             _("Expected a percentage above 0 and up to 100, found %(found)s: nothing was done.")
             % {"found": percent}
         )
-    stream = _stream(number)
-    done: list[Filled] = []
+    stream = stream_of(number)
+    # Before the lock, which those wait for who review: it may take a while.
+    drawn = sample(stream, query, percent=percent, seed=seed, of=of, reviewer=reviewer)
 
-    def gather(standing: Any) -> tuple[Queue, Sample]:
-        return queue_at(stream), sample(
-            stream, query, percent=percent, seed=seed, of=of, reviewer=reviewer
-        )
+    def gather() -> tuple[Queue, list[int]]:
+        there = in_queue(stream, drawn.numbers)
+        return queue_at(stream), [number for number in drawn.numbers if number not in there]
 
-    def decide(standing: Any, gathered: tuple[Queue, Sample]) -> list[NewEvent]:
-        queue, found_now = gathered
+    def decide(gathered: tuple[Queue, list[int]]) -> list[EventData]:
+        queue, new = gathered
         if queue.state == "archived":
             raise QueueRefused(_("This queue is archived: nothing was done."))
-        numbers = found_now.numbers
-        done[:] = [Filled(found_now.found, len(numbers), seed)]
-        facts: list[EventData] = [
-            QueueFilled(wellformed(query), percent, seed, found_now.found),
-            *(ItemsAdded(numbers[at : at + _BATCH]) for at in range(0, len(numbers), _BATCH)),
-        ]
-        return [NewEvent(fact, user=by) for fact in facts]
+        batches = [new[start : start + _BATCH] for start in range(0, len(new), _BATCH)]
+        filled = QueueFilled(wellformed(query), percent, seed, drawn.found)
+        return [filled, *map(ItemsAdded, batches)]
 
-    append_decided(stream, decide, gather)
-    return done[0]
+    _queue, new = settled(stream, gather, decide, by=by)
+    return Filled(drawn.found, len(new), seed)
+
+
+def take(number: int, conversation: int, *, by: Any) -> None:
+    """Take this item, or keep it for longer. Raises QueueRefused, UnknownQueue."""
+
+    def decide(item: Item, who: uuid.UUID, ends: bool) -> list[EventData]:
+        taken = deciding.take(item, who)
+        return taken if ends else []
+
+    _decide(number, conversation, by, decide)
 
 
 def renew(number: int, conversation: int, *, by: Any) -> None:
-    """Keep an item that a user is working on for longer; nothing happens if they are not.
+    """Keep an item that a user is working on for longer; nothing happens if they are not."""
 
-    A lock that lasts for most of its time anyway is left as it is.
-    """
-    stream = _stream(number)
-
-    def decide(standing: Any, gathered: tuple[Item, uuid.UUID, bool]) -> list[NewEvent]:
-        item, who, ends = gathered
+    def decide(item: Item, who: uuid.UUID, ends: bool) -> list[EventData]:
         working = who in item.taken and item.state == "open" and item.active
-        return _by(by, deciding.take(item, who)) if working and ends else []
+        return deciding.take(item, who) if working and ends else []
 
-    append_decided(stream, decide, lambda standing: _standing(stream, conversation, by))
+    _decide(number, conversation, by, decide)
 
 
 def leave(number: int, conversation: int, *, by: Any) -> None:
     """Stop working on an item: others may take it at once."""
-    _decide(number, conversation, by, deciding.leave)
+    _decide(number, conversation, by, lambda item, who, ends: deciding.leave(item, who))
 
 
 def complete(
@@ -224,12 +220,12 @@ def flag(number: int, conversation: int, reason: str, *, by: Any) -> None:
             _("Expected a reason of 1 to %(most)d characters, found %(found)d: nothing was done.")
             % {"most": LONGEST_REASON, "found": len(reason)}
         )
-    _decide(number, conversation, by, lambda item, who: deciding.flag(item, reason))
+    _decide(number, conversation, by, lambda item, who, ends: deciding.flag(item, reason))
 
 
 def put_back(number: int, conversation: int, *, by: Any) -> None:
     """Let a flagged item be reviewed all the same. Raises QueueRefused, UnknownQueue."""
-    _decide(number, conversation, by, lambda item, who: deciding.put_back(item))
+    _decide(number, conversation, by, lambda item, who, ends: deciding.put_back(item))
 
 
 def _judge(
@@ -240,45 +236,30 @@ def _judge(
     comment: str,
     decide: Callable[[Item, uuid.UUID, Mapping[str, Any]], list[EventData]],
 ) -> None:
-    asked = queue_at(_stream(number)).asked
+    asked = queue_at(stream_of(number)).asked
     given = {name: scores[name] for name in asked if name in scores}
     with locking(log_database()):
         begin_writing()
         # An erasure locks what was written about a conversation before the queues, too.
         for name, value in given.items():
             reviews.give_score(conversation, name, value, by=by, comment=comment)
-        _decide(number, conversation, by, lambda item, who: decide(item, who, given))
+        _decide(number, conversation, by, lambda item, who, ends: decide(item, who, given))
 
 
 def _decide(
     number: int,
     conversation: int,
     by: Any,
-    decide: Callable[[Item, uuid.UUID], list[EventData]],
+    decide: Callable[[Item, uuid.UUID, bool], list[EventData]],
 ) -> None:
-    stream = _stream(number)
-    append_decided(
-        stream,
-        lambda standing, gathered: _by(by, decide(*gathered[:2])),
-        lambda standing: _standing(stream, conversation, by),
-    )
+    stream = stream_of(number)
 
+    def gather() -> tuple[Item, uuid.UUID, bool]:
+        who = me(by)
+        item, ends = item_of(stream, conversation, who)
+        return item, who, ends
 
-def _standing(stream: int, conversation: int, by: Any) -> tuple[Item, uuid.UUID, bool]:
-    who = me(by)
-    item, ends = item_of(stream, conversation, who)
-    return item, who, ends
-
-
-def _by(user: Any, facts: Sequence[EventData]) -> list[NewEvent]:
-    return [NewEvent(fact, user=user) for fact in facts]
-
-
-def _stream(number: int) -> int:
-    stream = found(queue_of(number))
-    if stream is None:
-        raise UnknownQueue(number)
-    return stream
+    settled(stream, gather, lambda gathered: decide(*gathered), by=by)
 
 
 def _described(name: str, instructions: str) -> QueueDescribed:

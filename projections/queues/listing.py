@@ -29,7 +29,7 @@ def queue_named(number: int) -> Queue:
     return queue
 
 
-def items(now: dt.datetime | None = None) -> QuerySet[QueueItem]:
+def items(now: dt.datetime | None = None) -> QuerySet[Any]:
     """Return the items of all queues, each with its `status`."""
     claims = QueueMark.objects.filter(
         stream_id=OuterRef("stream_id"),
@@ -49,7 +49,8 @@ def counts(streams: Sequence[int], now: dt.datetime | None = None) -> dict[int, 
     """Return how many items of these queues have which status, by stream."""
     found: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STATUSES, 0))
     rows = items(now).filter(stream_id__in=streams).order_by()
-    for row in rows.values("stream_id", "status").annotate(n=Count("pk")):
+    counted: Any = rows.values("stream_id", "status").annotate(n=Count("pk"))
+    for row in counted:
         found[row["stream_id"]][row["status"]] = row["n"]
     return {stream: found[stream] for stream in streams}
 

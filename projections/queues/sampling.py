@@ -20,6 +20,8 @@ from .model import QueueItem
 MOST_ITEMS, MOST_FOUND = 10_000, 100_000
 """Of one filling: conversations that come into the queue, and those that the query may mean."""
 
+_AT_ONCE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -66,6 +68,16 @@ def sample(
             % {"most": MOST_ITEMS, "found": len(chosen)}
         )
     return Sample(len(numbers), chosen)
+
+
+def in_queue(stream: int, numbers: Sequence[int]) -> set[int]:
+    """Return those of some conversations that are in a queue."""
+    items = QueueItem.objects.using(log_database()).filter(stream_id=stream)
+    there: set[int] = set()
+    for start in range(0, len(numbers), _AT_ONCE):
+        some = items.filter(conversation__in=numbers[start : start + _AT_ONCE])
+        there |= set(some.values_list("conversation_id", flat=True))
+    return there
 
 
 def is_chosen(number: int, percent: float, seed: str) -> bool:

@@ -13,16 +13,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ...core.errors import QueueRefused, UnknownQueue
-from ...events.beside import found, queue_of
-from ...events.log import NewEvent, append_decided
+from ...core.errors import QueueRefused
 from ...events.models import Conversation, Event
 from ...events.tables.database import log_database
-from ...events.types import NEVER_ERASED
+from ...events.types import NEVER_ERASED, EventData
 from . import deciding
 from .deciding import Item
 from .model import Queue, QueueItem, QueueMark
-from .standing import item_of, me, queue_at
+from .standing import item_of, me, queue_at, settled, stream_of
 
 _PAGE, _EXAMINED = 50, 200
 """Items that are read at a time, and those that one request looks at."""
@@ -67,46 +65,19 @@ def take_next(number: int, *, by: Any, may_see: Seen, after: int | None = None) 
     Without `after`, whoever works on an item gets that one. What is erased leaves the queue, and
     what `may_see` denies is passed over. Raises QueueRefused, UnknownQueue.
     """
-    stream = found(queue_of(number))
-    if stream is None:
-        raise UnknownQueue(number)
-    last: list[_Gathered] = []
-
-    def gather(standing: Any) -> _Gathered:
-        last[:] = [_gathered(stream, by, may_see, after)]
-        return last[0]
-
-    def decide(standing: Any, gathered: _Gathered) -> list[NewEvent]:
-        if gathered.queue.state != "active":
-            raise QueueRefused(_("This queue is paused or archived: nothing was done."))
-        facts = [deciding.drop(conversation) for conversation in gathered.gone]
-        if gathered.item is not None and gathered.ends:
-            facts += deciding.take(gathered.item, gathered.who)
-        return [NewEvent(fact, user=by) for fact in facts]
-
-    append_decided(stream, decide, gather)
-    [done] = last
+    stream = stream_of(number)
+    done = settled(stream, lambda: _gathered(stream, by, may_see, after), _taken, by=by)
     chosen = None if done.item is None else done.item.conversation
     return Taken(chosen, done.skipped, done.further)
 
 
-def take(number: int, conversation: int, *, by: Any) -> None:
-    """Take this item. Raises QueueRefused, UnknownQueue."""
-    stream = found(queue_of(number))
-    if stream is None:
-        raise UnknownQueue(number)
-
-    def gather(standing: Any) -> tuple[Item, uuid.UUID, bool]:
-        who = me(by)
-        item, ends = item_of(stream, conversation, who)
-        return item, who, ends
-
-    def decide(standing: Any, gathered: tuple[Item, uuid.UUID, bool]) -> list[NewEvent]:
-        item, who, ends = gathered
-        facts = deciding.take(item, who)
-        return [NewEvent(fact, user=by) for fact in facts] if ends else []
-
-    append_decided(stream, decide, gather)
+def _taken(gathered: _Gathered) -> list[EventData]:
+    if gathered.queue.state != "active":
+        raise QueueRefused(_("This queue is paused or archived: nothing was done."))
+    facts = [deciding.drop(conversation) for conversation in gathered.gone]
+    if gathered.item is not None and gathered.ends:
+        facts += deciding.take(gathered.item, gathered.who)
+    return facts
 
 
 def _gathered(stream: int, by: Any, may_see: Seen, after: int | None) -> _Gathered:

@@ -27,10 +27,14 @@ from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
 from turnlog.core.readable import LARGE, Readable
 from turnlog.events import accesses, reviews
+from turnlog.events.log import NewEvent, append
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
+from turnlog.events.types import ItemsAdded
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
+from turnlog.projections.queues import acts as queues
+from turnlog.projections.queues import standing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
 
@@ -42,6 +46,8 @@ PAGES = {
     "conversations": ("/review/", {"other", "owner", "reviewer", "inspector"}),
     "health": ("/review/health/", {"reviewer"}),
     "accesses": ("/review/accesses/", {"inspector"}),
+    "queues": ("/review/queues/", {"reviewer"}),
+    "queue": ("/review/queues/1/", {"reviewer"}),
     "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
     "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
     "picture": ("/review/{pk}/events/5/picture/", {"owner"}),  # Masked for a reviewer.
@@ -67,6 +73,17 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "verify": ("/review/health/verify/", {}, set()),
     "search": ("/review/search/", {"q": "broken"}, {"other", "owner", "reviewer", "inspector"}),
     "find": ("/review/{pk}/find/", {"find": "broken"}, {"owner", "reviewer"}),
+    "queue_open": ("/review/queues/open/", {"name": "Cups"}, set()),
+    "queue_describe": ("/review/queues/1/describe/", {"name": "Cups"}, set()),
+    "queue_state": ("/review/queues/1/state/", {"state": "paused"}, set()),
+    "queue_fill": ("/review/queues/1/fill/", {"q": "state:failed"}, set()),
+    "queue_next": ("/review/queues/1/next/", {}, {"reviewer"}),
+    "queue_take": ("/review/queues/1/{pk}/take/", {}, {"reviewer"}),
+    "queue_complete": ("/review/queues/1/{pk}/complete/", {}, {"reviewer"}),
+    "queue_flag": ("/review/queues/1/{pk}/flag/", {"reason": "odd"}, {"reviewer"}),
+    "queue_leave": ("/review/queues/1/{pk}/leave/", {}, {"reviewer"}),
+    "queue_resolve": ("/review/queues/1/{pk}/resolve/", {}, set()),
+    "queue_put_back": ("/review/queues/1/{pk}/back/", {}, set()),
     "inspect": ("/review/accesses/inspect/", {"until": "2"}, {"inspector"}),
 }
 
@@ -86,6 +103,8 @@ def room(user: Any) -> Conversation:
     room.record_turn(f"It is broken {EVIL}", answer, outputs, user=user, turn_id=turn.turn_id)
     failed = room.start_turn("And when?", user=user)
     room.fail_turn(failed.turn_id, error={"type": "RateLimitError", "text": "429 slow down"})
+    number = queues.open_queue(EVIL, by=user, instructions=EVIL)
+    append(standing.stream_of(number), [NewEvent(ItemsAdded([room.pk]))])
     return room
 
 
@@ -201,6 +220,7 @@ def test_nothing_that_was_said_becomes_markup_and_nothing_is_inline(
     catch_up()
     reviews.add_note(room.pk, EVIL, by=user, quote=EVIL)
     reviews.sign_off(room.pk, by=user, until=1, remark=EVIL)
+    queues.flag(1, room.pk, EVIL, by=user)
     about: Any = {"page": EVIL, "conversations": [room.pk], "address": EVIL, "query": EVIL}
     accesses.record("exported", by=user, reason=EVIL, **about)
     response = people[sorted(PAGES[name][1])[-1]].get(PAGES[name][0].format(pk=room.pk))
