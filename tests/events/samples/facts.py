@@ -20,6 +20,9 @@ from turnlog.events.types import (
     ConversationOpened,
     HoldLifted,
     HoldPlaced,
+    ItemJudged,
+    ItemMoved,
+    ItemsAdded,
     LogVerified,
     MessageAppended,
     ModelCallRecorded,
@@ -27,6 +30,9 @@ from turnlog.events.types import (
     NoteWithdrawn,
     OwnerChanged,
     PayloadErased,
+    QueueDescribed,
+    QueueFilled,
+    QueueSet,
     ReviewSignedOff,
     ScoreGiven,
     SideStreamOpened,
@@ -193,5 +199,23 @@ FACTS: dict[str, list[NewEvent]] = {
     "ViewRemoved": [offer(ViewRemoved("환불"))],
     "ViewChosen": [offer(ViewChosen("환불")), offer(ViewChosen(""))],
     "LogVerified": [offer(LogVerified(1_000_000, 0)), offer(LogVerified(1200, 2, since=1000))],
+    "QueueSet": [
+        offer(QueueSet("active", 2, ["quality", "tone"])),
+        offer(QueueSet("paused", 1, [])),
+    ],
+    "QueueDescribed": [offer(QueueDescribed("환불", BROKEN_TEXT)), offer(QueueDescribed("Cups"))],
+    "QueueFilled": [
+        offer(QueueFilled("state:failed 환불", 12.5, "겨울", 80)),
+        offer(QueueFilled("", 100, "a3b4c5d6", 0)),
+    ],
+    "ItemsAdded": [offer(ItemsAdded([3, 7, 12]))],
+    "ItemMoved": [
+        offer(ItemMoved(7, "taken", "open", 900)),
+        offer(ItemMoved(7, "completed", "awaiting")),
+    ],
+    "ItemJudged": [
+        offer(ItemJudged(7, {"quality": 4.5, "tone": "calm", "helpful": None})),
+        offer(ItemJudged(7, reason=BROKEN_TEXT)),
+    ],
     "ReviewSignedOff": [offer(ReviewSignedOff(12, "17번 요청"))],
 }
