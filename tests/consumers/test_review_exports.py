@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.http import FileResponse
 from django.test import Client
@@ -23,6 +24,7 @@ from turnlog.events import reviews
 from turnlog.events.models import Conversation
 from turnlog.events.verify import main as verify
 from turnlog.projections.models import Access
+from turnlog.projections.queues import acts as queues
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
 
@@ -187,3 +189,20 @@ def test_no_cell_begins_as_a_formula(text: str) -> None:
     safe = safe_cell(text)
     assert not safe.lstrip(" \n").startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
     assert safe in (text, f"'{text}")
+
+
+def test_scores_that_somebody_must_not_see_yet_are_not_exported(
+    room: Conversation, erin: Client, user: Any, settings: Any
+) -> None:
+    settings.TURNLOG = {"SCORES": {"tone": ["calm", "rude"]}}
+    number = queues.open_queue("Cups", by=user, reviewers=2)
+    queues.fill(number, "", by=user)
+    queues.complete(number, room.pk, {"tone": "rude"}, by=user, comment="a sharp word")
+    for form in ("csv", "json"):
+        shown = exported(erin, "remarks", form)
+        assert "note" in shown
+        assert "rude" not in shown
+        assert "sharp" not in shown
+    erins = User.objects.get(username="erin")
+    queues.complete(number, room.pk, {"tone": "rude"}, by=erins)
+    assert exported(erin, "remarks").count("rude") == 2

@@ -24,6 +24,7 @@ from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
+from turnlog.projections.queues import acts as queues
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
 
@@ -37,13 +38,15 @@ PAGES = {
     "conversations": ("", True),
     "health": ("health/", False),
     "accesses": ("accesses/", False),
+    "queues": ("queues/", False),
+    "queue": ("queues/1/", False),
     "conversation": ("{pk}/", True),
     "event": ("{pk}/events/2/", True),
     "picture": ("{pk}/events/5/picture/", False),
     "given": ("{pk}/given/3/", True),
     "compare": ("{pk}/compare/?a=2", True),
 }
-MORE = ["{pk}/?at=2", "{pk}/?find=call", "{pk}/compare/?a=x", "?q=call"]
+MORE = ["{pk}/?queue=1", "{pk}/?at=2", "{pk}/?find=call", "{pk}/compare/?a=x", "?q=call"]
 
 
 @pytest.fixture
@@ -74,6 +77,10 @@ def room(user: Any) -> Conversation:
     reviews.add_note(room.pk, f"a note on {SAID}", by=user)
     reviews.sign_off(room.pk, by=user, until=3, remark=SAID)
     Worker(named(["overview", "search", "usage"])).catch_up()
+    queues.open_queue("Calls", by=user)
+    queues.fill(1, f'user:"{MAIL}"', by=user)
+    queues.fill(1, "", by=user)
+    queues.flag(1, room.pk, f"flagged for {SAID}", by=user)
     return room
 
 
@@ -157,6 +164,16 @@ def test_every_event_is_masked_whatever_it_is(
         assert values_in(reviewer.get(path).content) == set(), path
     shown = [path for path in paths if values_in(revealer.get(path).content)]
     assert len(shown) > 14
+
+
+def test_a_manager_of_queues_sees_no_personal_data_in_them(
+    room: Conversation, django_user_model: Any
+) -> None:
+    manager = client_of(django_user_model, "manager", "review_conversation", "manage_queues")
+    response = manager.get("/review/queues/1/")
+    assert b"How it was filled" in response.content
+    assert b"flagged for [e-mail" in response.content
+    assert values_in(response.content) == set()
 
 
 def test_a_value_has_the_same_placeholder_on_every_page(
