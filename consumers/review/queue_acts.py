@@ -73,7 +73,7 @@ def fill(request: HttpRequest, number: int) -> str:
     if said and not may_reveal(request.user):
         # How many are found would tell whether somebody said a telephone number.
         raise QueueRefused(
-            _("Only who may reveal personal data fills a queue by words that were said.")
+            _("Only those who may reveal personal data can fill a queue by words that were said.")
         )
     percent, seed = _percent(request), request.POST.get("seed", "")
     record_look(request, "listed", f"queue {number}", [], query=query)
