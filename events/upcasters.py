@@ -32,6 +32,10 @@ FIXED_NAMES = (
     "HoldLifted",
     "SideStreamOpened",
     "AccessRecorded",
+    "QueueSet",
+    "ItemsAdded",
+    "ItemMoved",
+    "ItemJudged",
 )
 """Types whose names are used in queries, indexes and triggers, where no upcaster runs."""
 
