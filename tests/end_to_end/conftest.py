@@ -40,8 +40,8 @@ def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServ
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, dict[str, str]]]:
-    """The database that each module's is copied from, and the session keys of ada, bob and rita,
-    who reviews."""
+    """The database that each module's is copied from, and the session keys of ada and bob, of
+    rita and rob, who review, and of the lead of a queue."""
     with dropped_afterwards(_new_database(tmp_path_factory.mktemp("databases"))) as database:
         done = subprocess.run(
             [sys.executable, "-m", "prepare"],

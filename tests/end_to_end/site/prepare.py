@@ -25,8 +25,10 @@ from rooms import GREETING, GREETING_ANSWER, ROOMS, SHOWCASE  # noqa: E402
 
 call_command("migrate", verbosity=0)
 
+PEOPLE = ("ada", "bob", "rita", "rob", "lead")
+
 users = get_user_model().objects
-people = {name: users.create_user(name, password=name) for name in ("ada", "bob", "rita")}
+people = {name: users.create_user(name, password=name) for name in PEOPLE}
 people["rita"].user_permissions.set(
     Permission.objects.filter(
         codename__in=[
@@ -34,6 +36,10 @@ people["rita"].user_permissions.set(
         ]
     )
 )
+for name, more in (("rob", ()), ("lead", ("manage_queues", "resolve_reviews"))):
+    people[name].user_permissions.set(
+        Permission.objects.filter(codename__in=["review_conversation", *more])
+    )
 
 for number in range(1, ROOMS + 1):
     room = LLMChatRoom.objects.create()
