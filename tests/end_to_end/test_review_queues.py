@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from .browser import watched_context
+from .npm import installed
 from .project import Project, Server
+from .test_review import AXE
 
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 375, "height": 740}
+ADDRESSES = ("queues/", "queues/1/", "1/?queue=1", "2/?queue=1")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,10 +44,8 @@ def arrived(page: Page, address: str) -> None:
     page.wait_for_load_state()
 
 
-def test_two_disagree_and_a_lead_resolves(pages: dict[str, Page], server: Server) -> None:
-    rita, rob, lead = pages["rita"], pages["rob"], pages["lead"]
-    expect(rita.get_by_text("Open a queue")).to_have_count(0)
-
+def open_queue(lead: Page) -> None:
+    """Open a queue with two conversations, on the page of the queues."""
     lead.get_by_text("Open a queue").click()
     lead.get_by_label("Name").fill("Cups")
     lead.get_by_label("Reviewers for each item").fill("2")
@@ -52,6 +54,21 @@ def test_two_disagree_and_a_lead_resolves(pages: dict[str, Page], server: Server
     lead.get_by_text("Fill the queue").first.click()
     lead.get_by_label("Query").fill("id:1,2")
     lead.get_by_role("button", name="Fill the queue").click()
+
+
+@pytest.fixture
+def queue(pages: dict[str, Page]) -> None:
+    """A queue, unless another test has opened it."""
+    if not pages["lead"].get_by_role("link", name="Cups").count():
+        open_queue(pages["lead"])
+        expect(pages["lead"]).to_have_url(re.compile(r"/queues/1/$"))
+
+
+def test_two_disagree_and_a_lead_resolves(pages: dict[str, Page], server: Server) -> None:
+    rita, rob, lead = pages["rita"], pages["rob"], pages["lead"]
+    expect(rita.get_by_text("Open a queue")).to_have_count(0)
+
+    open_queue(lead)
     expect(lead.get_by_role("navigation", name="Items")).to_contain_text("pending 2")
 
     for page, digit in ((rita, "1"), (rob, "2")):
@@ -109,12 +126,28 @@ def test_two_disagree_and_a_lead_resolves(pages: dict[str, Page], server: Server
 
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
 def test_on_a_phone_nothing_sticks_out(
-    pages: dict[str, Page], browser: Browser, server: Server, sessions: dict[str, str], locale: str
+    queue: None, browser: Browser, server: Server, sessions: dict[str, str], locale: str
 ) -> None:
     with watched_context(browser, sessions["lead"], locale=locale, viewport=PHONE) as context:
         page = context.new_page()
-        for address in ("queues/", "queues/1/", "1/?queue=1", "2/?queue=1"):
+        for address in ADDRESSES:
             page.goto(f"{server.url}/review/{address}")
             expect(page.locator("html")).to_have_attribute("lang", locale[:2])
             width = page.evaluate("() => document.documentElement.scrollWidth")
             assert width == PHONE["width"], address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_pages(
+    queue: None, browser: Browser, server: Server, sessions: dict[str, str], scheme: Any
+) -> None:
+    """By the rules of axe: nothing serious."""
+    axe = (installed(*AXE) / "axe.min.js").read_text(encoding="utf-8")
+    with watched_context(browser, sessions["lead"], color_scheme=scheme) as context:
+        page = context.new_page()
+        for address in ADDRESSES:
+            page.goto(f"{server.url}/review/{address}")
+            page.evaluate(axe)
+            found = page.evaluate("() => axe.run().then((results) => results.violations)")
+            serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+            assert serious == [], address
