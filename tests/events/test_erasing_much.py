@@ -244,4 +244,4 @@ def test_notes_on_what_is_erased_in_parts_go_with_it(room: Conversation, user: A
         reviews.add_note(room.pk, WORD, by=user, turn_id=turn_id)
     room.erase(reason="request 1")
     assert not Remark.objects.exists()
-    require_sound()
+    require_sound(room)

@@ -435,6 +435,42 @@ def test_never_more_complete_an_item_than_are_needed(user: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_people_complete_items_while_conversations_are_erased(user: Any) -> None:
+    """Nobody waits for somebody who waits for them."""
+    made = rooms(6, user)
+    number, other = filled(user), filled(user)
+    rita, rob = people("rita", "rob")
+
+    def review(who: Any, queue: int, order: list[Conversation]) -> None:
+        try:
+            for room in order:
+                acts.complete(queue, room.pk, CALM, by=who)
+                acts.flag(other, room.pk, "odd", by=who)
+        finally:
+            connections.close_all()
+
+    def erase() -> None:
+        try:
+            for room in made[1::2]:
+                room.erase(reason="request 1")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(3) as threads:
+        begun = [
+            threads.submit(review, rita, number, made[::2]),
+            threads.submit(review, rob, number, made[1::2]),
+            threads.submit(erase),
+        ]
+        for each in begun:
+            each.result()
+    assert counts(number) == {"completed": 6}
+    assert counts(other) == {"flagged": 6}
+    assert problems() == []
+    require_sound()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_who_open_a_queue_at_once_open_two(user: Any) -> None:
     def open_one(name: str) -> int:
         try:
