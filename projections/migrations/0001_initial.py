@@ -299,7 +299,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'queue marks',
                 'db_table': 'turnlog_queue_mark',
                 'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index(models.F('conversation'), models.F('stream_id'), models.F('kind'), name='turnlog_queue_mark_item'), models.Index(models.F('stream_id'), models.F('kind'), models.F('actor_id'), name='turnlog_queue_mark_actor')],
+                'indexes': [models.Index(models.F('conversation'), models.F('stream_id'), models.F('kind'), name='turnlog_queue_mark_item'), models.Index(models.F('stream_id'), models.F('kind'), models.F('actor_id'), models.F('conversation'), name='turnlog_queue_mark_actor')],
                 'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_queue_mark_version')],
             },
         ),

@@ -32,7 +32,7 @@ from . import deciding
 from .deciding import MOST_REVIEWERS, Item
 from .model import Queue
 from .sampling import in_queue, sample
-from .standing import item_of, me, queue_at, settled, stream_of
+from .standing import asked_by, item_of, me, queue_at, settled, stream_of
 
 LONGEST_NAME, LONGEST_INSTRUCTIONS, LONGEST_REASON, LONGEST_SEED = 100, 10_000, 2_000, 64
 """Characters."""
@@ -48,16 +48,16 @@ def open_queue(
     *,
     by: Any,
     instructions: str = "",
-    scores: Sequence[str] = (),
+    scores: Sequence[str] | None = None,
     reviewers: int = 1,
 ) -> int:
     """Open a queue and return its number.
 
-    `scores` are names of TURNLOG["SCORES"], which reviewers give; by default, all of them. Each
-    item needs so many `reviewers`. Raises QueueRefused.
+    `scores` are names of TURNLOG["SCORES"], which reviewers give; None: all of them. Each item
+    needs so many `reviewers`. Raises QueueRefused.
     """
     known = conf.get().scores
-    asked = list(dict.fromkeys(scores)) or list(known)
+    asked = list(known if scores is None else dict.fromkeys(scores))
     if unknown := [each for each in asked if each not in known]:
         raise QueueRefused(
             _("Expected scores of %(known)s, found %(name)s: no queue was opened.")
@@ -236,7 +236,7 @@ def _judge(
     comment: str,
     decide: Callable[[Item, uuid.UUID, Mapping[str, Any]], list[EventData]],
 ) -> None:
-    asked = queue_at(stream_of(number)).asked
+    asked = asked_by(queue_at(stream_of(number)))
     given = {name: scores[name] for name in asked if name in scores}
     with locking(log_database()):
         begin_writing()

@@ -124,7 +124,9 @@ class QueueMark(models.Model):
         )
         indexes = (
             models.Index("conversation", "stream_id", "kind", name="turnlog_queue_mark_item"),
-            models.Index("stream_id", "kind", "actor_id", name="turnlog_queue_mark_actor"),
+            models.Index(
+                "stream_id", "kind", "actor_id", "conversation", name="turnlog_queue_mark_actor"
+            ),
         )
 
     def __str__(self) -> str:

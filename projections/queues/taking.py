@@ -108,16 +108,16 @@ def _claimed(stream: int, who: uuid.UUID, now: dt.datetime) -> QueueItem | None:
 
 def free_for(queue: Queue, who: uuid.UUID, now: dt.datetime) -> QuerySet[QueueItem]:
     """Return the items of a queue that somebody can take."""
-    marks = QueueMark.objects.filter(
-        stream_id=OuterRef("stream_id"), conversation=OuterRef("conversation")
-    ).order_by()
-    others = marks.filter(kind="claim", until__gt=now).exclude(actor_id=who)
-    busy = others.values("conversation").annotate(n=Count("pk")).values("n")
+    marks = QueueMark.objects.filter(stream_id=queue.stream_id).order_by()
+    # Not by EXISTS: a database that has no statistics yet might look through all of them each time.
+    mine = marks.filter(kind="done", actor_id=who).values("conversation")
+    others = marks.filter(kind="claim", until__gt=now, conversation=OuterRef("conversation"))
+    counted = others.exclude(actor_id=who).values("conversation").annotate(n=Count("pk"))
     return (
         QueueItem.objects.using(log_database())
         .filter(stream_id=queue.stream_id, state="open")
-        .filter(~Exists(marks.filter(kind="done", actor_id=who)))
-        .annotate(busy=Coalesce(Subquery(busy), 0))
+        .exclude(conversation__in=mine)
+        .annotate(busy=Coalesce(Subquery(counted.values("n")), 0))
         .filter(done__lt=Value(queue.reviewers) - F("busy"))
         .order_by("place")
     )

@@ -179,7 +179,7 @@ def test_notes_and_scores_keep_the_item_and_lead_back_to_it(
         assert "Complete and next" in text_of(rita, at)
     # To look at it is no work.
     for _minute in range(5):
-        clock.go(seconds=LOCK_SECONDS / 5)  # type: ignore[arg-type]
+        clock.go(seconds=LOCK_SECONDS / 5)
         text_of(rita, at)
     assert "Take this item" in text_of(rita, at)
     response = rita.post(f"/review/{room.pk}/notes/", {"text": "x", "queue": "7"})

@@ -27,7 +27,7 @@ class Clock:
         self.now = timezone.now()
         monkeypatch.setattr(timezone, "now", lambda: self.now)
 
-    def go(self, **span: int) -> None:
+    def go(self, **span: float) -> None:
         self.now += dt.timedelta(**span)
 
 

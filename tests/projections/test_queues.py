@@ -297,6 +297,15 @@ def test_a_completion_is_whole_or_nothing(user: Any) -> None:
     assert not QueueMark.objects.exists()
 
 
+def test_a_queue_may_ask_for_no_scores(user: Any) -> None:
+    [room] = rooms(1, user)
+    number = acts.open_queue("Cups", by=user, scores=[])
+    acts.fill(number, "", by=user)
+    acts.complete(number, room.pk, {}, by=user)
+    assert counts(number) == {"completed": 1}
+    assert not Remark.objects.exists()
+
+
 def test_a_score_that_the_settings_have_lost_is_not_asked_for(user: Any, settings: Any) -> None:
     [room] = rooms(1, user)
     number = filled(user)
