@@ -96,6 +96,7 @@ def sign_off(request: HttpRequest, pk: int) -> str:
     """Sign a conversation off, up to the version that was shown."""
     room = _reviewable(request, pk)
     until = number_in(request.POST, "until") or 0
+    working(request, room.pk)
     reviews.sign_off(room.pk, by=request.user, until=until, remark=request.POST.get("remark", ""))
     return _back(request, room.pk)
 

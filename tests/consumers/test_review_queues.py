@@ -172,6 +172,7 @@ def test_notes_and_scores_keep_the_item_and_lead_back_to_it(
     for address, form in (
         ("notes/", {"text": "about milk"}),
         ("scores/", {"score-tone": "calm"}),
+        ("sign-off/", {"until": "2"}),
     ):
         clock.go(seconds=LOCK_SECONDS - 1)
         at = led_on(rita, f"/review/{room.pk}/{address}", {**form, "queue": str(number)})
