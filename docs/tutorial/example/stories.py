@@ -11,6 +11,7 @@ from PIL import Image
 from turnlog.events import reviews
 from turnlog.events.prompt import Prompt
 from turnlog.models import Conversation
+from turnlog.projections.queues import acts as queues
 
 DAYS = 60
 ASKED = [
@@ -93,6 +94,17 @@ def refund(clock, user, operator):
     turn(clock, room, "Thank you. My number is 010-2345-6789.", "You are welcome.")
     room.erase([secret], by=operator, reason="request 7")
     room.hold(by=operator, reason="complaint 12")
+
+
+def queue(operator):
+    """Conversations for two people to review; run after the worker has read the log."""
+    number = queues.open_queue(
+        "First answers",
+        by=operator,
+        instructions="Did the first answer help? Read to the end before you judge.",
+        reviewers=2,
+    )
+    queues.fill(number, "", by=operator, percent=20, seed="november")
 
 
 def picture():

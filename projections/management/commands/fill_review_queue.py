@@ -41,6 +41,6 @@ class Command(TurnlogCommand):
         self.report(
             options["json"],
             facts,
-            f"queue {queue}: {counted(done.found, 'conversation')} found that were not in it,"
-            f" {done.added} of them are now (seed {done.seed})",
+            f"queue {queue}: found {counted(done.found, 'conversation')} that it did not have, and"
+            f" took in {done.added} (seed {done.seed})",
         )

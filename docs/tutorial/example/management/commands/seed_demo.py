@@ -50,3 +50,4 @@ class Command(BaseCommand):
             stories.everyday(clock, customers)
             stories.refund(clock, customers[0], admin)
         call_command("run_projections", once=True, stdout=StringIO())
+        stories.queue(admin)
