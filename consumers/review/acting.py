@@ -121,7 +121,8 @@ def mask(request: HttpRequest, pk: int) -> str:
 def find(request: HttpRequest, pk: int) -> str:
     """Search a conversation; see `saving.search`."""
     room = reviewed_by(request.user, pk).conversation
-    asked = {"at": number_in(request.POST, "at"), "s": sealed(request.POST.get("find", ""))}
+    asked: dict[str, Any] = {name: number_in(request.POST, name) for name in ("queue", "at")}
+    asked["s"] = sealed(request.POST.get("find", ""))
     query = urlencode({name: value for name, value in asked.items() if value})
     return f"{reverse('turnlog_review:conversation', args=[room.pk])}?{query}"
 

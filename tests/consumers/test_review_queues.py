@@ -178,6 +178,8 @@ def test_notes_and_scores_keep_the_item_and_lead_back_to_it(
         at = led_on(rita, f"/review/{room.pk}/{address}", {**form, "queue": str(number)})
         assert at == f"/review/{room.pk}/?queue={number}"
         assert "Complete and next" in text_of(rita, at)
+    found = led_on(rita, f"/review/{room.pk}/find/", {"find": "cup", "queue": str(number)})
+    assert "review-queue" in text_of(rita, found)
     # To look at it is no work.
     for _minute in range(5):
         clock.go(seconds=LOCK_SECONDS / 5)

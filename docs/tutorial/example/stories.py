@@ -11,7 +11,7 @@ from PIL import Image
 from turnlog.events import reviews
 from turnlog.events.prompt import Prompt
 from turnlog.models import Conversation
-from turnlog.projections.queues import acts as queues
+from turnlog.projections.queues import acts
 
 DAYS = 60
 ASKED = [
@@ -98,13 +98,13 @@ def refund(clock, user, operator):
 
 def queue(operator):
     """Conversations for two people to review; run after the worker has read the log."""
-    number = queues.open_queue(
+    number = acts.open_queue(
         "First answers",
         by=operator,
         instructions="Did the first answer help? Read to the end before you judge.",
         reviewers=2,
     )
-    queues.fill(number, "", by=operator, percent=20, seed="november")
+    acts.fill(number, "", by=operator, percent=20, seed="november")
 
 
 def picture():
