@@ -8,9 +8,11 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import IO, Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import FileResponse, HttpRequest
 from django.utils.translation import gettext as _
 
@@ -157,69 +159,61 @@ def _conversations(user: Any, found: Sequence[Overview], unmasked: bool) -> Iter
 
 def _messages(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[Row]:
     """What was said, as the search has it: also what was cleared, not what was erased."""
-    speakers = Speakers()
-    for some in _chunks(found):
-        entries = SearchEntry.objects.using(log_database()).filter(conversation__in=some)
-        maskers = {pk: None if unmasked else Masker(pk) for pk in some}
-        ordered = entries.order_by("conversation_id", "version")
-        for part in _batches(ordered.iterator(chunk_size=_PAGE)):
-            speakers.look_up(entry.actor_id for entry in part)
-            for entry in part:
-                mask = maskers[entry.conversation_id]
-                yield {
-                    "conversation": entry.conversation_id,
-                    "version": entry.version,
-                    "turn": str(entry.turn_id or ""),
-                    "at": entry.created_at.isoformat(),
-                    "role": entry.role,
-                    "who": speakers.name(entry.actor_id),
-                    "text": entry.text if mask is None else mask.text(entry.text),
-                }
+    entries = SearchEntry.objects.using(log_database())
+    for entry, who, readable in _of(entries, found, unmasked):
+        yield {
+            "conversation": entry.conversation_id,
+            "version": entry.version,
+            "turn": str(entry.turn_id or ""),
+            "at": entry.created_at.isoformat(),
+            "role": entry.role,
+            "who": who,
+            "text": readable(entry.text),
+        }
 
 
 def _remarks(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[Row]:
     """What a user may see of what reviewers wrote: notes, scores and sign-offs."""
+    written = Remark.objects.using(log_database())
+    seen = seen_by(user, written, resolves=may_resolve(user))
+    for remark, who, readable in _of(seen, found, unmasked):
+        yield {
+            "conversation": remark.conversation_id,
+            "turn": str(remark.turn_id or ""),
+            "at": remark.at.isoformat(),
+            "who": who,
+            "kind": remark.kind,
+            "score": remark.name,
+            "value": json.loads(remark.value or "null"),
+            "until": remark.until,
+            "text": readable(remark.text),
+            "quote": readable(remark.quote),
+        }
+
+
+def _of(
+    rows: QuerySet[Any], found: Sequence[Overview], unmasked: bool
+) -> Iterator[tuple[Any, str, Callable[[str], str]]]:
+    """Yield the rows of these conversations in order, each with whose it is, and with what makes a
+    text of it readable."""
     speakers = Speakers()
-    for some in _chunks(found):
-        written = Remark.objects.using(log_database()).filter(conversation__in=some)
-        remarks = seen_by(user, written, resolves=may_resolve(user))
-        maskers = {pk: None if unmasked else Masker(pk) for pk in some}
-        ordered = remarks.order_by("conversation_id", "version")
+    for start in range(0, len(found), _PAGE):
+        some = [row.pk for row in found[start : start + _PAGE]]
+        masks = {pk: str if unmasked else Masker(pk).text for pk in some}
+        ordered = rows.filter(conversation__in=some).order_by("conversation_id", "version")
         for part in _batches(ordered.iterator(chunk_size=_PAGE)):
-            speakers.look_up(remark.actor_id for remark in part)
-            for remark in part:
-                mask = maskers[remark.conversation_id]
-                yield {
-                    "conversation": remark.conversation_id,
-                    "turn": str(remark.turn_id or ""),
-                    "at": remark.at.isoformat(),
-                    "who": speakers.name(remark.actor_id),
-                    "kind": remark.kind,
-                    "score": remark.name,
-                    "value": json.loads(remark.value or "null"),
-                    "until": remark.until,
-                    "text": remark.text if mask is None else mask.text(remark.text),
-                    "quote": remark.quote if mask is None else mask.text(remark.quote),
-                }
+            speakers.look_up(row.actor_id for row in part)
+            for row in part:
+                yield row, speakers.name(row.actor_id), masks[row.conversation_id]
 
 
 def _title(user: Any, room: Conversation, unmasked: bool) -> str:
     return title_of(room, None) if unmasked else title_in_list(user, room)
 
 
-def _chunks(found: Sequence[Overview]) -> Iterator[list[int]]:
-    for start in range(0, len(found), _PAGE):
-        yield [row.pk for row in found[start : start + _PAGE]]
-
-
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    some: list[Any] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == _PAGE:
-            yield some
-            some = []
-    yield some
+def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while some := list(islice(rows, _PAGE)):
+        yield some
 
 
 def _bounded(rows: Iterable[Row]) -> Iterator[Row]:
