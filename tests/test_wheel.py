@@ -155,6 +155,7 @@ def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
             "erase_payload",
             "erasure_receipts",
             "export_log",
+            "fill_review_queue",
             "hold_conversation",
             "projection_status",
             "rebuild_projections",

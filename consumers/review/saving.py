@@ -18,7 +18,7 @@ from ...events.tables.database import log_database
 from ...projections.models import SavedView
 from ...projections.overview.query import MAX_QUERY, parse
 from ...projections.views.projection import MOST, saved_views
-from .access import sees_everybody
+from .access import PERMISSION
 from .acting import action
 from .sealing import names_nobody, sealed, unsealed
 
@@ -101,7 +101,8 @@ def choose(request: HttpRequest) -> str:
 
 
 def _require_reviewer(request: HttpRequest) -> None:
-    if not sees_everybody(request.user):
+    # Not whoever CAN_REVIEW lets see a conversation of theirs: what is saved is everybody's.
+    if not request.user.has_perm(PERMISSION):
         raise Http404
 
 

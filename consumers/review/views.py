@@ -55,7 +55,8 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 def conversations(request: HttpRequest) -> HttpResponse:
     """The list, and its query."""
     wrong, after, reviewer = "", request.GET.get("after", ""), sees_everybody(request.user)
-    saved = saved_views() if reviewer else []
+    saves = request.user.has_perm(PERMISSION)
+    saved = saved_views() if saves else []
     live = "" if after else list_stream(request)  # Before the list is read.
     wanted = Asked("", "")
     try:
@@ -64,7 +65,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     except (BadSeal, QueryError) as error:
         found, wrong = Page([]), str(error)
     rows = [row for row in found.rows if may_review(request.user, row.conversation)]
-    if reviewer and not wrong:
+    if reviewer and not wrong and (rows or saves):
         shown = [row.conversation for row in rows]
         record_look(request, "listed", "conversations", shown, query=wanted.query)
     titled = [(row, title_in_list(request.user, row.conversation)) for row in rows]
@@ -75,9 +76,16 @@ def conversations(request: HttpRequest) -> HttpResponse:
         "problem": wrong,
         "reviewer": reviewer,
     }
-    context |= {"saved": saved, "view": wanted.view, "here": wanted.address, "live": live}
-    if reviewer:
+    context |= {
+        "saved": saved,
+        "view": wanted.view,
+        "here": wanted.address,
+        "live": live,
+        "saves": saves,
+    }
+    if saves:
         context["chosen"] = chosen_by(request.user)
+    if reviewer:
         context |= {
             "may_export": may_export(request.user),
             "may_reveal": may_reveal(request.user),

@@ -655,3 +655,23 @@ def test_pages_of_a_search_lead_on_sealed(
     assert later[1].startswith("?s=")
     assert "broken" not in later[1]
     assert text_of(rita, f"/review/{html.unescape(later[1])}").count("<tr>") == 11
+
+
+def everybodys(user: Any, conversation: Any) -> bool:
+    return True
+
+
+def test_a_projects_own_rule_opens_no_saved_views(
+    room: Conversation, rita: Client, user: Any, settings: Any
+) -> None:
+    """What is saved is shared: whoever the rule lets see a conversation is not among these."""
+    catch_up()
+    rita.post("/review/views/save/", {"name": "Broken things", "q": "broken"})
+    settings.TURNLOG = {"CAN_REVIEW": f"{__name__}.everybodys"}
+    other = client_with("other")
+    assert f"/review/{room.pk}/" in text_of(other, "/review/")
+    assert "Broken things" not in text_of(other, "/review/")
+    for act in ("save", "remove", "choose"):
+        form = {"name": "Broken things", "q": "x"}
+        assert other.post(f"/review/views/{act}/", form).status_code == 404
+    assert SavedView.objects.get().query == "broken"

@@ -15,7 +15,7 @@ from .model_server import ModelServer
 from .project import Project, Server
 from .test_servers import ANSWER, COMPLETED, SERVERS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.slow_once]
 
 APPLICATION = "http_chats:application"
 SSE = {"Accept": "text/event-stream"}

@@ -15,7 +15,7 @@ from .npm import installed
 from .project import Project, Server
 from .site.rooms import SHOWCASE
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 AXE = ("axe-core", "4.14.1")
 PHONE = {"width": 375, "height": 740}

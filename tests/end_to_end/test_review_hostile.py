@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from .browser import watched_context
 from .project import Project, Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 # Of the OWASP cheat sheet's kinds: elements, attributes, addresses, SVG, broken and hidden markup,
 # what templates and scripts would take for theirs, Markdown, and characters that turn text round.

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from .browser import SERVER_AWAY, watched_context
 from .project import Project, Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 AWAY = SERVER_AWAY + r"|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION"
 

@@ -15,7 +15,7 @@ from .npm import installed
 from .project import Project, Server
 from .test_review import AXE
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 PHONE = {"width": 375, "height": 740}
 ADDRESSES = ("queues/", "queues/1/", "1/?queue=1", "2/?queue=1")
