@@ -66,6 +66,38 @@ def test_from_the_list_to_a_conversation_and_back_in_time(page: Page, server: Se
     expect(slider).to_have_value(str(head))
 
 
+MANY = """
+from django.contrib.auth import get_user_model
+from langchain_core.messages import AIMessage
+from turnlog.models import Conversation
+room = Conversation.objects.create(user=get_user_model().objects.get(username="ada"))
+for number in range(120):
+    room.record_turn(f"question {number}", AIMessage("so"), user=room.user)
+print("room", room.pk)
+"""
+
+
+def test_earlier_turns_come_as_one_scrolls_up(page: Page, server: Server, project: Project) -> None:
+    pk = project.manage("shell", "-c", MANY).stdout.split()[-1]
+    page.goto(f"{server.url}/review/{pk}/")
+    turns, listed = page.locator(".review-turn"), page.locator("#review-turns li")
+    expect(turns).to_have_count(50)
+    page.mouse.wheel(0, 3000)
+    expect(page.locator("#review-main")).to_be_visible()
+    expect(turns).to_have_count(50)  # On the way down nothing is fetched.
+    page.mouse.wheel(0, -20_000)
+    expect(turns).to_have_count(100)
+    page.get_by_role("link", name="Earlier turns").click()
+    expect(turns).to_have_count(120)
+    expect(listed).to_have_count(120)
+    expect(page.get_by_role("link", name="Earlier turns")).to_have_count(0)
+    expect(page).to_have_url(f"{server.url}/review/{pk}/")
+    words = page.locator(".turnlog-human").all_inner_texts()
+    assert words == [f"question {number}" for number in range(120)]
+    ids = page.evaluate("() => [...document.querySelectorAll('.review-turn')].map((t) => t.id)")
+    assert len(set(ids)) == 120
+
+
 def test_a_note_by_keys(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/review/2/")
     page.keyboard.press("?")
