@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,3 +90,76 @@ async def test_a_server_that_is_told_to_stop_ends_its_streams(
             assert (await reader.read()).endswith(b"\r\n0\r\n\r\n")
         writer.close()
     assert "graceful shutdown exceeded" not in server.log
+
+
+ALL_REVIEW = """
+from django.contrib.auth.models import Permission, User
+review = Permission.objects.get(codename="review_conversation")
+for user in User.objects.all():
+    user.user_permissions.add(review)
+"""
+
+
+class Reader:
+    """A client of the conversation's events: what it has, and the id to go on from."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        self._id = ""
+        self.versions: list[int] = []
+
+    async def read(self, server: Server, room: int, until: int) -> None:
+        """Read until the client has a version, or the server is gone."""
+        parts = urlsplit(server.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        known = f"Last-Event-ID: {self._id}\r\n" if self._id else ""
+        writer.write(
+            f"GET /live/?channel=turnlog-{room} HTTP/1.1\r\nHost: {parts.netloc}\r\n{known}"
+            f"Cookie: sessionid={self._session}\r\n\r\n".encode()
+        )
+        try:
+            async with asyncio.timeout(60):
+                while not self.versions or self.versions[-1] < until:
+                    self._take((await reader.readline()).decode().strip())
+        finally:
+            writer.close()
+
+    def _take(self, line: str) -> None:
+        name, _, value = line.partition(": ")
+        if name == "id":
+            self._id = value
+        elif name == "event":
+            assert value in ("stream-open", "log", "keep-alive"), value
+        elif name == "data" and value.startswith("{"):
+            self.versions.append(json.loads(value)["version"])
+
+
+@pytest.mark.postgresql
+async def test_after_a_restart_500_have_every_event_once(
+    project: Project, sessions: dict[str, str], database: Database, room: int
+) -> None:
+    """They come back all at once; browsers would come one after the other."""
+    project.manage("shell", "-c", ALL_REVIEW)
+
+    def head() -> int:
+        query = f"SELECT max(version) FROM turnlog_event WHERE stream_id = {room}"
+        [(version,)] = database.rows(query)
+        return int(version)
+
+    names = ("rita", "bob", "ada")  # One person alone may not have as many.
+    readers = [Reader(sessions[names[number % 3]]) for number in range(STREAMS)]
+    with project.server() as server:
+        begun = head()
+        wanted = asyncio.gather(*(each.read(server, room, begun + 1) for each in readers))
+        while not all(each._id for each in readers):
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(say, project, room, "Who is there?")
+        await wanted
+        await asyncio.to_thread(server.kill)
+        for words in ("One", "Two", "Three"):
+            await asyncio.to_thread(say, project, room, words)
+        last = head()
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*(each.read(server, room, last) for each in readers))
+    for each in readers:
+        assert each.versions == list(range(begun + 1, last + 1))
