@@ -51,7 +51,8 @@ class Prompt:
             raise ArgumentError("prompt.previous", _DESCRIPTION, self.previous)
         named = {}
         if self.system_prompt:
-            named["system_prompt"] = wellformed(self.system_prompt)
+            # PostgreSQL's text has no NUL, and SQLite's log shall hold the same.
+            named["system_prompt"] = wellformed(self.system_prompt).replace("\0", "\ufffd")
         if self.tools:
             tools = wellformed_value(list(self.tools))
             named["tools"] = json.dumps(tools, ensure_ascii=False, sort_keys=True)

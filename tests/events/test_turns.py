@@ -208,3 +208,10 @@ def _pretend_to_be(pid: int, turn: turns.Turn) -> Runner:
     Runner.objects.filter(pk=mine).update(pid=pid, started=runners._started(pid) or "gone")
     runners._runner_id.cache_clear()  # From now on we are a new one.
     return Runner.objects.get(pk=mine)
+
+
+def test_a_system_prompt_may_hold_what_no_column_takes(conversation: Any, user: Any) -> None:
+    prompt = Prompt("gpt-5", system_prompt="Be \0 kind \ud800.", previous={"messages": []})
+    turn = conversation.start_turn("hi", user=user, prompt=prompt)
+    data: Any = Event.objects.get(stream_id=conversation.pk, turn_id=turn.turn_id).data
+    assert Content.objects.get(pk=data.system_prompt).text == "Be \ufffd kind \ufffd."
