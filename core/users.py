@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 def users_named(name: str) -> list[Any]:
     """The users with exactly this username: one, or none."""
     model: Any = get_user_model()
+    if "\0" in name:
+        return []  # PostgreSQL's text has none, and would complain.
     try:
         return list(model._default_manager.filter(**{model.USERNAME_FIELD: name}))
     except (TypeError, ValueError, OverflowError, ValidationError):

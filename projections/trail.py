@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core.errors import UnreadableEvent
 from ..events.models import Event
 from ..events.moments import moment_of
 from ..events.tables.database import log_database
@@ -166,7 +167,10 @@ def _spent(events: Sequence[Event]) -> tuple[str, int | None, float | None]:
     model, tokens, seconds = "", 0, None
     before: list[Event] = []
     for event in events:
-        ended = counted(event, before)
+        try:
+            ended = counted(event, before)
+        except UnreadableEvent:
+            ended = None  # The event itself is shown as it is stored.
         before.append(event)
         if ended is not None:
             model = ended.model or model

@@ -101,6 +101,12 @@ def sees_everybody(user: Any) -> bool:
     return bool(user.has_perm(PERMISSION) or conf.function("CAN_REVIEW"))
 
 
+def is_reviewer(user: Any) -> bool:
+    """Return whether a user writes and reads what reviewers write. TURNLOG["CAN_REVIEW"] lets
+    people see conversations, owners too; that alone makes nobody a reviewer."""
+    return bool(user.is_active and user.has_perm(PERMISSION))
+
+
 def listed_for(user: Any) -> Any:
     """Return the overviews of the conversations that a user may find in the list.
 

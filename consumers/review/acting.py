@@ -20,7 +20,7 @@ from ...events import accesses, reviews
 from ...events.models import Conversation
 from ...events.tables.database import log_database
 from . import revealing
-from .access import reviewed_by, sees_everybody
+from .access import is_reviewer, reviewed_by, sees_everybody
 from .addresses import number_in
 from .answers import View, acting
 from .health import verify_lately
@@ -49,6 +49,14 @@ def action(act: Action) -> View:
 
 def _reviewable(request: HttpRequest, pk: int) -> Conversation:
     """Return a conversation that somebody may write about: reviewers may, owners may not."""
+    room = reviewed_by(request.user, pk).conversation
+    if not is_reviewer(request.user):
+        raise Http404
+    return room
+
+
+def _of_others(request: HttpRequest, pk: int) -> Conversation:
+    """Return a conversation of which somebody sees everybody's turns."""
     room = reviewed_by(request.user, pk).conversation
     if not sees_everybody(request.user):
         raise Http404
@@ -104,7 +112,7 @@ def sign_off(request: HttpRequest, pk: int) -> str:
 @action
 def reveal(request: HttpRequest, pk: int) -> str:
     """Show the personal data of a conversation for a while."""
-    room = _reviewable(request, pk)
+    room = _of_others(request, pk)
     revealing.reveal(request, room, request.POST.get("reason", ""))
     return _back(request, room.pk)
 
@@ -112,7 +120,7 @@ def reveal(request: HttpRequest, pk: int) -> str:
 @action
 def mask(request: HttpRequest, pk: int) -> str:
     """Mask the personal data of a conversation again."""
-    room = _reviewable(request, pk)
+    room = _of_others(request, pk)
     revealing.mask_again(request, room)
     return _back(request, room.pk)
 
@@ -122,7 +130,7 @@ def find(request: HttpRequest, pk: int) -> str:
     """Search a conversation; see `saving.search`."""
     room = reviewed_by(request.user, pk).conversation
     asked: dict[str, Any] = {name: number_in(request.POST, name) for name in ("queue", "at")}
-    asked["s"] = sealed(request.POST.get("find", ""))
+    asked["s"] = sealed(request.POST.get("find", ""), request.user)
     query = urlencode({name: value for name, value in asked.items() if value})
     return f"{reverse('turnlog_review:conversation', args=[room.pk])}?{query}"
 
@@ -138,7 +146,7 @@ def fork(request: HttpRequest, pk: int) -> str:
 @action
 def erase(request: HttpRequest, pk: int) -> str:
     """Erase a turn, with whatever was made of it."""
-    room = _reviewable(request, pk)
+    room = _of_others(request, pk)
     if not request.user.has_perm(ERASE):
         raise PermissionDenied
     if (turn := _turn(request)) is None:

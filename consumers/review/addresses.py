@@ -24,7 +24,7 @@ def number_in(given: Mapping[str, str], name: str) -> int | None:
 
 def version_of(text: str) -> int:
     """Return the version that a text means. Raises BadNumber."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= LARGEST):
+    if not (text.isascii() and text.isdigit() and len(text) <= 12 and 0 < int(text) <= LARGEST):
         found = wellformed(text[:40])
         raise BadNumber(_("Expected a version, such as 12, found %(text)s.") % {"text": found})
     return int(text)

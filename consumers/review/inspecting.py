@@ -22,6 +22,7 @@ from ...events.beside import accesses_of
 from ...events.beside import found as stream_of
 from ...events.models import Actor
 from ...events.tables.database import log_database
+from ...projections.engine.storable import storable
 from ...projections.models import Access
 from ...projections.travel.speakers import Speakers
 from .addresses import BadNumber, number_in
@@ -85,7 +86,8 @@ def accesses(request: HttpRequest) -> HttpResponse:
         of, before = number_in(request.GET, "conversation"), number_in(request.GET, "before")
     except (BadMonth, BadNumber) as error:
         return problem(request, error)
-    asked = {name: request.GET.get(name, "").strip()[:150] for name in ("who", "whose", "action")}
+    fields = {name: request.GET.get(name, "") for name in ("who", "whose", "action")}
+    asked = {name: storable(text).strip()[:150] for name, text in fields.items()}
     shown = _shown(month, of, before, asked)
     year, number = map(int, month.split("-"))
     context = {

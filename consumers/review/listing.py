@@ -6,7 +6,7 @@ from typing import Any
 
 from ...core.masking.masker import Masker
 from ...projections.overview.finding import Page, page_of
-from .access import listed_for, sees_everybody
+from .access import is_reviewer, listed_for, sees_everybody
 from .revealing import may_reveal
 
 
@@ -15,15 +15,15 @@ def found_for(user: Any, query: str, *, after: str = "", size: int = 50) -> Page
 
     For a reviewer who may not reveal personal data, nothing is found by it. Raises QueryError.
     """
-    reviewer = sees_everybody(user)
+    everybody = sees_everybody(user)
     return page_of(
         query,
         of=listed_for(user),
-        said_by=None if reviewer else user,
-        reviewer=user if reviewer else None,
+        said_by=None if everybody else user,
+        reviewer=user if is_reviewer(user) else None,
         after=after,
         size=size,
-        read=_readable if reviewer and not may_reveal(user) else None,
+        read=_readable if everybody and not may_reveal(user) else None,
     )
 
 

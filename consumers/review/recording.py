@@ -18,6 +18,7 @@ from ...core.masking.masker import Masker
 from ...events import accesses
 from ...events.models import Conversation
 from ...events.tables.database import log_database
+from .access import is_reviewer
 
 REST_SECONDS = 600.0
 """Whoever looks at the same page again within this time is not recorded again: the slider and
@@ -38,7 +39,7 @@ def record_look(
     query: str = "",
     reason: str = "",
 ) -> None:
-    """Record what somebody is about to be shown, unless all of it is their own.
+    """Record what somebody is about to be shown, unless it is an owner, and all of it is theirs.
 
     The record has the query with personal data masked, and not as in the conversation: whoever
     searches for a number must not learn its placeholder there.
@@ -47,7 +48,9 @@ def record_look(
     whatever keeps it from being stored: then nothing may be shown.
     """
     shown = list(conversations)
-    others = [each.pk for each in shown if each.user_id != request.user.pk]
+    # What reviewers see of their own may hold others' turns: of a room that became theirs.
+    all_count = is_reviewer(request.user)
+    others = [each.pk for each in shown if all_count or each.user_id != request.user.pk]
     if not others and (shown or not query):
         return
     address = client_address(request)

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 
-from ...core.errors import MomentError, QueueRefused
+from ...core.errors import CodecError, MomentError, QueueRefused, UnreadableEvent
 from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
 from ...core.readable import LARGE
 from ...events.log import read
 from ...events.models import Event
 from ...events.tables.database import log_database
+from ...projections.engine.storable import storable
 from ...projections.overview.finding import Page
 from ...projections.overview.query import MAX_QUERY, QueryError
 from ...projections.trail import read_trail
@@ -23,6 +24,7 @@ from ..stream.pages import conversation_stream, list_stream
 from .access import (
     PERMISSION,
     Reviewed,
+    is_reviewer,
     may_review,
     reviewed_by,
     sees_everybody,
@@ -54,9 +56,8 @@ _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandb
 @page
 def conversations(request: HttpRequest) -> HttpResponse:
     """The list, and its query."""
-    wrong, after, reviewer = "", request.GET.get("after", ""), sees_everybody(request.user)
-    saves = request.user.has_perm(PERMISSION)
-    saved = saved_views() if saves else []
+    wrong, after, reviewer = "", request.GET.get("after", ""), is_reviewer(request.user)
+    saved = saved_views() if reviewer else []
     live = "" if after else list_stream(request)  # Before the list is read.
     wanted = Asked("", "")
     try:
@@ -65,7 +66,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     except (BadSeal, QueryError) as error:
         found, wrong = Page([]), str(error)
     rows = [row for row in found.rows if may_review(request.user, row.conversation)]
-    if reviewer and not wrong and (rows or saves):
+    if sees_everybody(request.user) and not wrong and (rows or reviewer):
         shown = [row.conversation for row in rows]
         record_look(request, "listed", "conversations", shown, query=wanted.query)
     titled = [(row, title_in_list(request.user, row.conversation)) for row in rows]
@@ -81,11 +82,10 @@ def conversations(request: HttpRequest) -> HttpResponse:
         "view": wanted.view,
         "here": wanted.address,
         "live": live,
-        "saves": saves,
     }
-    if saves:
-        context["chosen"] = chosen_by(request.user)
     if reviewer:
+        context["chosen"] = chosen_by(request.user)
+    if sees_everybody(request.user):
         context |= {
             "may_export": may_export(request.user),
             "may_reveal": may_reveal(request.user),
@@ -100,7 +100,7 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     room = what.conversation
     words, wrong = request.GET.get("find", ""), None
     try:
-        words = unsealed(request.GET["s"]) if "s" in request.GET else words
+        words = unsealed(request.GET["s"], request.user) if "s" in request.GET else words
     except BadSeal as error:
         wrong = error
     words = words[:MAX_QUERY]
@@ -114,13 +114,14 @@ def conversation(request: HttpRequest, pk: int) -> HttpResponse:
     except (BadNumber, MomentError, QueueRefused) as error:
         # A conversation without events has no moments; one with events has others.
         return problem(request, error, what)
-    reviewer = sees_everybody(request.user)
+    everybody, reviewer = sees_everybody(request.user), is_reviewer(request.user)
     context = {
         "reviewer": reviewer,
+        "everybody": everybody,
         "bar": bar,
         "remarks": remarks_on(what, request.user) if reviewer else None,
         "scores": choices() if reviewer else [],
-        "may_reveal": reviewer and may_reveal(request.user),
+        "may_reveal": everybody and may_reveal(request.user),
         "revealed_until": revealed_until(request, pk),
         "may_export": may_export(request.user),
         "may_continue": room.is_open_to(request.user),
@@ -188,7 +189,7 @@ def given(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     try:
         prompt = prompt_of(pk, version_of(str(version)), number_in(request.GET, "call"))
         mask = what.mask_for(_event(what, prompt.version).actor_id)
-    except (BadNumber, MomentError, PromptLost) as error:
+    except (BadNumber, CodecError, MomentError, PromptLost, UnreadableEvent) as error:
         return problem(request, error, what)
     context = {
         "conversation": what.conversation,
@@ -225,7 +226,7 @@ def health(request: HttpRequest) -> HttpResponse:
     """Whether the log and what is made of it are well."""
     if not request.user.has_perm(PERMISSION):
         raise Http404
-    model = request.GET.get("model")
+    model = None if "model" not in request.GET else storable(request.GET["model"])
     context = {"health": health_of(), "lately": lately(model), "model": model}
     return rendered(request, "health", context)
 

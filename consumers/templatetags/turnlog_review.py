@@ -83,6 +83,14 @@ def review_of(remarks: Any, turn_id: Any) -> Any:
 
 
 @register.filter
+def review_advice(status: Any) -> str:
+    """Return what to do about a projection, without its error: that may quote what was said."""
+    if status.state in ("stopped", "retrying"):
+        return "run `manage.py projection_status`: it says which event cannot be applied, and why"
+    return str(status.advice)
+
+
+@register.filter
 def review_span(span: dt.timedelta) -> str:
     """Return a span of time in its largest unit."""
     minutes = int(span.total_seconds() // 60)

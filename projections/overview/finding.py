@@ -255,8 +255,8 @@ def _place(cursor: str) -> tuple[dt.datetime, int]:
         at = dt.datetime.fromisoformat(last_at)
         if at.tzinfo is None or type(pk) is not int or abs(pk) >= 2**63:
             raise ValueError
-        return at, pk
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+        return at.astimezone(dt.UTC), pk
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError):
         raise QueryError(
             _("Expected the address of a page of this list, found another one.")
         ) from None

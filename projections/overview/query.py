@@ -21,6 +21,8 @@ from django.utils.translation import gettext as _
 from ...core.errors import TurnlogError
 
 MAX_QUERY = 1000
+MOST_CONDITIONS, MOST_WORDS = 20, 10
+"""Each word is looked for on its own, and each condition costs a part of a statement."""
 STATES = ("failed", "stopped", "interrupted", "cleared", "erased", "held")
 THINGS = ("tool", "image", "note")
 REVIEWS = ("none", "me")
@@ -53,7 +55,14 @@ def parse(text: str) -> list[Condition]:
             _("Expected a query of at most %(most)d characters, found %(found)d.")
             % {"most": MAX_QUERY, "found": len(text)}
         )
-    return [_condition(*part) for part in _PART.findall(text)]
+    conditions = list(dict.fromkeys(_condition(*part) for part in _PART.findall(text)))
+    words = sum(len(each.values) for each in conditions if each.key == "text")
+    if len(conditions) > MOST_CONDITIONS or words > MOST_WORDS:
+        raise QueryError(
+            _("Expected at most %(most)d conditions and %(words)d words, found more.")
+            % {"most": MOST_CONDITIONS, "words": MOST_WORDS}
+        )
+    return conditions
 
 
 def _condition(sign: str, key: str, value: str, broken: str) -> Condition:
@@ -126,7 +135,7 @@ def _day(text: str, value: str) -> dt.datetime | None:
         day = parse_date(text)
     except ValueError:
         day = None
-    if day is None:
+    if day is None or not 1 < day.year < 9999:  # In UTC, the day may be in another year.
         raise _unexpected("created", "2026-11-01..2026-11-30", value)
     return timezone.make_aware(dt.datetime.combine(day, dt.time.min))
 
