@@ -20,7 +20,8 @@ consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/stream/
 consumers/http/ consumers/review/revealing.py
-consumers/review/access.py consumers/review/recording.py consumers/socket/
+consumers/review/recording.py
+consumers/review/access.py consumers/socket/
 consumers/answering/
 consumers/mixins/
 consumers/page/
