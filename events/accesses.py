@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from ..core.errors import ArgumentError
+from ..core.errors import ArgumentError, RemarkRefused
 from ..core.wellformed import wellformed
-from .beside import accesses_of, opened
+from .beside import accesses_of, found, opened
 from .erasure.reasons import require_reason
 from .log import NewEvent, append
 from .tables.conversation import rows
+from .tables.database import log_database
 from .tables.event import Event
 from .types import AccessesInspected, AccessRecorded
 
@@ -56,10 +58,21 @@ def record(
 def inspect(month: str, *, by: Any, until: int, remark: str = "") -> Event:
     """Record that a user has inspected a month's accesses, up to a version of its stream.
 
-    The month is written as 2026-11.
+    The month is written as 2026-11. Raises RemarkRefused if nothing was recorded in it, or if its
+    stream has no such version.
     """
+    stream = found(accesses_of(month))
+    if stream is None:
+        raise RemarkRefused(
+            f"Expected a month with accesses, found {wellformed(month)[:40]}: nothing was written."
+        )
+    if not Event.objects.using(log_database()).filter(stream_id=stream, version=until).exists():
+        raise RemarkRefused(
+            _("Expected a version of conversation %(number)d, found %(version)d.")
+            % {"number": stream, "version": until}
+        )
     data = AccessesInspected(until, wellformed(remark)[:_LONGEST])
-    return append(opened(accesses_of(month)), [NewEvent(data, user=by)])[-1]
+    return append(stream, [NewEvent(data, user=by)])[-1]
 
 
 _LONGEST = 2_000

@@ -5,18 +5,30 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.db import connections
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from ..core import conf
 from ..core.errors import RemarkRefused, UnknownConversation, UnknownTurn
 from ..core.wellformed import wellformed
-from .beside import opened, review_of
+from .beside import found, opened, review_of
 from .log import NewEvent, append
+from .store.dialect import dialect_of
+from .store.isolation import locking
+from .store.sqlite import begin_writing
 from .tables.actor import Actor
 from .tables.conversation import rows
 from .tables.database import log_database
 from .tables.event import Event
-from .types import EventData, NoteAdded, NoteWithdrawn, ReviewSignedOff, ScoreGiven
+from .types import (
+    NEVER_ERASED,
+    EventData,
+    NoteAdded,
+    NoteWithdrawn,
+    ReviewSignedOff,
+    ScoreGiven,
+)
 
 LONGEST_NOTE, LONGEST_QUOTE = 10_000, 2_000
 """Characters."""
@@ -49,10 +61,11 @@ def withdraw_note(conversation_id: int, version: int, *, by: Any) -> Event:
 
     It stays in the log. Raises RemarkRefused.
     """
-    stream = opened(review_of(conversation_id))
-    note = Event.objects.using(log_database()).filter(stream_id=stream, version=version).first()
+    stream = found(review_of(conversation_id))
+    events = Event.objects.using(log_database())
+    note = stream and events.filter(stream_id=stream, version=version).first()
     mine = Actor.objects.id_of(by)
-    if note is None or note.type != NoteAdded.__name__ or note.actor_id != mine or mine is None:
+    if not note or note.type != NoteAdded.__name__ or note.actor_id != mine or mine is None:
         raise RemarkRefused(_("Expected a note of your own, found none: nothing was withdrawn."))
     return _write(conversation_id, NoteWithdrawn(version), by)
 
@@ -98,8 +111,30 @@ def sign_off(conversation_id: int, *, by: Any, until: int, remark: str = "") -> 
 
 
 def _write(conversation_id: int, data: EventData, by: Any) -> Event:
-    _require(conversation_id)
-    return append(opened(review_of(conversation_id)), [NewEvent(data, user=by)])[-1]
+    using = log_database()
+    with locking(using):
+        begin_writing()
+        # Before looking whether the turn is erased, and until the commit: an erasure comes either
+        # before, and nothing is written about it; or after, and it finds what was written. The
+        # conversation first, then the stream beside it: in the order of an erasure.
+        with connections[using].cursor() as cursor:
+            dialect_of(connections[using]).lock_streams(cursor, [conversation_id])
+        _require(conversation_id)
+        turn = getattr(data, "turn", None)
+        if turn is not None and _is_erased(conversation_id, turn):
+            raise RemarkRefused(
+                f"Expected a turn that is not erased, found turn {turn}: nothing was written."
+            )
+        return append(opened(review_of(conversation_id)), [NewEvent(data, user=by)])[-1]
+
+
+def _is_erased(conversation_id: int, turn: str) -> bool:
+    """Whether none of a turn's words are left."""
+    events = Event.objects.using(log_database()).filter(
+        stream_id=conversation_id, turn_id=uuid.UUID(turn)
+    )
+    words = events.exclude(type__in=NEVER_ERASED).annotate(gone=Q(payload__isnull=True))
+    return set(words.order_by().values_list("gone", flat=True).distinct()) == {True}
 
 
 def _require(conversation_id: int) -> None:

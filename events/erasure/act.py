@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from ...core.errors import NotStored, TurnInProgress, UnknownTurn
 from .. import drafts, hooks
+from ..beside import found, queue_streams, review_of
 from ..changes import CHANGES
 from ..log import NewEvent, append
 from ..store.confirmed import require_stored
@@ -120,7 +121,7 @@ class Act:
         """Yield the conversation's plan and then, level by level, those of forks with copies; last
         those of queues in which what goes altogether was judged."""
         waiting = [(pk, wanted)]
-        queues: dict[int, frozenset[int]] = {}
+        judged_too: list[int] = []
         while waiting:
             pk, wanted = waiting.pop(0)
             plan = self._plan(pk, wanted, lock=lock)
@@ -138,20 +139,27 @@ class Act:
                         (fork, replace(wanted, **_NAMED, versions=copies, titles=theirs))
                     )
             whole = bool(titled and wanted.everything)
+            if lock and (review := found(review_of(pk))) is not None:
+                # Before it is read: a note that is being written or withdrawn is waited for.
+                self._lock([review])
             if notes := notes_on(pk, plan.turns, everything=whole):
                 waiting.append((notes.stream, Wanted(versions=notes.versions, exact=True)))
-            for each in judged(pk) if whole else ():
-                queues[each.stream] = queues.get(each.stream, frozenset()) | each.versions
+            if whole:
+                judged_too.append(pk)
         # In the order of all erasures, and of who completes an item: queues come last.
+        if lock and judged_too:
+            self._lock(queue_streams())
+        queues: dict[int, frozenset[int]] = {}
+        for each in (notes for number in judged_too for notes in judged(number)):
+            queues[each.stream] = queues.get(each.stream, frozenset()) | each.versions
         for stream in sorted(queues):
             yield self._plan(stream, Wanted(versions=queues[stream], exact=True), lock=lock)
 
     def _plan(self, pk: int, wanted: Wanted, *, lock: bool) -> Plan:
         if lock:
-            with connections[self._using].cursor() as cursor:
-                # Before anything is read, until the commit: an append, a rebuild or a fork waits
-                # meanwhile, and then finds the words erased.
-                dialect_of(connections[self._using]).lock_streams(cursor, [pk])
+            # Before anything is read, until the commit: an append, a rebuild or a fork waits
+            # meanwhile, and then finds the words erased.
+            self._lock([pk])
         if wanted.unless_since is not None:
             wanted = self._still_due(pk, wanted, wanted.unless_since)
         plan = self._with_quoting(pk, wanted)
@@ -168,6 +176,10 @@ class Act:
             # Its answer would repeat the words, or be what a model made of them.
             raise TurnInProgress(pk, opened.turn_id)
         return plan
+
+    def _lock(self, streams: Sequence[int]) -> None:
+        with connections[self._using].cursor() as cursor:
+            dialect_of(connections[self._using]).lock_streams(cursor, streams)
 
     def _with_quoting(self, pk: int, wanted: Wanted) -> Plan:
         plan = self._chosen(pk, wanted)

@@ -42,7 +42,7 @@ def _row(event: Event) -> Access:
     )
     data = event.data
     if isinstance(data, AccessesInspected):
-        row.action, row.page, row.reason = "inspected", str(data.until), storable(data.remark)
+        row.action, row.page, row.reason = "inspected", str(data.until)[:64], storable(data.remark)
     elif isinstance(data, AccessRecorded):
         row.action, row.page = storable(data.action)[:16], storable(data.page)[:64]
         row.conversations, row.owners = lines(data.conversations), lines(data.owners)
