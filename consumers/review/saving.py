@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from ...core.errors import RemarkRefused
-from ...core.masking.finding import find
+from ...core.masking.finding import FinderFailed, find
 from ...events import views
 from ...events.models import Actor
 from ...events.tables.database import log_database
@@ -22,19 +23,25 @@ from .access import PERMISSION
 from .acting import action
 from .sealing import names_nobody, sealed, unsealed
 
+_OF_USER = re.compile(r'(?<!\S)-?user:(?:"[^"]*"|[^\s"]+)(?!\S)', re.IGNORECASE)
+
 
 class Asked(NamedTuple):
-    """What the list is asked for: a search, and the name of the view that it is, if it is one."""
+    """What the list is asked for: a search, and the name of the view that it is, if it is one.
+
+    `user` asks; None only without a search.
+    """
 
     query: str
     view: str
+    user: Any = None
 
     @property
     def address(self) -> str:
         """The same in an address, without anybody's words or name."""
         if self.view:
             return urlencode({"view": self.view})
-        kept = self.query if names_nobody(self.query) else sealed(self.query)
+        kept = self.query if names_nobody(self.query) else sealed(self.query, self.user)
         return urlencode({"q" if kept == self.query else "s": kept})
 
 
@@ -45,10 +52,11 @@ def asked(given: Mapping[str, str], user: Any, saved: Sequence[SavedView]) -> As
     """
     named = {view.name: view.query for view in saved}
     if "s" in given or "q" in given:
-        query = unsealed(given["s"]) if "s" in given else given["q"]
-        return Asked(query, next((name for name, each in named.items() if each == query), ""))
+        query = unsealed(given["s"], user) if "s" in given else given["q"]
+        view = next((name for name, each in named.items() if each == query), "")
+        return Asked(query, view, user)
     name = given.get("view", "") or ("" if "view" in given else chosen_by(user))
-    return Asked(named.get(name, ""), name if name in named else "")
+    return Asked(named.get(name, ""), name if name in named else "", user)
 
 
 def chosen_by(user: Any) -> str:
@@ -62,7 +70,7 @@ def chosen_by(user: Any) -> str:
 @action
 def search(request: HttpRequest) -> str:
     """Search the list: the words come in a form, so that no log of requests has them."""
-    wanted = Asked(request.POST.get("q", "")[: 2 * MAX_QUERY], "")
+    wanted = Asked(request.POST.get("q", "")[: 2 * MAX_QUERY], "", request.user)
     return f"{reverse('turnlog_review:conversations')}?{wanted.address}"
 
 
@@ -71,8 +79,7 @@ def save(request: HttpRequest) -> str:
     """Give a search a name. Raises QueryError if it means nothing."""
     _require_reviewer(request)
     name, query = request.POST.get("name", ""), request.POST.get("q", "")
-    said = [word for each in parse(query) if each.key == "text" for word in each.values]
-    if any(find(text) for text in (name, *said)):
+    if _holds_personal_data(name, query):
         raise RemarkRefused(
             _("Expected a search without personal data, because all who review see saved views.")
         )
@@ -98,6 +105,18 @@ def choose(request: HttpRequest) -> str:
     _require_reviewer(request)
     views.choose(name := request.POST.get("name", ""), by=request.user)
     return _list(name)
+
+
+def _holds_personal_data(name: str, query: str) -> bool:
+    # A user name says who said it; whatever else there is may hold anything. A number that is
+    # written with spaces is several words, and may have conditions in between.
+    others = [each for each in parse(query) if each.key != "user"]
+    said = [word for each in others for word in each.values if isinstance(word, str)]
+    words = " ".join(word for each in others if each.key == "text" for word in each.values)
+    try:
+        return any(map(find, (name, *said, words, _OF_USER.sub(" ", query))))
+    except FinderFailed:
+        return True  # Nobody can say that there is none.
 
 
 def _require_reviewer(request: HttpRequest) -> None:

@@ -633,13 +633,14 @@ def test_a_broken_seal_is_a_sentence(seal: str, room: Conversation, rita: Client
 
 def test_a_search_outlives_a_new_secret(rita: Client, room: Conversation, settings: Any) -> None:
     catch_up()
-    words = sealed("broken")
+    reviewer = User.objects.get(username="rita")
+    words = sealed("broken", reviewer)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "another"
-    assert unsealed(words) == "broken"
+    assert unsealed(words, reviewer) == "broken"
     settings.SECRET_KEY_FALLBACKS = []
     with pytest.raises(BadSeal):
-        unsealed(words)
+        unsealed(words, reviewer)
 
 
 def test_pages_of_a_search_lead_on_sealed(
