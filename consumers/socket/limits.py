@@ -1,4 +1,7 @@
-"""What one person may have under way in this process at once, so that nobody stops the others."""
+"""What one person may have under way in this process at once, so that nobody stops the others.
+
+All of it belongs to the event loop: no other thread may call anything here.
+"""
 
 from __future__ import annotations
 
@@ -67,14 +70,20 @@ _shares: dict[Hashable, Share] = {}
 
 def enter(scope: Any) -> Share:
     """Open one more socket of the scope's person. Raises TooMany."""
+    require_room(scope)
     person = _person_in(scope)
     share = _shares.get(person)
     if share is None:
         share = _shares[person] = Share(person)
-    if share._sockets >= conf.get().max_sockets_per_user:
-        raise TooMany(_("Too many of your pages are open here: close some of them."))
     share._sockets += 1
     return share
+
+
+def require_room(scope: Any) -> None:
+    """Raise TooMany if the scope's person may open no more sockets now. Nothing is opened."""
+    share = _shares.get(_person_in(scope))
+    if (share._sockets if share else 0) >= conf.get().max_sockets_per_user:
+        raise TooMany(_("Too many of your pages are open here: close some of them."))
 
 
 def _person_in(scope: Any) -> Hashable:

@@ -49,16 +49,25 @@ class Opening:
     """Who gets words; None if only versions were asked for."""
 
 
-def opening_of(request: Any, view_kwargs: Mapping[str, Any]) -> Opening:
-    """Return what a request asks for; it uses the database. Raises Refused."""
+def scope_of(request: Any) -> Mapping[str, Any]:
+    """Return who asks, None for a guest, and from where; it uses the database."""
     user = getattr(request, "user", None)
     if user is not None and not user.is_authenticated:
         user = None
-    scope = {"user": user, "client": request.scope.get("client")}
+    return {"user": user, "client": request.scope.get("client")}
+
+
+def require_room(scope: Mapping[str, Any]) -> None:
+    """Raise Refused if its person may open no more streams now. On the event loop only."""
     try:
-        limits.enter(scope).leave()
+        limits.require_room(scope)
     except limits.TooMany as error:
         raise Refused(429, str(error)) from error
+
+
+def opening_of(request: Any, view_kwargs: Mapping[str, Any], scope: Mapping[str, Any]) -> Opening:
+    """Return what a request asks for; it uses the database. Raises Refused."""
+    user = scope["user"]
     form = request.GET.get("form", FORMS[0])
     if form not in FORMS:
         raise Refused(
@@ -75,7 +84,7 @@ def opening_of(request: Any, view_kwargs: Mapping[str, Any]) -> Opening:
             ids[name] = last if last is not None else lacking(user, name, None, None).id
         except Forbidden as error:
             raise _not_there() from error
-    session_key = _session_key(request)
+    session_key = _session_key(request, user)
     reader = Reader(request, session_key) if form == "events" else None
     return Opening(user, session_key, scope, ids, reader)
 
@@ -140,10 +149,11 @@ def _without_part(channel: Channel) -> Channel:
     return Channel(channel.stream_id, channel.tenant)
 
 
-def _session_key(request: Any) -> str | None:
+def _session_key(request: Any, user: Any) -> str | None:
     """Return the session that the user is logged in by; None if it is something else."""
     session = getattr(request, "session", None)
-    if session is None or SESSION_KEY not in session:
+    # A user who was deactivated is a guest, whose session still says who they were.
+    if user is None or session is None or SESSION_KEY not in session:
         return None
     key: str | None = session.session_key
     return key

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Subquery
 
+from ...core.faults import is_passing
 from ...events.models import Conversation, Event
 from ...events.tables.database import log_database
 from .. import failures
@@ -114,7 +115,15 @@ def _found(streams: Sequence[Stream]) -> tuple[list[Stream], list[tuple[Stream, 
     behind: list[tuple[Stream, str]] = []
     for each in streams:
         person = None if each.user is None else people.get(each.user.pk)
-        if not _may_stay(each, person, sessions, rooms, manager):
+        try:
+            stays = _may_stay(each, person, sessions, rooms, manager)
+        except Exception as error:  # noqa: BLE001 - a project's rule, or what its session holds
+            # One stream's trouble is its own: the others are looked at all the same.
+            logger.warning("a stream cannot be looked after: %s", failures.where(error))
+            if is_passing(error):
+                continue  # Nobody knows: the next round may.
+            stays = False
+        if not stays:
             ended.append(each)
             continue
         each.user = person
@@ -186,4 +195,13 @@ def _changed(last: Cursor | None, streams: Sequence[Stream]) -> tuple[Cursor, Se
     touched = conversations_between(last, head)
     if touched is None:
         return head, streams
-    return head, [each for each in streams if any(may_review(each.user, room) for room in touched)]
+    return head, [each for each in streams if _may_see_one(each, touched)]
+
+
+def _may_see_one(stream: Stream, rooms: Iterable[Conversation]) -> bool:
+    try:
+        return any(may_review(stream.user, room) for room in rooms)
+    except Exception as error:  # noqa: BLE001 - a project's rule may raise anything
+        # The others' lists have changed all the same, and this one's own look says what is wrong.
+        logger.warning("a list is looked at again: %s", failures.where(error))
+        return True

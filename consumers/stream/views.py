@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 from ...core.asynchronous import in_database_thread
 from ..socket.origin import refused_origin
 from .following import Following
-from .opening import Refused, opening_of
+from .opening import Refused, opening_of, require_room, scope_of
 
 _AWAY = 503
 
@@ -28,7 +28,9 @@ async def events(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
     if refused_origin(request.scope):
         return _answer(403, _("Pages of another site may not follow conversations."))
     try:
-        opening = await in_database_thread(opening_of)(request, kwargs)
+        scope = await in_database_thread(scope_of)(request)
+        require_room(scope)
+        opening = await in_database_thread(opening_of)(request, kwargs, scope)
     except Refused as refusal:
         return _answer(refusal.status, str(refusal))
     except DatabaseFailure:
