@@ -89,6 +89,9 @@ def view_of(
         # The texts once they are put together: a value may lie across a message's parts.
         text, human_text = mask.text(text), mask.text(human_text)
         tools, failure = masked(tools, mask), masked(failure, mask)
+    pieces = _pieces(text, tools, tools_at)
+    if mask is not None:
+        _mask_blocks(pieces, mask)
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
@@ -97,7 +100,7 @@ def view_of(
         show_human=turn.human is not None
         and (show_initial_prompt or not turn.metadata.get("initial", False)),
         at=turn.at,
-        pieces=_pieces(text, tools, tools_at),
+        pieces=pieces,
         text=text,
         failure=failure,
         erasure=turn.erasure,
@@ -198,6 +201,14 @@ def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Any) -> list[P
         shown = as_text(tool.get("text") if refused else tool["output"])
         pieces += merged([card, tool_result_piece(number, tool, shown, room)])
     return pieces + block_pieces(markdown.blocks(text[said:]))
+
+
+def _mask_blocks(pieces: list[Piece], mask: Masker) -> None:
+    """Mask again what became readable only when it was rendered."""
+    blocks = [piece for piece in pieces if piece["kind"] == "block"]
+    shown = markdown.masked_as_shown([block["html"] for block in blocks], mask)
+    for block, html_ in zip(blocks, shown, strict=True):
+        block["html"] = html_
 
 
 def _are_places(tools_at: Any, count: int) -> bool:

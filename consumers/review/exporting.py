@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from ...core.errors import TurnlogError
 from ...core.masking.masker import Masker
 from ...core.wellformed import wellformed
-from ...events.models import Conversation, Event
+from ...events.models import Actor, Conversation, Event
 from ...events.proof.bundle import Selection, Written, seeing_erasures, write_bundle
 from ...events.proof.keys import known_keys
 from ...events.proof.notes import PublicKey
@@ -32,6 +32,7 @@ from .access import may_resolve, may_review, reviewed_by, sees_everybody, title_
 from .answers import acting
 from .listing import found_for
 from .recording import record_look
+from .remarks import MASKED_APART
 from .revealing import may_reveal
 
 PERMISSION = "turnlog_events.export_log"
@@ -160,7 +161,7 @@ def _conversations(user: Any, found: Sequence[Overview], unmasked: bool) -> Iter
 def _messages(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[Row]:
     """What was said, as the search has it: also what was cleared, not what was erased."""
     entries = SearchEntry.objects.using(log_database())
-    for entry, who, readable in _of(entries, found, unmasked):
+    for entry, who, readable in _of(user, entries, found, unmasked):
         yield {
             "conversation": entry.conversation_id,
             "version": entry.version,
@@ -176,7 +177,7 @@ def _remarks(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[R
     """What a user may see of what reviewers wrote: notes, scores and sign-offs."""
     written = Remark.objects.using(log_database())
     seen = seen_by(user, written, resolves=may_resolve(user))
-    for remark, who, readable in _of(seen, found, unmasked):
+    for remark, who, readable in _of(user, seen, found, unmasked, MASKED_APART):
         yield {
             "conversation": remark.conversation_id,
             "turn": str(remark.turn_id or ""),
@@ -192,19 +193,23 @@ def _remarks(user: Any, found: Sequence[Overview], unmasked: bool) -> Iterator[R
 
 
 def _of(
-    rows: QuerySet[Any], found: Sequence[Overview], unmasked: bool
+    user: Any, rows: QuerySet[Any], found: Sequence[Overview], unmasked: bool, purpose: str = ""
 ) -> Iterator[tuple[Any, str, Callable[[str], str]]]:
     """Yield the rows of these conversations in order, each with whose it is, and with what makes a
-    text of it readable."""
+    text of it readable: nobody's own words are masked for them."""
     speakers = Speakers()
+    mine = Actor.objects.using(log_database()).filter(user=user).values_list("pk", flat=True)
+    own = mine.first()
     for start in range(0, len(found), _PAGE):
         some = [row.pk for row in found[start : start + _PAGE]]
-        masks = {pk: str if unmasked else Masker(pk).text for pk in some}
+        masks = {pk: str if unmasked else Masker(pk, purpose).text for pk in some}
         ordered = rows.filter(conversation__in=some).order_by("conversation_id", "version")
         for part in _batches(ordered.iterator(chunk_size=_PAGE)):
             speakers.look_up(row.actor_id for row in part)
             for row in part:
-                yield row, speakers.name(row.actor_id), masks[row.conversation_id]
+                is_own = own is not None and row.actor_id == own
+                readable = str if is_own else masks[row.conversation_id]
+                yield row, speakers.name(row.actor_id), readable
 
 
 def _title(user: Any, room: Conversation, unmasked: bool) -> str:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from ...core import conf
 from ...core.errors import RemarkRefused
+from ...core.masking.masker import Masker
 from ...events.tables.database import log_database
 from ...projections.models import Remark
 from ...projections.queues.blind import seen_by
@@ -21,6 +22,9 @@ from .access import Reviewed, may_resolve
 
 _MOST = 500
 """Remarks that a page shows: the last ones."""
+
+MASKED_APART = "remarks"
+"""Remarks are masked with a key of their own, for this purpose: they may hold guesses."""
 
 CANNOT_JUDGE = "?"
 _SCORE = "score-"
@@ -80,8 +84,9 @@ def remarks_on(what: Reviewed, user: Any) -> Remarks:
     found = list(rows.order_by("-version")[: _MOST + 1])
     speakers = Speakers(row.actor_id for row in found)
     remarks = Remarks(more=len(found) > _MOST)
+    apart = Masker(what.conversation.pk, MASKED_APART)
     for row in reversed(found[:_MOST]):
-        mask = what.mask_for(row.actor_id)
+        mask = None if what.mask_for(row.actor_id) is None else apart
         text, quote = (
             each if mask is None or not each else mask.text(each) for each in (row.text, row.quote)
         )

@@ -16,7 +16,7 @@ from typing import Any
 from ..codec import encode
 from ..codec.encoded import Encoded
 from ..codec.strings import encode_text
-from .arrays import items_of
+from .arrays import items_of, printed
 from .masker import Masker
 
 WITHHELD = "[…]"
@@ -149,10 +149,10 @@ class _Walk:
     def _array(self, body: dict[str, Any], document: Any, into: Any, key: Any) -> None:
         try:
             items = items_of(body)
+            shown = self._items(body, items)
         except (ValueError, TypeError, OverflowError):
             into[key] = WITHHELD
             return
-        shown = None if items is None else self._items(items)
         if shown is None or shown == items:
             document["_value"] = dict(body)
             return
@@ -167,11 +167,11 @@ class _Walk:
         try:
             values = body["values"]["_value"]
             items = items_of(values)
+            shown = self._items(values, items)
             missing = body["mask"] and b64decode(body["mask"]["_value"]["data"], validate=True)
         except (ValueError, TypeError, OverflowError, KeyError):
             into[key] = WITHHELD
             return
-        shown = None if items is None else self._items(items)
         if shown is None or shown == items:
             document["_value"] = body
             return
@@ -182,8 +182,14 @@ class _Walk:
         array = {"dtype": "|O", "shape": [len(present)], "order": "C", "items": encode(present)}
         into[key] = {"_type": "numpy.ndarray", "_value": array}
 
-    def _items(self, items: list[Any]) -> list[Any]:
-        return [self._text(x) if type(x) is str else self._masker.number(x) for x in items]
+    def _items(self, body: dict[str, Any], items: list[Any] | None) -> list[Any] | None:
+        """Mask an array's items. Raises ValueError if its bytes as a whole say something."""
+        shown = None
+        if items is not None:
+            shown = [self._text(x) if type(x) is str else self._masker.number(x) for x in items]
+        if shown == items and (said := printed(body)) and self._masker.text(said) != said:
+            raise ValueError("numbers that are a text")
+        return shown
 
     def _formed(self, body: Any, document: Any, into: Any, key: Any) -> None:
         said = body.get("value") if type(body) is dict else body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
@@ -38,10 +39,15 @@ class Masker:
     A code is a keyed hash of the value. The key follows from `SECRET_KEY`, the tenant and the
     conversation: so codes need no table, are the same on each page, tell nothing of a value to
     whoever guesses it, and differ between conversations.
+
+    What reviewers write has codes of its own, by `purpose`: whoever notes a guess and sees it
+    masked must not learn which of the conversation's values it is.
     """
 
-    def __init__(self, conversation_id: int) -> None:
+    def __init__(self, conversation_id: int, purpose: str = "") -> None:
         where = f"turnlog.masking\n{conf.tenant()}\n{conversation_id}"
+        if purpose:
+            where += f"\n{purpose}"
         self._key = hmac.digest(_secret(), where.encode(), hashlib.sha256)
 
     def text(self, text: str) -> str:
@@ -121,9 +127,9 @@ class Masker:
 
     def _of_piece(self, text: str, spans: list[Found], start: int, end: int) -> Iterator[str]:
         place = start
-        for found in spans:
-            if found.end <= start or found.start >= end:
-                continue
+        at = bisect_right(spans, start, key=lambda found: found.end)
+        while at < len(spans) and (found := spans[at]).start < end:
+            at += 1
             yield text[place : max(place, found.start)]
             if found.start >= start:
                 yield self.label(found)
