@@ -17,7 +17,7 @@ from .access import PERMISSION
 
 _LONGEST = 8_000
 """Characters of a sealed search; it is not opened beyond."""
-_SPEAKING = {"text", "user"}
+_SPEAKING = {"text", "user", "tool", "model", "type"}
 """What a query may name people by."""
 
 
