@@ -64,7 +64,8 @@ def inspect(month: str, *, by: Any, until: int, remark: str = "") -> Event:
     stream = found(accesses_of(month))
     if stream is None:
         raise RemarkRefused(
-            f"Expected a month with accesses, found {wellformed(month)[:40]}: nothing was written."
+            _("Expected a month with accesses, found %(month)s: nothing was written.")
+            % {"month": wellformed(month)[:40]}
         )
     if not Event.objects.using(log_database()).filter(stream_id=stream, version=until).exists():
         raise RemarkRefused(

@@ -123,7 +123,8 @@ def _write(conversation_id: int, data: EventData, by: Any) -> Event:
         turn = getattr(data, "turn", None)
         if turn is not None and _is_erased(conversation_id, turn):
             raise RemarkRefused(
-                f"Expected a turn that is not erased, found turn {turn}: nothing was written."
+                _("Expected a turn that is not erased, found turn %(turn)s: nothing was written.")
+                % {"turn": turn}
             )
         return append(opened(review_of(conversation_id)), [NewEvent(data, user=by)])[-1]
 

@@ -28,7 +28,7 @@ from .access import Reviewed, may_manage_queues, may_resolve, may_review, works_
 from .addresses import BadNumber, number_in
 from .answers import page, problem, rendered
 from .recording import record_look
-from .remarks import Choice, choices
+from .remarks import MASKED_APART, Choice, choices
 from .revealing import may_reveal
 
 _SIZE = 50
@@ -207,7 +207,9 @@ def bar_of(request: HttpRequest, what: Reviewed) -> Bar | None:
         item=item,
         total=places.count(),
         scores=[choice for choice in choices() if choice.name in asked],
-        flags=_flags({item: what.mask}, what.mine)[item.conversation_id],
+        flags=_flags({item: None if what.mask is None else _apart(conversation)}, what.mine)[
+            item.conversation_id
+        ],
         previous=around.filter(place__lt=item.place).order_by("-place").first(),
         next=around.filter(place__gt=item.place).order_by("place").first(),
         until=next((m.until for m in of_me if m.kind == "claim" and m.until > now), None),
@@ -269,9 +271,18 @@ def _fills(user: Any, queue: Queue) -> list[dict[str, Any]]:
 
 def _item_rows(user: Any, shown: Sequence[Any], seen: set[int]) -> list[ItemRow]:
     mine = Actor.objects.using(log_database()).filter(user=user).values_list("pk", flat=True)
-    maskers = {item: masker_for(item.conversation_id) for item in shown if item.pk in seen}
+    maskers = {
+        item: None if masker_for(item.conversation_id) is None else _apart(item.conversation_id)
+        for item in shown
+        if item.pk in seen
+    }
     flags = _flags(maskers, mine.first())
     return [ItemRow(item, item.pk in seen, flags[item.conversation_id]) for item in shown]
+
+
+def _apart(conversation: int) -> Masker:
+    """What masks flags: with a key of their own, as remarks."""
+    return Masker(conversation, MASKED_APART)
 
 
 def _flags(of: Mapping[QueueItem, Masker | None], mine: uuid.UUID | None) -> dict[int, list[Flag]]:

@@ -147,12 +147,14 @@ def _finish(pk: int, left: set[str]) -> None:
     for each in streams:
         streams += [fork for fork in forks_of(each) if fork not in streams]
     # Their notes are erased with the words; a side stream has no forks.
-    streams += filter(None, [found(review_of(each)) for each in streams])
+    beside = [*filter(None, [found(review_of(each)) for each in streams])]
     with locking(using):
         with connections[using].cursor() as cursor:
-            dialect_of(connections[using]).lock_streams(cursor, streams)
+            # In the order of all who lock both.
+            for some in filter(None, (streams, beside)):
+                dialect_of(connections[using]).lock_streams(cursor, some)
         for finisher in hooks.finishers:
-            finisher(streams, left)
+            finisher([*streams, *beside], left)
 
 
 def _parts(pk: int, wanted: Wanted, reason: str) -> tuple[list[Wanted], bool]:
