@@ -12,7 +12,7 @@ from .browser import ChatPage, answer_of, chat_page
 from .model_server import ModelServer
 from .project import Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
 CODE = "```python\n" + "".join(
     f"    if x{n} < {n} && y[{n}] != '<b>':  # 값 {n}\n        yield x{n}\n" for n in range(420)
