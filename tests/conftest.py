@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
 import pytest
@@ -34,13 +35,21 @@ def _connections_outlive_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("channels.consumer.aclose_old_connections", keep, raising=False)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What no database has a part in runs once; the second time, nothing is set up for it."""
+    if os.environ.get("TURNLOG_TEST_DATABASE", "sqlite") == "sqlite":
+        return
+    once = pytest.mark.skip(reason="independent of the database; runs with SQLite")
+    for item in items:
+        if item.get_closest_marker("slow_once"):
+            item.add_marker(once)
+
+
 @pytest.fixture(autouse=True)
 def _only_this_database(request: pytest.FixtureRequest) -> None:
     for vendor in ("postgresql", "sqlite"):
         if request.node.get_closest_marker(vendor) and connection.vendor != vendor:
             pytest.skip(f"needs {vendor}")
-    if request.node.get_closest_marker("slow_once") and connection.vendor != "sqlite":
-        pytest.skip("independent of the database; runs with SQLite")
 
 
 @pytest.fixture
