@@ -146,7 +146,8 @@ class Exchange:
     async def over(self) -> None:
         async with asyncio.timeout(PATIENCE):
             await asyncio.wait([self._task])
-        self._task.result()
+        if not self._task.cancelled():  # So newer Djangos end what is cut off.
+            self._task.result()
 
 
 def is_end_of_turn(event: Event) -> bool:

@@ -166,7 +166,10 @@ class Source:
     async def end(self) -> None:
         """Wait until the server has ended it."""
         assert self._task is not None
-        await asyncio.wait_for(asyncio.shield(self._task), SECONDS)
+        async with asyncio.timeout(SECONDS):
+            await asyncio.wait([self._task])
+        if not self._task.cancelled():  # So newer Djangos end what is cut off.
+            self._task.result()
 
     async def close(self) -> None:
         self._gone.set()
