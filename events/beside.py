@@ -27,8 +27,7 @@ def review_of(conversation_id: int) -> str:
 
 def reviewed_in(streams: Collection[int]) -> dict[int, int]:
     """Return the conversations that these streams are about, by stream, of those that are."""
-    named = rows().filter(pk__in=streams, beside__startswith=_REVIEW).values_list("pk", "beside")
-    return {pk: int(name.removeprefix(_REVIEW)) for pk, name in named if name}
+    return {pk: int(number) for pk, number in _named(_REVIEW, streams).items()}
 
 
 def accesses_of(month: str) -> str:
@@ -38,8 +37,7 @@ def accesses_of(month: str) -> str:
 
 def months_in(streams: Collection[int]) -> dict[int, str]:
     """Return the months whose accesses these streams hold, by stream, of those that do."""
-    named = rows().filter(pk__in=streams, beside__startswith=_ACCESSES).values_list("pk", "beside")
-    return {pk: name.removeprefix(_ACCESSES) for pk, name in named if name}
+    return _named(_ACCESSES, streams)
 
 
 def queue_of(number: int) -> str:
@@ -49,8 +47,7 @@ def queue_of(number: int) -> str:
 
 def queues_in(streams: Collection[int]) -> dict[int, int]:
     """Return the queues' numbers of these streams, by stream, of those that are queues."""
-    named = rows().filter(pk__in=streams, beside__startswith=_QUEUE).values_list("pk", "beside")
-    return {pk: int(name.removeprefix(_QUEUE)) for pk, name in named if name}
+    return {pk: int(number) for pk, number in _named(_QUEUE, streams).items()}
 
 
 def queue_streams() -> list[int]:
@@ -83,3 +80,9 @@ def opened(name: str) -> int:
     # Two that open it at once: the name is unique, and the second one finds the first one's.
     stream, _ = rows().get_or_create(beside=name, defaults={"owner_actor_id": NOBODY})
     return int(stream.pk)
+
+
+def _named(prefix: str, streams: Collection[int]) -> dict[int, str]:
+    """The names of these streams after a prefix, by stream, of those whose name begins with it."""
+    named = rows().filter(pk__in=streams, beside__startswith=prefix).values_list("pk", "beside")
+    return {pk: name.removeprefix(prefix) for pk, name in named if name}

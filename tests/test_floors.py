@@ -48,7 +48,7 @@ events/__init__.py
 events/apps.py
 events/admin.py events/management/ events/migrations/
 events/accesses.py events/reviews.py events/rooms.py events/testing.py events/verify.py
-events/views.py
+events/verifications.py events/views.py
 events/models.py
 events/erasure/
 events/beside.py events/changes.py events/forks.py events/turns.py

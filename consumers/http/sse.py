@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from django.http.response import HttpResponseBase
+
 from ...core.wellformed import wellformed
 
 # What ends a line of the stream. Not str.splitlines(), which knows more.
@@ -17,6 +19,13 @@ def event(data: str, *, name: str = "", cursor: int | None = None) -> bytes:
         lines.append(f"id: {cursor}")
     lines += [f"data: {line}" for line in _LINE_END.split(wellformed(data))]
     return ("\n".join(lines) + "\n\n").encode()
+
+
+def unbuffered(response: HttpResponseBase) -> None:
+    """Let each event of a response through at once: nothing on the way may wait for more."""
+    response["X-Accel-Buffering"] = "no"  # nginx would.
+    # GZipMiddleware would make a file of each event, and not every client reads more than one.
+    response["Content-Encoding"] = "identity"
 
 
 def retry(milliseconds: int) -> bytes:

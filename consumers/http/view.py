@@ -41,6 +41,7 @@ from ..socket.origin import refused_origin
 from ..socket.requests import BadRequest, Earlier, Ping, Request, Say, Stop, request_of
 from ..socket.session import Ended, Fate, database_away, why_not
 from .asking import Answer, Refusal, TooLong, request_in
+from .sse import unbuffered
 from .stream import ChatStream, ended
 
 logger = logging.getLogger("turnlog")
@@ -317,9 +318,7 @@ def _loaded(request: Any) -> Any:
 
 def _event_stream(pieces: AsyncGenerator[bytes]) -> StreamingHttpResponse:
     response = StreamingHttpResponse(pieces, content_type=_EVENT_STREAM_IN_UTF_8)
-    response["X-Accel-Buffering"] = "no"  # nginx would wait until it has enough.
-    # GZipMiddleware would make a file of each event, and not every client reads more than one.
-    response["Content-Encoding"] = "identity"
+    unbuffered(response)
     return response
 
 

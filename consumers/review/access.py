@@ -11,6 +11,7 @@ from django.http import Http404
 from ...core import conf
 from ...core.masking.masker import Masker, masker_for
 from ...events.models import Actor, Conversation
+from ...events.tables.conversation import NOBODY
 from ...events.tables.database import log_database
 from ...projections.models import Overview
 
@@ -76,7 +77,7 @@ def reviewed_by(user: Any, pk: int, *, revealed: bool = False) -> Reviewed:
         found = conversations.filter(pk=pk).first()
     if found is None or not may_review(user, found):
         raise Http404
-    mine = _actor_of(user)
+    mine = Actor.objects.known(user) or NOBODY
     if not sees_everybody(user):
         return Reviewed(found, only=mine, mine=mine)
     return Reviewed(found, mask=None if revealed else masker_for(pk), mine=mine)
@@ -89,21 +90,17 @@ def title_in_list(user: Any, conversation: Conversation) -> str:
     return title_of(conversation, masker_for(conversation.pk) if masked else None)
 
 
-def _actor_of(user: Any) -> uuid.UUID:
-    """A user's pseudonym; nobody's, if they have none. To look creates none."""
-    actors = Actor.objects.using(log_database()).filter(user=user)
-    found: uuid.UUID = actors.values_list("pk", flat=True).first() or uuid.UUID(int=0)
-    return found
-
-
 def sees_everybody(user: Any) -> bool:
     """Return whether a user sees all turns of what they may review."""
     return bool(user.has_perm(PERMISSION) or conf.function("CAN_REVIEW"))
 
 
 def is_reviewer(user: Any) -> bool:
-    """Return whether a user writes and reads what reviewers write. TURNLOG["CAN_REVIEW"] lets
-    people see conversations, owners too; that alone makes nobody a reviewer."""
+    """Return whether a user writes and reads what reviewers write, and works on queues.
+
+    TURNLOG["CAN_REVIEW"] lets people see conversations, owners too; that alone makes nobody a
+    reviewer.
+    """
     return bool(user.is_active and user.has_perm(PERMISSION))
 
 
@@ -114,14 +111,6 @@ def listed_for(user: Any) -> Any:
     """
     rows = Overview.objects.using(log_database())
     return rows if sees_everybody(user) else rows.filter(conversation__user=user)
-
-
-def works_on_queues(user: Any) -> bool:
-    """Return whether a user may see queues, and review their items.
-
-    A CAN_REVIEW of the project's own says who may review a conversation, not who is a reviewer.
-    """
-    return bool(user.is_active and user.has_perm(PERMISSION))
 
 
 def may_resolve(user: Any) -> bool:

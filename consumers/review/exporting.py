@@ -198,8 +198,7 @@ def _of(
     """Yield the rows of these conversations in order, each with whose it is, and with what makes a
     text of it readable: nobody's own words are masked for them."""
     speakers = Speakers()
-    mine = Actor.objects.using(log_database()).filter(user=user).values_list("pk", flat=True)
-    own = mine.first()
+    own = Actor.objects.known(user)
     for start in range(0, len(found), _PAGE):
         some = [row.pk for row in found[start : start + _PAGE]]
         masks = {pk: str if unmasked else Masker(pk, purpose).text for pk in some}

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from ...core.errors import TurnlogError
-from ...events.beside import VERIFICATIONS, opened
-from ...events.beside import found as stream_of
-from ...events.log import NewEvent, append
-from ...events.models import Event, Position, SignedCheckpoint
+from ...events import verifications
+from ...events.models import Event, SignedCheckpoint
 from ...events.proof.keys import known_keys
 from ...events.proof.verification import Verifier
 from ...events.store.dialect import dialect_of
@@ -62,7 +59,7 @@ class Health:
 def health_of() -> Health:
     """Return how the log is. The number of queries depends on the number of projections alone."""
     using = log_database()
-    position = Position.objects.using(using).aggregate(last=Max("position"))["last"] or 0
+    position = verifications.all_positions().until
     with connections[using].cursor() as cursor:
         size = dialect_of(connections[using]).size(cursor)
     return Health(
@@ -76,10 +73,7 @@ def health_of() -> Health:
 
 
 def _verification() -> Verification | None:
-    if (stream := stream_of(VERIFICATIONS)) is None:
-        return None
-    events = Event.objects.using(log_database()).filter(stream_id=stream)
-    last = events.order_by("-version").first()
+    last = verifications.last_verification()
     if last is None or not isinstance(last.data, LogVerified):
         return None
     return Verification(last.recorded_at, last.data)
@@ -94,15 +88,15 @@ def verify_lately() -> None:
 
     Raises TooMuch if that is more than a page can wait for.
     """
-    using = log_database()
-    signed = SignedCheckpoint.objects.using(using).aggregate(size=Max("size"))["size"] or 0
-    last = Position.objects.using(using).aggregate(last=Max("position"))["last"] or 0
-    if last - signed > MOST:
+    span = verifications.unsigned_positions()
+    if (count := span.until - span.since) > MOST:
         raise TooMuch(
-            _("Expected at most %(most)d positions since the last checkpoint, found %(found)d: run"
-              " verify_log.") % {"most": MOST, "found": last - signed}
-        )  # fmt: skip
+            _(
+                "Expected at most %(most)d positions since the last checkpoint, found %(found)d:"
+                " run verify_log."
+            )
+            % {"most": MOST, "found": count}
+        )
     verifier = Verifier(known_keys([]))
-    found = verifier.since_checkpoint() if signed else verifier.whole()
-    problems = sum(1 for _problem in found)
-    append(opened(VERIFICATIONS), [NewEvent(LogVerified(last, problems, signed))])
+    found = verifier.since_checkpoint() if span.since else verifier.whole()
+    verifications.record(span, sum(1 for _problem in found))

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from ...core.errors import TurnlogError
 from ...core.users import users_named
 from ...core.wellformed import wellformed
-from ...events.accesses import this_month
+from ...events.accesses import ACTIONS, this_month
 from ...events.beside import accesses_of
 from ...events.beside import found as stream_of
 from ...events.models import Actor
@@ -33,7 +33,6 @@ PERMISSION = "turnlog_events.inspect_accesses"
 _SIZE = 100
 _NAMED = 5
 """Conversations, and owners, of one access that the page names."""
-_ACTIONS = ("listed", "read", "revealed", "exported")
 
 
 class BadMonth(TurnlogError, ValueError):
@@ -95,7 +94,7 @@ def accesses(request: HttpRequest) -> HttpResponse:
         "first": dt.date(year, number, 1),
         "of": of,
         **asked,
-        "actions": _ACTIONS,
+        "actions": ACTIONS,
         "shown": shown,
     }
     return rendered(request, "accesses", context)

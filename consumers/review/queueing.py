@@ -24,7 +24,7 @@ from ...projections.queues import acts
 from ...projections.queues.listing import STATUSES, counts, done_by, items, queue_named
 from ...projections.queues.standing import asked_by
 from ...projections.travel.speakers import Speakers
-from .access import Reviewed, may_manage_queues, may_resolve, may_review, works_on_queues
+from .access import Reviewed, is_reviewer, may_manage_queues, may_resolve, may_review
 from .addresses import BadNumber, number_in
 from .answers import page, problem, rendered
 from .recording import record_look
@@ -183,7 +183,7 @@ def bar_of(request: HttpRequest, what: Reviewed) -> Bar | None:
     Raises BadNumber, and QueueRefused if the conversation is not in the queue.
     """
     number, conversation = number_in(request.GET, "queue"), what.conversation.pk
-    if number is None or not works_on_queues(request.user):
+    if number is None or not is_reviewer(request.user):
         return None
     try:
         found = queue_named(number)
@@ -207,7 +207,7 @@ def bar_of(request: HttpRequest, what: Reviewed) -> Bar | None:
         item=item,
         total=places.count(),
         scores=[choice for choice in choices() if choice.name in asked],
-        flags=_flags({item: None if what.mask is None else _apart(conversation)}, what.mine)[
+        flags=_flags({item: what.mask and Masker(conversation, MASKED_APART)}, what.mine)[
             item.conversation_id
         ],
         previous=around.filter(place__lt=item.place).order_by("-place").first(),
@@ -231,7 +231,7 @@ def working(request: HttpRequest, conversation: int) -> None:
 
 def require_reviewer(request: HttpRequest) -> None:
     """Raise Http404 unless the user is one of those who work on queues."""
-    if not works_on_queues(request.user):
+    if not is_reviewer(request.user):
         raise Http404
 
 
@@ -270,19 +270,11 @@ def _fills(user: Any, queue: Queue) -> list[dict[str, Any]]:
 
 
 def _item_rows(user: Any, shown: Sequence[Any], seen: set[int]) -> list[ItemRow]:
-    mine = Actor.objects.using(log_database()).filter(user=user).values_list("pk", flat=True)
     maskers = {
-        item: None if masker_for(item.conversation_id) is None else _apart(item.conversation_id)
-        for item in shown
-        if item.pk in seen
+        item: masker_for(item.conversation_id, MASKED_APART) for item in shown if item.pk in seen
     }
-    flags = _flags(maskers, mine.first())
+    flags = _flags(maskers, Actor.objects.known(user))
     return [ItemRow(item, item.pk in seen, flags[item.conversation_id]) for item in shown]
-
-
-def _apart(conversation: int) -> Masker:
-    """What masks flags: with a key of their own, as remarks."""
-    return Masker(conversation, MASKED_APART)
 
 
 def _flags(of: Mapping[QueueItem, Masker | None], mine: uuid.UUID | None) -> dict[int, list[Flag]]:

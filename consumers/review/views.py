@@ -76,8 +76,6 @@ def conversations(request: HttpRequest) -> HttpResponse:
         "q": wanted.query,
         "problem": wrong,
         "reviewer": reviewer,
-    }
-    context |= {
         "saved": saved,
         "view": wanted.view,
         "here": wanted.address,

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from ...core.asynchronous import in_database_thread
+from ..http.sse import unbuffered
 from ..socket.origin import refused_origin
 from .following import Following
 from .opening import Refused, opening_of, require_room, scope_of
@@ -37,10 +38,8 @@ async def events(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         return _answer(_AWAY, _("The log cannot be reached right now: try again soon."))
     following = Following(opening)
     response = _Stream(following)
-    # For GZipMiddleware: it would compress each message on its own, and browsers read the first.
-    response["Content-Encoding"] = "identity"
+    unbuffered(response)
     response["Cache-Control"] = "private, no-cache, no-store, no-transform"
-    response["X-Accel-Buffering"] = "no"  # nginx would wait until there is more.
     response["X-Content-Type-Options"] = "nosniff"
     response["Turnlog-Last-Event-ID"] = following.started
     return response

@@ -137,9 +137,9 @@ class Masker:
         yield text[place:end]
 
 
-def masker_for(conversation_id: int) -> Masker | None:
+def masker_for(conversation_id: int, purpose: str = "") -> Masker | None:
     """Return what masks a conversation; None if the settings say that nothing is masked."""
-    return Masker(conversation_id) if conf.get().masked_kinds or _has_own() else None
+    return Masker(conversation_id, purpose) if conf.get().masked_kinds or _has_own() else None
 
 
 def _has_own() -> bool:

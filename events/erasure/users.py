@@ -48,8 +48,7 @@ def erase_user(
 def _erase_user(user: Any, by: Any, reason: str, forget: bool, dry_run: bool) -> Iterator[Receipt]:
     errors: list[TurnlogError] = []
     blocked = False
-    actor_id = Actor.objects.using(log_database()).filter(user_id=user.pk).values_list("id").first()
-    for pk, wanted in _of_user(user, actor_id[0] if actor_id else None):
+    for pk, wanted in _of_user(user, Actor.objects.known(user)):
         try:
             receipt = erase_wanted(pk, wanted, by=by, reason=reason, dry_run=dry_run)
         except ReceiptNotKept as error:

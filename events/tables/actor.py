@@ -39,6 +39,12 @@ class ActorManager(
         user._turnlog_actor_id = actor_id = self._found(user.pk)
         return actor_id
 
+    def known(self, user: Any) -> uuid.UUID | None:
+        """The pseudonym of a user, None if they have none: to look creates none."""
+        actors = self.using(router.db_for_write(Actor)).filter(user_id=user.pk)
+        found: uuid.UUID | None = actors.values_list("pk", flat=True).first()
+        return found
+
     def remembered(self, user: Any) -> uuid.UUID | None:
         """The same, from the user object if it is known there: only for a statement that compares
         it with the database."""

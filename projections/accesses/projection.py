@@ -29,9 +29,6 @@ class AccessesProjection(Projection):
         logs = months_in({event.stream_id for event in events})
         self.add([_row(event) for event in events if event.stream_id in logs])
 
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows have pseudonyms alone."""
-
 
 def _row(event: Event) -> Access:
     row = Access(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from django.db.models import F, Max
 
@@ -33,6 +32,14 @@ _KINDS = {"completed": "done", "resolved": "resolved", "flagged": "flag"}
 """Kinds of marks that stay, by what was done."""
 
 
+def _of_queues(events: Sequence[Event]) -> Iterator[tuple[Event, int]]:
+    """Yield those of the events that are of a queue's stream, each with the queue's number."""
+    numbers = queues_in({event.stream_id for event in events})
+    for event in events:
+        if (number := numbers.get(event.stream_id)) is not None:
+            yield event, number
+
+
 @register
 class QueuesProjection(Projection):
     """Makes `Queue`, inline."""
@@ -44,10 +51,8 @@ class QueuesProjection(Projection):
     conversation_field = "stream_id"
 
     def apply(self, events: Sequence[Event]) -> None:
-        numbers = queues_in({event.stream_id for event in events})
-        for event in events:
-            if (number := numbers.get(event.stream_id)) is not None:
-                self._apply(event, number)
+        for event, number in _of_queues(events):
+            self._apply(event, number)
 
     def _apply(self, event: Event, number: int) -> None:
         row = self.of_streams([event.stream_id]).first()
@@ -71,9 +76,6 @@ class QueuesProjection(Projection):
         if any(event.type in self.handles for event in events):
             self.apply_again(events)
 
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows name nobody."""
-
 
 @register
 class QueueItemsProjection(Projection):
@@ -86,10 +88,7 @@ class QueueItemsProjection(Projection):
     conversation_field = "stream_id"
 
     def apply(self, events: Sequence[Event]) -> None:
-        queues = queues_in({event.stream_id for event in events})
-        for event in events:
-            if event.stream_id not in queues:
-                continue
+        for event, _number in _of_queues(events):
             match event.data:
                 case ItemsAdded(conversations=numbers):
                     self._add(event.stream_id, numbers)
@@ -116,9 +115,6 @@ class QueueItemsProjection(Projection):
     def erase(self, events: Sequence[Event]) -> None:
         """Nothing: the rows hold no words."""
 
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows name nobody."""
-
 
 @register
 class QueueMarksProjection(Projection):
@@ -131,10 +127,7 @@ class QueueMarksProjection(Projection):
     conversation_field = "stream_id"
 
     def apply(self, events: Sequence[Event]) -> None:
-        queues = queues_in({event.stream_id for event in events})
-        for event in events:
-            if event.stream_id not in queues:
-                continue
+        for event, _number in _of_queues(events):
             match event.data:
                 case ItemMoved() as moved:
                     self._move(event, moved)
@@ -178,6 +171,3 @@ class QueueMarksProjection(Projection):
             if words.exists():
                 what = "expected no words of an erased event, found some"
                 raise NotStored(QueueMark._meta.db_table, what)
-
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows have pseudonyms alone."""

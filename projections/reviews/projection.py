@@ -51,9 +51,6 @@ class ReviewsProjection(Projection):
             case ReviewSignedOff():
                 yield rows.filter(kind="signed", actor_id=event.actor_id)
 
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows have pseudonyms alone."""
-
 
 def _row(event: Event, conversation: int) -> Remark | None:
     row = Remark(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...events.beside import VIEWS, found
 from ...events.models import Event
@@ -49,9 +48,6 @@ class ViewsProjection(Projection):
                 rows.filter(chosen_by=event.actor_id, chosen_by__isnull=False).delete()
                 if new.chosen_by is not None and name:
                     self.add([new])
-
-    def forget_user(self, user: Any) -> None:
-        """Nothing: the rows have pseudonyms alone."""
 
 
 MOST = 200

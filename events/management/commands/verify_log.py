@@ -10,22 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import Max
 from tqdm import tqdm
 
 from ....core.commands import TurnlogCommand, file_name
 from ....core.terminal import counted
-from ...beside import VERIFICATIONS, opened
-from ...log import NewEvent, append
+from ... import verifications
 from ...proof.keys import known_keys
 from ...proof.outside import read_note
 from ...proof.problems import Problem
 from ...proof.verification import Verifier
 from ...tables.conversation import require_conversation
 from ...tables.database import log_database
-from ...tables.event import Event, Position
-from ...tables.proof import SignedCheckpoint
-from ...types import LogVerified
+from ...tables.event import Event
 
 SHOWN = 100
 
@@ -81,7 +77,7 @@ class Command(TurnlogCommand):
                 "expected --record with the whole log or with --since-checkpoint, found it with"
                 " --conversation or --sample, which leave most of the log out"
             )
-        since, until = _span(options) if options["record"] else (0, 0)
+        span = _span(options) if options["record"] else None
         conversation = options["conversation"]
         if conversation is not None:
             require_conversation(conversation)
@@ -94,8 +90,8 @@ class Command(TurnlogCommand):
         ) as bar:
             verifier = Verifier(known_keys(options["key"]), notes, bar.update)
             found = _Found(self.problems(verifier, options))
-        if options["record"]:
-            append(opened(VERIFICATIONS), [NewEvent(LogVerified(until, found.count, since))])
+        if span is not None:
+            verifications.record(span, found.count)
         whole = not any(_some(options))
         self.say(verifier, found, whole, options["json"])
 
@@ -156,15 +152,10 @@ class _Found:
                 self.first = problem
 
 
-def _span(options: dict[str, Any]) -> tuple[int, int]:
-    """The positions that are about to be checked: those after the first number, up to the second.
-
-    What is appended meanwhile may be checked, too; it is not counted.
-    """
-    using = log_database()
-    signed = SignedCheckpoint.objects.using(using).aggregate(size=Max("size"))["size"]
-    last = Position.objects.using(using).aggregate(last=Max("position"))["last"]
-    return (signed or 0) if options["since_checkpoint"] else 0, last or 0
+def _span(options: dict[str, Any]) -> verifications.Span:
+    if options["since_checkpoint"]:
+        return verifications.unsigned_positions()
+    return verifications.all_positions()
 
 
 def _place(problem: Problem) -> float:
