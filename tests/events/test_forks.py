@@ -264,7 +264,7 @@ def test_there_must_be_something_to_fork(conversation: Any) -> None:
     with pytest.raises(MomentError, match="expected at least one event, found none"):
         conversation.fork()
     with pytest.raises(UnknownConversation):
-        Conversation(pk=999).fork()
+        Conversation(pk=999_999).fork()
     assert Conversation.objects.count() == 1
 
 

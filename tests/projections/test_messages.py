@@ -309,6 +309,6 @@ def test_an_unknown_projection_is_one_line_and_exit_code_2(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["rebuild_projections", "check_projections"])
 def test_an_unknown_conversation_is_one_line_and_exit_code_2(name: str) -> None:
-    with pytest.raises(CommandError, match="there is no conversation 999;") as caught:
-        call_command(name, "--conversation=999")
+    with pytest.raises(CommandError, match="there is no conversation 999999;") as caught:
+        call_command(name, "--conversation=999999")
     assert caught.value.returncode == 2

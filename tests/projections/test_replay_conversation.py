@@ -396,7 +396,7 @@ def test_json_holds_the_events_and_what_was_visible(coffee: Any) -> None:
 
 
 REFUSED = {
-    "unknown": (["999"], "there is no conversation 999;"),
+    "unknown": (["999999"], "there is no conversation 999999;"),
     "both": (
         ["{pk}", "--version=2", "--at=2026-01-01T00:00Z"],
         "expected a version or a time, fou",

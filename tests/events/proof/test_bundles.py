@@ -224,7 +224,7 @@ def test_what_is_missing_is_said(user: Any, target: Path, monkeypatch: pytest.Mo
     assert "run `manage.py checkpoint_log` first" in refused(*output)
     say(room, "hi", user)
     call_command("checkpoint_log")
-    assert "no conversation 999" in refused(*output, "--conversation", "999")
+    assert "no conversation 999999" in refused(*output, "--conversation", "999999")
     for unknown in ("nobody", str(uuid.uuid4())):
         assert f"no user or actor {unknown!r}" in refused(*output, "--user", unknown)
     assert "found 'yesterday'" in refused(*output, "--since", "yesterday")
