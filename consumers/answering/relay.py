@@ -81,12 +81,20 @@ def _progress(view: Any) -> dict[str, Any]:
     return {
         "type": "turnlog.progress",
         "turn_id": view.id,
-        # Plain text: a transport may not know what a SafeString is.
-        "pieces": [{k: str(v) if k == "html" else v for k, v in p.items()} for p in view.pieces],
+        "pieces": list(map(_told, view.pieces)),
         "tail": str(view.tail),
         "tail_source": view.tail_source,
         "text": wellformed(view.text),
     }
+
+
+def _told(piece: Piece) -> Piece:
+    """Return a piece for a transport, which may not know what a SafeString is.
+
+    Tables and pictures stay here: everything is told again and again. They are shown elsewhere when
+    the turn has ended.
+    """
+    return {k: str(v) if k == "html" else v for k, v in piece.items() if k != "things"}
 
 
 class Heard(NamedTuple):
@@ -149,6 +157,8 @@ def _piece(given: Any) -> Piece:
     piece = {name: wellformed(v) if isinstance(v, str) else v for name, v in piece.items()}
     if kind == "block":
         piece["html"] = safe(piece["html"])
+    if kind == "tool_result":
+        piece["things"] = []
     return {"kind": kind, **piece}
 
 

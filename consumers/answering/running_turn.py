@@ -14,6 +14,7 @@ from .. import live
 from ..endings import is_cut
 from ..markdown import MarkdownStream
 from ..page.room import Room
+from ..page.things import things_of
 from ..page.turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_piece
 from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
 
@@ -112,7 +113,8 @@ class RunningTurn:
                 self.finish_text()
                 self._publish([tool_piece(number, tool, tool_input, self._room)])
             case ToolFinished(number, output, shown):
-                self._publish([tool_result_piece(number, output, shown, self._room)])
+                things = things_of(output.get("output"), self._room)
+                self._publish([tool_result_piece(number, output, shown, self._room, things)])
 
     def flush(self) -> None:
         """Render the text that has arrived since the last time."""

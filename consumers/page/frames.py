@@ -114,9 +114,8 @@ class JsonEncoder:
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
         """Return a tool's card: whole at its start, its result with `mode` append."""
-        known = {
-            name: piece[name] for name in ("name", "input", "status", "seconds") if name in piece
-        }
+        names = ("name", "input", "status", "things", "seconds")
+        known = {name: piece[name] for name in names if name in piece}
         mode = "append" if piece["kind"] == "tool_result" else "overwrite"
         return _json(
             id=f"{turn.id}-tool-{piece['id']}",

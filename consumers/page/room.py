@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from ...core.wellformed import clipped
 
 LONGEST = 20_000
@@ -9,6 +11,8 @@ LONGEST = 20_000
 MOST = 40_000
 """Characters of all of a turn's, after which each one shows only its beginning."""
 LEAST = 500
+PICTURES = 1_000_000
+"""Bytes of all of a turn's pictures that are shown."""
 
 
 class Room:
@@ -16,9 +20,26 @@ class Room:
 
     def __init__(self) -> None:
         self._left = MOST
+        self._pictures = PICTURES
 
     def clipped(self, text: str) -> str:
         """Return as much of a text as there is room for."""
         longest = max(LEAST, min(LONGEST, self._left))
         self._left -= min(len(text), longest)
         return clipped(text, longest)
+
+    def rows(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Yield as many rows of a table as there is room for, and one at least."""
+        longest = max(LEAST, min(LONGEST, self._left))
+        for row in rows:
+            yield row
+            size = sum(map(len, row))
+            self._left, longest = max(self._left - size, 0), longest - size
+            if longest <= 0:
+                return
+
+    def has_picture(self, size: int) -> bool:
+        """Return whether there is room for a picture of so many bytes; it is taken."""
+        fits = size <= self._pictures
+        self._pictures -= size if fits else 0
+        return fits

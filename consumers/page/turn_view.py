@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from ...core import codec, conf
+from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import beginning
 from ...core.errors import CodecError
 from ...core.masking.documents import masked
@@ -22,10 +23,12 @@ from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
 from .room import LONGEST, Room
+from .things import Thing, things_of
 
 Piece = dict[str, Any]
 """`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
-`{"kind": "tool_result", "id", "status", "output", "seconds"}`; appended, never changed."""
+`{"kind": "tool_result", "id", "status", "output", "things", "seconds"}`; appended, never
+changed."""
 
 # A frame of more characters, or of more pieces, is written in the rendering thread.
 _LARGE, _MANY = 20_000, 100
@@ -59,7 +62,9 @@ class TurnView:
         if len(self.pieces) > _MANY:
             return True
         shown = (piece.get("html") or piece.get("output") or "" for piece in self.pieces)
-        return sum(map(len, (self.text, self.tail, self.human_text, *shown))) > _LARGE
+        if sum(map(len, (self.text, self.tail, self.human_text, *shown))) > _LARGE:
+            return True
+        return any(piece.get("things") for piece in self.pieces)
 
     @property
     def human(self) -> SafeString:
@@ -89,7 +94,9 @@ def view_of(
         # The texts once they are put together: a value may lie across a message's parts.
         text, human_text = mask.text(text), mask.text(human_text)
         tools, failure = masked(tools, mask), masked(failure, mask)
-    pieces = _pieces(text, tools, tools_at)
+    # A table is masked cell by cell, so its document must be the one that was stored.
+    given = [tool.get("output") for tool in turn.tools]
+    pieces = _pieces(text, tools, tools_at, given, mask)
     if mask is not None:
         _mask_blocks(pieces, mask)
     return TurnView(
@@ -115,7 +122,7 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
     for piece in pieces:
         if piece["kind"] == "tool_result":
             cards[piece["id"]].update(
-                {name: piece[name] for name in ("status", "output", "seconds")}
+                {name: piece[name] for name in ("status", "output", "things", "seconds")}
             )
             continue
         copy = dict(piece)
@@ -135,18 +142,25 @@ def tool_piece(number: int, name: str, tool_input: Any, room: Room) -> Piece:
     return {"kind": "tool", "id": str(number), "name": name, "input": shown}
 
 
-def tool_result_piece(number: int, output: dict[str, Any], shown: str, room: Room) -> Piece:
+def tool_result_piece(
+    number: int, output: dict[str, Any], shown: str, room: Room, things: list[Thing]
+) -> Piece:
     """Return the result of a tool call, of which `shown` is the output as text.
 
-    What a failed tool said may name files, hosts and people: it is shown only by a setting.
+    What a failed tool said may name files, hosts and people: it is shown only by a setting. Where
+    there are tables or pictures, the text is what the model read of them.
     """
     status = output.get("status", "ok")
     hidden = status == "error" and not conf.get().show_tool_errors
+    if things:
+        read = output.get("text")
+        shown = as_text(read) if isinstance(read, str | Encoded) else ""
     return {
         "kind": "tool_result",
         "id": str(number),
         "status": status,
         "output": "" if hidden else room.clipped(shown),
+        "things": [] if hidden else things,
         "seconds": output.get("duration"),
     }
 
@@ -186,7 +200,13 @@ def _text(message: Any, document: Any) -> str:
     return wellformed(str(text)) if isinstance(text, str) else as_text(document)
 
 
-def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Any) -> list[Piece]:
+def _pieces(
+    text: str,
+    tools: Sequence[dict[str, Any]],
+    tools_at: Any,
+    given: Sequence[Any],
+    mask: Masker | None,
+) -> list[Piece]:
     """Return the answer's blocks, with each tool's card at its call or, if unknown, at the top."""
     if not _are_places(tools_at, len(tools)):
         tools_at = [0] * len(tools)
@@ -199,7 +219,8 @@ def _pieces(text: str, tools: Sequence[dict[str, Any]], tools_at: Any) -> list[P
         # As it was shown while the turn ran: what could not be kept has only the reason.
         refused = tool["output"] is None and tool.get("status") == "error"
         shown = as_text(tool.get("text") if refused else tool["output"])
-        pieces += merged([card, tool_result_piece(number, tool, shown, room)])
+        things = things_of(given[number], room, mask)
+        pieces += merged([card, tool_result_piece(number, tool, shown, room, things)])
     return pieces + block_pieces(markdown.blocks(text[said:]))
 
 

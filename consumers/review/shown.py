@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ...core import codec
@@ -21,9 +22,9 @@ from ...projections.models import SearchEntry
 from ...projections.overview.finding import beginning
 from ...projections.search.query import says
 from ...projections.trail import Mark, Trail, TrailTurn
+from ..page.things import Thing
 from ..page.turn_view import Piece, TurnView, as_text, view_of
 from .access import Reviewed
-from .things import is_picture, table_of
 
 LONGEST = 20_000
 """Characters of a payload that a page shows before somebody asks for all of it."""
@@ -63,21 +64,24 @@ def turn_shown(what: Reviewed, item: TrailTurn) -> TurnShown:
     for piece in view.pieces:
         if piece["kind"] == "tool":
             number = int(piece["id"])
-            _complete(piece, item.turn.tools[number], versions[number], mask)
+            _complete(piece, item.turn.tools[number], mask)
+            if (version := versions[number]) is not None:
+                _address_pictures(piece["things"], item.events[0].stream_id, version)
     return TurnShown(item, view, mask)
 
 
-def _complete(
-    piece: Piece, tool: Mapping[str, Any], version: int | None, mask: Masker | None
-) -> None:
-    output = tool.get("output")
+def _complete(piece: Piece, tool: Mapping[str, Any], mask: Masker | None) -> None:
     if piece["status"] == "error" and not piece["output"]:
         # What a failed tool said is hidden from those who chat, not from reviewers.
-        said = tool.get("text") or output
+        said = tool.get("text") or tool.get("output")
         piece["output"] = as_text(said if mask is None else masked(said, mask))
-    piece["table"] = table_of(output, mask)
-    piece["picture"] = version if is_picture(output) and mask is None else None
-    piece["withheld"] = is_picture(output) and mask is not None
+
+
+def _address_pictures(things: Sequence[Thing], pk: int, version: int) -> None:
+    """Let the browser ask for the pictures of an event, each when it comes into sight."""
+    for number, thing in enumerate(things):
+        if thing["kind"] == "picture":
+            thing["src"] = reverse("turnlog_review:picture", args=[pk, version, number])
 
 
 _HITS, _AROUND = 50, 60

@@ -20,6 +20,7 @@ from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
 from ...projections.views.projection import saved_views
+from ..page.things import png_in
 from ..stream.pages import conversation_stream, list_stream
 from .access import (
     PERMISSION,
@@ -44,7 +45,6 @@ from .revealing import may_reveal, revealed_until
 from .saving import Asked, asked, chosen_by
 from .sealing import BadSeal, unsealed
 from .shown import Hit, hits_of, items_of, message_of, metadata_of, payload_of, proof_of
-from .things import png_of
 
 _MESSAGES = 200
 """The most messages of a prompt that a page shows: the last ones."""
@@ -166,12 +166,13 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
 
 
 @page
-def picture(request: HttpRequest, pk: int, version: int) -> HttpResponse:
-    """The picture that a tool gave, as a PNG file."""
+def picture(request: HttpRequest, pk: int, version: int, number: int) -> HttpResponse:
+    """A picture that a tool gave, as a PNG file."""
     what = _reviewed(request, pk)
     found = _event(what, version)
     # Nobody can say what is to be seen in a picture.
-    png = png_of(found) if what.mask_for(found.actor_id) is None else None
+    shown = found.type == "ToolOutputRecorded" and what.mask_for(found.actor_id) is None
+    png = png_in(found.payload, number) if shown else None
     if png is None:
         raise Http404
     # Part of the page that shows it.

@@ -151,7 +151,14 @@ SOUND: dict[str, Any] = {
     "pieces": [
         {"kind": "block", "html": "<p>a</p>"},
         {"kind": "tool", "id": "1", "name": "clock", "input": "{}"},
-        {"kind": "tool_result", "id": "1", "status": "ok", "output": "noon", "seconds": 0.1},
+        {
+            "kind": "tool_result",
+            "id": "1",
+            "status": "ok",
+            "output": "noon",
+            "seconds": 0.1,
+            "things": [],
+        },
     ],
     "tail": "<p>b</p>",
     "tail_source": "b",

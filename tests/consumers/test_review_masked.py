@@ -43,7 +43,7 @@ PAGES = {
     "queue": ("queues/1/", False),
     "conversation": ("{pk}/", True),
     "event": ("{pk}/events/2/", True),
-    "picture": ("{pk}/events/5/picture/", False),
+    "picture": ("{pk}/events/5/pictures/0/", False),
     "given": ("{pk}/given/3/", True),
     "compare": ("{pk}/compare/?a=2", True),
 }
@@ -210,7 +210,7 @@ def test_pictures_are_withheld_with_a_sentence(room: Conversation, reviewer: Cli
     assert "<img" not in shown
     picture = Event.objects.get(stream_id=room.pk, payload__contains="PIL.Image")
     address = f"/review/{room.pk}/events/{picture.version}/"
-    assert reviewer.get(f"{address}picture/").status_code == 404
+    assert reviewer.get(f"{address}pictures/0/").status_code == 404
     assert b"iVBORw0" not in reviewer.get(f"{address}?whole").content
 
 

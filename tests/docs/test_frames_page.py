@@ -40,6 +40,7 @@ def json_frames() -> Iterator[tuple[str, dict[str, Any]]]:
     encoder = JsonEncoder()
     card = {"kind": "tool", "id": "0", "name": "look_up", "input": "{}"}
     result = {"kind": "tool_result", "id": "0", "status": "ok", "output": "32", "seconds": 0.1}
+    result["things"] = [{"kind": "picture", "src": ""}]
     turn = TurnView(
         id=str(uuid.uuid4()),
         version=3,

@@ -64,9 +64,10 @@ async def test_tables_and_pictures_are_read_stored_and_shown_so(
     assert "PIL.Image.Image" in read[3]
     kinds = [pd.DataFrame, Image.Image, pd.DataFrame, Image.Image]
     assert all(map(isinstance, stored, kinds))
-    shown = [f["content"] for f in frames if f.get("role") == "tool" and f["mode"] == "append"]
-    assert len(shown) == 4
-    assert all(text.startswith('{"_type":') for text in shown)
+    shown = [f for f in frames if f.get("role") == "tool" and f["mode"] == "append"]
+    assert [frame["content"] for frame in shown] == read
+    things = [thing["kind"] for frame in shown for thing in frame["things"]]
+    assert things == ["table", "picture", "table", "picture"]
 
     view: Any = page["picture"]
     message = await in_database_thread(lambda: conversation.messages.order_by("version")[2])()
