@@ -144,11 +144,24 @@ def of_turns(stream: Any, ids: Any, head: int) -> Any:
     return stream.annotate(at=F("version") + 0).filter(turn_id__in=ids, at__lte=head)
 
 
-def is_shown(stream_id: int, turn_id: uuid.UUID) -> bool:
-    """Return whether a turn began after the conversation was last cleared."""
+LARGEST_VERSION = 2**31 - 1
+
+_ANYBODY: Any = object()
+
+
+def is_shown(stream_id: int, turn_id: uuid.UUID, *, of: Any = _ANYBODY) -> bool:
+    """Return whether a turn began after the conversation was last cleared, and is this user's
+    (None: a guest's)."""
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     cleared = _last(stream, "ConversationCleared")
-    began = stream.filter(turn_id=turn_id).aggregate(began=Min("version"))["began"]
+    turn = stream.filter(turn_id=turn_id)
+    if of is not _ANYBODY:
+        guest = of is None or not of.is_authenticated
+        actor = None if guest else Actor.objects.known(of)
+        if actor is None and not guest:
+            return False
+        turn = turn.filter(actor_id=actor)
+    began = turn.aggregate(began=Min("version"))["began"]
     return began is not None and began > (cleared.first() or {"version": 0})["version"]
 
 

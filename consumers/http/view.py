@@ -38,7 +38,7 @@ from ..socket import access, limits
 from ..socket.follower import earlier_frames
 from ..socket.opening import Opening, version_of
 from ..socket.origin import refused_origin
-from ..socket.requests import BadRequest, Earlier, Ping, Request, Say, Stop, request_of
+from ..socket.requests import BadRequest, Earlier, Ping, Request, Say, Source, Stop, request_of
 from ..socket.session import Ended, Fate, database_away, why_not
 from .asking import Answer, Refusal, TooLong, request_in
 from .sse import unbuffered
@@ -227,6 +227,9 @@ class HttpChat(AgentMixin, View):
                 encoder = self._encoder()
                 frames = await earlier_frames(session.transcripts, encoder, before)
                 return _frames(frames, encoder)
+            case Source(turn_id):
+                told = await session.source(turn_id)
+                return HttpResponse(told, content_type="application/json")
 
     async def _say(self, say: Say, stream: ChatStream) -> HttpResponseBase:
         session, streamed = stream.session, self._takes_stream()

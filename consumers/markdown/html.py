@@ -14,6 +14,7 @@ from markdown_it.common.utils import escapeHtml, unescapeAll
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from .code import highlighted
 from .text import escaped
 
 _WITH_WORDS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "th", "td", "div"}
@@ -45,7 +46,10 @@ class Html(RendererHTML):
         return "\n" * after_words + f"<{token.tag}{self.renderAttrs(token)}>"
 
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return code_opening(tokens[idx].info) + escaped(tokens[idx].content) + CODE_CLOSING
+        token = tokens[idx]
+        language = token.meta.get("language")
+        code = highlighted(token.content, language) if language else escaped(token.content)
+        return code_opening(token.info) + code + CODE_CLOSING
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return code_opening("") + escaped(tokens[idx].content) + CODE_CLOSING

@@ -10,6 +10,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from .bounded import bounded
+from .code import highlighting
 from .direction import directions
 from .formulas import formulas
 from .html import Html
@@ -24,7 +25,7 @@ def parser() -> MarkdownIt:
     made.enable(["table", "strikethrough", "linkify"])
     # References may be defined anywhere in a text, so a block could change after it was given out.
     made.disable("reference")
-    made.use(bounded).use(formulas)
+    made.use(bounded).use(formulas).use(highlighting)
     for rule in (outgoing, tasks, _align_by_class, directions):
         made.core.ruler.push(rule.__name__, rule)
     return made

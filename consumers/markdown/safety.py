@@ -5,6 +5,7 @@ from __future__ import annotations
 import nh3
 from django.utils.safestring import SafeString, mark_safe
 
+from .code import CLASSES
 from .html import LANGUAGE
 
 TAGS = {
@@ -26,7 +27,7 @@ for _tag, _more in {
     "td": _ALIGNED,
     "li": {"class": {"turnlog-task"}},
     "div": {"class": {"turnlog-math", "turnlog-table"}, "tabindex": {"0"}},
-    "span": {"class": {"turnlog-math", "turnlog-image", "turnlog-raw"}},
+    "span": {"class": {"turnlog-math", "turnlog-image", "turnlog-raw", *CLASSES}},
     "a": {"class": {"turnlog-image"}, "target": {"_blank"}},
     "input": {"type": {"checkbox"}, "disabled": {""}, "checked": {""}},
 }.items():

@@ -134,7 +134,9 @@ class _OpenCode:
     def html(self, source: str) -> SafeString:
         line = source.rfind("\n") + 1
         # For the parser, a last line of spaces does not belong to the code.
-        if self._closing.fullmatch(source, line) or not source[line:].strip(" \t"):
+        if self._closing.fullmatch(source, line):
+            return render(source)  # It is closed, and highlighted, without a last line break too.
+        if not source[line:].strip(" \t"):
             source = source[:line]
         return mark_safe(self._opening + escaped(source[self._begin :]) + CODE_CLOSING)
 

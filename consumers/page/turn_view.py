@@ -115,6 +115,11 @@ def view_of(
     )
 
 
+def answer_text(turn: TranscriptTurn) -> str:
+    """Return the Markdown of a turn's answer, as `view_of` has it."""
+    return _text(_message(turn.answer), turn.answer)
+
+
 def merged(pieces: Iterable[Piece]) -> list[Piece]:
     """Return the pieces with each tool's result put into its card."""
     whole: list[Piece] = []

@@ -19,6 +19,7 @@ _FIELDS = {
     "ping": {"type"},
     "stop": {"type", "turn_id"},
     "earlier": {"type", "before"},
+    "source": {"type", "turn_id"},
 }
 
 
@@ -58,11 +59,18 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The page wants the Markdown of a turn's answer, to copy it."""
+
+    turn_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Are you there?"""
 
 
-Request = Say | Stop | Earlier | Ping
+Request = Say | Stop | Earlier | Source | Ping
 
 
 def parse_request(text: str | None, data: bytes | None) -> Request:
@@ -94,7 +102,8 @@ def request_of(fields: dict[str, Any]) -> Request:
     allowed = _FIELDS.get(kind) if kind is None or isinstance(kind, str) else None
     if allowed is None:
         raise BadRequest(
-            _("There is no such request; the requests are ping, stop and earlier."), known
+            _("There is no such request; the requests are ping, stop, earlier and source."),
+            known,
         )
     if unknown := sorted(fields.keys() - allowed - _IGNORED):
         raise BadRequest(
@@ -110,6 +119,8 @@ def request_of(fields: dict[str, Any]) -> Request:
             return Stop(_turn_id(turn_id))
         case "earlier":
             return Earlier(_version(fields.get("before")))
+        case "source":
+            return Source(_turn_id(turn_id))
     return Say(_text(fields.get("user_text"), known), _turn_id(turn_id or str(uuid.uuid4())))
 
 

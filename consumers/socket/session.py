@@ -17,7 +17,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from ...core import conf
-from ...core.asynchronous import in_database_thread
+from ...core.asynchronous import in_database_thread, in_rendering_thread
 from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
 from ...events.models import Conversation
 from .. import failures, live
@@ -226,6 +226,12 @@ class Session:
                 turn.stop()
         elif recorded:
             await ask_to_stop(self.key, turn_id, mine)
+
+    async def source(self, turn_id: uuid.UUID) -> str:
+        """Return the frame with the Markdown of a turn's answer, the same for all clients."""
+        content = await self.transcripts.source(turn_id)
+        told = {"type": "source", "turn_id": str(turn_id), "content": content}
+        return await in_rendering_thread(json.dumps)(told, ensure_ascii=False)
 
     def _spawn_turn(
         self, text: str, turn_id: uuid.UUID, asker: Asker, *, initial: bool = False

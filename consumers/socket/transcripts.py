@@ -13,11 +13,11 @@ from ...core.asynchronous import in_database_thread, in_rendering_thread
 from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
-from ...projections.outline import TurnPlace, is_shown, read_outline
+from ...projections.outline import LARGEST_VERSION, TurnPlace, is_shown, read_outline
 from ...projections.transcript import TranscriptTurn, fold_turns, read_turns
 from ..answering.running import find
 from ..answering.running_turn import RunningTurn
-from ..page.turn_view import TurnView, view_of
+from ..page.turn_view import TurnView, answer_text, view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,9 @@ class Transcripts(Protocol):
 
     async def shows(self, turn_id: uuid.UUID) -> bool:
         """Return whether a turn that was started before is still shown."""
+
+    async def source(self, turn_id: uuid.UUID) -> str:
+        """Return the Markdown of a turn's answer; "" if the person does not see that turn."""
 
     def keep(self, turn: RunningTurn) -> None:
         """Keep a turn that has ended."""
@@ -156,6 +159,16 @@ class RecordedTranscript:
     async def shows(self, turn_id: uuid.UUID) -> bool:
         return await in_database_thread(is_shown)(self._stream_id, turn_id)
 
+    async def source(self, turn_id: uuid.UUID) -> str:
+        async with self._lane:
+            return await in_database_thread(self._source)(turn_id)
+
+    def _source(self, turn_id: uuid.UUID) -> str:
+        if not is_shown(self._stream_id, turn_id, of=self._user):
+            return ""
+        turns = read_turns(self._stream_id, [TurnPlace(turn_id, 0, 0)], LARGEST_VERSION)
+        return answer_text(turns[0]) if turns else ""
+
     def keep(self, turn: RunningTurn) -> None:
         """Do nothing: the turn is in the log."""
 
@@ -190,6 +203,9 @@ class MemoryTranscript:
 
     async def shows(self, turn_id: uuid.UUID) -> bool:
         return any(turn.id == str(turn_id) for turn in self._turns)
+
+    async def source(self, turn_id: uuid.UUID) -> str:
+        return next((turn.text for turn in self._turns if turn.id == str(turn_id)), "")
 
     def keep(self, turn: RunningTurn) -> None:
         self._turns.append(replace(turn.view(), version=len(self._turns) + 1))

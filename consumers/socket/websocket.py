@@ -25,7 +25,7 @@ from .aborting import abort
 from .layer_socket import LayerSocket
 from .opening import Opening
 from .origin import refused_origin
-from .requests import BadRequest, Earlier, Ping, Request, Say, Stop, parse_request
+from .requests import BadRequest, Earlier, Ping, Request, Say, Source, Stop, parse_request
 from .session import AmongFrames, Ended, Session, database_away, why_not
 
 logger = logging.getLogger("turnlog")
@@ -171,6 +171,8 @@ class ChatSocket(AgentMixin, LayerSocket):
                 await session.stop(turn_id)
             case Earlier(before):
                 await session.follower.earlier(before)
+            case Source(turn_id):
+                await self.send(await session.source(turn_id))
 
     def joined_again(self) -> None:
         if self._session is not None:

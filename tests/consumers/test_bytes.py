@@ -173,7 +173,14 @@ def test_a_frame_of_an_open_code_is_its_new_text() -> None:
     turn.unshown = "`\n"
     turn.flush()
     turn.finish_text()
-    assert not HtmlEncoder().progress(turn.view(), sent)
+    # It is closed: the code, and only the code, is written once more, with its colours.
+    last = f"#answer-{turn.turn_id}>:last-child"
+    [frame] = HtmlEncoder().progress(turn.view(), sent)
+    assert frame.strip() == (
+        f'<div hx-swap-oob="delete:{last}>:last-child" data-drop></div>'
+        f'<div hx-swap-oob="beforeend:{last}"><code class="language-python">'
+        '<span class="turnlog-k">if</span> a &lt; b:\n    a &amp; b\n</code></div>'
+    )
 
 
 def test_a_big_block_that_would_be_sent_again_goes_on_as_plain_text() -> None:

@@ -341,6 +341,12 @@ async def test_an_answer_is_stopped(serve: Any, conversation: Any, user: Any) ->
         assert stop.status == 202
         [*_, last] = await opened.until_answered()
     assert last.frame["outcome"] == "cancelled"
+    source = await browser.post(url(conversation), {"type": "source", "turn_id": turn_id})
+    assert json.loads(await source.body()) == {
+        "type": "source",
+        "turn_id": turn_id,
+        "content": "It is ",
+    }
     await rested()
 
 

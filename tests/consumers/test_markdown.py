@@ -23,6 +23,7 @@ LINES = [
     *("<b>\n", "<div>\n", "\\\n", "é", "한국어 ", "\r", "\x0b", "\u2028", "`", "*", "\r\n"),
     *("\\[\n", "\\]\n", "\\] so *it* is\n", "$$\n", "$$ x_1 $$\n", "$a*b$", "$", "\\(", "\\)"),
     *("   ```\n", "``", "````\n", "``` \t\n", " x < y & z\u00a0\n", "- [ ] t\n", "![i](http://x)"),
+    *("``` py\n", "if x: 1\n", "  ```py\n", '"s" # c\n', "  # c\n", "```json\n"),
     *("http://x.example/a", "\u05d0 ", "\0", "` ```\n", "```a`b\n", "[x] "),
 ]
 
@@ -131,7 +132,10 @@ def assert_allowed(html: str) -> None:
     found.close()
 
 
-CLASSES = r"language-[\w+#.-]+|align-(left|center|right)|turnlog-(task|math|table|image)"
+CLASSES = (
+    r"language-[\w+#.-]+|align-(left|center|right)|turnlog-(task|math|table|image)"
+    r"|turnlog-([ksmc]|n[af]|g[di])"
+)
 ALLOWED = {
     *(("a", name) for name in ("href", "rel", "target", "class")),
     *(("input", name) for name in ("type", "disabled", "checked")),

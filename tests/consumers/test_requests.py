@@ -13,6 +13,7 @@ from turnlog.consumers.socket.requests import (
     Earlier,
     Ping,
     Say,
+    Source,
     Stop,
     parse_request,
 )
@@ -27,6 +28,7 @@ ID = "9a3f0f3e-6d1c-4d57-9b6e-0d2f7b1c8a11"
         ({"user_text": " hi\n", "turn_id": ID, "HEADERS": {}}, Say(" hi\n", uuid.UUID(ID))),
         ({"type": "ping"}, Ping()),
         ({"type": "stop", "turn_id": ID}, Stop(uuid.UUID(ID))),
+        ({"type": "source", "turn_id": ID}, Source(uuid.UUID(ID))),
         ({"type": "earlier", "before": 7}, Earlier(7)),
     ],
 )

@@ -23,7 +23,7 @@ from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers import AgentChatConsumer, ChatConsumer
 from turnlog.consumers.answering import running, tasks
 from turnlog.events import turns
-from turnlog.events.models import Event
+from turnlog.events.models import Conversation, Event
 from turnlog.projections.models import ConversationMessage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -277,6 +277,32 @@ async def test_stop_records_what_was_said(conversation: Any, user: Any) -> None:
     last = (await get_stored(conversation))[-1]
     assert last.meta["outcome"] == "cancelled"
     assert last.data.message["_value"]["content"] == "half"  # type: ignore[union-attr]
+
+
+async def test_an_answers_markdown_is_for_those_who_see_the_turn(
+    user: Any, django_user_model: Any
+) -> None:
+    conversation = await Conversation.objects.acreate()  # Nobody's: both may enter.
+    other = await django_user_model.objects.acreate(username="grace")
+    consumer = chat(["**bold** ", "\\d"])
+
+    async def source(client: Client, turn_id: str) -> str:
+        await client.send(type="source", turn_id=turn_id)
+        frames = await client.until(lambda frame: frame.get("type") == "source")
+        assert frames[-1]["turn_id"] == turn_id
+        return str(frames[-1]["content"])
+
+    async with Client(consumer, url(conversation), user) as client:
+        turn_id, _ = await client.say("hello")
+        assert await source(client, turn_id) == "**bold** \\d"
+        assert await source(client, str(uuid.uuid4())) == ""
+        async with Client(consumer, url(conversation), other) as another:
+            assert await source(another, turn_id) == ""
+        await conversation.aclear(by=user)
+        assert await source(client, turn_id) == ""
+    async with Client(chat(["**more**"]), "/ws/chat/?format=json", user) as client:
+        turn_id, _ = await client.say("hello")
+        assert await source(client, turn_id) == "**more**"
 
 
 async def test_the_model_knows_what_was_said_before_the_stop(conversation: Any, user: Any) -> None:

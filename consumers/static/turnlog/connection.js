@@ -7,7 +7,8 @@
    *
    * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
    * "ready" (the first frame of each connection), "known" (`detail` is a turn that
-   * the log has already), "toolarge" (the server refused the last message for its size).
+   * the log has already), "source" (`detail` is a turn and its answer's Markdown),
+   * "toolarge" (the server refused the last message for its size).
    */
 
   const { probe } = window.turnlogParts;
@@ -117,8 +118,9 @@
       else this.#hear(JSON.parse(data));
     }
 
-    #hear({ type, turn_id: turnId }) {
+    #hear({ type, turn_id: turnId, content }) {
       if (type === "known") this.dispatchEvent(new CustomEvent("known", { detail: turnId }));
+      if (type === "source") this.dispatchEvent(new CustomEvent("source", { detail: { turnId, content } }));
     }
 
     #closed({ code, reason }, opened) {

@@ -2,7 +2,8 @@
 {
   /** Connects the parts: which part hears which event. Each part's file explains the part. */
 
-  const { Composer, Connection, Earlier, Follow, Keeper, Outbox, dropLineBreak, mergeTurns, uuid4 } = window.turnlogParts;
+  const { Composer, Connection, Copying, Earlier, Follow, Keeper, Outbox, dress, dropLineBreak, mergeTurns, uuid4 } =
+    window.turnlogParts;
 
   const byId = (id) => document.getElementById(id);
   const page = byId("turnlog");
@@ -19,6 +20,7 @@
   }
 
   const connection = new Connection(() => byId("turnlog-cursor")?.dataset.version ?? "0", person, open);
+  const copying = new Copying(connection);
   const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
   const outbox = new Outbox();
   const composer = new Composer(stop);
@@ -149,6 +151,7 @@
     const refused = notice.querySelector("[data-refused-turn]");
     if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
     earlier.after();
+    dress(openTurn());
     refresh();
   });
 
@@ -173,8 +176,17 @@
     composer.focus(); // the button is gone
   }
 
+  async function copy(button) {
+    const done = await copying.copy(button);
+    if (!done) return tell("turnlog-not-copied");
+    status.textContent = ""; // said twice, it is read out twice
+    status.textContent = byId("turnlog-copied").content.textContent;
+  }
+
   page.addEventListener("click", ({ target }) => {
-    const { action, text } = target.closest("[data-action]")?.dataset ?? {};
+    const button = target.closest("[data-action]");
+    const { action, text } = button?.dataset ?? {};
+    if (action === "copy" || action === "copy-code") copy(button);
     if (action === "dismiss") {
       notice.replaceChildren();
       composer.focus();

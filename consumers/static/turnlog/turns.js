@@ -6,6 +6,8 @@
    * reader's selection, an opened card, the place on the screen.
    */
 
+  const { dress } = window.turnlogParts;
+
   const times = new Intl.DateTimeFormat(document.documentElement.lang || undefined, {
     dateStyle: "medium",
     timeStyle: "short",
@@ -16,6 +18,7 @@
     for (const time of fragment.querySelectorAll("time")) {
       time.textContent = times.format(new Date(time.dateTime)); // in the reader's own zone
     }
+    dress(fragment); // as the turns on the page are, to be compared with them
     for (const fresh of [...fragment.children]) {
       const known = document.getElementById(fresh.id);
       const kept = "kept" in fresh.dataset;
@@ -34,6 +37,7 @@
   /** Only how the turn ended is new: what stands below the answer. */
   function end(known, fresh) {
     copyAttributes(known, fresh);
+    dress(known);
     const answer = known.querySelector(":scope > .turnlog-answer");
     while (answer.nextSibling) answer.nextSibling.remove();
     known.append(...fresh.childNodes);
