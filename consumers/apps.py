@@ -14,9 +14,11 @@ class ConsumersConfig(AppConfig):
         from .answering.running import note_end
         from .checks import check_asgi_application, check_eventstream, check_htmx, check_runserver
         from .live import announce
+        from .sandbox.checks import check_sandbox
 
         hooks.after_commit += [note_end, announce]
         checks.register(check_htmx, checks.Tags.staticfiles)
         checks.register(check_asgi_application)
         checks.register(check_runserver)
         checks.register(check_eventstream)
+        checks.register(check_sandbox, checks.Tags.security, deploy=True)

@@ -85,6 +85,19 @@ def in_slow_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, 
     return twin
 
 
+def in_waiting_thread(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Return an awaitable twin of a function that waits for another process, for as long as a
+    person waits for an answer, and uses no database. Cancelling the await does not end it."""
+    work = contained_in_thread(function)
+
+    @functools.wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        run = sync_to_async(work, thread_sensitive=False, executor=_waiting_executor())
+        return await run(*args, **kwargs)
+
+    return twin
+
+
 async def in_thread(function: Callable[[], R]) -> R:
     """Run a function of a project's, which uses no database, in some thread."""
     return await asyncio.to_thread(contained_in_thread(function))
@@ -93,6 +106,12 @@ async def in_thread(function: Callable[[], R]) -> R:
 @functools.cache
 def _slow_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="turnlog-slow")
+
+
+@functools.cache
+def _waiting_executor() -> ThreadPoolExecutor:
+    # Half of them for calls that wait until another one of their conversation is done.
+    return ThreadPoolExecutor(2 * conf.get().sandbox_workers, thread_name_prefix="turnlog-waiting")
 
 
 @functools.cache

@@ -27,6 +27,9 @@ MASKED_KINDS = ("email", "phone", "card", "rrn", "ip", "secret")
 MASKED_KIND = re.compile(r"[^\W\d_]\w{0,29}(?:[ -]\w{1,30}){0,3}")
 """The name of a kind: it is shown."""
 
+SANDBOX_TIERS = ("full", "reduced", "bare")
+"""How far away from the server code that a model wrote runs, from the best to the worst."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -97,6 +100,32 @@ class Settings:
     """What reviewers judge: by name, ``"yes/no"``, a list of choices, or the lowest and the highest
     number."""
 
+    sandbox_least: str = "reduced"
+    """The worst tier of sandbox in which code that a model wrote may run: ``full``, ``reduced``, or
+    ``bare`` (none at all), which counts with DEBUG only."""
+    sandbox_runner: str = ""
+    """Dotted path of a function that starts a sandbox's process, instead of turnlog's tiers."""
+    sandbox_libraries: tuple[str, ...] = ("pandas", "numpy", "matplotlib", "seaborn", "pyarrow")
+    """Distributions that code in a sandbox may import, with what they require."""
+    sandbox_workers: int = 8
+    """Sandboxes that one process may have."""
+    sandbox_workers_per_user: int = 2
+    """Sandboxes that one person may have in one process."""
+    sandbox_idle: float = 600.0
+    """Seconds after which a sandbox that was not used ends, with its variables."""
+    sandbox_memory: int = 2048
+    """MiB of address space of a sandbox."""
+    sandbox_cpu: int = 600
+    """Seconds of computing over a sandbox's life."""
+    sandbox_disk: int = 64
+    """MiB of files in a sandbox."""
+    sandbox_threads: int = 32
+    """Threads of a sandbox."""
+    sandbox_rows: int = 1_000
+    """Rows of a table that come back from a sandbox."""
+    sandbox_answer: int = 4_000_000
+    """Bytes of a value that comes back from a sandbox, as JSON."""
+
 
 RETENTION_KINDS = ("conversations", "turns", "failed_turns", "accesses")
 """What a retention policy may name: conversations without anything new, turns that have ended,
@@ -125,6 +154,11 @@ def problems(raw: Any) -> list[str]:
                 for text in value
                 if not is_origin_or_pattern(text)
             ]
+        elif key == "SANDBOX_LEAST" and value not in SANDBOX_TIERS:
+            found.append(
+                f"TURNLOG['SANDBOX_LEAST'] must be one of {', '.join(map(repr, SANDBOX_TIERS))},"
+                f" found {value!r}"
+            )
         elif key == "MASKED_KINDS" and (unknown := set(value) - set(MASKED_KINDS)):
             found.append(
                 f"TURNLOG['MASKED_KINDS'] must list some of {', '.join(map(repr, MASKED_KINDS))},"
@@ -228,7 +262,7 @@ def get() -> Settings:
 
 FUNCTIONS = (
     *("TENANT", "AROUND_DATABASE", "CAN_REVIEW", "CLIENT_ADDRESS", "FIND_PERSONAL_DATA"),
-    *("CHECKPOINT_HOOK", "EVENTSTREAM_STORAGE", "EVENTSTREAM_CHANNELMANAGER"),
+    *("CHECKPOINT_HOOK", "EVENTSTREAM_STORAGE", "EVENTSTREAM_CHANNELMANAGER", "SANDBOX_RUNNER"),
 )
 """The settings that name a function, or a class."""
 

@@ -394,5 +394,9 @@ class ReceiptRefused(TurnlogError):
     """A receipt that cannot be read, or that belongs to another log."""
 
 
+class SandboxRefused(TurnlogError):
+    """Code that a model wrote cannot run here; the message can be shown to the user."""
+
+
 class ModelError(TurnlogError):
     """The model could not answer; the message can be shown to the user."""

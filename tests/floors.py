@@ -18,7 +18,7 @@ FRONT = Path("consumers/turnlog")
 """The folder of the package itself; every other top folder is a room of the package."""
 
 # Slow to import, or optional: everyone knows the reason.
-LAZY_WITHOUT_REASON = re.compile(r"(langchain\w*|pandas|numpy)(\.|$)")
+LAZY_WITHOUT_REASON = re.compile(r"(langchain\w*|pandas|numpy|matplotlib|pyarrow)(\.|$)")
 REASON = re.compile(r"# lazy: \S")
 
 

@@ -26,7 +26,7 @@ consumers/answering/
 consumers/mixins/
 consumers/page/
 consumers/markdown/
-consumers/obstacles.py
+consumers/obstacles.py consumers/sandbox/
 consumers/checks.py consumers/live.py consumers/routing.py
 consumers/telling.py
 consumers/endings.py consumers/failures.py

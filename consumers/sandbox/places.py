@@ -1,0 +1,242 @@
+"""Which worker belongs to which conversation and person, in this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Hashable
+from dataclasses import replace
+
+from ...core import conf
+from ...core.errors import SandboxRefused
+from . import standing
+from .keeper import Keeper
+from .outcome import Outcome, Table
+from .pipe import Broken, Late
+from .standing import Tier
+from .worker import START_SECONDS, Worker
+
+Place = tuple[Hashable, Hashable]
+"""A conversation's place (`live.place_of`), and the person who owns the worker."""
+
+LONGEST_CODE = 200_000
+"""Characters of code."""
+
+_RESTARTED = "The sandbox was started again: the variables of earlier code are gone."
+_OTHER_TABLE = "The table has changed: the variables of earlier code are gone."
+
+
+class Seat:
+    """A place's worker, if it has one now."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Held while the worker is started, or runs code."""
+        self.worker: Worker | None = None
+        self.used = time.monotonic()
+        self.is_ended = False
+        """No worker is started here any more."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether code runs, or a worker is being started."""
+        return self.lock.locked()
+
+
+class Call:
+    """One run of code, as far as another thread may stop it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._is_stopped = False
+
+    def begin(self, worker: Worker) -> None:
+        """Note which worker runs the code; kill it if the call was stopped meanwhile."""
+        with self._lock:
+            self._worker = worker
+            if self._is_stopped:
+                worker.kill()
+
+    def done(self) -> None:
+        """Note that the worker is not this call's any more."""
+        with self._lock:
+            self._worker = None
+
+    def stop(self) -> None:
+        """Kill the worker that runs the code; does not wait."""
+        with self._lock:
+            self._is_stopped = True
+            if self._worker is not None:
+                self._worker.kill()
+
+
+class Places:
+    """The workers of this process, at most `SANDBOX_WORKERS`, by their places."""
+
+    def __init__(self) -> None:
+        self._keeper = Keeper(self.end_idle)
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        # A forked process must not use or end its parent's workers; they end with the parent.
+        self._left_to_parent = getattr(self, "_seats", None), getattr(self, "_spare", None)
+        self._lock = threading.Lock()
+        self._choosing = threading.Lock()
+        self._seats: dict[Place, Seat] = {}
+        self._tier: Tier | None = None
+        self._spare: Worker | None = None
+
+    @property
+    def tier(self) -> Tier | None:
+        """The tier of this process's workers; None as long as none was started."""
+        return self._tier
+
+    def run(
+        self, place: Place, code: str, table: Table | None, seconds: float, call: Call
+    ) -> Outcome:
+        """Run code in the worker of a place, which is started if need be. Raises
+        SandboxRefused."""
+        if len(code) > LONGEST_CODE:
+            raise SandboxRefused(
+                f"expected code of at most {LONGEST_CODE:,} characters, found {len(code):,}"
+            )
+        while True:
+            seat = self._seat(place)
+            if not seat.lock.acquire(timeout=seconds + START_SECONDS):
+                raise SandboxRefused("the sandbox is still busy with earlier code: try again")
+            try:
+                if not seat.is_ended:
+                    return self._run(seat, code, table, seconds, call)
+            finally:
+                seat.used = time.monotonic()
+                seat.lock.release()
+
+    def end(self, place: Place) -> None:
+        """End the worker of a place, and whatever runs in it."""
+        self._end([place])
+
+    def end_conversation(self, conversation: Hashable) -> None:
+        """End the workers that a conversation has, whoever owns them."""
+        with self._lock:
+            theirs = [place for place in self._seats if place[0] == conversation]
+        self._end(theirs)
+
+    def end_all(self) -> None:
+        """End every worker of this process."""
+        with self._lock:
+            everywhere, spare = list(self._seats), self._spare
+            self._spare = None
+        self._end(everywhere)
+        if spare is not None:
+            spare.end()
+
+    def end_idle(self) -> None:
+        """End the workers that nobody has used for `SANDBOX_IDLE` seconds."""
+        oldest = time.monotonic() - conf.get().sandbox_idle
+        with self._lock:
+            idle = [p for p, s in self._seats.items() if s.used < oldest and not s.is_busy]
+            spare = self._spare if len(idle) == len(self._seats) else None
+            if spare is not None:
+                self._spare = None
+        self._end(idle)
+        if spare is not None:
+            spare.end()
+
+    def _end(self, places: list[Place]) -> None:
+        with self._lock:
+            seats = [seat for place in places if (seat := self._seats.pop(place, None))]
+            for seat in seats:
+                seat.is_ended = True
+        for seat in seats:
+            if (worker := seat.worker) is not None:
+                worker.kill()
+            # Whatever runs there finds that its worker has ended, and lets go at once.
+            with seat.lock:
+                if (worker := seat.worker) is not None:
+                    worker.end()
+                    seat.worker = None
+
+    def _seat(self, place: Place) -> Seat:
+        """Return a place's seat; make room for it if there is none. Raises SandboxRefused."""
+        settings = conf.get()
+        while True:
+            with self._lock:
+                if place in self._seats:
+                    return self._seats[place]
+                theirs = [each for each in self._seats if each[1] == place[1]]
+                if len(theirs) >= settings.sandbox_workers_per_user:
+                    leaving = self._longest_idle(theirs, "you have too many analyses")
+                elif len(self._seats) >= settings.sandbox_workers:
+                    leaving = self._longest_idle(list(self._seats), "too many analyses are")
+                else:
+                    return self._seats.setdefault(place, Seat())
+            self._end([leaving])
+
+    def _longest_idle(self, places: list[Place], who: str) -> Place:
+        idle = [place for place in places if not self._seats[place].is_busy]
+        if not idle:
+            raise SandboxRefused(f"{who} under way here: wait until one of them ends")
+        return min(idle, key=lambda place: self._seats[place].used)
+
+    def _run(
+        self, seat: Seat, code: str, table: Table | None, seconds: float, call: Call
+    ) -> Outcome:
+        notice = ""
+        worker = seat.worker
+        wanted = table.digest if table is not None else ""
+        if worker is not None and (not worker.is_alive or worker.digest != wanted):
+            notice = _OTHER_TABLE if worker.is_alive else _RESTARTED
+            self._empty(seat)
+            worker = None
+        if worker is None:
+            worker = seat.worker = self._started()
+        call.begin(worker)
+        try:
+            if table is not None and worker.digest != wanted:
+                worker.load(table)
+            outcome, is_usable = worker.run(code, seconds)
+        except Late:
+            self._empty(seat)
+            error = f"TimeoutError: the code ran for longer than {seconds:g} seconds"
+            return Outcome(error=error, notice=_RESTARTED)
+        except Broken as broken:
+            self._empty(seat)
+            if seat.is_ended:
+                raise SandboxRefused("the sandbox of this conversation has been ended") from broken
+            return Outcome(error=f"SandboxError: {broken}", notice=_RESTARTED)
+        except SandboxRefused:
+            self._empty(seat)
+            raise
+        finally:
+            call.done()
+        if not is_usable:
+            self._empty(seat)
+            notice = "The code left threads running. " + _RESTARTED
+        return replace(outcome, notice=" ".join(filter(None, [notice, outcome.notice])))
+
+    def _empty(self, seat: Seat) -> None:
+        if seat.worker is not None:
+            seat.worker.end()
+            seat.worker = None
+
+    def _started(self) -> Worker:
+        """Return a new worker: the spare one, if there is one."""
+        with self._lock:
+            worker, self._spare = self._spare, None
+        if worker is not None and not worker.is_alive:
+            worker.end()
+            worker = None
+        if worker is None:
+            worker = self._start()
+        return worker
+
+    def _start(self) -> Worker:
+        # The tier is found out once: others wait, and then start theirs at the same time.
+        with self._choosing:
+            if self._tier is None:
+                self._tier, worker = standing.first_worker(self._keeper.call)
+                return worker
+        return standing.another_worker(self._tier, self._keeper.call)

@@ -1,0 +1,100 @@
+"""Code in the sandbox: what comes back of it, and what it keeps from call to call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnlog.consumers import sandbox
+from turnlog.consumers.sandbox import Outcome, Table
+from turnlog.core.errors import SandboxRefused
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
+pytestmark = pytest.mark.slow_once
+
+PLACE = (1, "ada")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_worker_stays() -> Iterator[None]:
+    yield
+    sandbox.end_all()
+
+
+async def run(code: str, table: Table | None = None, seconds: float = 20.0) -> Outcome:
+    return await sandbox.run(PLACE, code, table=table, seconds=seconds)
+
+
+async def value_of(code: str) -> Any:
+    outcome = await run(code)
+    assert not outcome.error
+    return outcome.value
+
+
+async def test_the_last_expression_is_the_value_and_variables_live() -> None:
+    assert await value_of("a = 20\na + 1") == 21
+    assert await value_of("a") == 20
+    assert await value_of("b = a") is None
+
+
+async def test_what_is_printed_and_what_goes_wrong_comes_back() -> None:
+    outcome = await run("print('한글')\n[][0]")
+    assert outcome.printed == "한글\n"
+    assert outcome.error.endswith("IndexError: list index out of range")
+    assert "[][0]" in outcome.error
+    assert "session.py" not in outcome.error
+
+
+async def test_a_chart_is_a_png_and_no_value() -> None:
+    outcome = await run("pd.Series([1, 2]).plot()")
+    assert outcome.value is None
+    [chart] = outcome.charts
+    assert chart.startswith(b"\x89PNG")
+    assert (await run("1")).charts == ()
+
+
+async def test_code_that_takes_too_long_is_interrupted_and_variables_live() -> None:
+    await run("kept = 1")
+    outcome = await run("while True: pass", seconds=0.2)
+    assert outcome.error == "TimeoutError: the code ran for longer than it may"
+    assert await value_of("kept") == 1
+
+
+async def test_code_that_does_not_stop_is_killed() -> None:
+    deaf = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+    outcome = await run(deaf, seconds=0.1)
+    assert outcome.error.startswith("TimeoutError")
+    assert "started again" in outcome.notice
+    assert await value_of("'kept' in globals()") is False
+
+
+async def test_a_table_is_there_as_df_and_another_one_is_another_worker(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"도시": ["서울", "부산"], "n": [1, 2]})
+    frame.to_parquet(tmp_path / "a")
+    frame.head(1).to_feather(tmp_path / "b", compression="uncompressed")
+    first, second = Table(tmp_path / "a", "a"), Table(tmp_path / "b", "b")
+    outcome = await run("df", first)
+    assert outcome.value.equals(frame)
+    await run("mine = 1", first)
+    assert (await run("mine", first)).value == 1
+    outcome = await run("len(df), 'mine' in globals()", second)
+    assert outcome.value == [1, False]
+    assert "table has changed" in outcome.notice
+
+
+async def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"PAR1 and no more")
+    for path in (tmp_path / "broken", tmp_path / "missing"):
+        with pytest.raises(SandboxRefused, match="table"):
+            await run("1", Table(path, path.name))
+
+
+async def test_a_worker_that_is_ended_has_forgotten(tmp_path: Path) -> None:
+    await run("mine = 1")
+    await sandbox.end(PLACE)
+    assert await value_of("'mine' in globals()") is False
