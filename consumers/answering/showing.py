@@ -21,6 +21,7 @@ class Showing:
     def __init__(self, turn: RunningTurn) -> None:
         self._turn = turn
         self._timer: asyncio.TimerHandle | None = None
+        self._shown_at = 0.0
         self._rendering: asyncio.Future[None] | None = None
 
     async def follow(self, step: Step) -> None:
@@ -55,11 +56,13 @@ class Showing:
 
     def _show_in_a_moment(self) -> None:
         if self._timer is None and self._rendering is None and self._turn.unshown:
+            # What comes after a silence, such as the first word, is shown at once.
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._turn.pause, self._show)
+            self._timer = loop.call_at(self._shown_at + self._turn.pause, self._show)
 
     def _show(self) -> None:
         self._timer = None
+        self._shown_at = asyncio.get_running_loop().time()
         self._rendering = in_rendering_thread(self._turn.show)(self._turn.take())
         self._rendering.add_done_callback(self._shown)
 

@@ -134,7 +134,11 @@ def test_one_row_of_many_is_missed(room: Conversation) -> None:
 
 CHANGES = {
     "turnlog_event": ("payload := '{}'", "stream_id := NEW.stream_id + 1", "recorded_at := now()"),
-    "turnlog_pending": ("stream_id := NEW.stream_id + 1", "first := NEW.first - 1", "last := NEW.last + 1"),
+    "turnlog_pending": (
+        "stream_id := NEW.stream_id + 1",
+        "first := NEW.first - 1",
+        "last := NEW.last + 1",
+    ),
 }
 
 
