@@ -6,7 +6,7 @@ too, so that callers need not parse the text.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 
 class TurnlogError(Exception):
@@ -108,6 +108,33 @@ class UnknownTurn(TurnlogError):
         super().__init__(f"conversation {stream_id}: there is no turn {turn_id}; {advice}")
         self.stream_id = stream_id
         self.turn_id = turn_id
+
+
+class NotWaiting(TurnlogError):
+    """A decision about a tool call that does not wait for one.
+
+    `why` is `unknown` (there is no such turn), `erased`, `ended` (it was answered, stopped, or the
+    conversation went on or was cleared), `running` (it is being answered), `no_call` or `decided`.
+    """
+
+    _WHY: ClassVar = {
+        "unknown": "the conversation has no such turn",
+        "erased": "the turn is erased",
+        "ended": "the turn has ended",
+        "running": "the turn is being answered, and asks for nothing",
+        "no_call": "the turn does not wait for this call",
+        "decided": "it is decided already",
+    }
+
+    def __init__(self, stream_id: int, turn_id: Any, call: Any, why: str) -> None:
+        super().__init__(
+            f"conversation {stream_id}: expected a call that waits for approval, found call {call}"
+            f" of turn {turn_id}: {self._WHY[why]}; nothing was recorded, look at the conversation"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+        self.call = call
+        self.why = why
 
 
 class AppendOnlyError(TurnlogError):

@@ -22,7 +22,7 @@ from .tables.actor import Actor, is_user
 from .tables.content import Content
 from .tables.conversation import rows
 from .tables.event import Event
-from .types import ConversationOpened, SideStreamOpened
+from .types import WAITING_TYPE, ConversationOpened, SideStreamOpened
 
 logger = logging.getLogger("turnlog")
 
@@ -175,11 +175,18 @@ def _standing(row: Sequence[Any], turn_id: uuid.UUID | None) -> Standing:
 
 
 def _open_turn(
-    asked: uuid.UUID | None, version: int | None, turn_id: Any, actor_id: Any, metadata: Any
+    asked: uuid.UUID | None,
+    version: int | None,
+    turn_id: Any,
+    actor_id: Any,
+    state: str | None,
+    metadata: str | None,
 ) -> OpenTurn | None:
     if version is None:
         return None
-    runner = json.loads(metadata).get("runner")
+    if state == WAITING_TYPE:
+        return OpenTurn(_uuid(turn_id), _uuid(actor_id), None, waits=True)
+    runner = json.loads(metadata or "{}").get("runner")
     # Only for another turn: the process that asks about this very turn is answering it.
     gone = _uuid(turn_id) != asked and runners.is_abandoned(runner)
     return OpenTurn(_uuid(turn_id), _uuid(actor_id), runner, gone)

@@ -21,6 +21,7 @@ from .tables.database import log_database
 from .tables.draft import Draft
 from .tables.event import Event
 from .tool_outputs import tool_outputs
+from .types import OPEN_TYPES
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -53,14 +54,18 @@ def keep(
     )
 
 
-def produced_by(turn_id: uuid.UUID | None) -> dict[str, Any]:
-    """Return the `produced` of a TurnFailed, as far as the drafts of a turn tell."""
+def produced_by(turn_id: uuid.UUID | None) -> dict[str, Any] | None:
+    """Return the `produced` of a TurnFailed, as far as the drafts of a turn tell; None if it has
+    none."""
+    if turn_id is None:
+        return None
     text = ""
     produced: dict[str, Any] = {"message": None, "tools": []}
-    if turn_id is None:
-        return produced
-    parts = Draft.objects.using(log_database()).filter(turn_id=turn_id).order_by("number")
-    for stored in parts.values_list("part", flat=True):
+    drafts = Draft.objects.using(log_database()).filter(turn_id=turn_id).order_by("number")
+    parts = list(drafts.values_list("part", flat=True))
+    if not parts:
+        return None
+    for stored in parts:
         part = json.loads(stored)
         text += codec.decode(part["text"])
         produced["tools"] += part["tools"]
@@ -92,4 +97,4 @@ def drop_ended() -> None:
     using = log_database()
     events = Event.objects.using(using)
     ended = events.filter(stream_id=OuterRef("stream_id"), turn_id=OuterRef("turn_id"))
-    Draft.objects.using(using).filter(Exists(ended.exclude(type="TurnStarted"))).delete()
+    Draft.objects.using(using).filter(Exists(ended.exclude(type__in=OPEN_TYPES))).delete()

@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from ..core.asynchronous import in_database_thread, in_slow_thread
 from ..core.errors import AppendOnlyError, ArgumentError, UnknownConversation
 from ..core.wellformed import wellformed
-from . import forks, turns
+from . import approvals, forks, turns
+from .approvals import Resumed
 from .changes import record as record_changes
 from .erasure import holds
 from .erasure.erase import erase
@@ -42,6 +43,7 @@ from .tables.proof import SignedCheckpoint, Tile
 from .tables.runner import Runner
 from .turns import Turn
 from .types import Outcome
+from .waiting import Waiting, waiting_in
 
 __all__ = [
     "Actor",
@@ -88,6 +90,7 @@ class Conversation(ConversationRow):
             ("review_conversation", "Can review everybody's conversations"),
             ("reveal_personal_data", "Can reveal personal data in conversations"),
             ("export_log", "Can export conversations"),
+            ("approve_tools", "Can approve tool calls in everybody's conversations"),
             ("erase_payload", "Can erase what was said"),
             ("verify_log", "Can verify the log"),
             ("inspect_accesses", "Can inspect who has reviewed what"),
@@ -251,6 +254,51 @@ class Conversation(ConversationRow):
             rounds=rounds,
         )
 
+    def request_approval(
+        self,
+        turn_id: uuid.UUID,
+        calls: Sequence[Mapping[str, Any]],
+        *,
+        ai_message: Any = None,
+        tools_output_list: Sequence[Any] | None = None,
+        rounds: Sequence[Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Event]:
+        """Let a turn wait for a person; see `approvals.request`."""
+        return approvals.request(
+            self.pk,
+            turn_id,
+            calls,
+            ai_message=ai_message,
+            tools_output_list=tools_output_list,
+            rounds=rounds,
+            metadata=metadata,
+        )
+
+    def decide_call(
+        self, turn_id: uuid.UUID, call: int, approved: bool, *, by: Any = None, reason: str = ""
+    ) -> Event:
+        """Record a decision about a call that waits for a person; see `approvals.decide`."""
+        return approvals.decide(self.pk, turn_id, call, approved, by=by, reason=reason)
+
+    def resume_turn(
+        self,
+        turn_id: uuid.UUID,
+        *,
+        model: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Resumed | None:
+        """Go on with a turn of which all calls are decided; see `approvals.resume`."""
+        return approvals.resume(self.pk, turn_id, model=model, parameters=parameters)
+
+    def cancel_waiting(self, turn_id: uuid.UUID) -> list[Event]:
+        """Close a turn that waits for a person as cancelled; see `turns.cancel_waiting`."""
+        return turns.cancel_waiting(self.pk, turn_id)
+
+    def waiting(self) -> Waiting | None:
+        """Return the turn that waits for a person, and its calls, if there is one."""
+        return waiting_in(self.pk)
+
     def clear(self, by: Any = None, reason: str = "") -> Event:
         """Empty the message list up to here; the log keeps everything. See `turns.clear`."""
         return turns.clear(self.pk, by=by, reason=reason)
@@ -292,6 +340,11 @@ class Conversation(ConversationRow):
     astart_turn = in_database_thread(start_turn)
     arecord_turn = in_database_thread(record_turn)
     afail_turn = in_database_thread(fail_turn)
+    arequest_approval = in_database_thread(request_approval)
+    adecide_call = in_database_thread(decide_call)
+    aresume_turn = in_database_thread(resume_turn)
+    acancel_waiting = in_database_thread(cancel_waiting)
+    awaiting = in_database_thread(waiting)
     aclear = in_database_thread(clear)
     afork = in_slow_thread(fork)
     aerase = in_slow_thread(erase)

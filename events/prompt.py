@@ -88,6 +88,8 @@ def describes_messages(previous: Any) -> bool:
             type(item) is int or isinstance(item, Mapping) for item in items
         )
     kinds = {"tools": bool, "since": int, "until": int}
+    if "summary" in previous:
+        kinds["summary"] = int
     return previous.keys() == kinds.keys() and all(
         type(previous[name]) is kind for name, kind in kinds.items()
     )

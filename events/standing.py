@@ -20,6 +20,7 @@ from ..core.faults import Busy
 from ..core.hurry import LOCK_MILLISECONDS, is_hurried
 from .store.hashing import GENESIS
 from .tables.event import Event
+from .types import RUNNING_TYPES, WAITING_TYPE
 
 # Streams remembered in one process, at most; each takes about half a kilobyte.
 _REMEMBERED = 10_000
@@ -36,12 +37,14 @@ class AskedTurn(NamedTuple):
 
 
 class OpenTurn(NamedTuple):
-    """The turn that is being answered, and whether the process that answers it is gone."""
+    """The turn that has not ended, and whether the process that answers it is gone, or whether it
+    waits for a person: then no process answers it."""
 
     turn_id: uuid.UUID | None
     actor_id: uuid.UUID | None
     runner: str | None
     gone: bool = False
+    waits: bool = False
 
 
 class Standing(NamedTuple):
@@ -58,9 +61,14 @@ class Standing(NamedTuple):
         """Return the standing after these events are appended, without an asked turn."""
         opened = self.opened
         for event in events:
-            if event.type == "TurnStarted":
+            if event.type in RUNNING_TYPES:
                 runner = event.meta.get("runner")
                 opened = OpenTurn(event.turn_id, event.actor_id, runner)
+            elif opened is not None and (event.type, event.turn_id) == (
+                WAITING_TYPE,
+                opened.turn_id,
+            ):
+                opened = OpenTurn(event.turn_id, opened.actor_id, None, waits=True)
             elif opened is not None and event.turn_id == opened.turn_id:
                 opened = None
         head = events[-1]
@@ -74,7 +82,7 @@ class Standing(NamedTuple):
         """
         if turn_id is None:
             return self if self.opened is None else None
-        if self.opened is None or self.opened.turn_id != turn_id:
+        if self.opened is None or self.opened.turn_id != turn_id or self.opened.waits:
             return None
         return self._replace(turn=AskedTurn("TurnStarted", self.opened.actor_id))
 

@@ -16,15 +16,17 @@ from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
 from .durable import durably, is_within_callers_transaction
-from .log import NewEvent, append, append_decided
+from .log import NewEvent, append_decided
 from .prompt import Prompt
 from .rounds import in_order
-from .standing import Standing
+from .standing import OpenTurn, Standing
 from .tables.database import log_database
 from .tables.event import Event
-from .tables.literal import Literal
 from .tool_outputs import tool_outputs
 from .types import (
+    OPEN_TYPES,
+    RUNNING_TYPES,
+    WAITING_TYPE,
     ConversationCleared,
     EventData,
     MessageAppended,
@@ -34,6 +36,7 @@ from .types import (
     TurnFailed,
     TurnStarted,
 )
+from .waiting import open_turn, produced_by
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
@@ -67,9 +70,9 @@ def start(
     """Commit the human's words before the model is called.
 
     If the stream's last turn is open and its runner is gone, that turn is closed as interrupted in
-    the same batch. `prompt` may be a function that reads the previous messages and builds
-    the prompt from them. It is called just before the append, and again if the conversation
-    continued meanwhile.
+    the same batch; if it waits for a person to approve a tool's call, as cancelled. `prompt` may be
+    a function that reads the previous messages and builds the prompt from them. It is called just
+    before the append, and again if the conversation continued meanwhile.
 
     It is committed when this returns, also within a transaction of the caller's.
 
@@ -88,8 +91,7 @@ def start(
     def gather(standing: Standing) -> _Gathered:
         if standing.turn is not None:
             return _Gathered(Prompt(), None)
-        opened = standing.opened
-        produced = drafts.produced_by(opened.turn_id) if opened and opened.gone else None
+        produced = _produced(stream_id, standing)
         if prompt is None or isinstance(prompt, Prompt):
             return _Gathered(prompt or Prompt(), produced)
         return _Gathered(prompt(), produced)
@@ -168,9 +170,9 @@ def record(
         return [NewEvent(data, turn_id, turn.actor_id, meta, user=user) for data in batch]
 
     def write() -> list[Event]:
-        return append_decided(stream_id, decide, _no_more, turn_id=asked)
+        return append_decided(stream_id, decide, no_more, turn_id=asked)
 
-    if events := _as_it_began(stream_id, asked, "record_turn", write):
+    if events := as_it_began(stream_id, asked, "record_turn", write):
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
@@ -199,28 +201,38 @@ def fail(
     arguments.require_turn_id(turn_id, optional=False)
     arguments.require_outcome(outcome)
     arguments.require_error(error)
+    produced = produced_in(ai_message, tools_output_list, rounds)
+    data = TurnFailed(outcome, produced, None if error is None else wellformed_value(dict(error)))
+
+    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+        if standing.turn is None:
+            raise UnknownTurn(stream_id, turn_id)
+        if standing.turn.state not in OPEN_TYPES:
+            return ()
+        return [NewEvent(data, turn_id, standing.turn.actor_id)]
+
+    def write() -> list[Event]:
+        return append_decided(stream_id, decide, no_more, turn_id=turn_id)
+
+    return as_it_began(stream_id, turn_id, "fail_turn", write)
+
+
+def produced_in(
+    ai_message: str | AIMessage | None,
+    tools_output_list: Sequence[Any] | None,
+    rounds: Sequence[AIMessage] | None,
+) -> dict[str, Any]:
+    """Return the `produced` of a TurnFailed. Raises ArgumentError, CodecError."""
     produced: dict[str, Any] = {
         "message": None if ai_message is None else codec.encode(arguments.ai_message(ai_message)),
         "tools": [data.payload() for data in tool_outputs(tools_output_list)],
     }
     if called := [codec.encode(message) for message in arguments.model_rounds(rounds)]:
         produced["rounds"] = called
-    data = TurnFailed(outcome, produced, None if error is None else wellformed_value(dict(error)))
-
-    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
-        if standing.turn is None:
-            raise UnknownTurn(stream_id, turn_id)
-        if standing.turn.state != "TurnStarted":
-            return ()
-        return [NewEvent(data, turn_id, standing.turn.actor_id)]
-
-    def write() -> list[Event]:
-        return append_decided(stream_id, decide, _no_more, turn_id=turn_id)
-
-    return _as_it_began(stream_id, turn_id, "fail_turn", write)
+    return produced
 
 
-def _as_it_began(
+def as_it_began(
     stream_id: int, turn_id: uuid.UUID | None, what: str, write: Callable[[], list[Event]]
 ) -> list[Event]:
     """End a turn in the caller's transaction, unless its start has been committed already.
@@ -241,49 +253,63 @@ def _as_it_began(
 def clear(stream_id: int, *, by: Any = None, reason: str = "") -> Event:
     """Hide everything up to here, a running turn too, from the message list; delete nothing.
 
-    Raises ArgumentError.
+    A turn that waits for a person is closed as cancelled in the same batch. Raises ArgumentError.
     """
     arguments.require_user(by, "by")
     arguments.require_text(reason, "reason")
-    event = NewEvent(ConversationCleared(wellformed(reason)), user=by)
-    return append(stream_id, [event])[-1]
+    cleared = NewEvent(ConversationCleared(wellformed(reason)), user=by)
+
+    def gather(standing: Standing) -> dict[str, Any] | None:
+        waits = standing.opened is not None and standing.opened.waits
+        return _produced(stream_id, standing) if waits else None
+
+    def decide(standing: Standing, produced: dict[str, Any] | None) -> Sequence[NewEvent]:
+        opened = standing.opened
+        if opened is None or not opened.waits:
+            return [cleared]
+        return [_closed(opened, produced), cleared]
+
+    return append_decided(stream_id, decide, gather)[-1]
 
 
 def close_abandoned(stream_id: int) -> list[Event]:
     """Close the stream's open turn as interrupted if its runner is gone.
 
-    Returns the appended events.
+    A turn that waits for a person has no runner, and stays. Returns the appended events.
     """
     # Look without a write lock first: on most visits there is nothing to close.
     opened = open_turn(stream_id)
-    if opened is None or not runners.is_abandoned(opened.meta.get("runner")):
+    if opened is None or opened.waits or not runners.is_abandoned(opened.runner):
         return []
+    return _close(stream_id, opened.turn_id, RUNNING_TYPES)
 
-    def gather(standing: Standing) -> dict[str, Any]:
-        return drafts.produced_by(opened.turn_id)
 
-    def decide(standing: Standing, produced: dict[str, Any]) -> Sequence[NewEvent]:
-        if standing.turn is None or standing.turn.state != "TurnStarted":
+def cancel_waiting(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
+    """Close a turn that waits for a person as cancelled; its calls are not made.
+
+    Returns the appended events: none if the turn does not wait. Raises ArgumentError.
+    """
+    arguments.require_turn_id(turn_id, optional=False)
+    return durably(stream_id, "cancel_waiting", lambda: _close(stream_id, turn_id, (WAITING_TYPE,)))
+
+
+def _close(stream_id: int, turn_id: uuid.UUID | None, states: Sequence[str]) -> list[Event]:
+    """Close the open turn if it is this one, and in one of these states."""
+
+    def gather(standing: Standing) -> dict[str, Any] | None:
+        return _produced(stream_id, standing, turn_id)
+
+    def decide(standing: Standing, produced: dict[str, Any] | None) -> Sequence[NewEvent]:
+        opened = standing.opened
+        if opened is None or opened.turn_id != turn_id:
             return ()
-        return [_interrupted(opened.turn_id, opened.actor_id, produced)]
+        if standing.turn is None or standing.turn.state not in states:
+            return ()
+        return [_closed(opened, produced)]
 
-    events = append_decided(stream_id, decide, gather, turn_id=opened.turn_id)
-    drafts.drop([opened.turn_id])
+    events = append_decided(stream_id, decide, gather, turn_id=turn_id)
+    drafts.drop([turn_id])
     return events
-
-
-def open_turn(stream_id: int) -> Event | None:
-    """Return the `TurnStarted` of the turn that is being answered, if there is one."""
-    events = Event.objects.using(log_database())
-    # Only the last one can be open: a turn is refused while another is.
-    started = events.filter(stream_id=stream_id, type=Literal("TurnStarted"))
-    last = started.order_by("-version").first()
-    if last is None:
-        return None
-    ended = events.filter(
-        stream_id=stream_id, turn_id=last.turn_id, version__gt=last.version
-    ).exists()
-    return None if ended else last
 
 
 def _calls(
@@ -300,7 +326,7 @@ def _calls(
     ]
 
 
-def _no_more(standing: Standing) -> None:
+def no_more(standing: Standing) -> None:
     """Gather nothing: the decision needs only the standing."""
 
 
@@ -317,16 +343,27 @@ def _close_before(
     opened = standing.opened
     if opened is None:
         return []
-    if not opened.gone:
+    if not (opened.gone or opened.waits):
         raise TurnInProgress(stream_id, opened.turn_id)
-    return [_interrupted(opened.turn_id, opened.actor_id, produced)]
+    return [_closed(opened, produced)]
 
 
-def _interrupted(
-    turn_id: uuid.UUID | None, actor_id: uuid.UUID | None, produced: dict[str, Any] | None
-) -> NewEvent:
+def _produced(
+    stream_id: int, standing: Standing, asked: uuid.UUID | None = None
+) -> dict[str, Any] | None:
+    """Return what the open turn had produced, if it can be closed: it waits, its runner is gone, or
+    it is the one that is asked about."""
+    opened = standing.opened
+    if opened is None or not (opened.gone or opened.waits or opened.turn_id == asked):
+        return None
+    events = open_turn(stream_id)
+    return None if events is None else produced_by(events)
+
+
+def _closed(opened: OpenTurn, produced: dict[str, Any] | None) -> NewEvent:
     nothing: dict[str, Any] = {"message": None, "tools": []}
-    return NewEvent(TurnFailed("interrupted", produced or nothing), turn_id, actor_id)
+    outcome: Outcome = "cancelled" if opened.waits else "interrupted"
+    return NewEvent(TurnFailed(outcome, produced or nothing), opened.turn_id, opened.actor_id)
 
 
 def _of_turn(stream_id: int, turn_id: uuid.UUID) -> list[Event]:

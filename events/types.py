@@ -58,6 +58,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Mapping[str, str] | None": (dict, type(None)),
     "Sequence[int]": (list,),
     "Sequence[str]": (list,),
+    "Sequence[Mapping[str, Any]]": (list,),
     "Document": (object,),
 }
 
@@ -98,7 +99,8 @@ class TurnStarted(EventData):
     `previous` says which messages precede the user's; None if that is not known. It is either
     `{"tools": bool, "since": v, "until": w}`: the messages that `projections.HistoryRule(tools)`
     makes of the entries of the turn's actor from v to w, in the list as it was at w; 0 and 0 mean
-    none. Or it is `{"messages": [...]}`: each a message's document, or the version of a list entry.
+    none. With `"summary": s`, the message of the HistorySummarized at version s comes first.
+    Or it is `{"messages": [...]}`: each a message's document, or the version of a list entry.
     """
 
     message: Document
@@ -170,10 +172,80 @@ class TurnFailed(EventData):
 
     def check(self) -> None:
         EventData.check(self)
-        if not isinstance(self.produced.get("tools"), list) or "message" not in self.produced:
-            raise TypeError("produced has no message or no list of tools")
-        for tool in self.produced["tools"]:
-            ToolOutputRecorded.from_payload(tool).check()
+        _check_produced(self.produced)
+
+
+def _check_produced(produced: Mapping[str, Any]) -> None:
+    if not isinstance(produced.get("tools"), list) or "message" not in produced:
+        raise TypeError("produced has no message or no list of tools")
+    for tool in produced["tools"]:
+        ToolOutputRecorded.from_payload(tool).check()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApprovalRequested(EventData):
+    """The turn waits: the model has called tools that run only if a person approves it.
+
+    `calls` are these calls, each with its `number` among all calls of the turn (from 0), `tool`,
+    `tool_call_id` and `input`, a document. `produced` holds what the turn had produced by then, as
+    in TurnFailed.
+    """
+
+    calls: Sequence[Mapping[str, Any]]
+    produced: Mapping[str, Any]
+
+    def check(self) -> None:
+        EventData.check(self)
+        _check_produced(self.produced)
+        for call in self.calls:
+            if type(call.get("number")) is not int or not isinstance(call.get("tool"), str):
+                raise TypeError("a call has no number or tool")
+            if not {"tool_call_id", "input"} <= call.keys():
+                raise TypeError("a call has no tool_call_id or input")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApprovalDecided(EventData):
+    """A person has approved or rejected a tool's call; the actor is who it was.
+
+    The call is the one with the number `call` in the ToolApprovalRequested of `turn` whose hash
+    (hex) is `request`. The event itself belongs to no turn: a turn's events are one person's, and
+    another one may decide.
+    """
+
+    turn: str
+    request: str
+    call: int
+    approved: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed(EventData):
+    """All calls that a turn waited for are decided, and a process answers on.
+
+    `request` is the hash (hex) of the ToolApprovalRequested. `model` and `parameters` are those of
+    the model that is called from here on; system prompt, tools and previous messages stay those of
+    the turn's start.
+    """
+
+    request: str
+    model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySummarized(EventData):
+    """`message` may stand for the actor's entries of the message list from version `since` to
+    `until`, in what a model is given. `digest` is the SHA-256 in hex of the documents that it was
+    made of, and `model` made it.
+    """
+
+    message: Document
+    since: int
+    until: int
+    digest: str
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +506,10 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         ModelCallRecorded,
         ToolOutputRecorded,
         TurnFailed,
+        ToolApprovalRequested,
+        ToolApprovalDecided,
+        TurnResumed,
+        HistorySummarized,
         ConversationCleared,
         ConversationForked,
         PayloadErased,
@@ -445,6 +521,15 @@ EVENT_TYPES: dict[str, type[EventData]] = {
 
 SIDE_TYPES = tuple(cls.__name__ for cls in _OF_SIDE_STREAMS)
 """Types that are in no conversation's stream, only in those beside; see `events.beside`."""
+
+RUNNING_TYPES = ("TurnStarted", "TurnResumed")
+"""If a turn's last event is of one of these types, the process that its metadata name answers."""
+
+WAITING_TYPE = "ToolApprovalRequested"
+"""If a turn's last event is of this type, the turn waits for a person."""
+
+OPEN_TYPES = (*RUNNING_TYPES, WAITING_TYPE)
+"""A turn whose last event is of one of these types has not ended."""
 
 NEVER_ERASED = tuple(name for name, cls in EVENT_TYPES.items() if not cls.erasable)
 """Types whose payloads the triggers, an erasure and every verifier leave in place."""

@@ -30,6 +30,7 @@ from django.db.models.lookups import GreaterThan, LessThan
 from ..events.models import Actor, Event
 from ..events.tables.database import log_database
 from ..events.tables.literal import Literal
+from ..events.types import OPEN_TYPES, WAITING_TYPE
 
 
 class TurnPlace(NamedTuple):
@@ -46,7 +47,8 @@ class Outline:
 
     `cleared` and `erased` are the versions of the last clearing and the last erasure (0: never).
     `more` says whether older turns that were asked for are left out. `open_turn` is the person's
-    turn that has not ended, if there is one, and `runner` the process that answers it.
+    turn that has not ended, if there is one, and `runner` the process that answers it; a turn that
+    `waits` for a person has none.
     """
 
     places: Sequence[TurnPlace]
@@ -56,6 +58,7 @@ class Outline:
     more: bool
     open_turn: uuid.UUID | None = None
     runner: str | None = None
+    waits: bool = False
 
 
 class _Size(Func):
@@ -88,8 +91,9 @@ def read_outline(
         return Outline([], 0, 0, 0, False)
     if found.actor is None and not guest:  # Without turns, a user has no actor.
         return Outline([], found.head, found.cleared, found.erased, False)
-    head, cleared, erased, actor, open_, started_with = found
-    runner = json.loads(started_with).get("runner") if started_with else None
+    head, cleared, erased, actor, open_, state, began_with = found
+    waits = state == WAITING_TYPE
+    runner = json.loads(began_with).get("runner") if began_with and not waits else None
     # By value: only then PostgreSQL knows how few these are, and takes the actor's index. For
     # guests it finds the order there if it is spelled out: IS NULL does not say that all are equal.
     mine = stream.filter(actor_id=actor, turn_id__isnull=False, version__lte=head)
@@ -102,7 +106,7 @@ def read_outline(
             several = mine.filter(version__gt=after).order_by(*newest_first)
             changed = list(several.values_list("turn_id", flat=True)[: 20 * limit])
             if len(changed) == 20 * limit:
-                return Outline([], head, cleared, erased, True, open_, runner)
+                return Outline([], head, cleared, erased, True, open_, runner, waits)
         ids = {*changed, *filter(None, [open_])}
         if not ids:
             return Outline([], head, cleared, erased, False)
@@ -125,7 +129,7 @@ def read_outline(
     shown = places[-limit:]
     if open_ not in {place.turn_id for place in shown}:
         open_ = None
-    return Outline(shown, head, cleared, erased, len(places) > limit, open_, runner)
+    return Outline(shown, head, cleared, erased, len(places) > limit, open_, runner, waits)
 
 
 def beginnings(events: Any, stream: Any) -> Any:
@@ -173,13 +177,14 @@ def began_at(stream_id: int, turn_id: uuid.UUID) -> int:
 
 class _Heads(NamedTuple):
     """The versions of the last event, clearing and erasure; a person's pseudonym, and their open
-    turn with its metadata."""
+    turn with its last event's type and metadata."""
 
     head: int
     cleared: int
     erased: int
     actor: uuid.UUID | None
     open_turn: uuid.UUID | None
+    state: str | None
     metadata: str | None
 
 
@@ -192,8 +197,11 @@ def _heads(stream: Any, user: Any) -> _Heads | None:
     ended = stream.annotate(at=F("version") + 0).filter(
         GreaterThan(F("at"), OuterRef("version")), turn_id=OuterRef("turn_id")
     )
+    ended = ended.exclude(type__in=OPEN_TYPES)
     theirs = started.filter(actor_id=actor) if user else started.filter(actor_id=None)
     open_ = theirs.exclude(Exists(ended))
+    newest = stream.annotate(at=F("version") + 0).filter(turn_id=OuterRef("turn_id"))
+    newest = newest.order_by("-at")
     found = (
         stream.order_by("-version")
         .values_list(
@@ -202,7 +210,8 @@ def _heads(stream: Any, user: Any) -> _Heads | None:
             Coalesce(Subquery(_last(stream, "PayloadErased")), 0),
             actor,
             Subquery(open_.values("turn_id")[:1]),
-            Subquery(open_.values("metadata")[:1]),
+            Subquery(open_.annotate(state=Subquery(newest.values("type")[:1])).values("state")[:1]),
+            Subquery(open_.annotate(of=Subquery(newest.values("metadata")[:1])).values("of")[:1]),
         )
         .first()
     )

@@ -19,7 +19,7 @@ from ..events.moments import moment_of
 from ..events.tables.database import log_database
 from ..events.tables.literal import Literal
 from .outline import SIZE, beginnings, of_turns
-from .transcript import TranscriptTurn, fold_turns, note_erasures
+from .transcript import TranscriptTurn, fold_turns, note_decisions, note_erasures
 from .travel.speakers import Speakers
 from .usage.projection import counted
 
@@ -152,6 +152,7 @@ def _turns(events: Sequence[Event], speakers: Speakers, cleared: int) -> list[Tr
     turns = fold_turns(events)
     if events:
         note_erasures(turns, events[0].stream_id)
+        note_decisions(turns, events)
     found = []
     for turn in turns:
         own = of_turn[turn.turn_id]

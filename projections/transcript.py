@@ -21,13 +21,14 @@ from ..events.erasure.past import Erasure, erasures_of
 from ..events.listed import LISTED
 from ..events.models import Event
 from ..events.tables.database import log_database
-from ..events.types import Outcome
+from ..events.types import WAITING_TYPE, Outcome
+from ..events.waiting import WaitingCall, decisions_on, with_decision
 from .outline import TurnPlace, of_turns, read_outline
 
 logger = logging.getLogger("turnlog")
 
 Standing = Literal[
-    "open", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
+    "open", "waiting", "completed", "failed", "cancelled", "interrupted", "unrecorded", "erased"
 ]
 
 _HUMAN = ("HumanMessage", "HumanMessageChunk")
@@ -44,6 +45,8 @@ class TranscriptTurn:
     standing: Standing
     human: Any = None
     tools: list[dict[str, Any]] = field(default_factory=list)
+    calls: Sequence[WaitingCall] = ()
+    """The calls that wait for a person, or that nobody had decided when the turn ended."""
     answer: Any = None
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -75,14 +78,16 @@ def read_transcript(
 def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[TranscriptTurn]:
     """Return turns as they stood at version `head`, in the order they began.
 
-    Takes one query, and one more if a turn was erased.
+    Takes one query, one more if a turn was erased, and one if a turn waits.
     """
     if not places:
         return []
     ids = [place.turn_id for place in places]
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
-    turns = fold_turns(of_turns(stream, ids, head).order_by("at"))
+    events = list(of_turns(stream, ids, head).order_by("at"))
+    turns = fold_turns(events)
     note_erasures(turns, stream_id)
+    note_decisions(turns, events)
     return turns
 
 
@@ -119,6 +124,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.finished = True
         turn.standing, turn.error, turn.answer = "completed", None, None
         turn.tools.clear()
+        turn.calls = ()
     payload = _document(event)
     if event.type == "TurnStarted":
         turn.human = payload["message"] if _has(payload, "message") else payload
@@ -134,12 +140,19 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
             turn.standing = "cancelled"  # Somebody stopped it; what it had said is kept.
     elif event.type == "ToolOutputRecorded":
         turn.tools.append(_tool(payload))
+    elif event.type == WAITING_TYPE:
+        _wait(turn, payload)
+        turn.metadata |= _metadata(event)
+    elif event.type == "TurnResumed":
+        turn.standing = "open"
     elif event.type == "TurnFailed":
+        if turn.standing != "waiting":
+            turn.calls = ()
         _fail(turn, payload)
 
 
 # How deep the outputs of tools are in a payload: they stay text.
-_DEPTHS = {"ToolOutputRecorded": 1, "TurnFailed": 4}
+_DEPTHS = {"ToolOutputRecorded": 1, "TurnFailed": 4, WAITING_TYPE: 4}
 
 
 def _document(event: Event) -> Any:
@@ -183,6 +196,35 @@ def _fail(turn: TranscriptTurn, payload: Any) -> None:
     turn.error = {name: text for name, text in texts if isinstance(text, str)} or None
     turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
     turn.answer = produced["message"]
+
+
+def _wait(turn: TranscriptTurn, payload: Any) -> None:
+    calls = payload.get("calls") if isinstance(payload, dict) else None
+    produced: Any = payload.get("produced") if isinstance(payload, dict) else None
+    turn.standing = "waiting"
+    if not isinstance(calls, list) or not _has(produced, "tools", "message"):
+        turn.answer = payload
+        return
+    names = ("number", "tool", "tool_call_id", "input")
+    turn.calls = [WaitingCall(*(call[name] for name in names)) for call in calls if _asks(call)]
+    tools = produced["tools"]
+    turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
+    turn.answer = produced["message"]
+
+
+def _asks(call: Any) -> bool:
+    named = _has(call, "number", "tool", "tool_call_id", "input")
+    return named and type(call["number"]) is int and isinstance(call["tool"], str)
+
+
+def note_decisions(turns: Sequence[TranscriptTurn], events: Sequence[Event]) -> None:
+    """Give turns that wait what was decided since; one query if there is one."""
+    requests = {event.turn_id: event for event in events if event.type == WAITING_TYPE}
+    for turn in turns:
+        if turn.standing != "waiting":
+            continue
+        decided = {event.data.call: event for event in decisions_on(requests[turn.turn_id])}
+        turn.calls = [with_decision(call, decided.get(call.number)) for call in turn.calls]
 
 
 def note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:

@@ -51,12 +51,13 @@ events/accesses.py events/reviews.py events/rooms.py events/testing.py events/ve
 events/verifications.py events/views.py
 events/models.py
 events/erasure/
+events/approvals.py
 events/beside.py events/changes.py events/forks.py events/turns.py
 events/proof/
 events/log.py
 events/attempt.py
 events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py
-events/runners.py
+events/runners.py events/waiting.py
 events/drafts.py
 events/arguments.py events/fixtures.py events/prompt.py events/standing.py
 events/store/

@@ -16,7 +16,7 @@ from ...core import retrying
 from ...core.asynchronous import in_database_thread, in_thread
 from ...core.errors import TurnlogError, UnknownTurn
 from ...events import runners
-from ...events.turns import open_turn
+from ...events.waiting import open_turn
 from .. import failures, live
 from . import tasks
 from .storable import storable
@@ -137,7 +137,7 @@ def is_open_here(stream_id: int, turn_id: uuid.UUID) -> bool:
     opened = open_turn(stream_id)
     if opened is None or opened.turn_id != turn_id:
         return False
-    return opened.meta.get("runner") == str(runners.beating())
+    return opened.runner == str(runners.beating())
 
 
 is_open = in_database_thread(is_open_here)

@@ -15,6 +15,7 @@ from functools import partial
 from ...core.asynchronous import by_heart
 from ...events import runners
 from ...events.models import Event
+from ...events.types import RUNNING_TYPES
 from .. import failures, live
 from . import tasks
 from .drafting import keep_drafts
@@ -67,7 +68,7 @@ def note_end(events: Sequence[Event]) -> None:
     last = events[-1]
     turn = _turns.get(live.place_of(last.stream_id))
     if turn is not None and last.turn_id == turn.turn_id:
-        turn.in_log = last.type != "TurnStarted"
+        turn.in_log = last.type not in RUNNING_TYPES
     elif turn and last.type == "ConversationCleared" and turn.version < last.version:
         turn.stop_soon()
 

@@ -24,9 +24,11 @@ from ..store.dialect import dialect_of
 from ..tables.conversation import rows
 from ..tables.event import Event
 from ..tables.held import require_no_hold
-from ..turns import close_abandoned, open_turn
+from ..turns import cancel_waiting, close_abandoned
 from ..types import NEVER_ERASED, PayloadErased
+from ..waiting import open_turn
 from .copies import copies_of, forks_of
+from .made_of import decisions_about, summaries_of
 from .notes import judged, notes_on
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
@@ -171,10 +173,13 @@ class Act:
         opened = open_turn(pk)
         if opened is not None and (
             opened.turn_id in {target.turn_id for target in plan.fresh}
-            or may_be_given(opened, [target.version for target in plan.fresh])
+            or may_be_given(opened.started, [target.version for target in plan.fresh])
         ):
             # Its answer would repeat the words, or be what a model made of them.
-            raise TurnInProgress(pk, opened.turn_id)
+            if not opened.waits or opened.turn_id is None:
+                raise TurnInProgress(pk, opened.turn_id)
+            cancel_waiting(pk, opened.turn_id)
+            plan = self._with_quoting(pk, wanted)
         return plan
 
     def _lock(self, streams: Sequence[int]) -> None:
@@ -189,7 +194,9 @@ class Act:
         if begun and not named_only:
             plan.quoting = quoting_turns(pk, min(begun)) - plan.turns
             plan.targets += self._of(pk, "turn_id", plan.quoting)
-            plan.targets.sort()
+        known = set(plan.targets)
+        about = decisions_about(pk, plan.targets) | summaries_of(pk, plan.targets)
+        plan.targets = sorted(known.union(self._of(pk, "version", about)))
         return plan
 
     def _chosen(self, pk: int, wanted: Wanted) -> Plan:

@@ -48,6 +48,8 @@ def may_be_given(started: Event, versions: Collection[int]) -> bool:
     if "messages" in previous:
         given = previous["messages"]
         return bool(before) and any(type(item) is not int or item in before for item in given)
+    if "summary" in previous:  # It covers what came before the entries that were given.
+        return any(version <= max(previous["until"], previous["summary"]) for version in before)
     return any(previous["since"] <= version <= previous["until"] for version in before)
 
 

@@ -21,7 +21,6 @@ def refuse_changes(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -30,152 +29,305 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Content',
+            name="Content",
             fields=[
-                ('sha256', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('text', models.TextField()),
+                ("sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("text", models.TextField()),
             ],
             options={
-                'db_table': 'turnlog_content',
+                "db_table": "turnlog_content",
             },
         ),
         migrations.CreateModel(
-            name='Pending',
+            name="Pending",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('first', models.IntegerField()),
-                ('last', models.IntegerField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("first", models.IntegerField()),
+                ("last", models.IntegerField()),
             ],
             options={
-                'db_table': 'turnlog_pending',
+                "db_table": "turnlog_pending",
             },
         ),
         migrations.CreateModel(
-            name='Runner',
+            name="Runner",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255)),
-                ('boot', models.CharField(max_length=255)),
-                ('pid', models.IntegerField()),
-                ('started', models.CharField(max_length=64)),
-                ('heartbeat', models.DateTimeField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("host", models.CharField(max_length=255)),
+                ("boot", models.CharField(max_length=255)),
+                ("pid", models.IntegerField()),
+                ("started", models.CharField(max_length=64)),
+                ("heartbeat", models.DateTimeField()),
             ],
             options={
-                'db_table': 'turnlog_runner',
+                "db_table": "turnlog_runner",
             },
         ),
         migrations.CreateModel(
-            name='Actor',
+            name="Actor",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('user', models.OneToOneField(on_delete=unless_held, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=unless_held, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'db_table': 'turnlog_actor',
-                'base_manager_name': 'objects',
+                "db_table": "turnlog_actor",
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
-            name='Conversation',
+            name="Conversation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner_actor_id', models.UUIDField(blank=True, editable=False, null=True)),
-                ('title', models.CharField(blank=True, max_length=255, verbose_name='title')),
-                ('forked_at', models.IntegerField(blank=True, editable=False, null=True)),
-                ('beside', models.CharField(blank=True, editable=False, max_length=64, null=True, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
-                ('forked_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='forks', to='turnlog_events.conversation')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=leave_without_user, related_name='turnlog_conversations', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("owner_actor_id", models.UUIDField(blank=True, editable=False, null=True)),
+                ("title", models.CharField(blank=True, max_length=255, verbose_name="title")),
+                ("forked_at", models.IntegerField(blank=True, editable=False, null=True)),
+                (
+                    "beside",
+                    models.CharField(
+                        blank=True, editable=False, max_length=64, null=True, unique=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                (
+                    "forked_from",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="forks",
+                        to="turnlog_events.conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=leave_without_user,
+                        related_name="turnlog_conversations",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'conversation',
-                'verbose_name_plural': 'conversations',
-                'db_table': 'turnlog_conversation',
-                'permissions': (('review_conversation', "Can review everybody's conversations"), ('reveal_personal_data', 'Can reveal personal data in conversations'), ('export_log', 'Can export conversations'), ('erase_payload', 'Can erase what was said'), ('verify_log', 'Can verify the log'), ('inspect_accesses', 'Can inspect who has reviewed what'), ('manage_queues', 'Can open and fill queues of conversations to review'), ('resolve_reviews', 'Can resolve what reviewers of a queue disagree about')),
-                'base_manager_name': 'streams',
-                'default_manager_name': 'streams',
+                "verbose_name": "conversation",
+                "verbose_name_plural": "conversations",
+                "db_table": "turnlog_conversation",
+                "permissions": (
+                    ("review_conversation", "Can review everybody's conversations"),
+                    ("reveal_personal_data", "Can reveal personal data in conversations"),
+                    ("export_log", "Can export conversations"),
+                    ("approve_tools", "Can approve tool calls in everybody's conversations"),
+                    ("erase_payload", "Can erase what was said"),
+                    ("verify_log", "Can verify the log"),
+                    ("inspect_accesses", "Can inspect who has reviewed what"),
+                    ("manage_queues", "Can open and fill queues of conversations to review"),
+                    ("resolve_reviews", "Can resolve what reviewers of a queue disagree about"),
+                ),
+                "base_manager_name": "streams",
+                "default_manager_name": "streams",
             },
             bases=(django_lifecycle.mixins.LifecycleModelMixin, models.Model),
             managers=[
-                ('streams', django.db.models.manager.Manager()),
+                ("streams", django.db.models.manager.Manager()),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('type', models.CharField(max_length=64)),
-                ('schema', models.SmallIntegerField()),
-                ('turn_id', models.UUIDField(null=True)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('recorded_at', models.DateTimeField()),
-                ('payload', models.TextField(null=True)),
-                ('metadata', models.TextField()),
-                ('salt', models.BinaryField(max_length=32, null=True)),
-                ('digest', models.BinaryField(max_length=32)),
-                ('hash', models.BinaryField(max_length=32)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("type", models.CharField(max_length=64)),
+                ("schema", models.SmallIntegerField()),
+                ("turn_id", models.UUIDField(null=True)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("recorded_at", models.DateTimeField()),
+                ("payload", models.TextField(null=True)),
+                ("metadata", models.TextField()),
+                ("salt", models.BinaryField(max_length=32, null=True)),
+                ("digest", models.BinaryField(max_length=32)),
+                ("hash", models.BinaryField(max_length=32)),
             ],
             options={
-                'verbose_name': 'event',
-                'verbose_name_plural': 'events',
-                'db_table': 'turnlog_event',
-                'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index(models.F('stream_id'), models.F('turn_id'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_turn'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'TurnStarted')), name='turnlog_event_started'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationCleared')), name='turnlog_event_cleared'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'PayloadErased')), name='turnlog_event_erased'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('HoldPlaced', 'HoldLifted'))), name='turnlog_event_held'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type__in', ('OwnerChanged', 'TitleChanged'))), name='turnlog_event_changed'), models.Index(models.F('stream_id'), models.F('version'), condition=models.Q(('type', 'ConversationForked')), name='turnlog_event_forked'), models.Index(models.F('actor_id'), models.F('stream_id'), models.F('version'), condition=models.Q(('turn_id__isnull', False)), name='turnlog_event_actor')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_event_version'), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='turnlog_event_version_min')],
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
+                "db_table": "turnlog_event",
+                "ordering": ("stream_id", "version"),
+                "indexes": [
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("turn_id"),
+                        condition=models.Q(("turn_id__isnull", False)),
+                        name="turnlog_event_turn",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type", "TurnStarted")),
+                        name="turnlog_event_started",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type", "ConversationCleared")),
+                        name="turnlog_event_cleared",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type", "PayloadErased")),
+                        name="turnlog_event_erased",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type__in", ("HoldPlaced", "HoldLifted"))),
+                        name="turnlog_event_held",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type__in", ("OwnerChanged", "TitleChanged"))),
+                        name="turnlog_event_changed",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type", "ConversationForked")),
+                        name="turnlog_event_forked",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("type", "HistorySummarized")),
+                        name="turnlog_event_summarized",
+                    ),
+                    models.Index(
+                        models.F("actor_id"),
+                        models.F("stream_id"),
+                        models.F("version"),
+                        condition=models.Q(("turn_id__isnull", False)),
+                        name="turnlog_event_actor",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_event_version"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("version__gte", 1)), name="turnlog_event_version_min"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Draft',
+            name="Draft",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('turn_id', models.UUIDField()),
-                ('number', models.IntegerField()),
-                ('part', models.TextField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("turn_id", models.UUIDField()),
+                ("number", models.IntegerField()),
+                ("part", models.TextField()),
             ],
             options={
-                'db_table': 'turnlog_draft',
-                'constraints': [models.UniqueConstraint(fields=('turn_id', 'number'), name='turnlog_draft_number')],
+                "db_table": "turnlog_draft",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("turn_id", "number"), name="turnlog_draft_number"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Position',
+            name="Position",
             fields=[
-                ('position', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
+                ("position", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
             ],
             options={
-                'db_table': 'turnlog_position',
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_position_event')],
+                "db_table": "turnlog_position",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_position_event"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SignedCheckpoint',
+            name="SignedCheckpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('size', models.BigIntegerField()),
-                ('note', models.TextField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("note", models.TextField()),
             ],
             options={
-                'db_table': 'turnlog_signed_checkpoint',
+                "db_table": "turnlog_signed_checkpoint",
             },
         ),
         migrations.CreateModel(
-            name='Tile',
+            name="Tile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('level', models.SmallIntegerField()),
-                ('number', models.BigIntegerField()),
-                ('hashes', models.BinaryField()),
-                ('root', models.BinaryField(max_length=32)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("number", models.BigIntegerField()),
+                ("hashes", models.BinaryField()),
+                ("root", models.BinaryField(max_length=32)),
             ],
             options={
-                'db_table': 'turnlog_tile',
-                'constraints': [models.UniqueConstraint(fields=('level', 'number'), name='turnlog_tile_place')],
+                "db_table": "turnlog_tile",
+                "constraints": [
+                    models.UniqueConstraint(fields=("level", "number"), name="turnlog_tile_place")
+                ],
             },
         ),
         migrations.RunPython(refuse_changes, migrations.RunPython.noop),

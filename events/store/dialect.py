@@ -27,8 +27,9 @@ class Dialect(Protocol):
         """Read in one statement how a stream stands and, if a turn is given, its state.
 
         The row: version, hash and time of the head; last type and actor of the turn, and whether
-        it is erased; version, turn, actor and metadata of the TurnStarted that is open. With `join`
-        also join the stream's writers until the transaction ends, which keeps a rebuild out.
+        it is erased; version, turn and actor of the TurnStarted that is open, type and metadata of
+        that turn's last event. With `join` also join the stream's writers until the transaction
+        ends, which keeps a rebuild out.
         """
 
     def insert(self, cursor: Any, events: Sequence[Event], follow: Sequence[str]) -> None:

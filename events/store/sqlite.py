@@ -30,7 +30,7 @@ class SQLite:
         if join:
             _become_writer(cursor)
         asked = [] if turn_id is None else [stream_id, turn_id.hex] * 3
-        cursor.execute(standing(turn_id is not None, "(SELECT 1) one"), [*asked, *[stream_id] * 3])
+        cursor.execute(standing(turn_id is not None, "(SELECT 1) one"), [*asked, *[stream_id] * 5])
         version, hash_, recorded_at, *rest = cursor.fetchone()
         if recorded_at is not None:
             recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.

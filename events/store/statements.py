@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from ..tables.columns import EVENT_COLUMNS, quoted
+from ..types import OPEN_TYPES
 
 # "+ 0" keeps both databases from walking the stream by its versions: the turn's own index
 # finds the few rows at once.
@@ -15,20 +16,25 @@ _ASKED = f"""
     (SELECT actor_id {_OF_TURN} ORDER BY version + 0 LIMIT 1),
     EXISTS (SELECT 1 {_OF_TURN} AND payload IS NULL)"""
 _NOT_ASKED = "NULL, NULL, NULL"
+# A turn's last event says how it stands: a turn that has not ended has few.
+_LAST = """
+        (SELECT {column} FROM turnlog_event last
+         WHERE last.stream_id = %s AND last.turn_id = started.turn_id
+         ORDER BY last.version + 0 DESC LIMIT 1)"""
 _STANDING = """
     SELECT head.version, head.hash, head.recorded_at,{asked},
-        started.version, started.turn_id, started.actor_id, started.metadata{also}
+        started.version, started.turn_id, started.actor_id,{state},{metadata}{also}
     FROM {first}
     LEFT JOIN (
         SELECT version, hash, recorded_at FROM turnlog_event
         WHERE stream_id = %s ORDER BY version DESC LIMIT 1) head ON true
     LEFT JOIN (
-        SELECT version, turn_id, actor_id, metadata FROM turnlog_event
+        SELECT version, turn_id, actor_id FROM turnlog_event
         WHERE stream_id = %s AND type = 'TurnStarted' ORDER BY version DESC LIMIT 1) started
     ON NOT EXISTS (
         SELECT 1 FROM turnlog_event ended
         WHERE ended.stream_id = %s AND ended.turn_id = started.turn_id
-          AND ended.version + 0 > started.version)
+          AND ended.version + 0 > started.version AND ended.type NOT IN ({open}))
 """
 
 BATCH = "(SELECT * FROM turnlog_event WHERE stream_id = %s AND version BETWEEN %s AND %s)"
@@ -42,10 +48,17 @@ def standing(asked: bool, first: str, also: str = "") -> str:
     """Return the SQL that reads a standing; `first` is a relation of one row, evaluated first, and
     `also` an expression to select beside it.
 
-    Parameters: stream and turn, three times, if `asked`; those of `first`; the stream, three times.
+    Parameters: stream and turn, three times, if `asked`; the stream, twice; those of `first`; the
+    stream, three times.
     """
-    asking = _ASKED if asked else _NOT_ASKED
-    return _STANDING.format(asked=asking, first=first, also=f", {also}" if also else "")
+    return _STANDING.format(
+        asked=_ASKED if asked else _NOT_ASKED,
+        state=_LAST.format(column="type"),
+        metadata=_LAST.format(column="metadata"),
+        first=first,
+        also=f", {also}" if also else "",
+        open=", ".join(f"'{name}'" for name in OPEN_TYPES),
+    )
 
 
 @cache

@@ -102,6 +102,13 @@ class Event(models.Model):
                 name="turnlog_event_forked",
                 condition=Q(type="ConversationForked"),
             ),
+            # A stream's last summary, and those that an erasure must find: few.
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_summarized",
+                condition=Q(type="HistorySummarized"),
+            ),
             # One person's turns in a room where others said more, and in all rooms.
             models.Index(
                 F("actor_id"),

@@ -16,291 +16,524 @@ def install_search_index(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('turnlog_events', '0001_initial'),
+        ("turnlog_events", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Checkpoint',
+            name="Checkpoint",
             fields=[
-                ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('version', models.IntegerField()),
-                ('inline', models.BooleanField()),
-                ('position', models.BigIntegerField(default=0)),
-                ('worker', models.UUIDField(null=True)),
-                ('heartbeat', models.DateTimeField(null=True)),
-                ('failed_at', models.BigIntegerField(null=True)),
-                ('failures', models.IntegerField(default=0)),
-                ('retry_at', models.DateTimeField(null=True)),
-                ('error', models.TextField(blank=True, default='')),
-                ('rebuilder', models.UUIDField(null=True)),
-                ('rebuild_version', models.IntegerField(null=True)),
-                ('rebuilt_until', models.BigIntegerField(default=0)),
+                ("name", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("version", models.IntegerField()),
+                ("inline", models.BooleanField()),
+                ("position", models.BigIntegerField(default=0)),
+                ("worker", models.UUIDField(null=True)),
+                ("heartbeat", models.DateTimeField(null=True)),
+                ("failed_at", models.BigIntegerField(null=True)),
+                ("failures", models.IntegerField(default=0)),
+                ("retry_at", models.DateTimeField(null=True)),
+                ("error", models.TextField(blank=True, default="")),
+                ("rebuilder", models.UUIDField(null=True)),
+                ("rebuild_version", models.IntegerField(null=True)),
+                ("rebuilt_until", models.BigIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'projection',
-                'verbose_name_plural': 'projections',
-                'db_table': 'turnlog_checkpoint',
+                "verbose_name": "projection",
+                "verbose_name_plural": "projections",
+                "db_table": "turnlog_checkpoint",
             },
         ),
         migrations.CreateModel(
-            name='Parked',
+            name="Parked",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('projection', models.CharField(max_length=64)),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('error', models.TextField()),
-                ('parked_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("projection", models.CharField(max_length=64)),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("error", models.TextField()),
+                ("parked_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'db_table': 'turnlog_parked',
-                'constraints': [models.UniqueConstraint(fields=('projection', 'stream_id', 'version'), name='turnlog_parked_event')],
+                "db_table": "turnlog_parked",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("projection", "stream_id", "version"), name="turnlog_parked_event"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ConversationMessage',
+            name="ConversationMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor_id', models.UUIDField(null=True)),
-                ('version', models.IntegerField(verbose_name='version')),
-                ('turn_id', models.UUIDField(null=True)),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('user', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
-                ('event', models.ForeignObject(from_fields=('conversation_id', 'version'), null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', serialize=False, to='turnlog_events.event', to_fields=('stream_id', 'version'))),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("actor_id", models.UUIDField(null=True)),
+                ("version", models.IntegerField(verbose_name="version")),
+                ("turn_id", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignObject(
+                        from_fields=("conversation_id", "version"),
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        serialize=False,
+                        to="turnlog_events.event",
+                        to_fields=("stream_id", "version"),
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'message',
-                'verbose_name_plural': 'messages',
-                'db_table': 'turnlog_message',
-                'ordering': ('conversation', 'version'),
-                'indexes': [models.Index(fields=['user', 'conversation', 'version'], name='turnlog_message_user')],
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_message_version')],
+                "verbose_name": "message",
+                "verbose_name_plural": "messages",
+                "db_table": "turnlog_message",
+                "ordering": ("conversation", "version"),
+                "indexes": [
+                    models.Index(
+                        fields=["user", "conversation", "version"], name="turnlog_message_user"
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("conversation", "version"), name="turnlog_message_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SearchEntry',
+            name="SearchEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.IntegerField(verbose_name='version')),
-                ('turn_id', models.UUIDField(null=True)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('role', models.CharField(max_length=5, verbose_name='role')),
-                ('text', models.TextField(verbose_name='text')),
-                ('normalised', models.TextField()),
-                ('created_at', models.DateTimeField(verbose_name='created at')),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.IntegerField(verbose_name="version")),
+                ("turn_id", models.UUIDField(null=True)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("role", models.CharField(max_length=5, verbose_name="role")),
+                ("text", models.TextField(verbose_name="text")),
+                ("normalised", models.TextField()),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'utterance',
-                'verbose_name_plural': 'utterances',
-                'db_table': 'turnlog_search',
-                'ordering': ('-created_at', '-conversation_id', '-version'),
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'version'), name='turnlog_search_version')],
+                "verbose_name": "utterance",
+                "verbose_name_plural": "utterances",
+                "db_table": "turnlog_search",
+                "ordering": ("-created_at", "-conversation_id", "-version"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("conversation", "version"), name="turnlog_search_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Usage',
+            name="Usage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor_id', models.UUIDField()),
-                ('model', models.CharField(max_length=200, verbose_name='model')),
-                ('day', models.DateField(db_index=True, verbose_name='day')),
-                ('turns', models.BigIntegerField(default=0, verbose_name='turns')),
-                ('failures', models.BigIntegerField(default=0, verbose_name='failures')),
-                ('failed', models.BigIntegerField(default=0, verbose_name='failed')),
-                ('cancelled', models.BigIntegerField(default=0, verbose_name='cancelled')),
-                ('interrupted', models.BigIntegerField(default=0, verbose_name='interrupted')),
-                ('unrecorded', models.BigIntegerField(default=0, verbose_name='unrecorded')),
-                ('input_tokens', models.BigIntegerField(default=0, verbose_name='input tokens')),
-                ('output_tokens', models.BigIntegerField(default=0, verbose_name='output tokens')),
-                ('total_tokens', models.BigIntegerField(default=0, verbose_name='tokens')),
-                ('tool_calls', models.BigIntegerField(default=0, verbose_name='tool calls')),
-                ('tool_errors', models.BigIntegerField(default=0, verbose_name='tool errors')),
-                ('timed', models.BigIntegerField(default=0)),
-                ('latency_us', models.BigIntegerField(default=0)),
-                ('latency_max_us', models.BigIntegerField(default=0)),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='usage', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("actor_id", models.UUIDField()),
+                ("model", models.CharField(max_length=200, verbose_name="model")),
+                ("day", models.DateField(db_index=True, verbose_name="day")),
+                ("turns", models.BigIntegerField(default=0, verbose_name="turns")),
+                ("failures", models.BigIntegerField(default=0, verbose_name="failures")),
+                ("failed", models.BigIntegerField(default=0, verbose_name="failed")),
+                ("cancelled", models.BigIntegerField(default=0, verbose_name="cancelled")),
+                ("interrupted", models.BigIntegerField(default=0, verbose_name="interrupted")),
+                ("unrecorded", models.BigIntegerField(default=0, verbose_name="unrecorded")),
+                ("input_tokens", models.BigIntegerField(default=0, verbose_name="input tokens")),
+                ("output_tokens", models.BigIntegerField(default=0, verbose_name="output tokens")),
+                ("total_tokens", models.BigIntegerField(default=0, verbose_name="tokens")),
+                ("tool_calls", models.BigIntegerField(default=0, verbose_name="tool calls")),
+                ("tool_errors", models.BigIntegerField(default=0, verbose_name="tool errors")),
+                ("timed", models.BigIntegerField(default=0)),
+                ("latency_us", models.BigIntegerField(default=0)),
+                ("latency_max_us", models.BigIntegerField(default=0)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="usage",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'usage',
-                'verbose_name_plural': 'usage',
-                'db_table': 'turnlog_usage',
-                'ordering': ('-day', 'conversation', 'actor_id', 'model'),
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'actor_id', 'model', 'day'), name='turnlog_usage_key')],
+                "verbose_name": "usage",
+                "verbose_name_plural": "usage",
+                "db_table": "turnlog_usage",
+                "ordering": ("-day", "conversation", "actor_id", "model"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("conversation", "actor_id", "model", "day"),
+                        name="turnlog_usage_key",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Overview',
+            name="Overview",
             fields=[
-                ('conversation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='overview', serialize=False, to='turnlog_events.conversation', verbose_name='conversation')),
-                ('began_at', models.DateTimeField(verbose_name='first activity')),
-                ('last_at', models.DateTimeField(verbose_name='last activity')),
-                ('head', models.IntegerField(verbose_name='version')),
-                ('turns', models.BigIntegerField(default=0, verbose_name='turns')),
-                ('failures', models.BigIntegerField(default=0, verbose_name='failures')),
-                ('failed', models.BigIntegerField(default=0, verbose_name='failed')),
-                ('stopped', models.BigIntegerField(default=0, verbose_name='stopped')),
-                ('interrupted', models.BigIntegerField(default=0, verbose_name='interrupted')),
-                ('tokens', models.BigIntegerField(default=0, verbose_name='tokens')),
-                ('tool_calls', models.BigIntegerField(default=0, verbose_name='tool calls')),
-                ('images', models.BigIntegerField(default=0, verbose_name='pictures')),
-                ('clearings', models.BigIntegerField(default=0, verbose_name='clearings')),
-                ('erasures', models.BigIntegerField(default=0, verbose_name='erasures')),
-                ('held', models.BooleanField(default=False, verbose_name='legal hold')),
-                ('model_names', models.TextField(default='', verbose_name='models')),
-                ('tool_names', models.TextField(default='', verbose_name='tools')),
-                ('type_names', models.TextField(default='', verbose_name='types')),
+                (
+                    "conversation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="overview",
+                        serialize=False,
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
+                ("began_at", models.DateTimeField(verbose_name="first activity")),
+                ("last_at", models.DateTimeField(verbose_name="last activity")),
+                ("head", models.IntegerField(verbose_name="version")),
+                ("turns", models.BigIntegerField(default=0, verbose_name="turns")),
+                ("failures", models.BigIntegerField(default=0, verbose_name="failures")),
+                ("failed", models.BigIntegerField(default=0, verbose_name="failed")),
+                ("stopped", models.BigIntegerField(default=0, verbose_name="stopped")),
+                ("interrupted", models.BigIntegerField(default=0, verbose_name="interrupted")),
+                ("tokens", models.BigIntegerField(default=0, verbose_name="tokens")),
+                ("tool_calls", models.BigIntegerField(default=0, verbose_name="tool calls")),
+                ("images", models.BigIntegerField(default=0, verbose_name="pictures")),
+                ("clearings", models.BigIntegerField(default=0, verbose_name="clearings")),
+                ("erasures", models.BigIntegerField(default=0, verbose_name="erasures")),
+                ("waiting_turn", models.UUIDField(null=True, verbose_name="waiting turn")),
+                ("held", models.BooleanField(default=False, verbose_name="legal hold")),
+                ("model_names", models.TextField(default="", verbose_name="models")),
+                ("tool_names", models.TextField(default="", verbose_name="tools")),
+                ("type_names", models.TextField(default="", verbose_name="types")),
             ],
             options={
-                'verbose_name': 'overview',
-                'verbose_name_plural': 'overviews',
-                'db_table': 'turnlog_overview',
-                'ordering': ('-last_at', '-conversation'),
-                'indexes': [models.Index('last_at', 'conversation', name='turnlog_overview_last')],
+                "verbose_name": "overview",
+                "verbose_name_plural": "overviews",
+                "db_table": "turnlog_overview",
+                "ordering": ("-last_at", "-conversation"),
+                "indexes": [
+                    models.Index("last_at", "conversation", name="turnlog_overview_last"),
+                    models.Index(
+                        "last_at",
+                        "conversation",
+                        condition=models.Q(("waiting_turn__isnull", False)),
+                        name="turnlog_overview_waiting",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Access',
+            name="Access",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('actor_id', models.UUIDField(null=True)),
-                ('action', models.CharField(max_length=16, verbose_name='action')),
-                ('page', models.CharField(max_length=64, verbose_name='page')),
-                ('conversation_id', models.BigIntegerField(null=True)),
-                ('conversations', models.TextField(verbose_name='conversations')),
-                ('owners', models.TextField(verbose_name='owners')),
-                ('address', models.CharField(max_length=64, verbose_name='address')),
-                ('query', models.TextField(verbose_name='query')),
-                ('reason', models.TextField(verbose_name='reason')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("at", models.DateTimeField(verbose_name="at")),
+                ("actor_id", models.UUIDField(null=True)),
+                ("action", models.CharField(max_length=16, verbose_name="action")),
+                ("page", models.CharField(max_length=64, verbose_name="page")),
+                ("conversation_id", models.BigIntegerField(null=True)),
+                ("conversations", models.TextField(verbose_name="conversations")),
+                ("owners", models.TextField(verbose_name="owners")),
+                ("address", models.CharField(max_length=64, verbose_name="address")),
+                ("query", models.TextField(verbose_name="query")),
+                ("reason", models.TextField(verbose_name="reason")),
             ],
             options={
-                'verbose_name': 'access',
-                'verbose_name_plural': 'accesses',
-                'db_table': 'turnlog_access',
-                'ordering': ('-at', '-stream_id', '-version'),
-                'indexes': [models.Index('conversation_id', 'at', name='turnlog_access_conversation'), models.Index('actor_id', 'at', name='turnlog_access_actor')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_access_version')],
+                "verbose_name": "access",
+                "verbose_name_plural": "accesses",
+                "db_table": "turnlog_access",
+                "ordering": ("-at", "-stream_id", "-version"),
+                "indexes": [
+                    models.Index("conversation_id", "at", name="turnlog_access_conversation"),
+                    models.Index("actor_id", "at", name="turnlog_access_actor"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_access_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Remark',
+            name="Remark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='turnlog_events.conversation', verbose_name='conversation')),
-                ('kind', models.CharField(max_length=8, verbose_name='kind')),
-                ('turn_id', models.UUIDField(null=True)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('until', models.IntegerField(null=True)),
-                ('name', models.CharField(max_length=64, verbose_name='score')),
-                ('value', models.TextField(verbose_name='value')),
-                ('text', models.TextField(verbose_name='text')),
-                ('quote', models.TextField(verbose_name='quote')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=8, verbose_name="kind")),
+                ("turn_id", models.UUIDField(null=True)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("at", models.DateTimeField(verbose_name="at")),
+                ("until", models.IntegerField(null=True)),
+                ("name", models.CharField(max_length=64, verbose_name="score")),
+                ("value", models.TextField(verbose_name="value")),
+                ("text", models.TextField(verbose_name="text")),
+                ("quote", models.TextField(verbose_name="quote")),
             ],
             options={
-                'verbose_name': 'remark',
-                'verbose_name_plural': 'remarks',
-                'db_table': 'turnlog_remark',
-                'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index('conversation', 'kind', 'actor_id', name='turnlog_remark_of')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_remark_version')],
+                "verbose_name": "remark",
+                "verbose_name_plural": "remarks",
+                "db_table": "turnlog_remark",
+                "ordering": ("stream_id", "version"),
+                "indexes": [
+                    models.Index("conversation", "kind", "actor_id", name="turnlog_remark_of")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_remark_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SavedView',
+            name="SavedView",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('name', models.CharField(max_length=64, verbose_name='name')),
-                ('query', models.TextField(verbose_name='query')),
-                ('chosen_by', models.UUIDField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("name", models.CharField(max_length=64, verbose_name="name")),
+                ("query", models.TextField(verbose_name="query")),
+                ("chosen_by", models.UUIDField(null=True)),
             ],
             options={
-                'verbose_name': 'saved view',
-                'verbose_name_plural': 'saved views',
-                'db_table': 'turnlog_view',
-                'ordering': ('name',),
-                'indexes': [models.Index('chosen_by', name='turnlog_view_chosen')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_view_version')],
+                "verbose_name": "saved view",
+                "verbose_name_plural": "saved views",
+                "db_table": "turnlog_view",
+                "ordering": ("name",),
+                "indexes": [models.Index("chosen_by", name="turnlog_view_chosen")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_view_version"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Queue',
+            name="Queue",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField(unique=True)),
-                ('number', models.IntegerField(unique=True)),
-                ('state', models.CharField(max_length=8, verbose_name='state')),
-                ('reviewers', models.IntegerField(verbose_name='reviewers')),
-                ('scores', models.TextField(default='[]', verbose_name='scores')),
-                ('opened_at', models.DateTimeField(verbose_name='opened at')),
-                ('name', models.CharField(default='', max_length=100, verbose_name='name')),
-                ('instructions', models.TextField(default='', verbose_name='instructions')),
-                ('fills', models.TextField(default='[]', verbose_name='fillings')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField(unique=True)),
+                ("number", models.IntegerField(unique=True)),
+                ("state", models.CharField(max_length=8, verbose_name="state")),
+                ("reviewers", models.IntegerField(verbose_name="reviewers")),
+                ("scores", models.TextField(default="[]", verbose_name="scores")),
+                ("opened_at", models.DateTimeField(verbose_name="opened at")),
+                ("name", models.CharField(default="", max_length=100, verbose_name="name")),
+                ("instructions", models.TextField(default="", verbose_name="instructions")),
+                ("fills", models.TextField(default="[]", verbose_name="fillings")),
             ],
             options={
-                'verbose_name': 'queue',
-                'verbose_name_plural': 'queues',
-                'db_table': 'turnlog_queue',
-                'ordering': ('-number',),
+                "verbose_name": "queue",
+                "verbose_name_plural": "queues",
+                "db_table": "turnlog_queue",
+                "ordering": ("-number",),
             },
         ),
         migrations.CreateModel(
-            name='QueueItem',
+            name="QueueItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('place', models.IntegerField(verbose_name='place')),
-                ('state', models.CharField(default='open', max_length=9, verbose_name='state')),
-                ('done', models.IntegerField(default=0, verbose_name='completed by')),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='turnlog_events.conversation', verbose_name='conversation')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("place", models.IntegerField(verbose_name="place")),
+                ("state", models.CharField(default="open", max_length=9, verbose_name="state")),
+                ("done", models.IntegerField(default=0, verbose_name="completed by")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'queue item',
-                'verbose_name_plural': 'queue items',
-                'db_table': 'turnlog_queue_item',
-                'ordering': ('stream_id', 'place'),
-                'indexes': [models.Index(models.F('stream_id'), models.F('place'), name='turnlog_queue_item_place'), models.Index(models.F('stream_id'), models.F('state'), models.F('place'), name='turnlog_queue_item_state')],
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'stream_id'), name='turnlog_queue_item_once')],
+                "verbose_name": "queue item",
+                "verbose_name_plural": "queue items",
+                "db_table": "turnlog_queue_item",
+                "ordering": ("stream_id", "place"),
+                "indexes": [
+                    models.Index(
+                        models.F("stream_id"), models.F("place"), name="turnlog_queue_item_place"
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("state"),
+                        models.F("place"),
+                        name="turnlog_queue_item_state",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("conversation", "stream_id"), name="turnlog_queue_item_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='QueueMark',
+            name="QueueMark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream_id', models.BigIntegerField()),
-                ('version', models.IntegerField()),
-                ('kind', models.CharField(max_length=8, verbose_name='kind')),
-                ('actor_id', models.UUIDField(null=True)),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('until', models.DateTimeField(null=True)),
-                ('words', models.IntegerField(null=True)),
-                ('scores', models.TextField(default='{}', verbose_name='scores')),
-                ('reason', models.TextField(default='', verbose_name='reason')),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='turnlog_events.conversation', verbose_name='conversation')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream_id", models.BigIntegerField()),
+                ("version", models.IntegerField()),
+                ("kind", models.CharField(max_length=8, verbose_name="kind")),
+                ("actor_id", models.UUIDField(null=True)),
+                ("at", models.DateTimeField(verbose_name="at")),
+                ("until", models.DateTimeField(null=True)),
+                ("words", models.IntegerField(null=True)),
+                ("scores", models.TextField(default="{}", verbose_name="scores")),
+                ("reason", models.TextField(default="", verbose_name="reason")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="turnlog_events.conversation",
+                        verbose_name="conversation",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'queue mark',
-                'verbose_name_plural': 'queue marks',
-                'db_table': 'turnlog_queue_mark',
-                'ordering': ('stream_id', 'version'),
-                'indexes': [models.Index(models.F('conversation'), models.F('stream_id'), models.F('kind'), name='turnlog_queue_mark_item'), models.Index(models.F('stream_id'), models.F('kind'), models.F('actor_id'), models.F('conversation'), name='turnlog_queue_mark_actor')],
-                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version'), name='turnlog_queue_mark_version')],
+                "verbose_name": "queue mark",
+                "verbose_name_plural": "queue marks",
+                "db_table": "turnlog_queue_mark",
+                "ordering": ("stream_id", "version"),
+                "indexes": [
+                    models.Index(
+                        models.F("conversation"),
+                        models.F("stream_id"),
+                        models.F("kind"),
+                        name="turnlog_queue_mark_item",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("kind"),
+                        models.F("actor_id"),
+                        models.F("conversation"),
+                        name="turnlog_queue_mark_actor",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream_id", "version"), name="turnlog_queue_mark_version"
+                    )
+                ],
             },
         ),
         migrations.RunPython(install_search_index, migrations.RunPython.noop),

@@ -45,6 +45,7 @@ _STATES = {
     "cleared": Q(clearings__gt=0),
     "erased": Q(erasures__gt=0),
     "held": Q(held=True),
+    "waiting": Q(waiting_turn__isnull=False),
 }
 _REMARKS = Remark.objects.filter(conversation=OuterRef("pk")).order_by()
 _NOTES = _REMARKS.filter(kind="note")

@@ -36,6 +36,8 @@ class Overview(models.Model):
     images = models.BigIntegerField(_("pictures"), default=0)
     clearings = models.BigIntegerField(_("clearings"), default=0)
     erasures = models.BigIntegerField(_("erasures"), default=0)
+    waiting_turn = models.UUIDField(_("waiting turn"), null=True)
+    """The turn that waits for a person to approve a tool's call."""
     held = models.BooleanField(_("legal hold"), default=False)
     model_names = WordsField(_("models"), default="")
     tool_names = WordsField(_("tools"), default="")
@@ -46,7 +48,15 @@ class Overview(models.Model):
         ordering = ("-last_at", "-conversation")
         verbose_name = _("overview")
         verbose_name_plural = _("overviews")
-        indexes = (models.Index("last_at", "conversation", name="turnlog_overview_last"),)
+        indexes = (
+            models.Index("last_at", "conversation", name="turnlog_overview_last"),
+            models.Index(
+                "last_at",
+                "conversation",
+                name="turnlog_overview_waiting",
+                condition=models.Q(waiting_turn__isnull=False),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.conversation_id}"

@@ -8,7 +8,7 @@ from typing import Any
 from ...events.models import Event
 from ...events.tables.conversation import rows as streams_of
 from ...events.tables.database import log_database
-from ...events.types import EVENT_TYPES, SIDE_TYPES, ToolOutputRecorded, TurnFailed
+from ...events.types import EVENT_TYPES, SIDE_TYPES, WAITING_TYPE, ToolOutputRecorded, TurnFailed
 from ..engine.earlier_events import Turns
 from ..engine.projection import Projection
 from ..engine.registry import register
@@ -71,6 +71,10 @@ def _add(row: Overview, event: Event, before: Sequence[Event]) -> None:
     row.type_names = _with(row.type_names, [event.type])
     row.clearings += event.type == "ConversationCleared"
     row.erasures += event.type == "PayloadErased"
+    if event.type == WAITING_TYPE:
+        row.waiting_turn = event.turn_id
+    elif row.waiting_turn is not None and row.waiting_turn == event.turn_id:
+        row.waiting_turn = None
     row.held = event.type == "HoldPlaced" or (row.held and event.type != "HoldLifted")
     payload = event.payload or ""
     row.images += any(mark in payload for mark in _PICTURES)

@@ -23,7 +23,7 @@ from ...core.errors import TurnlogError
 MAX_QUERY = 1000
 MOST_CONDITIONS, MOST_WORDS = 20, 10
 """Each word is looked for on its own, and each condition costs a part of a statement."""
-STATES = ("failed", "stopped", "interrupted", "cleared", "erased", "held")
+STATES = ("failed", "stopped", "interrupted", "cleared", "erased", "held", "waiting")
 THINGS = ("tool", "image", "note")
 REVIEWS = ("none", "me")
 

@@ -24,7 +24,7 @@ from ...events.prompt import describes_messages
 from ...events.rounds import calls_of, in_order
 from ...events.tables.database import log_database
 from ...events.tables.literal import Literal
-from ...events.types import TurnStarted
+from ...events.types import OPEN_TYPES, WAITING_TYPE, HistorySummarized, TurnStarted
 from ..messages.previous import HistoryRule, Previous, read_of
 
 
@@ -160,10 +160,7 @@ def _rounds(started: Event, version: int) -> tuple[list[list[Any]], bool]:
     events = Event.objects.using(log_database()).filter(
         stream_id=started.stream_id, turn_id=started.turn_id, version__lte=version
     )
-    turn = list(events.exclude(type="TurnStarted").order_by("version"))
-    if any(event.type in LISTED for event in turn):
-        # A turn that was closed and then recorded: the record has all of it.
-        turn = [event for event in turn if event.type != "TurnFailed"]
+    turn = _last_telling(list(events.exclude(type="TurnStarted").order_by("version")))
     rounds: list[list[Any]] = []
     for item in _called(turn):
         if "_type" in item:
@@ -177,6 +174,16 @@ def _rounds(started: Event, version: int) -> tuple[list[list[Any]], bool]:
     return rounds, ended_early and 0 < asked < len(rounds[-1])
 
 
+def _last_telling(turn: list[Event]) -> list[Event]:
+    """Return the events that tell of the turn's calls: the record, else how it was closed, else
+    what it last waited for. Each of them has all that those before it have."""
+    recorded = [event for event in turn if event.type not in ("TurnFailed", *OPEN_TYPES)]
+    if any(event.type in LISTED for event in recorded):
+        return recorded
+    closed = [event for event in turn if event.type == "TurnFailed"]
+    return (closed or [event for event in turn if event.type == WAITING_TYPE])[-1:]
+
+
 def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
     """Yield the documents of a turn's model calls, and its tools' payloads, in order."""
     for event in turn:
@@ -185,7 +192,9 @@ def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
             continue  # It is erased.
         if event.type in ("ModelCallRecorded", "ToolOutputRecorded"):
             yield payload
-        elif event.type == "TurnFailed" and (rounds := payload["produced"].get("rounds")):
+        elif event.type in ("TurnFailed", WAITING_TYPE) and (
+            rounds := payload["produced"].get("rounds")
+        ):
             decoded = [codec.decode(document) for document in rounds]
             documents = dict(zip(map(id, decoded), rounds, strict=True))
             for item in in_order(decoded, payload["produced"]["tools"]):
@@ -260,7 +269,17 @@ def _previous(event: Event, previous: Mapping[str, Any]) -> list[Any]:
         for entry in listed
         if entry.version >= previous["since"] and entry.actor_id == event.actor_id
     ]
-    return HistoryRule(previous["tools"]).of_entries(entries).messages
+    summary = _summary(event.stream_id, previous.get("summary"))
+    return [*summary, *HistoryRule(previous["tools"]).of_entries(entries).messages]
+
+
+def _summary(stream_id: int, version: int | None) -> list[Any]:
+    """Return the summary at a version; nothing if it is erased."""
+    if version is None:
+        return []
+    events = Event.objects.using(log_database()).filter(stream_id=stream_id, version=version)
+    data = next((event.data for event in events), None)
+    return [codec.decode(data.message)] if isinstance(data, HistorySummarized) else []
 
 
 def _itemised(stream_id: int, items: Sequence[Any]) -> list[Any]:

@@ -20,6 +20,7 @@ from ...events.types import (
     ConversationForked,
     ConversationOpened,
     EventData,
+    HistorySummarized,
     HoldLifted,
     HoldPlaced,
     MessageAppended,
@@ -27,8 +28,11 @@ from ...events.types import (
     OwnerChanged,
     PayloadErased,
     TitleChanged,
+    ToolApprovalDecided,
+    ToolApprovalRequested,
     ToolOutputRecorded,
     TurnFailed,
+    TurnResumed,
     TurnStarted,
 )
 from .prompts import ModelInput
@@ -156,6 +160,17 @@ def _fact(data: EventData) -> Iterator[Told]:
             yield _tool(data)
         case TurnFailed():
             yield from _failure(data)
+        case ToolApprovalRequested():
+            yield from _asking(data)
+        case ToolApprovalDecided():
+            what = "approved" if data.approved else "rejected"
+            why = f": {data.reason}" if data.reason else ""
+            yield what, f"call {data.call} of turn {data.turn}{why}", not data.approved
+        case TurnResumed():
+            yield "resumed", data.model or "", False
+        case HistorySummarized():
+            _, words, _ = _message(data.message)
+            yield "summary", f"of versions {data.since} to {data.until}: {words}", False
         case ConversationCleared():
             yield "cleared", data.reason, False
         case ConversationForked():
@@ -169,6 +184,17 @@ def _fact(data: EventData) -> Iterator[Told]:
             yield "hold lifted", data.reason, False
         case _:
             yield type(data).__name__, codec.to_json(data.payload()), False
+
+
+def _asking(data: ToolApprovalRequested) -> Iterator[Told]:
+    """Yield what the turn had produced, and then the calls that it waits for."""
+    for tool in data.produced["tools"]:
+        yield _tool(ToolOutputRecorded.from_payload(tool))
+    if data.produced["message"] is not None:
+        yield _message(data.produced["message"])
+    for call in data.calls:
+        asked = "" if call["input"] is None else _compact(call["input"])
+        yield "waits for", f"{call['number']}: {call['tool']}({asked})", False
 
 
 def _failure(data: TurnFailed) -> Iterator[Told]:

@@ -24,7 +24,7 @@ from turnlog.core import retrying
 from turnlog.core.faults import is_passing
 from turnlog.events import runners, turns
 from turnlog.events.models import Conversation, Event, Runner
-from turnlog.events.turns import open_turn
+from turnlog.events.waiting import open_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

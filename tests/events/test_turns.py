@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.utils import AddableDict
 
 from turnlog.core.errors import CodecError, TurnConflict, TurnInProgress, UnknownTurn
-from turnlog.events import runners, turns
+from turnlog.events import runners, turns, waiting
 from turnlog.events.models import Content, Conversation, Event, Runner
 from turnlog.events.prompt import Prompt
 
@@ -159,7 +159,7 @@ def test_a_turn_whose_process_is_gone_is_closed_by_whoever_comes_next(conversati
     failed = Event.objects.get(type="TurnFailed")
     assert failed.turn_id == turn.turn_id
     assert failed.data.outcome == "interrupted"
-    assert turns.open_turn(conversation.pk).turn_id == second.turn_id
+    assert waiting.open_turn(conversation.pk).turn_id == second.turn_id
 
 
 def test_a_page_that_is_opened_closes_it_too_but_never_a_living_one(conversation: Any) -> None:

@@ -18,6 +18,7 @@ from turnlog.events.types import (
     ConversationCleared,
     ConversationForked,
     ConversationOpened,
+    HistorySummarized,
     HoldLifted,
     HoldPlaced,
     ItemJudged,
@@ -37,8 +38,11 @@ from turnlog.events.types import (
     ScoreGiven,
     SideStreamOpened,
     TitleChanged,
+    ToolApprovalDecided,
+    ToolApprovalRequested,
     ToolOutputRecorded,
     TurnFailed,
+    TurnResumed,
     TurnStarted,
     ViewChosen,
     ViewRemoved,
@@ -118,6 +122,7 @@ of_table = ToolOutputRecorded(
 of_error = ToolOutputRecorded("price", None, None, values, status="error")
 
 previous_by_rule = {"tools": True, "since": 2, "until": 9}
+previous_summarised = {"tools": False, "since": 10, "until": 14, "summary": 9}
 previous_listed = {"messages": [codec.encode(SystemMessage("요약: 라떼를 주문했다.")), 4, 6]}
 
 
@@ -145,6 +150,7 @@ FACTS: dict[str, list[NewEvent]] = {
     "TurnStarted": [
         offer(started(previous_by_rule), TURN, runner="5d0e8f1c-33ad-4e1b-9f0a-0c6d2b7a9e55"),
         offer(started(previous_listed), TURN, initial=True),
+        offer(started(previous_summarised), TURN),
         NewEvent(TurnStarted(blocks), TURN),
     ],
     "ModelCallRecorded": [
@@ -170,6 +176,40 @@ FACTS: dict[str, list[NewEvent]] = {
         offer(TurnFailed("cancelled", {"message": None, "tools": []}), TURN),
         offer(TurnFailed("interrupted", {"message": None, "tools": []}), TURN),
         offer(TurnFailed("unrecorded", {"message": blocks, "tools": []}), TURN),
+    ],
+    "ToolApprovalRequested": [
+        offer(
+            ToolApprovalRequested(
+                [
+                    {
+                        "number": 1,
+                        "tool": "refund",
+                        "tool_call_id": "call-2",
+                        "input": codec.encode({"주문": 17, "text": BROKEN_TEXT}),
+                    },
+                    {"number": 2, "tool": "close", "tool_call_id": None, "input": None},
+                ],
+                {"message": calling, "tools": [of_table.payload()], "rounds": [calling]},
+            ),
+            TURN,
+            tools_at=[8, 8, 8],
+        ),
+    ],
+    "ToolApprovalDecided": [
+        offer(ToolApprovalDecided(str(TURN), "d6" * 32, 1, False, BROKEN_TEXT)),
+        offer(ToolApprovalDecided(str(TURN), "d6" * 32, 2, True)),
+    ],
+    "TurnResumed": [
+        offer(
+            TurnResumed("d6" * 32, "gpt-4o", {"temperature": 0.5}),
+            TURN,
+            runner="5d0e8f1c-33ad-4e1b-9f0a-0c6d2b7a9e55",
+        ),
+        offer(TurnResumed("d6" * 32), TURN),
+    ],
+    "HistorySummarized": [
+        offer(HistorySummarized(human, 3, 12, "e7" * 32, "gpt-4o-mini")),
+        offer(HistorySummarized(blocks, 3, 24, "f8" * 32)),
     ],
     "ConversationCleared": [
         offer(ConversationCleared("다음 손님 \x00")),
