@@ -39,8 +39,16 @@ class Settings:
     """Characters (code points) that a user may send in one message."""
     history_turns: int = 50
     """Turns that are sent when a page opens; older ones are sent on request."""
-    max_tool_rounds: int = 10
-    """Model calls within one turn before the turn fails."""
+    max_model_calls: int = 10
+    """Calls of the model in one turn; a turn that needs more fails."""
+    max_tool_calls: int = 100
+    """Tool calls in one turn; the model is told that further ones are not run."""
+    max_tool_text: int = 100_000
+    """Characters of a tool's output that the model reads."""
+    max_tool_output: int = 20_000_000
+    """Characters of a tool's output, as the log stores it, that are kept."""
+    answer_timeout: float = 600.0
+    """Seconds after which an answer that is not finished fails; what there is of it is kept."""
     show_tool_errors: bool = False
     """Whether people see what a failed tool said; the log and the model always have it."""
     database_threads: int = 10

@@ -59,3 +59,5 @@ LOCKED = Backoff(first=0.05, longest=0.5, seconds=20.0)
 """How work in a database thread waits for a lock that another process or thread holds for long."""
 ASIDE = Backoff(first=0.05, longest=0.4, seconds=1.5)
 """How a turn's start waits for a lock that its caller's own transaction may hold: then for ever."""
+CALLING = Backoff(first=0.5, longest=8.0)
+"""How a model's call waits to be tried again, as often as a chat allows."""

@@ -38,6 +38,9 @@ class LLMModel(str, Enum):
     ANTHROPIC_CLAUDE_3_5_SONNET = "claude-3-5-sonnet-20241022"
     ANTHROPIC_CLAUDE_3_5_HAIKU = "claude-3-5-haiku-20241022"
     ANTHROPIC_CLAUDE_3_OPUS = "claude-3-opus-20240229"
+    ANTHROPIC_CLAUDE_OPUS_4_5 = "claude-opus-4-5"
+    ANTHROPIC_CLAUDE_SONNET_4_5 = "claude-sonnet-4-5"
+    ANTHROPIC_CLAUDE_HAIKU_4_5 = "claude-haiku-4-5"
     GOOGLE_GEMINI_1_5_FLASH = "gemini-1.5-flash"
     GOOGLE_GEMINI_1_5_PRO = "gemini-1.5-pro"
 
@@ -67,6 +70,9 @@ _SPECS: dict[str, LLMModelSpec] = {
     "claude-3-5-sonnet-20241022": LLMModelSpec(8_192, support_vision=True),
     "claude-3-5-haiku-20241022": LLMModelSpec(8_192),
     "claude-3-opus-20240229": LLMModelSpec(4_096, support_vision=True),
+    "claude-opus-4-5": LLMModelSpec(64_000, support_vision=True),
+    "claude-sonnet-4-5": LLMModelSpec(64_000, support_vision=True),
+    "claude-haiku-4-5": LLMModelSpec(64_000, support_vision=True),
     "gemini-1.5-flash": LLMModelSpec(8_192, support_vision=True),
     "gemini-1.5-pro": LLMModelSpec(8_192, support_vision=True),
 }

@@ -18,6 +18,7 @@ from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
 from .durable import durably
 from .log import NewEvent, append_decided
+from .rounds import Round
 from .standing import Standing
 from .tables.event import Event
 from .turns import as_it_began, no_more, produced_in
@@ -51,7 +52,7 @@ def request(
     *,
     ai_message: str | AIMessage | None = None,
     tools_output_list: Sequence[Any] | None = None,
-    rounds: Sequence[AIMessage] | None = None,
+    rounds: Sequence[Round] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> list[Event]:
     """Let a turn wait until a person has decided about some of its tool calls.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..core.errors import ArgumentError
+from .rounds import FailedCall, Round
 from .types import Outcome
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ def ai_message(given: str | AIMessage, name: str = "ai_message") -> AIMessage:
     raise ArgumentError(name, "text or an AIMessage", given)
 
 
-def model_rounds(given: Sequence[AIMessage] | None) -> Sequence[AIMessage]:
-    """Return the messages of a turn's model calls. Raises ArgumentError."""
+def model_rounds(given: Sequence[Round] | None) -> Sequence[Round]:
+    """Return what a turn's model calls gave. Raises ArgumentError."""
     if given is None:
         return ()
     from langchain_core.messages import AIMessage
 
-    if not isinstance(given, list | tuple) or not all(isinstance(m, AIMessage) for m in given):
-        raise ArgumentError("rounds", "a list of AIMessages, or None", given)
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(one, AIMessage | FailedCall) for one in given
+    ):
+        raise ArgumentError("rounds", "a list of AIMessages and FailedCalls, or None", given)
     return given
 
 

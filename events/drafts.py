@@ -10,21 +10,19 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Exists, OuterRef
 
 from ..core import codec
 from ..core.errors import NotStored
+from .rounds import Round, recorded
 from .store.confirmed import insert_one
 from .tables.database import log_database
 from .tables.draft import Draft
 from .tables.event import Event
 from .tool_outputs import tool_outputs
 from .types import OPEN_TYPES
-
-if TYPE_CHECKING:
-    from langchain_core.messages import AIMessage
 
 
 def keep(
@@ -33,7 +31,7 @@ def keep(
     number: int,
     text: str,
     tools_output_list: Sequence[Any] = (),
-    rounds: Sequence[AIMessage] = (),
+    rounds: Sequence[Round] = (),
 ) -> None:
     """Write the next part: more text, more tool outputs, more of the model's calls.
 
@@ -42,7 +40,7 @@ def keep(
     part = {
         "text": codec.encode(text),
         "tools": [data.payload() for data in tool_outputs(list(tools_output_list))],
-        "rounds": [codec.encode(message) for message in rounds],
+        "rounds": [recorded(one).payload() for one in rounds],
     }
     insert_one(
         Draft,

@@ -242,6 +242,7 @@ class Conversation(ConversationRow):
         ai_message: Any = None,
         tools_output_list: Sequence[Any] | None = None,
         rounds: Sequence[Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> list[Event]:
         """Close a started turn that has no answer to keep; see `turns.fail`."""
         return turns.fail(
@@ -252,6 +253,7 @@ class Conversation(ConversationRow):
             ai_message=ai_message,
             tools_output_list=tools_output_list,
             rounds=rounds,
+            metadata=metadata,
         )
 
     def request_approval(

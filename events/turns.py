@@ -18,7 +18,7 @@ from . import arguments, drafts, runners
 from .durable import durably, is_within_callers_transaction
 from .log import NewEvent, append_decided
 from .prompt import Prompt
-from .rounds import in_order
+from .rounds import Round, in_order, recorded
 from .standing import OpenTurn, Standing
 from .tables.database import log_database
 from .tables.event import Event
@@ -30,6 +30,7 @@ from .types import (
     ConversationCleared,
     EventData,
     MessageAppended,
+    ModelCallFailed,
     ModelCallRecorded,
     Outcome,
     ToolOutputRecorded,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 COMPLETION_TYPES = (
     MessageAppended.__name__,
+    ModelCallFailed.__name__,
     ModelCallRecorded.__name__,
     ToolOutputRecorded.__name__,
 )
@@ -130,12 +132,12 @@ def record(
     user: Any = None,
     turn_id: uuid.UUID | None = None,
     metadata: Mapping[str, Any] | None = None,
-    rounds: Sequence[AIMessage] | None = None,
+    rounds: Sequence[Round] | None = None,
 ) -> list[Event]:
     """Append a finished turn in one batch: the human's message, tool outputs, the answer.
 
     `rounds` are the messages that the model's calls gave, in order, if it was called more than once
-    or the answer is not its message.
+    or the answer is not its message; a FailedCall stands for a call that failed.
 
     Returns the stored events. A second call with the same turn and content returns those of the
     first. A turn that was closed meanwhile is still recorded: nothing is lost.
@@ -191,7 +193,8 @@ def fail(
     error: Mapping[str, str] | None = None,
     ai_message: str | AIMessage | None = None,
     tools_output_list: Sequence[Any] | None = None,
-    rounds: Sequence[AIMessage] | None = None,
+    rounds: Sequence[Round] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> list[Event]:
     """Close a started turn and record what it had produced by then.
 
@@ -201,6 +204,8 @@ def fail(
     arguments.require_turn_id(turn_id, optional=False)
     arguments.require_outcome(outcome)
     arguments.require_error(error)
+    arguments.require_metadata(metadata)
+    meta = wellformed_value(dict(metadata or {}))
     produced = produced_in(ai_message, tools_output_list, rounds)
     data = TurnFailed(outcome, produced, None if error is None else wellformed_value(dict(error)))
 
@@ -209,7 +214,7 @@ def fail(
             raise UnknownTurn(stream_id, turn_id)
         if standing.turn.state not in OPEN_TYPES:
             return ()
-        return [NewEvent(data, turn_id, standing.turn.actor_id)]
+        return [NewEvent(data, turn_id, standing.turn.actor_id, meta)]
 
     def write() -> list[Event]:
         return append_decided(stream_id, decide, no_more, turn_id=turn_id)
@@ -220,14 +225,14 @@ def fail(
 def produced_in(
     ai_message: str | AIMessage | None,
     tools_output_list: Sequence[Any] | None,
-    rounds: Sequence[AIMessage] | None,
+    rounds: Sequence[Round] | None,
 ) -> dict[str, Any]:
     """Return the `produced` of a TurnFailed. Raises ArgumentError, CodecError."""
     produced: dict[str, Any] = {
         "message": None if ai_message is None else codec.encode(arguments.ai_message(ai_message)),
         "tools": [data.payload() for data in tool_outputs(tools_output_list)],
     }
-    if called := [codec.encode(message) for message in arguments.model_rounds(rounds)]:
+    if called := [recorded(one).payload() for one in arguments.model_rounds(rounds)]:
         produced["rounds"] = called
     return produced
 
@@ -313,15 +318,15 @@ def _close(stream_id: int, turn_id: uuid.UUID | None, states: Sequence[str]) -> 
 
 
 def _calls(
-    rounds: Sequence[AIMessage], outputs: Sequence[ToolOutputRecorded], answer: Any
+    rounds: Sequence[Round], outputs: Sequence[ToolOutputRecorded], answer: Any
 ) -> list[EventData]:
     """Return the events of a turn's model calls and of the tools they called, in order."""
-    documents = [codec.encode(message) for message in rounds]
-    if documents == [answer]:
+    events = [recorded(one) for one in rounds]
+    if events == [ModelCallRecorded(answer)]:
         return [*outputs]  # The answer is this call's message.
-    encoded = iter(documents)
+    made = iter(events)
     return [
-        item if isinstance(item, ToolOutputRecorded) else ModelCallRecorded(next(encoded))
+        item if isinstance(item, ToolOutputRecorded) else next(made)
         for item in in_order(rounds, outputs)
     ]
 

@@ -55,6 +55,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Literal['ok', 'error']": (str,),
     "Mapping[str, Any]": (dict,),
     "Mapping[str, Any] | None": (dict, type(None)),
+    "Mapping[str, str]": (dict,),
     "Mapping[str, str] | None": (dict, type(None)),
     "Sequence[int]": (list,),
     "Sequence[str]": (list,),
@@ -141,6 +142,21 @@ class ModelCallRecorded(_OneMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCallFailed(EventData):
+    """A call of the model that failed, and was followed by another try.
+
+    `model` is the name of the model that was called. `error` holds `type`, `kind` and `text`,
+    `duration` is in seconds, and `message` is the document of what had come of the answer, if
+    anything had.
+    """
+
+    model: str
+    error: Mapping[str, str]
+    duration: float | None = None
+    message: Document = None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolOutputRecorded(EventData):
     """The output of a tool call. `input` and `output` are documents, `duration` is in seconds.
 
@@ -162,8 +178,9 @@ class TurnFailed(EventData):
     """A turn that ended without an answer to keep.
 
     `produced` holds what the turn had produced by then: `message` (a document or None), `tools`
-    (a list of ToolOutputRecorded payloads) and, if there are any, `rounds` (the documents of what
-    the model's calls gave). `error` holds `type` and `text`, or is None.
+    (a list of ToolOutputRecorded payloads) and, if there are any, `rounds` (the payloads of the
+    model's calls: ModelCallRecorded's or ModelCallFailed's). `error` holds `type` and `text`, or is
+    None.
     """
 
     outcome: Outcome
@@ -504,6 +521,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         TurnStarted,
         MessageAppended,
         ModelCallRecorded,
+        ModelCallFailed,
         ToolOutputRecorded,
         TurnFailed,
         ToolApprovalRequested,

@@ -24,6 +24,7 @@ FIXED_NAMES = (
     "TurnStarted",
     "MessageAppended",
     "ModelCallRecorded",
+    "ModelCallFailed",
     "ToolOutputRecorded",
     "ToolApprovalRequested",
     "ToolApprovalDecided",

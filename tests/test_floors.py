@@ -29,7 +29,7 @@ consumers/markdown/
 consumers/obstacles.py consumers/sandbox/
 consumers/checks.py consumers/live.py consumers/routing.py
 consumers/telling.py
-consumers/endings.py consumers/failures.py
+consumers/endings.py consumers/failures.py consumers/thoughts.py
 
 projections/__init__.py
 projections/apps.py

@@ -8,17 +8,15 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
-from ...core.wellformed import TextStream
 from ...events.rounds import calls_of
-from ..endings import Ending, NoAnswer, ending_of, reason_of, refusal_of
-from .binding import with_tools
-from .reply import Reply
-from .tool_calls import call_tool
-from .wire import Noted, noted
+from ..endings import Ending, NoAnswer, reason_of, refusal_of
+from ..mixins.limits import Limits
+from .model_calls import Models
+from .steps import Answer, Step, TextDelta
+from .tool_rounds import call_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -26,58 +24,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """More text of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolStarted:
-    """A tool is about to run. `number` counts the turn's tool calls from 0."""
-
-    number: int
-    tool: str
-    input: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFinished:
-    """What a tool returned: an item of the completion hook's `tools_output_list`, and as text."""
-
-    number: int
-    output: dict[str, Any]
-    shown: str
-
-
-Step = TextDelta | ToolStarted | ToolFinished
-
-
 class TooManyRounds(ModelError):
     """The model kept calling tools."""
-
-
-@dataclass
-class Answer:
-    """A turn's answer as it grows; it can be recorded at any moment.
-
-    `rounds` holds what each call of the model gave, as its provider gave it. `tools_at` holds, for
-    each tool call, the number of characters of the text before it.
-    """
-
-    text: str = ""
-    rounds: list[AIMessage] = field(default_factory=list)
-    tools_output_list: list[dict[str, Any]] = field(default_factory=list)
-    tools_at: list[int] = field(default_factory=list)
-    message: AIMessage | None = None
-    """The whole answer, once the model has ended."""
-
-    def partial_message(self) -> AIMessage | None:
-        """Return the answer so far; None if there is none."""
-        from langchain_core.messages import AIMessage
-
-        return self.message or (AIMessage(self.text) if self.text else None)
 
 
 async def run(
@@ -86,34 +34,28 @@ async def run(
     messages: Sequence[BaseMessage],
     tools: Sequence[BaseTool] = (),
     *,
-    max_rounds: int,
-    tool_seconds: float | None = None,
+    fallbacks: Sequence[BaseChatModel] = (),
+    limits: Limits | None = None,
 ) -> AsyncGenerator[Step]:
     """Let the model answer and run the tools it calls; fill `answer` and yield each step.
 
-    A tool call is given up after `tool_seconds`. Raises ModelError, and anything that the model's
-    client raises.
+    If the model cannot be called before anything came of the turn, `fallbacks` are called instead,
+    one after the other. Raises ModelError, and anything that the model's client raises.
     """
+    limits = limits or Limits()
     by_name = {tool.name: tool for tool in tools}
-    runnable = with_tools(llm, tools)
+    models = Models(answer, [llm, *fallbacks], tools, limits.retries)
     conversation: list[Any] = list(messages)
     gap = ""
-    for _round in range(max_rounds):
-        reply, seen = Reply(), Noted()
-        async with contextlib.aclosing(_text_of(runnable, conversation, reply, seen)) as pieces:
-            async for text in pieces:
-                answer.text += gap + text
-                yield TextDelta(gap + text)
-                gap = ""
-        message = reply.message(seen)
-        if message is None:
-            raise NoAnswer(Ending.EMPTY)
-        message = _with_ids(message, len(answer.tools_at))
-        answer.rounds.append(message)
-        ending = ending_of(message, finished=seen.done or bool(seen.finish_reason))
-        if seen.failed:
-            ending = Ending.FAILED
-        calls = calls_of(message)
+    for _call in range(limits.model_calls):
+        async with contextlib.aclosing(models.call(conversation, gap)) as steps:
+            async for step in steps:
+                yield step
+        tried = models.tried
+        if (message := tried.message) is None:
+            raise tried.error or NoAnswer(Ending.EMPTY)
+        ending, calls = tried.ending, calls_of(message)
+        gap = "" if tried.spoke else gap
         if ending is Ending.PAUSED:
             conversation.append(message)
             continue
@@ -127,44 +69,13 @@ async def run(
         conversation.append(message)
         # What is said after a tool is a new paragraph.
         gap = "\n\n" if answer.text else ""
-        for call in calls:
-            number = len(answer.tools_at)
-            answer.tools_at.append(len(answer.text))
-            yield ToolStarted(number, call["name"] or "", call["args"])
-            called = await call_tool(by_name, call, tool_seconds)
-            answer.tools_output_list.append(called.output)
-            conversation.append(called.message)
-            yield ToolFinished(number, called.output, called.shown)
-    raise TooManyRounds(f"the model called tools {max_rounds} times without answering")
-
-
-async def _text_of(
-    runnable: Any, conversation: Sequence[Any], reply: Reply, seen: Noted
-) -> AsyncGenerator[str]:
-    """Call the model; yield the text as it comes, and put everything into `reply` and `seen`."""
-    text = TextStream()
-    # A generator's context is that of whoever asks for its next item: this turn's task.
-    noted.set(seen)
-    async with contextlib.aclosing(runnable.astream(conversation)) as chunks:
-        async for chunk in chunks:
-            reply.add(chunk)
-            if said := text.feed(str(chunk.text)):
-                yield said
-    if rest := text.end():
-        yield rest
-
-
-def _with_ids(message: AIMessage, number: int) -> AIMessage:
-    """Return a message whose calls all have ids: some servers give none, and none accepts that."""
-    changes: dict[str, Any] = {}
-    for name in ("tool_calls", "invalid_tool_calls"):
-        calls: list[Any] = getattr(message, name)
-        if any(not call["id"] for call in calls):
-            changes[name] = [
-                {**call, "id": call["id"] or f"call{number + place:05}"}
-                for place, call in enumerate(calls)
-            ]
-    return message.model_copy(update=changes) if changes else message
+        async with contextlib.aclosing(call_tools(answer, by_name, calls, limits)) as tool_steps:
+            async for item in tool_steps:
+                if isinstance(item, Step):
+                    yield item
+                else:
+                    conversation.append(item)
+    raise TooManyRounds(f"the model called tools {limits.model_calls} times without answering")
 
 
 def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:
@@ -182,10 +93,11 @@ def _final(answer: Answer) -> AIMessage:
     """Return the last round's message; if there were several, with the text and usage of all."""
     from langchain_core.messages.ai import add_usage
 
-    last = answer.rounds[-1]
-    if len(answer.rounds) == 1:
+    messages = answer.messages
+    last = messages[-1]
+    if len(messages) == 1:
         return last
-    told = [message.usage_metadata for message in answer.rounds if message.usage_metadata]
+    told = [message.usage_metadata for message in messages if message.usage_metadata]
     usage = functools.reduce(add_usage, told, None) if told else None
     changes: dict[str, Any] = {
         "content": answer.text,

@@ -41,7 +41,14 @@ async def close(conversation: Conversation, turn: RunningTurn, outcome: Outcome)
     except Exception as error:  # noqa: BLE001 - values of the project's own may raise anything
         logger.error("turn %s is kept without its parts: %s", turn.turn_id, failures.where(error))
     for less in _less_and_less(kept):
-        fail = partial(conversation.afail_turn, turn.turn_id, outcome, error=turn.failure, **less)
+        fail = partial(
+            conversation.afail_turn,
+            turn.turn_id,
+            outcome,
+            error=turn.failure,
+            metadata=answer.metadata,
+            **less,
+        )
         try:
             await to_the_end(fail)
             return

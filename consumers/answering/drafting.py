@@ -32,7 +32,7 @@ async def keep_drafts(turn: RunningTurn) -> None:
     answer, stream_id = turn.answer, live.stream_of(cast(live.Place, turn.key))
     tries, text, tools, rounds = 0, 0, 0, 0
     while not await _ended(turn):
-        parts = (answer.text[text:], answer.tools_output_list[tools:], answer.rounds[rounds:])
+        parts = (answer.text[text:], [*answer.outputs.values()][tools:], answer.rounds[rounds:])
         if not any(parts):
             continue
         tries += 1  # Also if it fails: the row may be there, and only the reply lost.

@@ -82,6 +82,23 @@ class Reply:
         return None, [], []
 
 
+def with_ids(message: AIMessage, number: int) -> AIMessage:
+    """Return a message whose calls all have ids: some servers give none, and none accepts that.
+
+    `number` is how many calls the turn has made before.
+    """
+    changes: dict[str, Any] = {}
+    for name in ("tool_calls", "invalid_tool_calls"):
+        calls: list[Any] = getattr(message, name)
+        if any(not call["id"] for call in calls):
+            changes[name] = [
+                {**call, "id": call["id"] or f"call{number + place:05}"}
+                for place, call in enumerate(calls)
+            ]
+        number += len(calls)
+    return message.model_copy(update=changes) if changes else message
+
+
 def added_usage(sofar: Any, usage: Any) -> Any:
     """Return the usage of a call, after one more chunk that tells of it.
 

@@ -16,7 +16,7 @@ from ..markdown import MarkdownStream
 from ..page.room import Room
 from ..page.things import things_of
 from ..page.turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_piece
-from .agent import Answer, Step, TextDelta, ToolFinished, ToolStarted
+from .steps import Answer, Step, TextDelta, ToolFinished, ToolStarted
 
 # How long text is collected before it is shown: at first, and once an answer is this long. What a
 # frame costs besides its text matters only if there are many of them.

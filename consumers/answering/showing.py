@@ -9,8 +9,8 @@ from functools import partial
 
 from ...core.asynchronous import in_rendering_thread
 from .. import failures
-from .agent import Step, TextDelta
 from .running_turn import RunningTurn
+from .steps import CallEnded, Step, TextDelta, ThinkingDelta
 
 logger = logging.getLogger("turnlog")
 
@@ -29,7 +29,7 @@ class Showing:
         if isinstance(step, TextDelta):
             self._turn.hear(step.text)
             self._show_in_a_moment()
-        else:
+        elif not isinstance(step, ThinkingDelta | CallEnded):
             # It is put there although this task may be stopped: the text before it is in it.
             await asyncio.shield(self._render(partial(self._turn.follow, step)))
 

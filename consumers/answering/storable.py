@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...core import codec
 from ...core.errors import CodecError
+from ...events.rounds import FailedCall
 
 
 def storable(
@@ -21,8 +23,14 @@ def storable(
     return {
         "ai_message": None if message is None else storable_message(message),
         "tools_output_list": [storable_output(output) for output in outputs] or None,
-        "rounds": [storable_message(one) for one in rounds] or None,
+        "rounds": [_storable_round(one) for one in rounds] or None,
     }
+
+
+def _storable_round(one: Any) -> Any:
+    if not isinstance(one, FailedCall) or one.message is None:
+        return one if isinstance(one, FailedCall) else storable_message(one)
+    return replace(one, message=storable_message(one.message))
 
 
 def storable_message(message: Any) -> Any:

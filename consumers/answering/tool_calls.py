@@ -19,8 +19,9 @@ from weakref import WeakKeyDictionary
 
 from ...core.asynchronous import closing_connections, in_thread, tidy_shared_thread
 from ...core.escaped import Escaped, contained_in_thread
-from ...core.wellformed import wellformed
+from ...core.wellformed import clipped
 from .. import failures
+from ..mixins.limits import Limits
 from .contained import contain_children, contained
 from .tool_values import NotKept, ToolValue, is_async, keeping, value_of
 
@@ -41,11 +42,11 @@ class Called(NamedTuple):
     shown: str
 
 
-async def call_tool(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) -> Called:
-    """Run a call; give up after `seconds`. If it fails, the model is told why."""
+async def call_tool(tools: Mapping[str, BaseTool], call: Any, limits: Limits) -> Called:
+    """Run a call within limits of time and size. If it fails, the model is told why."""
     begun = time.monotonic()
     try:
-        found = await _run(tools, call, seconds)
+        found = await _run(tools, call, limits)
     except NotKept as error:
         found = _failure(str(error))._replace(value=None)
     except Escaped as error:
@@ -55,8 +56,17 @@ async def call_tool(tools: Mapping[str, BaseTool], call: Any, seconds: float | N
     return _called(call, found, time.monotonic() - begun)
 
 
+def refused(call: Any, why: str) -> Called:
+    """Return what comes of a call that is not run."""
+    return _called(call, _failure(why), 0.0)
+
+
+# An exception may quote whatever the tool was given.
+_LONGEST_FAILURE = 10_000
+
+
 def _failure(text: str) -> ToolValue:
-    text = wellformed(text)
+    text = clipped(text, _LONGEST_FAILURE)
     return ToolValue(text, text, text, failed=True)
 
 
@@ -84,10 +94,11 @@ def _called(call: Any, found: ToolValue, seconds: float) -> Called:
     return Called(output, message, found.shown)
 
 
-async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) -> ToolValue:
-    tool = tools.get(call["name"])
+async def _run(tools: Mapping[str, BaseTool], call: Any, limits: Limits) -> ToolValue:
+    tool, seconds = tools.get(call["name"]), limits.tool_seconds
     if tool is None:
-        return _failure(f"There is no tool named {call['name']}.")
+        there = ", ".join(tools) or "none"
+        return _failure(f"There is no tool named {call['name']}. The tools are: {there}.")
     if not isinstance(call["args"], dict):
         return _failure(f"The input is not a JSON object: {call['args']}")
     asked = {**call, "type": "tool_call"}
@@ -97,7 +108,7 @@ async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) 
         run = _on_the_loop
         await tidy_shared_thread()
     # A task of its own, so that it can be left behind.
-    task = asyncio.ensure_future(run(kept, asked))
+    task = asyncio.ensure_future(run(kept, asked, limits))
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     finally:
@@ -110,23 +121,23 @@ async def _run(tools: Mapping[str, BaseTool], call: Any, seconds: float | None) 
     return task.result()
 
 
-async def _on_the_loop(tool: BaseTool, call: Any) -> ToolValue:
+async def _on_the_loop(tool: BaseTool, call: Any, limits: Limits) -> ToolValue:
     contain_children()
     try:
         result = await contained(tool.ainvoke(call))
     finally:
         _keep(asyncio.ensure_future(tidy_shared_thread()))
-    return await in_thread(partial(value_of, result))
+    return await in_thread(partial(value_of, result, limits))
 
 
-async def _in_a_thread(tool: BaseTool, call: Any) -> ToolValue:
+async def _in_a_thread(tool: BaseTool, call: Any, limits: Limits) -> ToolValue:
     loop = asyncio.get_running_loop()
     free = _free.setdefault(loop, asyncio.Semaphore(_THREADS))
     await free.acquire()
 
     def work() -> ToolValue:
         with closing_connections():
-            return value_of(tool.invoke(call))
+            return value_of(tool.invoke(call), limits)
 
     found: Awaitable[ToolValue] = _thread(work, free.release)
     return await found

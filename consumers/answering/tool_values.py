@@ -18,6 +18,7 @@ from ...core.codec.encoded import Encoded
 from ...core.codec.json_text import chunks, pieces
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
+from ..mixins.limits import Limits
 from .collector import collector_waits
 from .contained import contained
 
@@ -87,8 +88,9 @@ def _base_arun() -> Any:
     return BaseTool._arun
 
 
-def value_of(result: Any) -> ToolValue:
-    """Return what a call of a tool has given. Raises NotKept if the log cannot keep it.
+def value_of(result: Any, limits: Limits) -> ToolValue:
+    """Return what a call of a tool has given. Raises NotKept if the log cannot keep it, or it is
+    too large.
 
     This takes time for a large value: call it in a thread.
     """
@@ -106,10 +108,43 @@ def value_of(result: Any) -> ToolValue:
         value = list(messages)
         content = "\n\n".join(str(message.text) for message in messages)
     value, shown = _taken(value)
+    if len(shown) > limits.tool_output:
+        raise NotKept(
+            f"What the tool returned has {len(shown)} characters as it is stored; the most that is"
+            f" kept are {limits.tool_output}. Ask it for less."
+        )
     content = wellformed_value(content)
     if not isinstance(content, str) and not _is_json(content):
         content = wellformed(shown)  # It only looks like content blocks.
+    content = read(content, limits.tool_text, limits.tool_output)
     return ToolValue(value, content, shown, _failed(messages))
+
+
+def read(content: Any, longest: int, largest: int) -> Any:
+    """Return as much of a tool's content as the model reads: so many characters of text.
+
+    A block of another kind is given whole, or not at all.
+    """
+    if isinstance(content, str):
+        return _cut(content, longest)
+    blocks, left = [], longest
+    for block in content if isinstance(content, list) else ():
+        text = block if isinstance(block, str) else block.get("text")
+        if isinstance(text, str):
+            kept = _cut(text, max(left, 0))
+            left -= len(text)
+            block = kept if isinstance(block, str) else {**block, "text": kept}
+        elif (size := len(json.dumps(block))) > largest:
+            what = block.get("type")
+            block = {"type": "text", "text": f"[A block of type {what} is left out: {size} bytes.]"}
+        blocks.append(block)
+    return blocks
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return wellformed(text[:longest]) + f"\n[Cut here: {longest} of {len(text)} characters.]"
 
 
 def _taken(value: Any) -> tuple[Any, str]:

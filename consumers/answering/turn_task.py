@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from ...core import conf, retrying
+from ...core import retrying
 from ...core.asynchronous import in_database_thread, in_thread
 from ...core.errors import CodecError, TurnInProgress
 from ...core.wellformed import wellformed_message
@@ -20,6 +20,7 @@ from ...events import runners
 from ...events.models import Actor
 from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
+from ..mixins.limits import Limits
 from . import agent, closing, running
 from .contained import contained
 from .running_turn import RunningTurn
@@ -140,10 +141,11 @@ async def _answer(
     """Let the model answer, then call the hook for how the turn ended."""
     stopped = False
     error = failure
-    showing = Showing(turn)
+    showing, limits = Showing(turn), chat.get_limits()
     if setup is not None:
         try:
-            await contained(_ask(chat, turn, setup, human, showing))
+            async with asyncio.timeout(limits.answer_seconds):
+                await contained(_ask(chat, turn, setup, human, showing, limits))
         except asyncio.CancelledError:
             stopped = True
         except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
@@ -195,7 +197,7 @@ async def _with(
 ) -> None:
     from langchain_core.runnables.utils import AddableDict
 
-    metadata = {"tools_at": turn.answer.tools_at}
+    metadata = turn.answer.metadata
     chat.current_turn = CurrentTurn(turn.turn_id, metadata, rounds or (), ai_message)
     given, own = tools_output_list or (), has_own_hooks(chat)
     if own or not turn.recorded:
@@ -230,7 +232,12 @@ class _Blamed:
 
 
 async def _ask(
-    chat: AgentMixin, turn: RunningTurn, setup: Setup, human: HumanMessage, showing: Showing
+    chat: AgentMixin,
+    turn: RunningTurn,
+    setup: Setup,
+    human: HumanMessage,
+    showing: Showing,
+    limits: Limits,
 ) -> None:
     from langchain_core.messages import SystemMessage
 
@@ -243,8 +250,8 @@ async def _ask(
         setup.llm,
         [*system, *previous, human],
         setup.tools,
-        max_rounds=conf.get().max_tool_rounds,
-        tool_seconds=chat.tool_timeout,
+        fallbacks=setup.fallbacks,
+        limits=limits,
     )
     async with contextlib.aclosing(steps):
         async for step in steps:

@@ -1,7 +1,8 @@
 """What OpenAI's protocol says in a stream, and LangChain leaves out.
 
-LangChain's client drops a refusal's words, a reason to end in a chunk without a `delta`, and the
-`[DONE]` that tells a whole answer from a connection that was cut. `observed` returns a model whose
+LangChain's client drops a refusal's words, a reason to end in a chunk without a `delta`, what the
+models of other makers think (DeepSeek's `reasoning_content`), and the `[DONE]` that tells a whole
+answer from a connection that was cut. `observed` returns a model whose
 client notes them; everything else passes through unchanged.
 """
 
@@ -26,6 +27,18 @@ class Noted:
     """Whether the server told of an error, as a chunk among the others (vLLM does)."""
     done: bool = False
     """Whether the stream came to its end, as far as can be told."""
+    thought: str = ""
+    """What the model has thought since the last chunk that was completed."""
+
+    def completed(self, chunk: Any) -> Any:
+        """Return LangChain's chunk with what it left out of what the model thinks."""
+        thought, self.thought = self.thought, ""
+        kwargs = chunk.additional_kwargs
+        if not thought or kwargs.get("reasoning_content"):
+            return chunk  # The client of the model's maker has it already.
+        return chunk.model_copy(
+            update={"additional_kwargs": {**kwargs, "reasoning_content": thought}}
+        )
 
 
 noted: contextvars.ContextVar[Noted | None] = contextvars.ContextVar("turnlog_noted", default=None)
@@ -111,8 +124,13 @@ class _Stream:
             for choice in getattr(chunk, "choices", None) or ():
                 if reason := getattr(choice, "finish_reason", None):
                     self._into.finish_reason = str(reason)
-                if words := getattr(getattr(choice, "delta", None), "refusal", None):
+                delta = getattr(choice, "delta", None)
+                if words := getattr(delta, "refusal", None):
                     self._into.refusal += str(words)
+                for name in ("reasoning_content", "reasoning"):  # As OpenRouter calls it.
+                    if isinstance(words := getattr(delta, name, None), str):
+                        self._into.thought += words
+                        break
             yield chunk
 
 

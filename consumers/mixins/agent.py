@@ -13,6 +13,7 @@ from django.utils.safestring import mark_safe
 from ...core.asynchronous import in_database_thread, in_thread
 from ...core.wellformed import wellformed
 from ...events.prompt import Prompt
+from ...events.rounds import Round
 from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
 from .chat import ChatMixin, overrides
@@ -37,12 +38,12 @@ class CurrentTurn:
 
     turn_id: uuid.UUID
     metadata: dict[str, Any]
-    rounds: Sequence[AIMessage] = ()
-    """What each call of the model gave, in order."""
+    rounds: Sequence[Round] = ()
+    """What each call of the model gave, in order; a FailedCall for one that failed."""
     answer: AIMessage | None = None
     """The message that the hook is called with."""
 
-    def rounds_of(self, ai_message: Any) -> Sequence[AIMessage]:
+    def rounds_of(self, ai_message: Any) -> Sequence[Round]:
         """Return the rounds to record with an answer: none beside another one than the model's.
 
         A hook that changes the answer (to leave something out of the log, say) would otherwise
@@ -65,6 +66,8 @@ class Setup:
     prompt: Prompt
     previous: Sequence[Any] | None = None
     """The messages before the human's; None until they are read."""
+    fallbacks: Sequence[BaseChatModel] = ()
+    """The models that are called if `llm` cannot be, in order."""
 
 
 class AgentMixin(LLMMixin, ChatMixin):
@@ -83,9 +86,6 @@ class AgentMixin(LLMMixin, ChatMixin):
     llm_history_max_tokens: int | None = None
     """How many tokens, approximately, the previous messages may have. The model is given the last
     whole turns that fit; None: all of them."""
-
-    tool_timeout: float | None = 30
-    """A tool call is given up after so many seconds; None: never."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -158,6 +158,7 @@ class AgentMixin(LLMMixin, ChatMixin):
         # Making a client takes time, and an override may query the database.
         own = overrides(self, LLMMixin, "get_llm")
         llm = await (in_database_thread(self.get_llm)() if own else in_thread(self.get_llm))
+        others = await in_thread(self.get_fallback_models) if self.fallback_models else ()
         prompt = Prompt(
             # An override of get_llm() may return another model than the attribute names.
             model=model_name_of(llm),
@@ -166,7 +167,7 @@ class AgentMixin(LLMMixin, ChatMixin):
             system_prompt=wellformed(str(await self.aget_llm_system_prompt() or "")),
             tools=[convert_to_openai_tool(tool) for tool in tools],
         )
-        return Setup(llm, tools, prompt)
+        return Setup(llm, tools, prompt, fallbacks=others)
 
     async def on_conversation_complete(
         self,
@@ -235,6 +236,7 @@ class AgentMixin(LLMMixin, ChatMixin):
             ai_message=ai_message,
             tools_output_list=tools_output_list,
             rounds=rounds,
+            metadata=turn.metadata,
         )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,14 @@ from django.template import Template as DjangoTemplate
 
 from ...core.errors import ConfigurationError
 from ...core.specs import LLMModel, spec_of
+from .limits import LimitsMixin
+from .providers import chat_model
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 
-class LLMMixin:
+class LLMMixin(LimitsMixin):
     """The model that answers, and the prompts that it starts with.
 
     Templates are text with `{name}` placeholders, Django templates, or LangChain prompt
@@ -29,6 +31,10 @@ class LLMMixin:
     """Overrides `settings.OPENAI_API_KEY` and the environment variable of that name."""
     llm_openai_base_url: str | None = None
     """Overrides `settings.OPENAI_BASE_URL` and the environment variable of that name."""
+    llm_anthropic_api_key: str | None = None
+    """Overrides `settings.ANTHROPIC_API_KEY` and the environment variable of that name."""
+    llm_anthropic_base_url: str | None = None
+    """Overrides `settings.ANTHROPIC_BASE_URL` and the environment variable of that name."""
     llm_model: LLMModel | str = LLMModel.OPENAI_GPT_4O
     """A member of LLMModel, or any model name that the server knows."""
     llm_temperature: float | None = 1
@@ -37,6 +43,9 @@ class LLMMixin:
     """The most tokens that an answer may have."""
     llm_timeout: float = 60
     """A call is given up after so many seconds without anything from the model."""
+    fallback_models: Sequence[Any] = ()
+    """Models that are called, in this order, if the one before cannot be: members of LLMModel,
+    names of OpenAI's, or LangChain chat models."""
     llm_system_prompt_path: str | Path | None = None
     """A text file that holds the system prompt template; relative to `settings.BASE_DIR`."""
     llm_system_prompt_template: Any = ""
@@ -57,10 +66,7 @@ class LLMMixin:
 
     def get_llm_max_tokens(self) -> int | None:
         """Return `llm_max_tokens`, but no more than the model's limit."""
-        limit = spec_of(self.get_llm_model_name()).max_output_tokens
-        if self.llm_max_tokens is None or limit is None:
-            return self.llm_max_tokens
-        return min(self.llm_max_tokens, limit)
+        return _within(self.get_llm_model_name(), self.llm_max_tokens)
 
     def get_llm_timeout(self) -> float:
         return self.llm_timeout
@@ -71,34 +77,47 @@ class LLMMixin:
     def get_llm_openai_base_url(self) -> str | None:
         return self.llm_openai_base_url or _setting("OPENAI_BASE_URL")
 
+    def get_llm_anthropic_api_key(self) -> str | None:
+        return self.llm_anthropic_api_key or _setting("ANTHROPIC_API_KEY")
+
+    def get_llm_anthropic_base_url(self) -> str | None:
+        return self.llm_anthropic_base_url or _setting("ANTHROPIC_BASE_URL")
+
     def get_llm(self) -> BaseChatModel:
         """Return the chat model. Override this to return any LangChain chat model.
 
-        Raises ConfigurationError if the model's provider is not OpenAI: turnlog does not install
-        the packages of other providers.
+        Raises ConfigurationError if the model's provider is neither OpenAI nor Anthropic, or its
+        client is not installed.
         """
-        model = self.get_llm_model()
-        if isinstance(model, LLMModel) and model.provider != "openai":
-            raise ConfigurationError(
-                f"{type(self).__name__}.llm_model is {model.value!r} of {model.provider}; turnlog"
-                " installs OpenAI's client only: override get_llm() to return the chat model of"
-                f" langchain-{model.provider}"
-            )
-        from langchain_openai import ChatOpenAI
+        return self._make(self.get_llm_model())
 
-        given: dict[str, Any] = {
-            "api_key": self.get_llm_openai_api_key(),
-            "base_url": self.get_llm_openai_base_url(),
+    def get_fallback_models(self) -> list[BaseChatModel]:
+        """Return the chat models that are called if `get_llm()`'s cannot be, in order.
+
+        Raises ConfigurationError as `get_llm()` does.
+        """
+        return [
+            self._make(model) if isinstance(model, str) else model for model in self.fallback_models
+        ]
+
+    def _make(self, model: LLMModel | str) -> BaseChatModel:
+        provider = model.provider if isinstance(model, LLMModel) else "openai"
+        name = model.value if isinstance(model, LLMModel) else model
+        if provider == "anthropic":
+            server = self.get_llm_anthropic_api_key(), self.get_llm_anthropic_base_url()
+        else:
+            server = self.get_llm_openai_api_key(), self.get_llm_openai_base_url()
+        own = name == self.get_llm_model_name()
+        options = {
+            "api_key": server[0],
+            "base_url": server[1],
             "temperature": self.get_llm_temperature(),
-            "max_tokens": self.get_llm_max_tokens(),
+            "max_tokens": self.get_llm_max_tokens() if own else _within(name, self.llm_max_tokens),
             "timeout": self.get_llm_timeout(),
+            # Each try is on record, if turnlog makes it; its client's own tries are not.
+            "max_retries": 0 if self.retries else None,
         }
-        return ChatOpenAI(
-            model=self.get_llm_model_name(),
-            # A stream contains usage figures only on request.
-            stream_usage=True,
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        return chat_model(provider, name, options, type(self).__name__)
 
     def get_llm_parameters(self) -> dict[str, Any]:
         """Return the call's parameters for the log; what the model itself reports comes first.
@@ -241,6 +260,12 @@ def _missing(owner: str, name: str, context: Mapping[str, Any]) -> Configuration
         f"{owner}: a template needs {{{name}}}, but get_llm_prompt_context_data() returns"
         f" {', '.join(map(str, context)) or 'nothing'}"
     )
+
+
+def _within(model_name: str, tokens: int | None) -> int | None:
+    """Return how many tokens may be asked of a model: no more than its limit."""
+    limit = spec_of(model_name).max_output_tokens
+    return tokens if tokens is None or limit is None else min(tokens, limit)
 
 
 def _setting(name: str) -> str | None:

@@ -21,7 +21,7 @@ from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
 from ...events.prompt import describes_messages
-from ...events.rounds import calls_of, in_order
+from ...events.rounds import calls_of, in_order, is_failure
 from ...events.tables.database import log_database
 from ...events.tables.literal import Literal
 from ...events.types import OPEN_TYPES, WAITING_TYPE, HistorySummarized, TurnStarted
@@ -195,8 +195,9 @@ def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
         elif event.type in ("TurnFailed", WAITING_TYPE) and (
             rounds := payload["produced"].get("rounds")
         ):
-            decoded = [codec.decode(document) for document in rounds]
-            documents = dict(zip(map(id, decoded), rounds, strict=True))
+            gave = [document for document in rounds if not is_failure(document)]
+            decoded = [codec.decode(document) for document in gave]
+            documents: Mapping[int, Any] = dict(zip(map(id, decoded), gave, strict=True))
             for item in in_order(decoded, payload["produced"]["tools"]):
                 yield documents.get(id(item), item)
 

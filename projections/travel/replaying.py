@@ -24,6 +24,7 @@ from ...events.types import (
     HoldLifted,
     HoldPlaced,
     MessageAppended,
+    ModelCallFailed,
     ModelCallRecorded,
     OwnerChanged,
     PayloadErased,
@@ -49,6 +50,7 @@ _ERASED = {
     "TurnStarted": "human",
     "MessageAppended": "message",
     "ModelCallRecorded": "model call",
+    "ModelCallFailed": "failed call",
     "ToolOutputRecorded": "tool",
 }
 
@@ -156,6 +158,9 @@ def _fact(data: EventData) -> Iterator[Told]:
         case ModelCallRecorded(message=message):
             _, words, wrong = _message(message)
             yield "model call", words, wrong
+        case ModelCallFailed():
+            said = f"{data.model}: {data.error.get('type', '')}: {data.error.get('text', '')}"
+            yield "failed call", said, True
         case ToolOutputRecorded():
             yield _tool(data)
         case TurnFailed():

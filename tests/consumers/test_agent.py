@@ -10,9 +10,16 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers.answering import agent
-from turnlog.consumers.answering.agent import Answer, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.answering.steps import (
+    Answer,
+    CallEnded,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+)
 from turnlog.consumers.answering.tool_values import decoded
 from turnlog.consumers.endings import NoAnswer
+from turnlog.consumers.mixins.limits import Limits
 from turnlog.consumers.mixins.tools import as_tools
 
 
@@ -29,8 +36,9 @@ def explode(number: int) -> int:
 async def run(model: ScriptedModel, tools: Any = (), **options: Any) -> tuple[Answer, list[Any]]:
     answer = Answer()
     messages = [HumanMessage("hello")]
-    steps = agent.run(answer, model, messages, as_tools(tools), **{"max_rounds": 3, **options})
-    return answer, [step async for step in steps]
+    limits = Limits(**{"model_calls": 3, **options})
+    steps = agent.run(answer, model, messages, as_tools(tools), limits=limits)
+    return answer, [step async for step in steps if not isinstance(step, CallEnded)]
 
 
 async def test_text_streams_as_it_comes() -> None:
@@ -82,7 +90,7 @@ async def test_usage_is_that_of_all_rounds() -> None:
     ("call", "said"),
     [
         (tool_call("explode", {"number": 7}), "ValueError: no 7"),
-        (tool_call("nobody", {}), "There is no tool named nobody."),
+        (tool_call("nobody", {}), "There is no tool named nobody. The tools are: double, explode."),
     ],
 )
 async def test_a_tool_that_fails_is_the_models_to_deal_with(call: Any, said: str) -> None:
@@ -108,7 +116,7 @@ async def test_arguments_that_are_no_json_are_told_to_the_model() -> None:
 async def test_a_model_that_only_calls_tools_is_stopped() -> None:
     model = ScriptedModel(replies=[[tool_call("double", {"number": 1})] for _ in range(5)])
     with pytest.raises(agent.TooManyRounds):
-        await run(model, [double], max_rounds=2)
+        await run(model, [double], model_calls=2)
     assert len(model.seen) == 2
 
 
@@ -116,7 +124,7 @@ async def test_what_was_said_before_an_error_is_kept() -> None:
     model = ScriptedModel(replies=[["half", RuntimeError("gone")]])
     answer = Answer()
     with pytest.raises(RuntimeError):
-        async for _ in agent.run(answer, model, [HumanMessage("x")], max_rounds=1):
+        async for _ in agent.run(answer, model, [HumanMessage("x")]):
             pass
     partial = answer.partial_message()
     assert partial is not None
@@ -130,7 +138,7 @@ async def test_cancelling_ends_at_once_and_keeps_what_was_said() -> None:
     begun = asyncio.Event()
 
     async def consume() -> None:
-        async for _ in agent.run(answer, model, [HumanMessage("x")], max_rounds=1):
+        async for _ in agent.run(answer, model, [HumanMessage("x")]):
             begun.set()
 
     task = asyncio.create_task(consume())

@@ -12,6 +12,7 @@ from langchain_core.messages import ToolMessage
 from turnlog.consumers.answering import collector
 from turnlog.consumers.answering.collector import collector_waits
 from turnlog.consumers.answering.tool_values import value_of
+from turnlog.consumers.mixins.limits import Limits
 
 pytestmark = pytest.mark.slow_once
 
@@ -34,7 +35,7 @@ def full_collections() -> Iterator[list[int]]:
 def test_nothing_is_collected_while_a_large_value_is_encoded() -> None:
     rows = [[number, {"of": [number]}] for number in range(200_000)]
     with full_collections() as seen:
-        value_of(ToolMessage("many", tool_call_id="1", artifact=rows))
+        value_of(ToolMessage("many", tool_call_id="1", artifact=rows), Limits())
     assert seen == []
     assert gc.isenabled()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.consumers.test_bytes import running_turn
 from tests.consumers.test_markdown import LINES, fed
-from turnlog.consumers.answering.agent import ToolFinished, ToolStarted
+from turnlog.consumers.answering.steps import ToolFinished, ToolStarted
 from turnlog.consumers.markdown import MarkdownStream, render
 from turnlog.consumers.page import progress
 from turnlog.consumers.page.growth import Growth, growth

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ def test_settings_come_before_the_environment(
 
 def test_another_providers_model_says_what_to_override() -> None:
     tutor = Tutor()
-    tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_3_5_SONNET
-    with pytest.raises(ConfigurationError, match=r"override get_llm\(\).*langchain-anthropic"):
+    tutor.llm_model = LLMModel.GOOGLE_GEMINI_1_5_PRO
+    with pytest.raises(ConfigurationError, match=r"override get_llm\(\).*langchain-google"):
+        tutor.get_llm()
+
+
+def test_anthropics_client_is_made_with_the_attributes() -> None:
+    tutor = Tutor()
+    tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_SONNET_4_5
+    tutor.llm_anthropic_api_key, tutor.llm_anthropic_base_url = "key", "http://127.0.0.1:1"
+    tutor.llm_max_tokens, tutor.retries = 100_000, 2
+    llm: Any = tutor.get_llm()
+    made = (type(llm).__name__, llm.model, llm.max_tokens, llm.max_retries, llm.anthropic_api_url)
+    assert made == ("ChatAnthropic", "claude-sonnet-4-5", 64_000, 0, "http://127.0.0.1:1")
+
+
+def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_anthropic", None)
+    tutor = Tutor()
+    tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_SONNET_4_5
+    with pytest.raises(ConfigurationError, match=r"django-turnlog\[anthropic\]"):
         tutor.get_llm()

@@ -15,8 +15,8 @@ from channels.layers import InMemoryChannelLayer
 
 from turnlog.consumers import live
 from turnlog.consumers.answering import relay
-from turnlog.consumers.answering.agent import TextDelta, ToolStarted
 from turnlog.consumers.answering.running_turn import RunningTurn
+from turnlog.consumers.answering.steps import TextDelta, ToolStarted
 from turnlog.consumers.page.frames import HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView

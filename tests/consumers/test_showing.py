@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.consumers.test_bytes import running_turn
 from turnlog.consumers.answering import running_turn as running_turns
-from turnlog.consumers.answering.agent import Step, TextDelta, ToolFinished, ToolStarted
 from turnlog.consumers.answering.running_turn import RunningTurn
 from turnlog.consumers.answering.showing import Showing
+from turnlog.consumers.answering.steps import Step, TextDelta, ToolFinished, ToolStarted
 from turnlog.consumers.page.turn_view import merged
 from turnlog.core.asynchronous import in_rendering_thread
 

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 from turnlog.consumers.answering.tool_values import decoded, keeping, value_of
+from turnlog.consumers.mixins.limits import Limits
 from turnlog.consumers.page.turn_view import view_of
 from turnlog.core import codec
 from turnlog.core.codec.dispatch import DECODERS, ENCODERS
@@ -47,7 +48,7 @@ def output_of(value: Any) -> dict[str, Any]:
         return value
 
     call: Any = {"name": "given", "args": {}, "id": "1", "type": "tool_call"}
-    found = value_of(keeping(given).invoke(call))
+    found = value_of(keeping(given).invoke(call), Limits())
     return {"tool": "given", "tool_call_id": "1", "input": {}, "output": found.value, "text": None}
 
 

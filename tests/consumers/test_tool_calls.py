@@ -25,6 +25,7 @@ from tests.consumers.test_socket import Client, chat, get_stored, url
 from tests.project.models_for_tests import tool_call
 from turnlog.consumers.answering.tool_calls import call_tool
 from turnlog.consumers.answering.tool_values import decoded
+from turnlog.consumers.mixins.limits import Limits
 from turnlog.consumers.mixins.tools import as_tools
 from turnlog.core import codec
 from turnlog.core.codec.dispatch import ENCODERS
@@ -150,7 +151,9 @@ KEPT: dict[str, tuple[Any, Any, Any]] = {
 async def called(given: Any, seconds: float | None = 10, **args: Any) -> Any:
     tools = {one.name: one for one in as_tools([given])}
     [name] = tools
-    return await call_tool(tools, {"name": name, "args": args, "id": "call-1"}, seconds)
+    return await call_tool(
+        tools, {"name": name, "args": args, "id": "call-1"}, Limits(tool_seconds=seconds)
+    )
 
 
 @pytest.mark.parametrize("what", KEPT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -64,7 +65,8 @@ async def test_tables_and_pictures_are_read_stored_and_shown_so(
     assert "PIL.Image.Image" in read[3]
     kinds = [pd.DataFrame, Image.Image, pd.DataFrame, Image.Image]
     assert all(map(isinstance, stored, kinds))
-    shown = [f for f in frames if f.get("role") == "tool" and f["mode"] == "append"]
+    ended = [f for f in frames if f.get("role") == "tool" and f["mode"] == "append"]
+    shown = sorted(ended, key=itemgetter("id"))  # They run at once.
     assert [frame["content"] for frame in shown] == read
     things = [thing["kind"] for frame in shown for thing in frame["things"]]
     assert things == ["table", "picture", "table", "picture"]

@@ -26,6 +26,7 @@ from turnlog.events.types import (
     ItemsAdded,
     LogVerified,
     MessageAppended,
+    ModelCallFailed,
     ModelCallRecorded,
     NoteAdded,
     NoteWithdrawn,
@@ -156,6 +157,19 @@ FACTS: dict[str, list[NewEvent]] = {
     "ModelCallRecorded": [
         offer(ModelCallRecorded(calling), TURN),
         offer(ModelCallRecorded(thinking), TURN, tools_at=[0]),
+    ],
+    "ModelCallFailed": [
+        offer(
+            ModelCallFailed(
+                "gpt-4o",
+                {"type": "RateLimitError", "kind": "busy", "text": "Error code: 429 \ud800"},
+                0.25,
+                thinking,
+            ),
+            TURN,
+            call_seconds=[1.5],
+        ),
+        NewEvent(ModelCallFailed("gpt-4o", {"type": "TimeoutError", "text": ""}), TURN),
     ],
     "MessageAppended": [
         offer(MessageAppended(human), TURN),
