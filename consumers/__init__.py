@@ -10,7 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .chat import AgentChatConsumer, AgentChatView, ChatConsumer, ChatView
+    from .analysis.mixin import DataAnalysisMixin
+    from .chat import (
+        AgentChatConsumer,
+        AgentChatView,
+        ChatConsumer,
+        ChatView,
+        DataAnalysisChatConsumer,
+        DataAnalysisChatView,
+        DataAnalystChatConsumer,
+    )
     from .mixins import AgentMixin, ChatMixin, LLMMixin
     from .routing import reverse_ws
 
@@ -21,6 +30,10 @@ __all__ = [
     "ChatConsumer",
     "ChatMixin",
     "ChatView",
+    "DataAnalysisChatConsumer",
+    "DataAnalysisChatView",
+    "DataAnalysisMixin",
+    "DataAnalystChatConsumer",
     "LLMMixin",
     "reverse_ws",
 ]
@@ -32,6 +45,10 @@ _HOMES = {
     "ChatConsumer": ".chat",
     "ChatMixin": ".mixins",
     "ChatView": ".chat",
+    "DataAnalysisChatConsumer": ".chat",
+    "DataAnalysisChatView": ".chat",
+    "DataAnalysisMixin": ".analysis.mixin",
+    "DataAnalystChatConsumer": ".chat",
     "LLMMixin": ".mixins",
     "reverse_ws": ".routing",
 }

@@ -11,12 +11,13 @@ class ConsumersConfig(AppConfig):
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
         from ..events import hooks
+        from .analysis.guarding import end_after
         from .answering.running import note_end
         from .checks import check_asgi_application, check_eventstream, check_htmx, check_runserver
         from .live import announce
         from .sandbox.checks import check_sandbox
 
-        hooks.after_commit += [note_end, announce]
+        hooks.after_commit += [note_end, announce, end_after]
         checks.register(check_htmx, checks.Tags.staticfiles)
         checks.register(check_asgi_application)
         checks.register(check_runserver)

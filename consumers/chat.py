@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..core.specs import LLMModel
+from .analysis.mixin import DataAnalysisAgentMixin
 from .http.view import HttpChat
 from .socket.websocket import ChatSocket
 
@@ -29,3 +31,18 @@ class ChatView(HttpChat):
 
 class AgentChatView(HttpChat):
     """A chat with a model that has tools, over HTTP; each turn goes into the log."""
+
+
+class DataAnalysisChatConsumer(DataAnalysisAgentMixin, AgentChatConsumer):
+    """A chat about a table, over a WebSocket: the model answers with Python that it runs."""
+
+    llm_model = LLMModel.OPENAI_GPT_4O
+
+
+DataAnalystChatConsumer = DataAnalysisChatConsumer
+
+
+class DataAnalysisChatView(DataAnalysisAgentMixin, AgentChatView):
+    """A chat about a table, over HTTP: the model answers with Python that it runs."""
+
+    llm_model = LLMModel.OPENAI_GPT_4O

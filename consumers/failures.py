@@ -18,6 +18,8 @@ from ..core.wellformed import wellformed
 # By the class names of the clients' exceptions, so that no client is imported; the nearest class
 # of an exception decides.
 _KINDS = {
+    "TableError": "table",
+    "SandboxRefused": "sandbox",
     "ConfigurationError": "configuration",
     "ImproperlyConfigured": "configuration",
     "AuthenticationError": "credentials",
@@ -90,6 +92,11 @@ _CAUSES = {
     "busy": ("rate_limit", "rate limit", "overloaded", "too many requests"),
     "unavailable": ("server_error", "internal server error"),
 }
+# What no server has said.
+_OURS = (
+    *("configuration", "table", "sandbox", "credentials", "database", "unstorable", "rounds"),
+    "timeout",
+)
 _STATUSES = {402: "quota", 413: "too_long", 429: "busy", 529: "busy"}
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|AIza|key)[-_]?[\w*.\-]{12,}"
@@ -109,7 +116,7 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, ModelError) and isinstance(own, str):
         return own
     by_class = _by_class(error)
-    if by_class in ("configuration", "credentials", "database", "unstorable", "rounds", "timeout"):
+    if by_class in _OURS:
         return by_class
     return _by_answer(error) or by_class or "error"
 
@@ -186,6 +193,14 @@ def sentence(error: Mapping[str, str] | None) -> str:
         return ""
     return {
         "configuration": _("This chat is not set up correctly. Tell the site's administrator."),
+        "table": _(
+            "The table of this chat cannot be read. Your message is saved; tell the site's"
+            " administrator."
+        ),
+        "sandbox": _(
+            "Python code cannot run here right now. Your message is saved; tell the site's"
+            " administrator."
+        ),
         "credentials": _(
             "The model did not accept this site's key, or there is none. Your message is saved;"
             " tell the site's administrator."

@@ -104,6 +104,15 @@ class Settings:
     retention: Mapping[str, int] = field(default_factory=dict)
     """Days to keep what was said, by kind; see RETENTION_KINDS."""
 
+    table_bytes: int = 50 * 2**20
+    """Bytes of a data analyst's table, as a file."""
+    table_rows: int = 1_000_000
+    """Rows of such a table."""
+    table_columns: int = 1_000
+    """Columns of such a table."""
+    table_seconds: int = 60
+    """Seconds of computing that reading such a table may take."""
+
     scores: Mapping[str, Any] = field(default_factory=dict)
     """What reviewers judge: by name, ``"yes/no"``, a list of choices, or the lowest and the highest
     number."""

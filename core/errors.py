@@ -36,6 +36,10 @@ class ConfigurationError(TurnlogError):
     """The project's settings or a consumer's attributes cannot be used as they are."""
 
 
+class TableError(ConfigurationError):
+    """The table of a data analyst's chat cannot be used."""
+
+
 class ConcurrencyError(TurnlogError):
     """The stream is not at the version the writer expected."""
 

@@ -19,6 +19,7 @@ consumers/__init__.py
 consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/stream/
+consumers/analysis/
 consumers/http/ consumers/review/revealing.py
 consumers/review/recording.py
 consumers/review/access.py consumers/socket/

@@ -111,6 +111,10 @@ class AgentMixin(LLMMixin, ChatMixin):
     def get_show_initial_prompt(self) -> bool:
         return self.show_initial_prompt
 
+    async def aget_banner(self) -> str:
+        """Return the sentence under the page's header; empty for none."""
+        return self.banner
+
     async def aget_welcome_message(self) -> str:
         """Return the welcome message as safe HTML, empty for none. Raises ConfigurationError."""
         template = self.welcome_message_template.strip()

@@ -14,6 +14,7 @@ from django.template import Template as DjangoTemplate
 from ...core.errors import ConfigurationError
 from ...core.specs import LLMModel, spec_of
 from .limits import LimitsMixin
+from .prompt_files import template_in
 from .providers import chat_model
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class LLMMixin(LimitsMixin):
     """Models that are called, in this order, if the one before cannot be: members of LLMModel,
     names of OpenAI's, or LangChain chat models."""
     llm_system_prompt_path: str | Path | None = None
-    """A text file that holds the system prompt template; relative to `settings.BASE_DIR`."""
+    """A text file that holds the system prompt template, or a YAML file with a LangChain prompt;
+    relative to `settings.BASE_DIR`."""
     llm_system_prompt_template: Any = ""
     llm_prompt_context_data: Mapping[str, Any] | None = None
     llm_first_user_message_template: Any = None
@@ -143,12 +145,13 @@ class LLMMixin(LimitsMixin):
             return self.llm_system_prompt_template
         path = Path(getattr(settings, "BASE_DIR", "."), self.llm_system_prompt_path)
         try:
-            return path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"{type(self).__name__}.llm_system_prompt_path: {path} cannot be read as UTF-8"
                 f" text ({type(error).__name__})"
             ) from error
+        return template_in(text, path) if path.suffix.lower() in (".yaml", ".yml") else text
 
     async def aget_llm_system_prompt(self, **kwargs: Any) -> str:
         """Return the system prompt of the next turn; empty for none."""

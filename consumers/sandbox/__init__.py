@@ -14,5 +14,16 @@ The box knows nothing of chats, models or the log.
 from .outcome import Outcome, Table
 from .places import Place
 from .running import end, end_all, end_conversation, run, tier
+from .standing import Tier
 
-__all__ = ["Outcome", "Place", "Table", "end", "end_all", "end_conversation", "run", "tier"]
+__all__ = [
+    "Outcome",
+    "Place",
+    "Table",
+    "Tier",
+    "end",
+    "end_all",
+    "end_conversation",
+    "run",
+    "tier",
+]

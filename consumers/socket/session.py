@@ -125,7 +125,7 @@ class Session:
         await self._send(
             self.encoder.hello(
                 max_length=conf.get().max_message_length,
-                banner=self.chat.banner,
+                banner=await self._banner(),
                 welcome=await self._welcome(),
             )
         )
@@ -165,6 +165,13 @@ class Session:
                 turn.stop()  # No page can show it any more.
         if self._member is not None:
             await self._member.leave()
+
+    async def _banner(self) -> str:
+        try:
+            return await contained(self.chat.aget_banner())
+        except Exception as error:  # noqa: BLE001 - the chat goes on without it
+            logger.error("the banner cannot be made: %s", failures.where(error))
+        return ""
 
     async def _welcome(self) -> str:
         try:

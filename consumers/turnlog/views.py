@@ -1,5 +1,5 @@
 """The views, under the name by which projects import them."""
 
-from turnlog.consumers.chat import AgentChatView, ChatView
+from turnlog.consumers.chat import AgentChatView, ChatView, DataAnalysisChatView
 
-__all__ = ["AgentChatView", "ChatView"]
+__all__ = ["AgentChatView", "ChatView", "DataAnalysisChatView"]

@@ -1,7 +1,4 @@
-"""The code of django-pyhub-ai's tutorial, with only the package's name changed.
-
-Its `DataAnalystChatConsumer` is imported there and not used; turnlog does not have it yet.
-"""
+"""The code of django-pyhub-ai's tutorial, with only the package's name changed."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from turnlog.core.specs import LLMModel
 from turnlog.models import Conversation, ConversationMessage
 
 CONSUMERS = '''
-from pyhub_ai.consumers import AgentChatConsumer
+from pyhub_ai.consumers import AgentChatConsumer, DataAnalystChatConsumer
 from pyhub_ai.specs import LLMModel
 
 class LanguageTutorChatConsumer(AgentChatConsumer):

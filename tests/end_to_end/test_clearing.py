@@ -14,8 +14,6 @@ from .model_server import ModelServer
 from .project import Project, Server
 from .socket_client import Chat, chat
 
-pytestmark = pytest.mark.slow_once
-
 BEFORE = ["ConversationOpened", "MessageAppended", "MessageAppended"]
 
 

@@ -33,14 +33,18 @@ class OfflineTutor(BaseChatModel):
     def bind_tools(self, tools: Any, **kwargs: Any) -> "OfflineTutor":
         return self  # It knows the one tool that it calls.
 
+    def reply(self, messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
+        """The text of an answer, and the tools that it calls."""
+        return _reply(messages)
+
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        text, calls = _reply(messages)
+        text, calls = self.reply(messages)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(text, tool_calls=calls))])
 
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        text, calls = _reply(messages)
+        text, calls = self.reply(messages)
         pause = float(os.environ.get("OFFLINE_TUTOR_PAUSE", "0.06"))
         for start in range(0, len(text), 2):
             await asyncio.sleep(pause)

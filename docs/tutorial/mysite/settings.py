@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "turnlog.consumers",
     "django_htmx",  # The page's htmx.
     "example",
+    "analyst",
     "questions",
 ]
 

@@ -8,6 +8,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("django.contrib.auth.urls")),
     path("example/", include("example.urls")),
+    path("analyst/", include("analyst.urls")),
     path("review/", include("turnlog.consumers.review.urls")),
     path("live/", include("turnlog.consumers.stream.urls")),
 ]
