@@ -24,7 +24,11 @@ from turnlog.events.models import Conversation
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls("tests.project.review_urls"),
+    pytest.mark.slow_once,
+]
 
 MAIL, PHONE = "ada@example.com", "010-1234-5678"
 SPELLED = {

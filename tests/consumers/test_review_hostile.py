@@ -19,7 +19,11 @@ from turnlog.events.types import TurnFailed
 from turnlog.projections.engine.model import Checkpoint
 from turnlog.projections.models import Access, Remark
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls("tests.project.review_urls"),
+    pytest.mark.slow_once,
+]
 
 
 @pytest.fixture(autouse=True)

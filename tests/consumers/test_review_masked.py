@@ -27,7 +27,11 @@ from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 from turnlog.projections.queues import acts as queues
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.project.review_urls")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls("tests.project.review_urls"),
+    pytest.mark.slow_once,
+]
 
 MAIL, PHONE, RRN = "grace@example.org", "010-2345-6789", "850315-2345678"
 CARD, ADDRESS, KEY = "5555 5555 5555 4444", "203.0.113.77", "sk-proj-abcdefghijklmnop0123"

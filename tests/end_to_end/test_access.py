@@ -18,6 +18,8 @@ from .model_server import ModelServer
 from .project import Project, Server
 from .socket_client import chat
 
+pytestmark = pytest.mark.slow_once
+
 SESSION_ENDED = 4401
 
 

@@ -25,6 +25,8 @@ from .scripted_model import DONE, ScriptedModel, delta, endless
 from .socket_client import Chat, Frame, chat, is_answer, is_standing, text_of
 from .test_clearing import clear_elsewhere, clear_within
 
+pytestmark = pytest.mark.slow_once
+
 ENDED = {"MessageAppended", "TurnFailed"}
 COMPLETED = ["TurnStarted", "MessageAppended", "MessageAppended"]
 PATH = "/ws/example/chat/{}/"

@@ -14,6 +14,8 @@ from .model_server import ModelServer
 from .project import Project, Server
 from .socket_client import Chat, chat
 
+pytestmark = pytest.mark.slow_once
+
 BEFORE = ["ConversationOpened", "MessageAppended", "MessageAppended"]
 
 

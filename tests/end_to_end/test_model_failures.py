@@ -17,6 +17,8 @@ from .project import Project, Server
 from .scripted_model import ScriptedModel, delta
 from .socket_client import chat, text_of
 
+pytestmark = pytest.mark.slow_once
+
 Prepare = Callable[[ModelServer, ScriptedModel, str], None]
 USUAL, UNREACHABLE, IMPATIENT, SCRIPTED = (
     *("/ws/example/chat/{}/", "/ws/unreachable/{}/", "/ws/impatient/{}/", "/ws/scripted/{}/"),

@@ -12,7 +12,7 @@ from .model_server import ModelServer
 from .project import Project, Server
 from .socket_client import chat, is_standing, text_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.slow_once]
 
 COMPLETED = ["TurnStarted", "MessageAppended", "MessageAppended"]
 ANSWER = "An answer that takes its time, word for word. " * 8
