@@ -11,6 +11,9 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core import checks
 from django.core.management import get_commands
+from django.urls import NoReverseMatch, reverse
+
+from .attachments import pictures
 
 HTMX = "django_htmx/htmx-2.min.js"
 LOG_STORAGE = "turnlog.consumers.stream.storage.LogStorage"
@@ -69,6 +72,27 @@ def check_runserver(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage
                 " server instead, such as uvicorn."
             ),
             id="turnlog.W004",
+        )
+    ]
+
+
+def check_pictures(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report turnlog.W007 if people may send files, and Pillow is not there to read pictures."""
+    try:
+        reverse("turnlog_files:upload", args=["chat"])
+    except NoReverseMatch:
+        return []
+    if pictures.is_available():
+        return []
+    return [
+        checks.Warning(
+            "the project's URLs have turnlog.consumers.attachments.urls, and Pillow is not"
+            " installed: people can send files, and no pictures",
+            hint=(
+                "Install 'django-turnlog[pictures]'. If the chat needs no pictures, add"
+                " 'turnlog.W007' to SILENCED_SYSTEM_CHECKS."
+            ),
+            id="turnlog.W007",
         )
     ]
 

@@ -37,6 +37,12 @@ class Settings:
 
     max_message_length: int = 32_768
     """Characters (code points) that a user may send in one message."""
+    max_files: int = 10
+    """Pictures and files that a user may send with one message."""
+    max_file_size: int = 20 * 1024 * 1024
+    """Bytes of a picture or a file that a user may send."""
+    max_picture_side: int = 2_048
+    """Pixels that a user's picture may be wide and high; a larger one is made smaller."""
     history_turns: int = 50
     """Turns that are sent when a page opens; older ones are sent on request."""
     max_model_calls: int = 10

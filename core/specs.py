@@ -16,6 +16,7 @@ class LLMModelSpec:
 
     max_output_tokens: int | None = None
     support_vision: bool = False
+    support_pdf: bool = False
 
 
 class LLMModel(str, Enum):
@@ -58,24 +59,29 @@ class LLMModel(str, Enum):
 # Output limits as the providers' model pages give them. The library's tests do not depend on
 # them; a model that is not listed is simply not clamped.
 _SPECS: dict[str, LLMModelSpec] = {
-    "gpt-4o": LLMModelSpec(16_384, support_vision=True),
-    "gpt-4o-mini": LLMModelSpec(16_384, support_vision=True),
+    "gpt-4o": LLMModelSpec(16_384, support_vision=True, support_pdf=True),
+    "gpt-4o-mini": LLMModelSpec(16_384, support_vision=True, support_pdf=True),
     "gpt-4-turbo": LLMModelSpec(4_096, support_vision=True),
-    "gpt-4.1": LLMModelSpec(32_768, support_vision=True),
-    "gpt-4.1-mini": LLMModelSpec(32_768, support_vision=True),
-    "gpt-4.1-nano": LLMModelSpec(32_768, support_vision=True),
-    "gpt-5": LLMModelSpec(128_000, support_vision=True),
-    "gpt-5-mini": LLMModelSpec(128_000, support_vision=True),
-    "gpt-5-nano": LLMModelSpec(128_000, support_vision=True),
-    "claude-3-5-sonnet-20241022": LLMModelSpec(8_192, support_vision=True),
+    "gpt-4.1": LLMModelSpec(32_768, support_vision=True, support_pdf=True),
+    "gpt-4.1-mini": LLMModelSpec(32_768, support_vision=True, support_pdf=True),
+    "gpt-4.1-nano": LLMModelSpec(32_768, support_vision=True, support_pdf=True),
+    "gpt-5": LLMModelSpec(128_000, support_vision=True, support_pdf=True),
+    "gpt-5-mini": LLMModelSpec(128_000, support_vision=True, support_pdf=True),
+    "gpt-5-nano": LLMModelSpec(128_000, support_vision=True, support_pdf=True),
+    "claude-3-5-sonnet-20241022": LLMModelSpec(8_192, support_vision=True, support_pdf=True),
     "claude-3-5-haiku-20241022": LLMModelSpec(8_192),
     "claude-3-opus-20240229": LLMModelSpec(4_096, support_vision=True),
-    "claude-opus-4-5": LLMModelSpec(64_000, support_vision=True),
-    "claude-sonnet-4-5": LLMModelSpec(64_000, support_vision=True),
-    "claude-haiku-4-5": LLMModelSpec(64_000, support_vision=True),
-    "gemini-1.5-flash": LLMModelSpec(8_192, support_vision=True),
-    "gemini-1.5-pro": LLMModelSpec(8_192, support_vision=True),
+    "claude-opus-4-5": LLMModelSpec(64_000, support_vision=True, support_pdf=True),
+    "claude-sonnet-4-5": LLMModelSpec(64_000, support_vision=True, support_pdf=True),
+    "claude-haiku-4-5": LLMModelSpec(64_000, support_vision=True, support_pdf=True),
+    "gemini-1.5-flash": LLMModelSpec(8_192, support_vision=True, support_pdf=True),
+    "gemini-1.5-pro": LLMModelSpec(8_192, support_vision=True, support_pdf=True),
 }
+
+
+def is_listed(model_name: str) -> bool:
+    """Whether the spec of a model is known here, by the provider's name for it."""
+    return model_name in _SPECS
 
 
 def spec_of(model_name: str) -> LLMModelSpec:

@@ -1,8 +1,8 @@
 """What a turn has produced before it ends, in case its process dies.
 
 A process that answers writes what is new, about once a second, as a row of its own. The turn's end
-in the log contains it all, so the rows are dropped then. They are the only words that turnlog keeps
-outside of the log.
+in the log contains it all, so the rows are dropped then. Besides the log, only these and files that
+wait to be sent (`uploads.py`) are words that turnlog keeps.
 """
 
 from __future__ import annotations

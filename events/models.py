@@ -41,6 +41,7 @@ from .tables.event import Event, Pending, Position
 from .tables.held import hold_of
 from .tables.proof import SignedCheckpoint, Tile
 from .tables.runner import Runner
+from .tables.upload import Upload
 from .turns import Turn
 from .types import Outcome
 from .waiting import Waiting, waiting_in
@@ -56,6 +57,7 @@ __all__ = [
     "Runner",
     "SignedCheckpoint",
     "Tile",
+    "Upload",
 ]
 
 

@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 
 from ..core import conf
 from ..core.errors import NotStored
-from . import drafts
+from . import drafts, uploads
 from .store.isolation import is_outermost
 from .tables.database import log_database
 from .tables.runner import Runner
@@ -45,6 +45,7 @@ def beat() -> uuid.UUID:
     if _here() not in _beaten:
         runners.filter(heartbeat__lt=Now() - _FORGOTTEN_AFTER).delete()
         drafts.drop_ended()
+        uploads.drop_expired()
     runner = Runner(
         id=runner_id,
         host=platform.node(),

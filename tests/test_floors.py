@@ -20,6 +20,8 @@ consumers/apps.py
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/stream/
 consumers/analysis/
+consumers/attachments/urls.py
+consumers/attachments/views.py
 consumers/http/ consumers/review/revealing.py
 consumers/review/recording.py
 consumers/review/access.py consumers/socket/
@@ -28,7 +30,9 @@ consumers/mixins/
 consumers/page/
 consumers/markdown/
 consumers/obstacles.py consumers/sandbox/
-consumers/checks.py consumers/live.py consumers/routing.py
+consumers/checks.py
+consumers/attachments/
+consumers/live.py consumers/routing.py
 consumers/telling.py
 consumers/endings.py consumers/failures.py consumers/thoughts.py
 
@@ -59,7 +63,7 @@ events/log.py
 events/attempt.py
 events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py
 events/runners.py events/waiting.py
-events/drafts.py
+events/drafts.py events/uploads.py
 events/arguments.py events/fixtures.py events/prompt.py events/standing.py
 events/store/
 events/tables/
@@ -72,7 +76,7 @@ core/masking/
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py core/readable.py
 core/conf.py core/faults.py core/fields.py core/files.py core/hurry.py core/users.py
 core/output.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
-core/errors.py core/escaped.py core/origins.py
+core/attached.py core/errors.py core/escaped.py core/origins.py
 """.strip().splitlines()
 
 

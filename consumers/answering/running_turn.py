@@ -7,7 +7,7 @@ import contextvars
 import datetime as dt
 import time
 import uuid
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 from .. import live
@@ -15,7 +15,7 @@ from ..endings import is_cut
 from ..markdown import MarkdownStream
 from ..page.room import Room
 from ..page.things import things_of
-from ..page.turn_view import Piece, TurnView, block_pieces, tool_piece, tool_result_piece
+from ..page.turn_view import File, Piece, TurnView, block_pieces, tool_piece, tool_result_piece
 from .steps import Answer, Step, TextDelta, ToolFinished, ToolStarted
 
 # How long text is collected before it is shown: at first, and once an answer is this long. What a
@@ -45,6 +45,7 @@ class RunningTurn:
         human_text: str,
         show_human: bool,
         at: dt.datetime,
+        files: Sequence[File] = (),
     ) -> None:
         self.key = key
         self.version = version
@@ -64,7 +65,7 @@ class RunningTurn:
         self.pieces: list[Piece] = []
         self.pause = FLUSH_SECONDS
         """Seconds for which text is collected before it is shown."""
-        self._fixed = (human_text, show_human, at)
+        self._fixed = (human_text, show_human, at, files)
         self._markdown = MarkdownStream()
         self._room = Room()
         self.unshown = self._text = ""
@@ -77,7 +78,7 @@ class RunningTurn:
 
     def view(self) -> TurnView:
         """Return what there is to show now."""
-        human_text, show_human, at = self._fixed
+        human_text, show_human, at, files = self._fixed
         shown = self._shown
         return TurnView(
             id=str(self.turn_id),
@@ -92,6 +93,7 @@ class RunningTurn:
             tail_source=shown.tail_source,
             text=shown.text,
             failure=self.failure,
+            files=files,
             cut=self.ended and self.outcome == "completed" and is_cut(self.answer.message),
         )
 

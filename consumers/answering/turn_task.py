@@ -21,6 +21,7 @@ from ...events.models import Actor
 from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
 from ..mixins.limits import Limits
+from ..page.turn_view import files_in, words_in
 from . import agent, closing, running
 from .contained import contained
 from .running_turn import RunningTurn
@@ -41,7 +42,7 @@ logger = logging.getLogger("turnlog")
 async def take_turn(
     chat: AgentMixin,
     key: Any,
-    text: str,
+    said: str | HumanMessage,
     turn_id: uuid.UUID,
     *,
     initial: bool,
@@ -55,7 +56,7 @@ async def take_turn(
     """
     from langchain_core.messages import HumanMessage
 
-    human = HumanMessage(text)
+    human = HumanMessage(said) if isinstance(said, str) else said
     conversation = await chat.aget_conversation()
     sent = (key, turn_id)
     with closing.taken(sent):
@@ -124,9 +125,11 @@ async def _begin(
         turn_id,
         actor_id=actor_id,
         version=version,
-        human_text=str(human.text),
+        human_text=words_in(human),
         show_human=show_human,
         at=at,
+        # Without a log, nothing has them that could be asked for them.
+        files=files_in(human, version) if version else (),
     )
     return turn, setup, failure
 

@@ -4,36 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
+from django.http import UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 
+from ...core import conf
+from ...core.asynchronous import in_thread
 from ..answering.running_turn import RunningTurn
 from ..socket.requests import BadRequest, Request, longest_request, parse_request, request_of
 from ..socket.session import Fate
 
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MULTIPART = "multipart/form-data"
+_FORMS = ("application/x-www-form-urlencoded", _MULTIPART)
+
+KeepFiles = Callable[[Any], Awaitable[list[str]]]
+"""Keeps a form's files, which it gets by their fields (a MultiValueDict); returns their names."""
 
 
 class TooLong(BadRequest):
     """A body with more than any request has."""
 
 
-def request_in(request: ASGIRequest, text_field: str) -> Request:
+async def request_in(request: ASGIRequest, text_field: str, keep: KeepFiles) -> Request:
     """Return what a body asks for. `text_field` is a form's name for `user_text`.
 
-    Raises BadRequest. A form is parsed only if it says how long it is.
+    `keep` keeps the files of a form. Raises BadRequest, and what it raises. A form is parsed only
+    if it says how long it is.
     """
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if length.isdecimal() and int(length) > longest_request():
+    length, longest = request.META.get("CONTENT_LENGTH") or "", longest_request()
+    has_files = request.content_type == _MULTIPART
+    if has_files:
+        longest += conf.get().max_file_size
+    if length.isdecimal() and int(length) > longest:
         raise TooLong(_("This is far too long for one message: send it in parts."))
     if request.content_type not in _FORMS:
-        return _of_json(request.read(longest_request() + 1))
+        return _of_json(request.read(longest + 1))
     if not length.isdecimal():
         raise BadRequest(_("A form must say how long it is: send Content-Length, or JSON."))
-    return _of_form(request, text_field)
+    if has_files:
+        # Files take long to be parsed: not on the event loop.
+        await in_thread(lambda: _parsed(request))
+    names = await keep(request.FILES) if request.FILES else []
+    return _of_form(request, text_field, names)
+
+
+def _parsed(request: ASGIRequest) -> None:
+    try:
+        _ = request.FILES
+    except (MultiPartParserError, SuspiciousOperation, UnreadablePostError):
+        raise BadRequest(_unreadable()) from None
+
+
+def _unreadable() -> str:
+    return _("This could not be read: send a form or a JSON object.")
 
 
 def _of_json(body: bytes) -> Request:
@@ -46,9 +74,10 @@ def _of_json(body: bytes) -> Request:
     return parse_request(text, None)
 
 
-def _of_form(request: ASGIRequest, text_field: str) -> Request:
+def _of_form(request: ASGIRequest, text_field: str, files: list[str]) -> Request:
     fields: dict[str, Any] = {name: request.POST[name] for name in request.POST}
-    fields |= dict.fromkeys(request.FILES, "")  # No field here is a file.
+    if files := [*request.POST.getlist("files"), *files]:
+        fields["files"] = files
     if text_field in fields:
         fields["user_text"] = fields.pop(text_field)
     return request_of(_typed(fields))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -25,22 +27,37 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
+from ...core import conf
 from ...core.asynchronous import in_database_thread
 from ...core.errors import ConfigurationError
 from ...core.wellformed import wellformed
+from ...events import uploads
 from ...projections.outline import began_at
 from .. import failures
 from ..answering.contained import contained
 from ..answering.langchain import import_ahead
+from ..attachments.refusals import Refused as FilesRefused
 from ..mixins.agent import AgentMixin
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from ..socket import access, limits
+from ..socket.files import checked_upload, kept, no_room
 from ..socket.follower import earlier_frames
 from ..socket.opening import Opening, version_of
 from ..socket.origin import refused_origin
-from ..socket.requests import BadRequest, Earlier, Ping, Request, Say, Source, Stop, request_of
+from ..socket.requests import (
+    BadRequest,
+    Earlier,
+    Ping,
+    Request,
+    Say,
+    Source,
+    Stop,
+    request_of,
+    too_many,
+)
 from ..socket.session import Ended, Fate, database_away, why_not
 from .asking import Answer, Refusal, TooLong, request_in
+from .scope import scope_of
 from .sse import unbuffered
 from .stream import ChatStream, ended
 
@@ -53,6 +70,7 @@ _STATUS_OF_FATE = {
     Fate.BUSY: 409,
     Fate.CONFLICT: 409,
     Fate.CLEARED: 410,
+    Fate.FILES: 400,
     Fate.DATABASE: 503,
     Fate.FAILED: 500,
 }
@@ -78,6 +96,8 @@ class HttpChat(AgentMixin, View):
     """The page. Its context has `connect_url`, `title` and `conversation`."""
     user_text_field_name = "user_text"
     """A form's field for what the user says; in JSON it is always `user_text`."""
+    user_images_field_name = "images"
+    """A form's field for pictures and files; `files` is another one, also for names of uploads."""
     conversation_pk_url_kwarg = "conversation_pk"
     """The URL's argument that has the conversation; without it, see get_conversation_pk()."""
 
@@ -100,7 +120,7 @@ class HttpChat(AgentMixin, View):
             sentence = _("This chat needs an ASGI server, such as uvicorn or daphne.")
             return HttpResponse(sentence, status=501, content_type="text/plain; charset=utf-8")
         try:
-            self.scope = await _scope_of(request, args, kwargs)
+            self.scope = await scope_of(request, args, kwargs)
             answering: Any = super().dispatch(request, *args, **kwargs)
             response: HttpResponseBase = await answering
         except ConfigurationError as error:
@@ -187,7 +207,8 @@ class HttpChat(AgentMixin, View):
             try:
                 await share.pace.wait()
                 if fields is None:
-                    request = request_in(self.request, self.user_text_field_name)
+                    keep = partial(self._keep, share)
+                    request = await request_in(self.request, self.user_text_field_name, keep)
                 else:
                     request = request_of(fields)
                 refused = str(request.turn_id) if isinstance(request, Say) else ""
@@ -198,6 +219,10 @@ class HttpChat(AgentMixin, View):
             return self._notice(str(error), 413, error.turn_id)
         except BadRequest as error:
             return self._notice(str(error), 400, error.turn_id)
+        except FilesRefused as error:
+            return self._notice(str(error), 400)
+        except uploads.NoRoom as error:
+            return self._notice(no_room(error), 429)
         except limits.TooMany as error:
             return self._notice(str(error), 429, refused)
         except DatabaseFailure as error:
@@ -207,6 +232,24 @@ class HttpChat(AgentMixin, View):
             logger.error("a request could not be answered: %s", failures.where(error))
             sentence = _("This could not be done. Try again in a moment.")
             return self._notice(sentence, 500, refused)
+
+    async def _keep(self, share: limits.Share, files: Any) -> list[str]:
+        """Keep a form's files; return the names that its message has for them."""
+        fields = (self.user_images_field_name, "files")
+        if others := sorted(files.keys() - set(fields)):
+            raise BadRequest(
+                _("The field {name} is unknown; files are sent as {fields}.").format(
+                    name=json.dumps(others[0][:40]), fields=", ".join(fields)
+                )
+            )
+        given = [file for field in dict.fromkeys(fields) for file in files.getlist(field)]
+        if len(given) > (most := conf.get().max_files):
+            raise BadRequest(too_many(len(given), most))
+        names = []
+        for file in given:
+            name, _file = await kept(self, share, partial(checked_upload, file))
+            names.append(str(name))
+        return names
 
     async def _handle(
         self, request: Request, share: limits.Share, opening: Opening
@@ -225,6 +268,7 @@ class HttpChat(AgentMixin, View):
                 return JsonResponse({"turn_id": str(turn_id)}, status=202)
             case Earlier(before):
                 encoder = self._encoder()
+                encoder.files_url = session.encoder.files_url
                 frames = await earlier_frames(session.transcripts, encoder, before)
                 return _frames(frames, encoder)
             case Source(turn_id):
@@ -236,7 +280,7 @@ class HttpChat(AgentMixin, View):
         if not streamed and not session.transcripts.recorded:
             return self._notice(_no_conversation(), 400, str(say.turn_id))
         answer = Answer()
-        begun = await answer.of(await session.say(say.text, say.turn_id, answer))
+        begun = await answer.of(await session.say(say.text, say.turn_id, answer, say.files))
         if isinstance(begun, Refusal):
             return self._notice(begun.text, _STATUS_OF_FATE[begun.fate], str(say.turn_id))
         known = {} if begun else {"type": "known"}
@@ -296,27 +340,6 @@ class HttpChat(AgentMixin, View):
         if status in (429, 503):
             response["Retry-After"] = "5"
         return response
-
-
-async def _scope_of(request: ASGIRequest, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return what a consumer of Channels has as its scope, for a request that went through Django's
-    middleware."""
-    scope = {
-        **request.scope,
-        "cookies": request.COOKIES,
-        "url_route": {"args": args, "kwargs": kwargs},
-    }
-    if hasattr(request, "session"):
-        scope["session"] = request.session
-    if hasattr(request, "user"):
-        scope["user"] = await in_database_thread(_loaded)(request)
-    return scope
-
-
-def _loaded(request: Any) -> Any:
-    """Return the request's user, who is loaded when they are first looked at."""
-    _ = request.user.is_authenticated
-    return request.user
 
 
 def _event_stream(pieces: AsyncGenerator[bytes]) -> StreamingHttpResponse:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from django.template import Context
 from django.template import Template as DjangoTemplate
 
 from ...core.errors import ConfigurationError
-from ...core.specs import LLMModel, spec_of
+from ...core.specs import LLMModel, is_listed, spec_of
 from .limits import LimitsMixin
 from .prompt_files import template_in
 from .providers import chat_model
@@ -52,6 +52,9 @@ class LLMMixin(LimitsMixin):
     relative to `settings.BASE_DIR`."""
     llm_system_prompt_template: Any = ""
     llm_prompt_context_data: Mapping[str, Any] | None = None
+    llm_attachments: Collection[str] | None = None
+    """What people may send besides words: some of "picture", "pdf" and "text". None: text, and what
+    `llm_model` is known to take; of a model that LLMModel does not list, everything."""
     llm_first_user_message_template: Any = None
     """Sent to the model in the user's name when a conversation is empty."""
 
@@ -69,6 +72,19 @@ class LLMMixin(LimitsMixin):
     def get_llm_max_tokens(self) -> int | None:
         """Return `llm_max_tokens`, but no more than the model's limit."""
         return _within(self.get_llm_model_name(), self.llm_max_tokens)
+
+    def get_llm_attachments(self) -> Collection[str]:
+        """Return what people may send to the model besides words."""
+        if self.llm_attachments is not None:
+            return self.llm_attachments
+        name = self.get_llm_model_name()
+        spec, listed = spec_of(name), is_listed(name)
+        takes = {
+            "picture": spec.support_vision or not listed,
+            "pdf": spec.support_pdf or not listed,
+            "text": True,
+        }
+        return [sort for sort, is_taken in takes.items() if is_taken]
 
     def get_llm_timeout(self) -> float:
         return self.llm_timeout

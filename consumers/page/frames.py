@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 from django.template.loader import render_to_string
 
 from .progress import Progress, changes, has_all
-from .turn_view import Piece, TurnView, is_of_tool, merged
+from .turn_view import File, Piece, TurnView, is_of_tool, merged
 
 Level = Literal["error", "info"]
+
+
+class FileLimits(TypedDict):
+    """What a page may send besides words: where to, which types, how many, and how many bytes."""
+
+    url: str
+    accept: str
+    most: int
+    largest: int
 
 
 class Encoder(Protocol):
@@ -23,7 +32,12 @@ class Encoder(Protocol):
     `progress` notes what it returns as sent.
     """
 
-    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]: ...
+    files_url: str
+    """Where the conversation's pictures and files are; empty if nothing serves them."""
+
+    def hello(
+        self, *, max_length: int, banner: str, welcome: str, files: FileLimits | None = None
+    ) -> list[str]: ...
     def reset(self) -> list[str]: ...
     def turn(self, turn: TurnView, cursor: int | None) -> list[str]: ...
     def progress(self, turn: TurnView, sent: Progress) -> list[str]: ...
@@ -35,24 +49,40 @@ class Encoder(Protocol):
 class HtmlEncoder:
     """Fragments that htmx swaps out of band; you can override the templates."""
 
-    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
-        return [_html("hello", max_length=max_length, banner=banner, welcome=welcome)]
+    files_url = ""
+
+    def hello(
+        self, *, max_length: int, banner: str, welcome: str, files: FileLimits | None = None
+    ) -> list[str]:
+        told = {"max_length": max_length, "banner": banner, "welcome": welcome, "files": files}
+        return [_html("hello", **told)]
 
     def reset(self) -> list[str]:
         return [_html("reset")]
 
     def turn(self, turn: TurnView, cursor: int | None) -> list[str]:
-        return [_html("turn", turn=_whole(turn), cursor=cursor)]
+        return [_html("turn", turn=_whole(turn, self.files_url), cursor=cursor)]
 
     def progress(self, turn: TurnView, sent: Progress) -> list[str]:
         parts = changes(turn, sent)
         return [_html("pieces", turn_id=turn.id, parts=parts)] if parts else []
 
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
-        return [_html("ended", turn=_whole(turn), cursor=cursor, kept=has_all(turn, sent))]
+        return [
+            _html(
+                "ended", turn=_whole(turn, self.files_url), cursor=cursor, kept=has_all(turn, sent)
+            )
+        ]
 
     def earlier(self, turns: Sequence[TurnView], *, more: bool, before: int) -> list[str]:
-        return [_html("earlier", turns=[_whole(t) for t in turns], more=more, before=before)]
+        return [
+            _html(
+                "earlier",
+                turns=[_whole(t, self.files_url) for t in turns],
+                more=more,
+                before=before,
+            )
+        ]
 
     def notice(self, text: str, *, level: Level, refused_turn_id: str = "") -> list[str]:
         return [_html("notice", text=text, level=level, refused_turn_id=refused_turn_id)]
@@ -61,8 +91,13 @@ class HtmlEncoder:
 class JsonEncoder:
     """Objects with `id`, `role`, `mode` and `content` for what is said, or `type` for the rest."""
 
-    def hello(self, *, max_length: int, banner: str, welcome: str) -> list[str]:
-        return [_json(type="hello", max_length=max_length, banner=banner, welcome=welcome)]
+    files_url = ""
+
+    def hello(
+        self, *, max_length: int, banner: str, welcome: str, files: FileLimits | None = None
+    ) -> list[str]:
+        told = {"max_length": max_length, "banner": banner, "welcome": welcome, "files": files}
+        return [_json(type="hello", **told)]
 
     def reset(self) -> list[str]:
         return [_json(type="reset")]
@@ -101,9 +136,9 @@ class JsonEncoder:
     def _messages(self, turn: TurnView) -> list[str]:
         frames = []
         if turn.show_human:
-            frames.append(
-                _json(id=f"{turn.id}-human", role="user", mode="overwrite", content=turn.human_text)
-            )
+            files = files_shown(turn.files, self.files_url)
+            said = {"content": turn.human_text} | ({"files": files} if files else {})
+            frames.append(_json(id=f"{turn.id}-human", role="user", mode="overwrite", **said))
         frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if is_of_tool(piece)]
         if turn.text:
             frames.append(self._answer(turn, "overwrite", turn.text))
@@ -131,10 +166,26 @@ class JsonEncoder:
         )
 
 
-def _whole(turn: TurnView) -> dict[str, Any]:
+def _whole(turn: TurnView, files_url: str) -> dict[str, Any]:
     """Return a turn for a template, with the tools' results in their cards."""
     names = ("id", "version", "outcome", "show_human", "human", "tail", "error", "at")
-    return {name: getattr(turn, name) for name in names} | {"pieces": merged(turn.pieces)}
+    return {name: getattr(turn, name) for name in names} | {
+        "pieces": merged(turn.pieces),
+        "files": files_shown(turn.files, files_url),
+    }
+
+
+def files_shown(files: Sequence[File], files_url: str) -> list[dict[str, Any]]:
+    """Return what was sent with the words, each file with its name in a message (`id`) and the
+    address that serves it, empty if nothing does."""
+    return [
+        {
+            "id": f"{file['version']}.{file['number']}",
+            "url": f"{files_url}{file['version']}/{file['number']}/" if files_url else "",
+            **{name: file[name] for name in ("kind", "name", "mime_type", "width", "height")},
+        }
+        for file in files
+    ]
 
 
 def _html(name: str, **context: Any) -> str:

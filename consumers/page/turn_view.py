@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from ...core import codec, conf
+from ...core.attached import attached, words_of
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import beginning
 from ...core.errors import CodecError
@@ -29,6 +30,10 @@ Piece = dict[str, Any]
 """`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
 `{"kind": "tool_result", "id", "status", "output", "things", "seconds"}`; appended, never
 changed."""
+
+File = dict[str, Any]
+"""A picture or a file that somebody sent: `number`, `kind`, `name`, `mime_type`, `width`, `height`,
+and `version`, that of the event which has it. Where it is masked, it is `withheld`."""
 
 # A frame of more characters, or of more pieces, is written in the rendering thread.
 _LARGE, _MANY = 20_000, 100
@@ -53,6 +58,8 @@ class TurnView:
     """The answer's Markdown so far."""
     failure: dict[str, str] | None = None
     erasure: Erasure | None = None
+    files: Sequence[File] = ()
+    """What was sent with the words."""
     cut: bool = False
     """Whether the answer, which is kept, ended at a limit of tokens."""
 
@@ -85,8 +92,9 @@ def view_of(
     turn: TranscriptTurn, *, show_initial_prompt: bool, mask: Masker | None = None
 ) -> TurnView:
     """Return the view of a turn that is in the log, masked for somebody who reviews it."""
-    answer = _message(turn.answer)
-    text, human_text = _text(answer, turn.answer), _text(_message(turn.human), turn.human)
+    answer, human = _message(turn.answer), _message(turn.human)
+    text, human_text = _text(answer, turn.answer), words_in(human, turn.human)
+    files = files_in(human, turn.first)
     tools, tools_at, failure = turn.tools, turn.metadata.get("tools_at", []), turn.error
     if mask is not None:
         if _are_places(tools_at, len(tools)):
@@ -94,6 +102,8 @@ def view_of(
         # The texts once they are put together: a value may lie across a message's parts.
         text, human_text = mask.text(text), mask.text(human_text)
         tools, failure = masked(tools, mask), masked(failure, mask)
+        # Nobody can say what is to be seen in a picture, or to be read in a file.
+        files = [{**file, "name": mask.text(file["name"]), "withheld": True} for file in files]
     # A table is masked cell by cell, so its document must be the one that was stored.
     given = [tool.get("output") for tool in turn.tools]
     pieces = _pieces(text, tools, tools_at, given, mask)
@@ -111,6 +121,7 @@ def view_of(
         text=text,
         failure=failure,
         erasure=turn.erasure,
+        files=files,
         cut=turn.standing == "completed" and is_cut(answer),
     )
 
@@ -118,6 +129,21 @@ def view_of(
 def answer_text(turn: TranscriptTurn) -> str:
     """Return the Markdown of a turn's answer, as `view_of` has it."""
     return _text(_message(turn.answer), turn.answer)
+
+
+def words_in(message: Any, document: Any = None) -> str:
+    """Return what somebody wrote in a message, without the texts of their files."""
+    words = words_of(getattr(message, "content", None), getattr(message, "additional_kwargs", None))
+    return _text(message, document) if words is None else wellformed(words)
+
+
+def files_in(message: Any, version: int) -> list[File]:
+    """Return what was sent with a message, which the event at a version has."""
+    content, kwargs = (getattr(message, name, None) for name in ("content", "additional_kwargs"))
+    return [
+        {**asdict(each), "name": wellformed(each.name), "version": version}
+        for each in attached(content, kwargs)
+    ]
 
 
 def merged(pieces: Iterable[Piece]) -> list[Piece]:

@@ -35,6 +35,7 @@ urlpatterns = [
     path("<int:pk>/", views.conversation, name="conversation"),
     path("<int:pk>/events/<int:version>/", views.event, name="event"),
     path("<int:pk>/events/<int:version>/pictures/<int:number>/", views.picture, name="picture"),
+    path("<int:pk>/events/<int:version>/files/<int:number>/", views.file, name="file"),
     path("<int:pk>/given/<int:version>/", views.given, name="given"),
     path("<int:pk>/compare/", views.compare, name="compare"),
     path("<int:pk>/find/", acting.find, name="find"),

@@ -20,6 +20,8 @@ from ...projections.trail import read_trail
 from ...projections.travel.prompts import PromptLost, prompt_of
 from ...projections.travel.speakers import Speakers
 from ...projections.views.projection import saved_views
+from ..attachments.recorded import file_in
+from ..attachments.serving import served
 from ..page.things import png_in
 from ..stream.pages import conversation_stream, list_stream
 from .access import (
@@ -178,6 +180,20 @@ def picture(request: HttpRequest, pk: int, version: int, number: int) -> HttpRes
     # Part of the page that shows it.
     record_look(request, "read", "conversation", [what.conversation])
     return HttpResponse(png, content_type="image/png", headers=_INERT)
+
+
+@page
+def file(request: HttpRequest, pk: int, version: int, number: int) -> HttpResponse:
+    """A picture or a file that somebody sent."""
+    what = _reviewed(request, pk)
+    found = _event(what, version)
+    # Nobody can say what is to be seen in a picture, or to be read in a file.
+    sent = file_in(found, number) if what.mask_for(found.actor_id) is None else None
+    if sent is None:
+        raise Http404
+    # Part of the page that shows it.
+    record_look(request, "read", "conversation", [what.conversation])
+    return served(request, sent)
 
 
 @page

@@ -12,6 +12,8 @@ from django.db import router
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from ...events import uploads
+
 
 def person_of(user: Any) -> str:
     """Return an opaque name of a user, the same for a page and its socket; "" if there is none.
@@ -22,6 +24,11 @@ def person_of(user: Any) -> str:
         return ""
     who = f"user {user.pk}" if user.is_authenticated else "guest"
     return salted_hmac("turnlog.person", who, algorithm="sha256").hexdigest()[:24]
+
+
+def forget_person(user: Any) -> None:
+    """Drop what is kept under a user's name: files that wait to be sent. Raises NotStored."""
+    uploads.forget(person_of(user))
 
 
 def is_the_pages_person(scope: Any, asked: str) -> bool:

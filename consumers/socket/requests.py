@@ -15,7 +15,7 @@ from ...core.wellformed import wellformed
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS", "csrfmiddlewaretoken"}
 _FIELDS = {
-    None: {"user_text", "turn_id"},
+    None: {"user_text", "turn_id", "files"},
     "ping": {"type"},
     "stop": {"type", "turn_id"},
     "earlier": {"type", "before"},
@@ -26,6 +26,8 @@ _FIELDS = {
 # JSON may write a character as two escapes; the rest is the other fields and htmx's headers.
 _LONGEST_CHARACTER = 12
 _ROOM_FOR_THE_REST = 8_192
+_LONGEST_FILE = 36
+"""Characters of a file's name: a UUID."""
 
 
 class BadRequest(Exception):
@@ -38,10 +40,14 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """The user says something. The client chooses `turn_id`, so that a resend does no harm."""
+    """The user says something. The client chooses `turn_id`, so that a resend does no harm.
+
+    `files` are the names of uploads, or of files of earlier turns: see attachments/taking.py.
+    """
 
     text: str
     turn_id: uuid.UUID
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,9 @@ def parse_request(text: str | None, data: bytes | None) -> Request:
 
 def longest_request() -> int:
     """Return how many characters a request may have, however its text is written."""
-    return _LONGEST_CHARACTER * conf.get().max_message_length + _ROOM_FOR_THE_REST
+    settings = conf.get()
+    files = settings.max_files * 2 * _LONGEST_FILE
+    return _LONGEST_CHARACTER * settings.max_message_length + files + _ROOM_FOR_THE_REST
 
 
 def request_of(fields: dict[str, Any]) -> Request:
@@ -121,13 +129,37 @@ def request_of(fields: dict[str, Any]) -> Request:
             return Earlier(_version(fields.get("before")))
         case "source":
             return Source(_turn_id(turn_id))
-    return Say(_text(fields.get("user_text"), known), _turn_id(turn_id or str(uuid.uuid4())))
+    files = _files(fields.get("files"), known)
+    text = _text(fields.get("user_text"), known, may_be_empty=bool(files))
+    return Say(text, _turn_id(turn_id or str(uuid.uuid4())), files)
 
 
-def _text(text: Any, turn_id: str) -> str:
+def _files(files: Any, turn_id: str) -> tuple[str, ...]:
+    if files is None or files == "":
+        return ()
+    names = files if isinstance(files, list) else [files]
+    if not all(isinstance(name, str) and len(name) <= _LONGEST_FILE for name in names):
+        raise BadRequest(_("The field files must be a list of names."), turn_id)
+    most = conf.get().max_files
+    if len(names) > most:
+        raise BadRequest(too_many(len(names), most), turn_id)
+    if len(set(names)) < len(names):
+        raise BadRequest(_("The field files names one file twice."), turn_id)
+    return tuple(names)
+
+
+def too_many(count: int, most: int) -> str:
+    """Return the sentence for a message with more files than it may have."""
+    sentence = _("There are {count} files; at most {most} can be sent with one message.")
+    return sentence.format(count=count, most=most)
+
+
+def _text(text: Any, turn_id: str, *, may_be_empty: bool) -> str:
+    if text is None and may_be_empty:
+        return ""
     if not isinstance(text, str):
         raise BadRequest(_("The field user_text must be text."), turn_id)
-    if not text.strip():
+    if not text.strip() and not may_be_empty:
         raise BadRequest(_("The message is empty: write something first."), turn_id)
     longest = conf.get().max_message_length
     if len(text) > longest:

@@ -10,6 +10,7 @@ import enum
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from django.db import Error as DatabaseFailure
@@ -26,10 +27,14 @@ from ..answering.contained import contained
 from ..answering.relay import ask_to_stop
 from ..answering.running_turn import RunningTurn
 from ..answering.turn_task import actor_id_of, take_turn
+from ..attachments.refusals import Refused
+from ..attachments.taking import Gone
 from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder
 from . import access, limits
+from .addresses import address_of
+from .files import drop_sent, files_of, with_files
 from .follower import Follower, Send
 from .layer import Member
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
@@ -63,6 +68,7 @@ class Fate(enum.Enum):
     BUSY = enum.auto()
     CONFLICT = enum.auto()
     CLEARED = enum.auto()
+    FILES = enum.auto()
     DATABASE = enum.auto()
     FAILED = enum.auto()
 
@@ -111,6 +117,7 @@ class Session:
             self.transcripts = MemoryTranscript(self.key)
         else:
             self.key = live.place_of(conversation.pk)
+            self.encoder.files_url = address_of(self.chat)
             self.transcripts = RecordedTranscript(
                 conversation.pk,
                 self.chat.get_user(),
@@ -127,6 +134,7 @@ class Session:
                 max_length=conf.get().max_message_length,
                 banner=await self._banner(),
                 welcome=await self._welcome(),
+                files=files_of(self.chat, self.encoder.files_url),
             )
         )
         if after and not self.transcripts.recorded:
@@ -211,7 +219,9 @@ class Session:
 
     # What a client asks for
 
-    async def say(self, text: str, turn_id: uuid.UUID, asker: Asker) -> asyncio.Task[None] | None:
+    async def say(
+        self, text: str, turn_id: uuid.UUID, asker: Asker, files: Sequence[str] = ()
+    ) -> asyncio.Task[None] | None:
         """Start a turn; return its task, which goes on without this client. Raises TooMany."""
         # Looked at here first: a flood is refused without a task, a model or a query.
         if turn_id in self._asked:
@@ -221,7 +231,7 @@ class Session:
         if other or len(self._asked) >= _MOST_ASKED:
             await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
             return None
-        return self._spawn_turn(text, turn_id, asker)
+        return self._spawn_turn(text, turn_id, asker, files)
 
     async def stop(self, turn_id: uuid.UUID) -> None:
         """End a turn's answer here, if this person asked for it."""
@@ -241,14 +251,20 @@ class Session:
         return await in_rendering_thread(json.dumps)(told, ensure_ascii=False)
 
     def _spawn_turn(
-        self, text: str, turn_id: uuid.UUID, asker: Asker, *, initial: bool = False
+        self,
+        text: str,
+        turn_id: uuid.UUID,
+        asker: Asker,
+        files: Sequence[str] = (),
+        *,
+        initial: bool = False,
     ) -> asyncio.Task[None]:
         """Take a turn as a task of the process. Raises TooMany."""
         with contextlib.ExitStack() as held:
             held.enter_context(self.share.turn())
             held.callback(self._asked.discard, turn_id)
             self._asked.add(turn_id)
-            turn = self._take_turn(text, turn_id, asker, initial=initial)
+            turn = self._take_turn(text, turn_id, asker, files, initial=initial)
             # In this connection's context: a project may choose by it whose data it sees.
             task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
             kept = held.pop_all()
@@ -256,16 +272,25 @@ class Session:
             return task
 
     async def _take_turn(
-        self, text: str, turn_id: uuid.UUID, asker: Asker, *, initial: bool
+        self,
+        text: str,
+        turn_id: uuid.UUID,
+        asker: Asker,
+        files: Sequence[str],
+        *,
+        initial: bool,
     ) -> None:
         translation.activate(self.language)
         if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
             return  # It was sent again, and has been answered.
         try:
+            said = await with_files(self.chat, text, files) if files else text
             turn = await contained(
-                take_turn(self.chat, self.key, text, turn_id, initial=initial, begun=asker.begun)
+                take_turn(self.chat, self.key, said, turn_id, initial=initial, begun=asker.begun)
             )
             self._asked.discard(turn_id)
+            if files:
+                await drop_sent(self.chat, files)
             if turn is not None:
                 self.transcripts.keep(turn)
             elif await self.transcripts.shows(turn_id):
@@ -277,6 +302,15 @@ class Session:
                 await asker.refused(turn_id, Fate.CLEARED, cleared)
             if turn is None or not self.transcripts.recorded:
                 self.look_again()
+        except Gone as error:
+            # Its files are dropped once a turn has them: perhaps it was sent before.
+            if self.transcripts.recorded and await self.transcripts.shows(turn_id):
+                await asker.known(turn_id)
+                self.look_again()
+            else:
+                await asker.refused(turn_id, Fate.FILES, str(error))
+        except Refused as error:
+            await asker.refused(turn_id, Fate.FILES, str(error))
         except TurnInProgress:
             if not initial:
                 await asker.refused(turn_id, Fate.BUSY, _answer_under_way())

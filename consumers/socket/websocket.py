@@ -165,8 +165,8 @@ class ChatSocket(AgentMixin, LayerSocket):
             case Ping():
                 await self.send('{"type":"pong"}')
                 session.look_again()
-            case Say(text, turn_id):
-                await session.say(text, turn_id, AmongFrames(session))
+            case Say(text, turn_id, files):
+                await session.say(text, turn_id, AmongFrames(session), files)
             case Stop(turn_id):
                 await session.stop(turn_id)
             case Earlier(before):

@@ -10,6 +10,7 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from ...core.attached import attached
 from ...core.wellformed import clipped, wellformed
 
 register = template.Library()
@@ -111,5 +112,11 @@ def review_json(value: Any) -> str:
 @register.filter
 def review_text(message: Any) -> str:
     """Return the beginning of a message's words; of one without words, of all of it."""
-    said = getattr(message, "text", "") or getattr(message, "content", "") or message
+    said, content = getattr(message, "text", ""), getattr(message, "content", "")
+    files = [
+        f"[{_('Picture') if file.kind == 'picture' else _('File')}: {file.name}]"
+        for file in attached(content, getattr(message, "additional_kwargs", None))
+        if file.mime_type != "text/plain"  # Its text is among the words.
+    ]
+    said = "\n".join(filter(None, [str(said), *files])) or content or message
     return clipped(said if isinstance(said, str) else str(said), _LONGEST)

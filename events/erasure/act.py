@@ -15,7 +15,7 @@ from django.db import connections
 from django.db.models import Q
 
 from ...core.errors import NotStored, TurnInProgress, UnknownTurn
-from .. import drafts, hooks
+from .. import drafts, hooks, uploads
 from ..beside import found, queue_streams, review_of
 from ..changes import CHANGES
 from ..log import NewEvent, append
@@ -110,6 +110,7 @@ class Act:
             if fresh := plan.fresh:
                 events = self._events(plan.pk, [target.version for target in fresh])
                 drafts.erase({target.turn_id for target in plan.targets})
+                uploads.erase(plan.pk)
                 for eraser in hooks.erasers:
                     eraser(plan.pk, events)
         delete_unused(self._texts)

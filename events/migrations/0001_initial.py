@@ -278,6 +278,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Upload',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('stream_id', models.BigIntegerField(db_index=True)),
+                ('person', models.CharField(db_index=True, max_length=64)),
+                ('kind', models.CharField(max_length=16)),
+                ('name', models.TextField()),
+                ('mime_type', models.CharField(max_length=64)),
+                ('width', models.IntegerField(default=0)),
+                ('height', models.IntegerField(default=0)),
+                ('size', models.BigIntegerField()),
+                ('content', models.BinaryField()),
+                ('kept_at', models.DateTimeField(db_index=True)),
+            ],
+            options={
+                'db_table': 'turnlog_upload',
+            },
+        ),
+        migrations.CreateModel(
             name="Position",
             fields=[
                 ("position", models.BigIntegerField(primary_key=True, serialize=False)),

@@ -17,6 +17,7 @@ _COLUMNS = {
     "turnlog_event": ("payload", "salt"),
     "turnlog_content": ("text",),
     "turnlog_conversation": ("title",),
+    "turnlog_upload": ("person", "name", "content"),
     "turnlog_actor": ("id", "user_id"),
 }
 

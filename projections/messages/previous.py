@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
+from ...core.attached import weight_of
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import outline
 from ...core.codec.json_text import parse
@@ -232,15 +233,25 @@ def _last_that_fit(messages: list[Any], max_tokens: int) -> list[Any]:
     from langchain_core.messages import HumanMessage
     from langchain_core.messages.utils import count_tokens_approximately, trim_messages
 
+    def count(messages: list[Any]) -> int:
+        return count_tokens_approximately([_weighed(message) for message in messages])
+
     kept: list[Any] = trim_messages(
         messages,
         max_tokens=max_tokens,
-        token_counter=count_tokens_approximately,
+        token_counter=count,
         strategy="last",
         # So whole turns remain, and no output without its call. The class covers chunks too.
         start_on=HumanMessage,
     )
     return kept
+
+
+def _weighed(message: Any) -> Any:
+    """Return a message as its tokens are counted: LangChain would count a file's base64 as text."""
+    if not isinstance(message.content, list):
+        return message
+    return _changed(message, {"content": list(map(weight_of, message.content))})
 
 
 def _spoken(parts: Sequence[_Part], tools: bool) -> Iterator[_Given]:

@@ -23,6 +23,7 @@ _NAMES, _LENGTH = 100, 200
 """The most names that a list keeps, and their length: a model may call a tool by any name."""
 
 # As the codec writes a picture, and as providers write one in a message.
+_HUMAN = '{"_type":"HumanMessage"'
 _PICTURES = ('"_type":"PIL.Image"', '"type":"image_url"', '"type":"image"')
 
 
@@ -77,7 +78,10 @@ def _add(row: Overview, event: Event, before: Sequence[Event]) -> None:
         row.waiting_turn = None
     row.held = event.type == "HoldPlaced" or (row.held and event.type != "HoldLifted")
     payload = event.payload or ""
-    row.images += any(mark in payload for mark in _PICTURES)
+    if any(mark in payload for mark in _PICTURES):
+        # A turn's end has the person's message again.
+        again = event.type == "MessageAppended" and payload.startswith(_HUMAN)
+        row.images += not (again and any(each.type == "TurnStarted" for each in before))
     row.tool_names = _with(row.tool_names, _tools_of(event))
     ended = counted(event, before)
     if ended is None:

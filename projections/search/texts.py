@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any, Literal
 
 from ...core import codec
+from ...core.attached import attached
 from ...core.errors import CodecError
 from ..engine.storable import storable
 
@@ -35,11 +36,18 @@ def role_of(document: Any) -> Role | None:
 
 
 def text_of(document: Any) -> str:
-    """Return the text of a message's document: its content, or the content's text parts, joined."""
+    """Return the text of a message's document: its content, or the content's text parts, joined.
+
+    Below it are the names of the pictures and files that were sent with it.
+    """
     body = document.get("_value") if isinstance(document, dict) else None
-    content = body.get("content") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return ""
+    content, kwargs = body.get("content"), body.get("additional_kwargs")
     parts = content if isinstance(content, list) else [content]
-    return "".join(map(_text_of_part, parts))
+    text = "".join(map(_text_of_part, parts))
+    names = [each.name for each in attached(content, kwargs) if each.name]
+    return "\n".join(filter(None, [text, *names]))
 
 
 def _text_of_part(part: Any) -> str:

@@ -408,11 +408,11 @@ async def test_a_form_is_a_message_too(serve: Any, conversation: Any, user: Any)
             "A form must say how long it is: send Content-Length, or JSON.",
         ),
         (
-            b'--b\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nx\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\nx\r\n'
             b"--b--\r\n",
             {"content-type": "multipart/form-data; boundary=b"},
             400,
-            'The field "images" is unknown; the fields are turn_id, user_text.',
+            'The field "photo" is unknown; files are sent as images, files.',
         ),
     ],
 )

@@ -18,6 +18,7 @@ from django.utils import timezone
 from langchain_core.messages import AIMessage
 from PIL import Image
 
+from tests.consumers.pictures import with_picture
 from turnlog.consumers.review import urls, views
 from turnlog.consumers.review.shown import LONGEST, payload_of
 from turnlog.core.readable import LARGE, Readable
@@ -46,6 +47,7 @@ PAGES = {
     "conversation": ("/review/{pk}/", {"owner", "reviewer"}),
     "event": ("/review/{pk}/events/2/", {"owner", "reviewer"}),
     "picture": ("/review/{pk}/events/5/pictures/0/", {"owner"}),  # Masked for a reviewer.
+    "file": ("/review/{pk}/events/9/files/1/", {"owner"}),  # As the picture.
     "given": ("/review/{pk}/given/3/", {"owner", "reviewer"}),
     "compare": ("/review/{pk}/compare/?a=1", {"owner", "reviewer"}),
 }
@@ -96,7 +98,7 @@ def room(user: Any) -> Conversation:
     ]
     answer = AIMessage(f"I am **sorry** {EVIL}", usage_metadata=USAGE)
     room.record_turn(f"It is broken {EVIL}", answer, outputs, user=user, turn_id=turn.turn_id)
-    failed = room.start_turn("And when?", user=user)
+    failed = room.start_turn(with_picture("And when?"), user=user)
     room.fail_turn(failed.turn_id, error={"type": "RateLimitError", "text": "429 slow down"})
     number = queues.open_queue(EVIL, by=user, instructions=EVIL)
     append(standing.stream_of(number), [NewEvent(ItemsAdded([room.pk]))])

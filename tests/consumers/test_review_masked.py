@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 from PIL import Image
 
+from tests.consumers.pictures import with_picture
 from tests.consumers.test_review import ACTS
 from turnlog.consumers.review import urls
 from turnlog.consumers.review.remarks import MASKED_APART
@@ -48,6 +49,7 @@ PAGES = {
     "conversation": ("{pk}/", True),
     "event": ("{pk}/events/2/", True),
     "picture": ("{pk}/events/5/pictures/0/", False),
+    "file": ("{pk}/events/10/files/1/", False),
     "given": ("{pk}/given/3/", True),
     "compare": ("{pk}/compare/?a=2", True),
 }
@@ -73,7 +75,7 @@ def room(user: Any) -> Conversation:
     room.record_turn(
         f"call {SAID}", answer, outputs, user=user, turn_id=turn.turn_id, metadata=record
     )
-    failed = room.start_turn(f"again {SAID}", user=user)
+    failed = room.start_turn(with_picture(f"again {SAID}", f"{MAIL}.png"), user=user)
     room.fail_turn(failed.turn_id, error={"type": "HttpError", "text": f"refused: {SAID}"})
     erased = room.record_turn("to erase", AIMessage("ok"), user=user)
     room.erase([erased[0].turn_id], reason=f"request of {MAIL}")
@@ -136,7 +138,7 @@ def test_every_page_is_in_the_table() -> None:
 def test_a_reviewer_sees_no_personal_data(path: str, room: Conversation, reviewer: Client) -> None:
     response = reviewer.get(f"/review/{path}".format(pk=room.pk))
     assert values_in(response.content) == set()
-    assert response.status_code in (200, 400) or "picture" in path
+    assert response.status_code in (200, 400) or "picture" in path or "files" in path
 
 
 @pytest.mark.parametrize("name", [name for name, (_, has_values) in PAGES.items() if has_values])
@@ -206,6 +208,22 @@ def test_tools_stay_where_they_were_called_in_a_masked_answer(
     for client in (reviewer, owner):
         shown = client.get(f"/review/{room.pk}/").content.decode()
         assert shown.index("first.") < shown.index(">look<") < shown.index("Then I look.")
+
+
+def test_what_people_sent_is_withheld_with_a_sentence(
+    room: Conversation, reviewer: Client, owner: Client
+) -> None:
+    shown = reviewer.get(f"/review/{room.pk}/").content.decode()
+    assert "withheld while personal data is masked" in shown
+    address = f"/review/{PAGES['file'][0].format(pk=room.pk)}"
+    assert reviewer.get(address).status_code == 404
+    served = owner.get(address)
+    assert (served.status_code, served["Content-Type"]) == (200, "image/png")
+    assert served["Cache-Control"] == "private, no-cache, no-store"
+    assert address in owner.get(f"/review/{room.pk}/").content.decode()
+    event = reviewer.get(f"/review/{room.pk}/events/10/").content.decode()
+    assert "base64" in event
+    assert "iVBOR" not in event  # However small the picture is.
 
 
 def test_pictures_are_withheld_with_a_sentence(room: Conversation, reviewer: Client) -> None:

@@ -15,13 +15,18 @@
     #send = document.getElementById("turnlog-send");
     #stop = document.getElementById("turnlog-stop");
     #hint = document.getElementById("turnlog-hint");
+    #attachments;
     #counter = document.getElementById("turnlog-counter");
     #running = false;
     #blocked = true;
-    #returned = null; // { text, turnId }: words that could not be sent, at the beginning of the box
+    #returned = null; // { text, ids, turnId }: what could not be sent, at the beginning of the box
 
-    /** @param {() => void} onStop */
-    constructor(onStop) {
+    /**
+     * @param {() => void} onStop
+     * @param {Attachments} attachments what is sent with the text
+     */
+    constructor(onStop, attachments) {
+      this.#attachments = attachments;
       this.#box.addEventListener("input", () => this.refresh());
       this.#box.addEventListener("keydown", (event) => this.#key(event));
       this.#stop.addEventListener("click", onStop);
@@ -39,7 +44,8 @@
       this.#running = running;
       this.#blocked = blocked;
       const text = this.#box.value;
-      const written = text.trim() !== "";
+      const written = text.trim() !== "" || this.#attachments.ids.length > 0;
+      this.#attachments.refresh();
       this.#count(text);
       this.#hint.hidden = !(running && written);
       this.#stop.disabled = !online;
@@ -49,14 +55,15 @@
     }
 
     /**
-     * Put text that was not sent back into the box, before any text written since.
-     * @param {string} text
-     * @param {?string} [turnId] the text may have arrived in this turn: unchanged, it is sent as that turn again
+     * Put what was not sent back into the box, before anything written since.
+     * @param {{text: string, files: object[]}} words
+     * @param {?string} [turnId] it may have arrived in this turn: unchanged, it is sent as that turn again
      */
-    restore(text, turnId = null) {
-      if (!text) return;
-      this.#box.value = this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text;
-      this.#returned = { text, turnId };
+    restore({ text, files }, turnId = null) {
+      if (!text && !files.length) return;
+      this.#box.value = text && this.#box.value.trim() ? `${text}\n\n${this.#box.value}` : text || this.#box.value;
+      this.#attachments.restore(files);
+      this.#returned = { text, ids: files.map(({ id }) => id), turnId };
       this.refresh();
       this.focus();
     }
@@ -65,6 +72,7 @@
     clear() {
       this.#box.value = "";
       this.#turnId.value = "";
+      this.#attachments.clear();
       this.#returned = null;
       this.refresh();
       this.focus();
@@ -82,28 +90,36 @@
      * @returns {boolean} whether they have, and nobody has changed them
      */
     settle() {
-      const { text, turnId } = this.#returned ?? {};
-      if (!turnId || this.#box.value !== text || !document.getElementById(`turn-${turnId}`)) return false;
+      const { turnId } = this.#returned ?? {};
+      if (!turnId || !this.#unchanged || !document.getElementById(`turn-${turnId}`)) return false;
       this.clear();
       return true;
     }
 
     /** What can be kept over a reload. */
     get draft() {
-      return { text: this.#box.value, returned: this.#returned };
+      return { text: this.#box.value, files: this.#attachments.items, returned: this.#returned };
     }
 
     /** Show the draft of this page before a reload, before any text written since. */
-    set draft({ text, returned }) {
+    set draft({ text, files = [], returned }) {
       // The browser may have restored it, too.
-      if (text && text !== this.#box.value) this.restore(text);
+      this.restore({ text: text === this.#box.value ? "" : text, files });
       this.#returned = returned;
       this.refresh();
     }
 
     get #sendable() {
       const text = this.#box.value;
-      return text.trim() !== "" && !this.#running && !this.#blocked && length(text) <= maxLength();
+      const some = text.trim() !== "" || this.#attachments.ids.length > 0;
+      const free = !this.#running && !this.#blocked && !this.#attachments.busy;
+      return some && free && length(text) <= maxLength();
+    }
+
+    /** Whether what came back is still in the box as it came. */
+    get #unchanged() {
+      const { text, ids = [] } = this.#returned ?? {};
+      return this.#box.value === text && String(this.#attachments.ids) === String(ids);
     }
 
     #key(event) {
@@ -119,9 +135,11 @@
 
     #prepare(event) {
       if (!this.#sendable) return event.preventDefault();
-      const { text, turnId } = this.#returned ?? {};
-      this.#turnId.value = turnId && this.#box.value === text ? turnId : uuid4();
+      const { turnId } = this.#returned ?? {};
+      this.#turnId.value = turnId && this.#unchanged ? turnId : uuid4();
       event.detail.parameters.turn_id = this.#turnId.value;
+      const { ids } = this.#attachments;
+      if (ids.length) event.detail.parameters.files = ids;
     }
 
     #count(text) {

@@ -2,8 +2,8 @@
 {
   /** Connects the parts: which part hears which event. Each part's file explains the part. */
 
-  const { Composer, Connection, Copying, Earlier, Follow, Keeper, Outbox, dress, dropLineBreak, mergeTurns, uuid4 } =
-    window.turnlogParts;
+  const { Attachments, Composer, Connection, Copying, Earlier, Follow, Keeper, Outbox } = window.turnlogParts;
+  const { dress, dropLineBreak, filesOf, mergeTurns, uuid4 } = window.turnlogParts;
 
   const byId = (id) => document.getElementById(id);
   const page = byId("turnlog");
@@ -23,7 +23,12 @@
   const copying = new Copying(connection);
   const keeper = new Keeper(person, page.getAttribute("ws-connect") ?? location.pathname);
   const outbox = new Outbox();
-  const composer = new Composer(stop);
+  const attachments = new Attachments(page, {
+    tell: (sentence) => tellWords(sentence),
+    say: (sentence) => (status.textContent = sentence),
+    changed: () => refresh(),
+  });
+  const composer = new Composer(stop, attachments);
   const earlier = new Earlier();
   const follow = new Follow(page);
 
@@ -57,7 +62,8 @@
     composer.refresh({ running, online, blocked: final() || outbox.full });
     pending.hidden = !outbox.full;
     pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
-    pending.querySelector("[data-pending-text]").textContent = outbox.text;
+    const names = outbox.files.map(({ name }) => name);
+    pending.querySelector("[data-pending-text]").textContent = [outbox.text, ...names].filter(Boolean).join("\n");
     // What has left the page may have arrived: sending can no longer be cancelled, but the words can be had back.
     pending.querySelector('[data-action="cancel"]').hidden = outbox.tried;
     pending.querySelector('[data-action="take-back"]').hidden = !outbox.tried;
@@ -76,14 +82,21 @@
     status.textContent = notice.textContent;
   }
 
+  /** Tell what was refused in somebody else's words: the server's, or with a file's name. */
+  function tellWords(sentence) {
+    tell("turnlog-refused");
+    notice.firstElementChild.textContent = sentence;
+    status.textContent = sentence;
+  }
+
   function transmit() {
     outbox.flush(connection);
     connection.check(); // on a dead connection, the message must not wait for the next heartbeat
   }
 
   /** Send a message, as often as necessary; what the page said about an earlier one is settled. */
-  function say(frame) {
-    outbox.put(frame);
+  function say(frame, files = []) {
+    outbox.put(frame, files);
     transmit();
     notice.replaceChildren();
     status.textContent = outbox.tried ? "" : pending.querySelector('[data-when="waiting"]').textContent;
@@ -159,7 +172,7 @@
 
   composer.form.addEventListener("htmx:wsBeforeSend", (event) => {
     event.preventDefault(); // the outbox sends it
-    say(event.detail.message);
+    say(event.detail.message, attachments.items);
     composer.clear();
     refresh();
   });
@@ -198,7 +211,9 @@
       tell("turnlog-perhaps-sent");
     }
     if (action === "again") {
-      composer.restore(target.closest(".turnlog-turn").querySelector(".turnlog-human").textContent);
+      const turn = target.closest(".turnlog-turn");
+      const text = turn.querySelector(".turnlog-human")?.textContent ?? "";
+      composer.restore({ text, files: filesOf(turn) });
     }
     refresh();
   });

@@ -6,7 +6,7 @@
    * after a reload: because of its turn_id, a resend does no harm.
    */
   class Outbox {
-    #entry = null; // { turnId, text, frame, tried }
+    #entry = null; // { turnId, text, files, frame, tried }
 
     /** The message as it can be kept over a reload, or null. */
     get entry() {
@@ -22,6 +22,11 @@
       return this.#entry?.text ?? "";
     }
 
+    /** What the message was sent with; see attachments.js. */
+    get files() {
+      return this.#entry?.files ?? [];
+    }
+
     /** The message's turn_id if it may have arrived: with it, a resend cannot become a second turn. */
     get triedTurn() {
       return this.tried ? this.#entry.turnId : null;
@@ -32,10 +37,13 @@
       return this.#entry?.tried ?? false;
     }
 
-    /** @param {string} frame the message as it is sent */
-    put(frame) {
+    /**
+     * @param {string} frame the message as it is sent
+     * @param {object[]} [files] what it is sent with
+     */
+    put(frame, files = []) {
       const { turn_id: turnId, user_text: text } = JSON.parse(frame);
-      this.#entry = { turnId, text, frame, tried: false };
+      this.#entry = { turnId, text, files, frame, tried: false };
     }
 
     /** Take the message of this page before a reload. */
@@ -54,15 +62,15 @@
     }
 
     /**
-     * Take the message's text out, to be edited.
+     * Take the message out, to be edited.
      * @param {string} [turnId] take it only if it is this message
-     * @returns {string} the text; "" if there was nothing to take
+     * @returns {{text: string, files: object[]}} both are empty if there was nothing to take
      */
     take(turnId = this.#entry?.turnId) {
-      if (!this.#entry || this.#entry.turnId !== turnId) return "";
-      const { text } = this.#entry;
+      if (!this.#entry || this.#entry.turnId !== turnId) return { text: "", files: [] };
+      const { text, files } = this;
       this.#entry = null;
-      return text;
+      return { text, files };
     }
   }
 

@@ -8,6 +8,8 @@
    * both, with its pauses and the page's own place.
    */
 
+  const { refreshToken } = window.turnlogParts;
+
   const ALIVE_WITHIN = 50_000; // the server says every 20 seconds that the stream is alive
   const LOST = 1006;
   const TOO_LARGE = 1009;
@@ -72,16 +74,8 @@
       else if (answer.type === "opaqueredirect") this.#end(CODES["signed-out"]);
       else if (answer.status === 413) this.#end(TOO_LARGE);
       // Whoever signs in again, in another tab, has another token.
-      else if (answer.status === 403 && again && (await this.#refreshToken())) await this.#post(text, false);
+      else if (answer.status === 403 && again && (await refreshToken(this.#page))) await this.#post(text, false);
       else this.#end(LOST);
-    }
-
-    async #refreshToken() {
-      const answer = await fetch(location.href, { redirect: "manual", cache: "no-store" });
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const { csrf } = page.getElementById("turnlog")?.dataset ?? {};
-      if (csrf) this.#page.csrf = csrf;
-      return Boolean(csrf);
     }
 
     #told(told) {

@@ -15,6 +15,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Tool
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 GREETING = "您好，欢迎光临星巴克！请问您要喝点什么？"
+PICTURE = "谢谢您的照片！我看不到里面有什么，因为我不是真的模型。您想点什么？"
+FILE = "谢谢，我收到您的文件了。可惜我不会看文件。您想点什么？"
 ANSWERS = [
     "好的。请问您要 **大杯**、**中杯** 还是 **小杯**？",
     "您要热的还是冰的？\n\n1. 热的\n2. 冰的",
@@ -66,5 +68,10 @@ def _reply(messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
     if any(word in asked for word in ("얼마", "가격", "多少", "price", "much")):
         call = {"name": "look_up_price", "args": {"name": "拿铁"}, "id": f"call-{uuid.uuid4()}"}
         return "", [call]
+    kinds = {part.get("type") for part in last.content if isinstance(part, dict)}
+    if "image" in kinds:
+        return PICTURE, []
+    if "file" in kinds or last.additional_kwargs.get("attachments"):
+        return FILE, []
     turns = sum(message.type == "human" for message in messages)
     return (GREETING if turns == 1 else ANSWERS[(turns - 2) % len(ANSWERS)]), []

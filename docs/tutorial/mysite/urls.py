@@ -10,5 +10,6 @@ urlpatterns = [
     path("example/", include("example.urls")),
     path("analyst/", include("analyst.urls")),
     path("review/", include("turnlog.consumers.review.urls")),
+    path("files/", include("turnlog.consumers.attachments.urls")),
     path("live/", include("turnlog.consumers.stream.urls")),
 ]

@@ -1,0 +1,21 @@
+"""Which pictures are read, told by how a file begins; Pillow, which reads them, is optional."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+"""The formats that are read, by Pillow's names; what is kept is a JPEG or a PNG."""
+
+
+def is_available() -> bool:
+    """Return whether Pillow is installed."""
+    return find_spec("PIL") is not None
+
+
+def is_picture(data: bytes) -> bool:
+    """Return whether a file begins as one of the formats does."""
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")) or (
+        data[:4],
+        data[8:12],
+    ) == (b"RIFF", b"WEBP")

@@ -1,0 +1,70 @@
+"""Where a chat's pictures and files are: an address that says which chat it is.
+
+Whoever asks there is let in by that chat's own `can_accept()`. The address is signed, so it names
+no class that has not written it, and the same each time, so that browsers may keep what is there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.core import signing
+from django.urls import NoReverseMatch, reverse
+from django.views.generic import View
+
+from ...core import conf
+from ..mixins.agent import AgentMixin
+
+_SALT = "turnlog.files"
+
+_chats: dict[str, type[AgentMixin]] = {}
+"""The classes that have written addresses here: not all can be imported by name."""
+
+
+def address_of(chat: AgentMixin) -> str:
+    """Return the address of a chat's files; empty if the project's URLs do not have them."""
+    kind = type(chat)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    _chats[name] = kind
+    kwargs = chat.scope.get("url_route", {}).get("kwargs", {})
+    plain = {key: v if isinstance(v, str | int) else str(v) for key, v in kwargs.items()}
+    token = signing.Signer(salt=_SALT).sign_object([name, plain, conf.tenant()])
+    try:
+        return reverse("turnlog_files:upload", args=[token])
+    except NoReverseMatch:
+        return ""
+
+
+def chat_at(token: str, scope: Any, request: Any) -> AgentMixin | None:
+    """Return the chat of an address, for the person of a scope; None if no chat has written it.
+
+    A chat over HTTP has `request`, too: its `can_accept()` may look there.
+    """
+    try:
+        name, kwargs, tenant = signing.Signer(salt=_SALT).unsign_object(token)
+    except (signing.BadSignature, ValueError):
+        return None
+    if tenant != conf.tenant():
+        return None
+    kind = _chats.get(name) or _imported(name)
+    if kind is None:
+        return None
+    chat: Any = kind()
+    if isinstance(chat, View):
+        chat.setup(request, **kwargs)
+    chat.scope = {**scope, "url_route": {"args": (), "kwargs": kwargs}}
+    made: AgentMixin = chat
+    return made
+
+
+def _imported(name: str) -> type[AgentMixin] | None:
+    """Return the class of this name; None if it was renamed since."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return found if isinstance(found, type) and issubclass(found, AgentMixin) else None
