@@ -134,6 +134,8 @@ class Settings:
     """Sandboxes that one process may have."""
     sandbox_workers_per_user: int = 2
     """Sandboxes that one person may have in one process."""
+    sandbox_spare: bool = True
+    """Whether a process that has a sandbox starts one more, for the next conversation."""
     sandbox_idle: float = 600.0
     """Seconds after which a sandbox that was not used ends, with its variables."""
     sandbox_memory: int = 2048

@@ -29,14 +29,6 @@ def text_of(message: dict[str, Any], key: str, longest: int) -> str:
     return found
 
 
-def number_of(message: dict[str, Any], key: str) -> int:
-    """Return a whole number of a message. Raises Broken."""
-    found = message.get(key)
-    if not isinstance(found, int):
-        raise Broken(f"expected {key!r} to be a number")
-    return found
-
-
 def cuts_of(message: dict[str, Any]) -> list[str]:
     """Return what a message says was cut. Raises Broken."""
     found = message.get("cut")

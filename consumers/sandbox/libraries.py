@@ -20,7 +20,8 @@ SYSTEM = (
 )
 """What programs of a system need: shared libraries and time zones."""
 CONFINING = ("landlockpy", "seccompy")
-_FOREIGN = ("site-packages", "dist-packages")
+FOREIGN = ("site-packages", "dist-packages")
+"""Folders of libraries that are installed, wherever they are."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -37,13 +38,13 @@ def readable(libraries: tuple[str, ...]) -> tuple[str, ...]:
 def folders() -> tuple[str, ...]:
     """Return the folders in which Python looks for modules; their names may be listed."""
     standard, binary = sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")
-    site = [path for path in sys.path if Path(path).name in _FOREIGN]
+    site = [path for path in sys.path if Path(path).name in FOREIGN]
     return tuple(dict.fromkeys(os.path.realpath(path) for path in (standard, binary, *site)))
 
 
 def site_folders() -> tuple[str, ...]:
     """Return the folders with installed libraries, for a worker's `sys.path`."""
-    return tuple(path for path in folders() if Path(path).name in _FOREIGN)
+    return tuple(path for path in folders() if Path(path).name in FOREIGN)
 
 
 def interpreter() -> str:
@@ -60,7 +61,7 @@ def _interpreter() -> Iterator[str]:
     yield interpreter()
     for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}:
         # Each by itself, since a folder of installed libraries may be among them.
-        yield from (entry.path for entry in os.scandir(folder) if entry.name not in _FOREIGN)
+        yield from (entry.path for entry in os.scandir(folder) if entry.name not in FOREIGN)
     shared = Path(sysconfig.get_config_var("LIBDIR") or "/nowhere")
     yield from map(str, shared.glob("libpython*.so*"))
 

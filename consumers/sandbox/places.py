@@ -192,7 +192,7 @@ class Places:
             self._empty(seat)
             worker = None
         if worker is None:
-            worker = seat.worker = self._started()
+            worker = seat.worker = self._take()
         call.begin(worker)
         try:
             if table is not None and worker.digest != wanted:
@@ -222,7 +222,7 @@ class Places:
             seat.worker.end()
             seat.worker = None
 
-    def _started(self) -> Worker:
+    def _take(self) -> Worker:
         """Return a new worker: the spare one, if there is one."""
         with self._lock:
             worker, self._spare = self._spare, None
@@ -231,7 +231,23 @@ class Places:
             worker = None
         if worker is None:
             worker = self._start()
+        if conf.get().sandbox_spare:
+            threading.Thread(
+                target=self._provide, name="turnlog-sandbox-spare", daemon=True
+            ).start()
         return worker
+
+    def _provide(self) -> None:
+        """Start the worker that the next conversation gets: importing pandas takes a second."""
+        try:
+            worker = self._start()
+        except SandboxRefused:
+            return  # The one who needs it tries again, and is told.
+        with self._lock:
+            if self._spare is None and self._seats:
+                self._spare = worker
+                return
+        worker.end()
 
     def _start(self) -> Worker:
         # The tier is found out once: others wait, and then start theirs at the same time.

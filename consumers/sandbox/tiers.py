@@ -44,6 +44,26 @@ class Started:
     process: subprocess.Popen[bytes]
     setup: dict[str, Any]
     folder: str = ""
+    is_ours: bool = True
+    """Whether the process, or its child's child, is the worker: no runner started it."""
+
+    def threads(self) -> int:
+        """Return how many threads the worker has, by the kernel's word; 0 if it does not say."""
+        if not self.is_ours:
+            return 0
+        worker = self.process.pid
+        try:
+            # bubblewrap has a child, which has the worker.
+            while children := Path(f"/proc/{worker}/task/{worker}/children").read_text().split():
+                worker = int(children[0])
+            return len(os.listdir(f"/proc/{worker}/task"))
+        except OSError:
+            return 0
+
+    def leave_folder(self) -> None:
+        """Remove the folder: libraries look for one when they are imported, and not again."""
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:
         """End the process, and remove its folder."""
@@ -53,8 +73,7 @@ class Started:
                 with contextlib.suppress(OSError):
                     file.close()
         self.process.wait()
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self.leave_folder()
 
 
 def start(tier: str, bubblewrap: str, limits: Limits, packages: tuple[str, ...]) -> Started:
@@ -104,10 +123,11 @@ def _from_runner(limits: Limits) -> Started:
         "layers": _LAYERS[RUNNER],
         "bounds": limits.bounds(),
         "paths": [],
+        "readable": [],
         "fonts": [],
     }
     setup |= {"stdlib": _HOME, "home": _HOME, "forbidden": [_HOME], "probe": False}
-    return Started(process, setup)
+    return Started(process, setup, is_ours=False)
 
 
 def bubblewraps() -> list[str]:
@@ -135,11 +155,18 @@ def _box(limits: Limits, readable: Sequence[str]) -> list[str]:
         options += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         options += ["--unshare-user"]
-    parents = {parent for path in readable for parent in Path(path).parents}
+    standard = libraries.standard_library()
+    bound = [path for path in readable if Path(path).parent != Path(standard)]
+    parents = {parent for path in [standard, *bound] for parent in Path(path).parents}
     for parent in sorted(parents)[1:]:
         # bubblewrap itself would make them root's own.
         options += ["--perms", "0755", "--dir", str(parent)]
-    for path in readable:
+    # As a whole, without the libraries that may be installed in it: of those, some follow.
+    options += ["--ro-bind", standard, standard]
+    for name in libraries.FOREIGN:
+        if os.path.isdir(folder := os.path.join(standard, name)):
+            options += ["--tmpfs", folder]
+    for path in bound:
         kind = "--dev-bind" if path.startswith("/dev/") else "--ro-bind"
         options += [kind, path, path]
     for link in ("/lib", "/lib64", "/etc/localtime"):

@@ -29,6 +29,8 @@ class Worker:
         self.digest = ""
         """The content of the table that it has."""
         self._started, self._limits = started, limits
+        self._threads = 0
+        """Those of its libraries, Arrow's memory pool for one."""
         into, out = cast(IO[bytes], started.process.stdin), cast(IO[bytes], started.process.stdout)
         self._pipe = Pipe(into.fileno(), out.fileno())
 
@@ -46,9 +48,8 @@ class Worker:
         doors = message.get("open")
         if not isinstance(doors, list):
             raise Broken("the worker did not say what it tried")
-        if message.get("threads") != 0:
-            # Landlock holds for a thread and those that it starts; there must be no other.
-            doors = [*doors, "threads that began before their box"]
+        self._started.leave_folder()
+        self._threads = self._started.threads()
         return [str(door) for door in doors]
 
     def load(self, table: Table) -> None:
@@ -63,6 +64,7 @@ class Worker:
         if why := answers.text_of(message, "loaded", 1_000):
             raise SandboxRefused(f"expected a table that pyarrow reads, found {why}")
         self.digest = table.digest
+        self._threads = self._started.threads()
 
     def run(self, code: str, seconds: float) -> tuple[Outcome, bool]:
         """Run code; return what it led to, and whether the worker can be used again.
@@ -89,7 +91,7 @@ class Worker:
             error=_clean(answers.text_of(message, "error", MOST_LETTERS)),
             notice=_notice(message),
         )
-        return outcome, answers.number_of(message, "threads") == 0
+        return outcome, self._started.threads() <= self._threads
 
     def kill(self) -> None:
         """Kill the process at once, from any thread; a call that waits for it raises Broken."""

@@ -98,3 +98,22 @@ async def test_a_worker_that_is_ended_has_forgotten(tmp_path: Path) -> None:
     await run("mine = 1")
     await sandbox.end(PLACE)
     assert await value_of("'mine' in globals()") is False
+
+
+async def test_what_comes_back_is_bounded() -> None:
+    outcome = await run("pd.DataFrame({'a': range(10**4), 'b': 'x' * 3000})")
+    assert outcome.value.shape == (1000, 2)
+    assert outcome.value.a.tolist() == list(range(1000))
+    assert "is cut" in outcome.notice
+    outcome = await run("pd.DataFrame(np.zeros((3, 10**5)))")
+    assert outcome.value.shape == (3, 200)
+    outcome = await run("for _ in range(20): plt.figure(figsize=(900, 1)).text(0, 0, 'x')")
+    assert len(outcome.charts) == 8
+    assert outcome.notice == "More was drawn than what comes back."
+
+
+async def test_charts_have_hangul_whatever_font_they_ask_for() -> None:
+    draw = "plt.title('가나다 한글')\nplt.plot([1])"
+    for family in ("", "plt.rcParams['font.family'] = 'Malgun Gothic'\n"):
+        outcome = await run(family + draw)
+        assert (outcome.notice, outcome.printed, len(outcome.charts)) == ("", "", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +38,8 @@ def prepare(fonts: Sequence[str]) -> None:
 def drawn(most: int, largest: int) -> tuple[list[bytes], bool, bool]:
     """Return the open figures as PNG, close them, and say whether some are left out, and whether
     letters have no font. `most` bounds their number, `largest` the bytes of each."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return [], False, False
     import matplotlib.pyplot as plt
 
     pictures = []

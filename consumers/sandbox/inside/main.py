@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes.util
 import os
 import sys
-import threading
 from typing import Any
 
 from .attempts import open_doors
 from .confining import Unconfined, confine
+from .imports import Absent
 from .pipe import Closed, Pipe
 from .session import Session
 
@@ -40,6 +40,7 @@ def _serve(pipe: Pipe, setup: dict[str, Any]) -> None:
     # It would start ldconfig and a compiler to find the C library that Python is linked with.
     vars(ctypes.util)["find_library"] = lambda name: None
     sys.path += setup["paths"]
+    sys.meta_path.insert(0, Absent(setup["paths"], setup["readable"]))
     os.environ.clear()
     os.environ.update({k: v.format(home=setup["home"]) for k, v in ENVIRONMENT.items()})
     try:
@@ -49,10 +50,10 @@ def _serve(pipe: Pipe, setup: dict[str, Any]) -> None:
         return
     doors = open_doors({**setup, "environment": list(ENVIRONMENT)})
     if setup["probe"]:
-        pipe.send({"ready": True, "open": doors, "threads": 0})
+        pipe.send({"ready": True, "open": doors})
         return
     session = Session(setup["bounds"], setup["fonts"])
-    pipe.send({"ready": True, "open": doors, "threads": threading.active_count() - 1})
+    pipe.send({"ready": True, "open": doors})
     os.dup2(0, 2)
     while True:
         message = pipe.receive()

@@ -10,7 +10,7 @@ import itertools
 import json
 import linecache
 import signal
-import threading
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +41,8 @@ class Session:
         for name, module in NAMES.items():
             with contextlib.suppress(ImportError):
                 self._names[name] = importlib.import_module(module)
-        figures.prepare(fonts)
+        with contextlib.suppress(ImportError):
+            figures.prepare(fonts)
         signal.signal(signal.SIGALRM, _too_long)
 
     def load(self, content: bytes) -> None:
@@ -87,7 +88,6 @@ class Session:
                 *(["charts"] if more else []),
             ],
             "letters": without_font and not self._fonts,
-            "threads": threading.active_count() - 1,
         }
         return answer, pictures
 
@@ -104,15 +104,14 @@ class Session:
         return eval(compile(ast.Expression(last.value), name, "eval"), self._names)
 
     def _document(self, value: Any) -> tuple[Any, bool]:
-        import pandas as pd
-
+        pd = sys.modules.get("pandas")
         rows, most = self._bounds["rows"], self._bounds["answer"]
         while True:
             writer = Writer(self._bounds["items"], self._bounds["printed"])
             cells = Writer(self._bounds["items"], _LETTERS_OF_CELL)
-            if isinstance(value, pd.DataFrame):
+            if pd is not None and isinstance(value, pd.DataFrame):
                 document: Any = {"table": tables.table_of(value, rows, cells)}
-            elif isinstance(value, pd.Series):
+            elif pd is not None and isinstance(value, pd.Series):
                 document = {"series": tables.series_of(value, rows, cells)}
             elif _is_drawing(value):
                 document = None
@@ -121,7 +120,7 @@ class Session:
             size = len(json.dumps(document))
             if size <= most:
                 return document, writer.is_cut or cells.is_cut or rows < self._bounds["rows"]
-            if rows <= 1 or not isinstance(value, pd.DataFrame | pd.Series):
+            if rows <= 1 or writer.items < self._bounds["items"]:
                 return writer.text(repr(type(value))), True
             rows = max(1, min(rows, len(value)) // 2)
 
@@ -144,7 +143,11 @@ def _of_the_code(trace: Any) -> Any:
 
 def _is_drawing(value: Any) -> bool:
     """Return whether a value is something that matplotlib has drawn: the chart is its value."""
-    first = value[0] if isinstance(value, list | tuple) and value else value
+    first = value
+    if type(value).__name__ == "ndarray" and value.size:
+        first = value.flat[0]
+    elif isinstance(value, list | tuple) and value:
+        first = value[0]
     module = type(first).__module__
     return module.startswith("matplotlib.") or module.startswith("seaborn.")
 

@@ -1,0 +1,243 @@
+"""What a worker says is read as what a stranger says; and what is well said is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import struct
+import time
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnlog.consumers.sandbox import pictures
+from turnlog.consumers.sandbox.answers import cuts_of, text_of, value_of
+from turnlog.consumers.sandbox.inside import tables
+from turnlog.consumers.sandbox.inside.documents import Writer
+from turnlog.consumers.sandbox.pipe import Broken, Late, Pipe
+
+np = pytest.importorskip("numpy")
+pd = pytest.importorskip("pandas")
+Image = pytest.importorskip("PIL.Image")
+
+pytestmark = pytest.mark.slow_once
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats()
+    | st.text(st.characters(), max_size=20)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(scalars, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def there_and_back(document: Any) -> Any:
+    return value_of(json.loads(json.dumps(document, allow_nan=False)))
+
+
+def same(one: Any, other: Any) -> bool:
+    return repr(one) == repr(other)
+
+
+@given(values)
+def test_plain_values_come_back_as_they_are(value: Any) -> None:
+    writer = Writer(10_000, 10_000)
+    assert same(there_and_back(writer.document(value)), value)
+    assert not writer.is_cut
+
+
+@given(values, st.integers(0, 5), st.integers(0, 5))
+def test_what_is_cut_says_so(value: Any, items: int, letters: int) -> None:
+    writer = Writer(items, letters)
+    if not same(there_and_back(writer.document(value)), value):
+        assert writer.is_cut
+
+
+COLUMNS = {
+    "int64": [0, -1, 2**63 - 1],
+    "uint64": [0, 1, 2**64 - 1],
+    "float64": [0.5, math.nan, math.inf],
+    "bool": [True, False, True],
+    "Int64": [1, None, -3],
+    "boolean": [True, None, False],
+    "str": ["가", "<b>", None],
+    "object": ["a", 1, None],
+    "datetime64[us]": ["2026-01-01", None, "9999-12-31"],
+    "datetime64[ns, Asia/Seoul]": ["2026-01-01", None, "2026-11-29T13:00"],
+    "timedelta64[s]": [1, None, 3],
+}
+
+
+@pytest.mark.parametrize("dtype", COLUMNS)
+def test_columns_keep_their_types(dtype: str) -> None:
+    column = pd.Series(COLUMNS[dtype], dtype=dtype, name="열", index=pd.Index([5, 6, 7], name="i"))
+    frame = column.to_frame()
+    found = there_and_back({"table": tables.table_of(frame, 10, Writer(100, 100))})
+    pd.testing.assert_frame_equal(found, frame)
+    found = there_and_back({"series": tables.series_of(column, 10, Writer(100, 100))})
+    pd.testing.assert_series_equal(found, column)
+
+
+def test_headers_and_indexes_of_several_levels_come_back() -> None:
+    frame = pd.DataFrame({"a": [1, 1, 2], "b": ["x", "y", "x"], "n": [1.0, 2.0, 3.0]})
+    wide = frame.pivot_table(index=["a", "b"], values=["n"], aggfunc=["mean", "max"])
+    found = there_and_back({"table": tables.table_of(wide, 10, Writer(100, 100))})
+    pd.testing.assert_frame_equal(found, wide, check_index_type=False, check_column_type=False)
+
+
+def test_what_a_cell_holds_is_text() -> None:
+    class Hostile:
+        def __repr__(self) -> str:
+            return "\x1b[2J<script>"
+
+    frame = pd.DataFrame({"a": [Hostile(), [1, 2], {"b": Hostile()}]})
+    frame.attrs["hidden"] = "words"
+    found = there_and_back({"table": tables.table_of(frame, 10, Writer(100, 100))})
+    assert found.attrs == {}
+    assert found.a.tolist()[:2] == ["\x1b[2J<script>", "[1, 2]"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+kinds = st.sampled_from([*("bool", "int", "float", "text", "time", "span", "mixed", "other")])
+columns = st.fixed_dictionaries(
+    {"kind": kinds, "values": st.lists(json_values, max_size=3) | json_values},
+    optional={"unit": st.sampled_from(["s", "ns", "Y", 1]), "zone": st.text(max_size=3)},
+)
+crafted = st.fixed_dictionaries(
+    {
+        "index": st.lists(columns, max_size=2),
+        "index_names": st.lists(json_values, max_size=2),
+        "labels": st.lists(columns, max_size=2),
+        "names": st.lists(json_values, max_size=2),
+        "columns": st.lists(columns, max_size=3),
+        "column": columns,
+        "name": json_values,
+    }
+)
+
+
+@given(
+    json_values
+    | st.dictionaries(st.sampled_from(["float", "dict", "table", "series", "x"]), json_values)
+    | st.builds(lambda kind, it: {kind: it}, st.sampled_from(["table", "series"]), crafted)
+)
+def test_a_crafted_answer_is_a_value_or_broken(document: Any) -> None:
+    with contextlib.suppress(Broken):
+        value_of(document)
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"printed": 1}, {"printed": "x" * 11}, {"cut": "all"}, {"cut": ["x"]}]
+)
+def test_a_crafted_message_is_broken(message: dict[str, Any]) -> None:
+    with pytest.raises(Broken):
+        text_of(message, "printed", 10)
+    with pytest.raises(Broken):
+        cuts_of(message)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
+
+
+def png(width: int, height: int, pixels: bytes, *more: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(pixels))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def test_of_a_picture_only_the_pixels_stay() -> None:
+    hidden = chunk(b"tEXt", b"Comment\0<script>alert(1)</script>")
+    found = pictures.checked(png(1, 1, b"\0\x01\x02\x03", hidden) + b"<script>alert(1)</script>")
+    assert b"script" not in found
+    with Image.open(io.BytesIO(found)) as picture:
+        assert picture.getpixel((0, 0)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+        b"GIF89a\x01\x00\x01\x00\x00\x00\x00;",
+        png(1, 1, b"\0\x01\x02\x03")[:-20],
+        png(60_000, 60_000, b""),
+        png(0, 0, b""),
+        png(2000, 2000, b"\0" * 10),
+        png(1, 1, b"\0\x01\x02\x03", chunk(b"iCCP", b"x\0\0" + b"y" * 10)),
+        png(1, 1, b"\0\x01\x02\x03", chunk(b"zTXt", b"x\0\0" + zlib.compress(b"a" * 10**8))),
+    ],
+    ids=[
+        "empty",
+        "beginning",
+        "svg",
+        "gif",
+        "end missing",
+        "bomb",
+        "no size",
+        "few",
+        "icc",
+        "text",
+    ],
+)
+def test_a_picture_that_is_none_is_broken_or_harmless(content: bytes) -> None:
+    try:
+        found = pictures.checked(content)
+    except Broken:
+        return
+    assert len(found) < 100_000
+
+
+def talk(*pieces: bytes) -> Pipe:
+    """A pipe to a worker that has said this much, and has not ended."""
+    out, worker = os.pipe()
+    _, into = os.pipe()
+    for piece in pieces:
+        os.write(worker, piece)
+    return Pipe(into, out)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"", Late),
+        (b"\0\0", Late),
+        (b"\0\0\0\x05{}", Late),
+        (b"\xff\xff\xff\xff", Broken),
+        (b"\0\0\0\x02{}", Broken),
+        (b"\0\0\0\x02[]", Broken),
+        (b"\0\0\0\x03\xff\xff\xff", Broken),
+        (b'\0\0\0\x0c{"parts": 1}', Broken),
+        (b'\0\0\0\x11{"parts": [1, 2]}', Broken),
+        (b'\0\0\0\x0e{"parts": [1]}\0\0\0\x09', Broken),
+        (b'\0\0\0\x1a{"parts": [], "value":NaN}', Broken),
+        (b"\0\0\x10\0" + b"[" * 4096, Broken),
+        (b"\0\0\x13\x88" + b"1" * 5000, Broken),
+    ],
+)
+def test_what_is_no_message_is_broken_or_late(said: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        talk(said).receive(time.monotonic(), longest=10_000, parts=1, longest_part=8)
+
+
+def test_a_worker_that_does_not_read_is_late() -> None:
+    pipe = talk()
+    with pytest.raises(Late):
+        pipe.send({}, time.monotonic(), [b"x" * 2**20])
