@@ -107,9 +107,15 @@ async def test_what_comes_back_is_bounded() -> None:
     assert "is cut" in outcome.notice
     outcome = await run("pd.DataFrame(np.zeros((3, 10**5)))")
     assert outcome.value.shape == (3, 200)
-    outcome = await run("for _ in range(20): plt.figure(figsize=(900, 1)).text(0, 0, 'x')")
+    outcome = await run("for _ in range(20): plt.figure(figsize=(100, 1)).text(0, 0, 'x')")
     assert len(outcome.charts) == 8
     assert outcome.notice == "More was drawn than what comes back."
+
+
+async def test_a_figure_that_cannot_be_drawn_says_why_and_the_others_come() -> None:
+    outcome = await run("plt.plot([1])\nplt.figure()\nplt.title('$x_$')")
+    assert len(outcome.charts) == 1
+    assert "found end of text" in outcome.error
 
 
 async def test_charts_have_hangul_whatever_font_they_ask_for() -> None:

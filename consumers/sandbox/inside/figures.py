@@ -35,25 +35,53 @@ def prepare(fonts: Sequence[str]) -> None:
         matplotlib.rcParams["font.family"] = ["DejaVu Sans", added.name]
 
 
-def drawn(most: int, largest: int) -> tuple[list[bytes], bool, bool]:
-    """Return the open figures as PNG, close them, and say whether some are left out, and whether
-    letters have no font. `most` bounds their number, `largest` the bytes of each."""
+@dataclasses.dataclass
+class Drawn:
+    """The figures that code has drawn."""
+
+    pictures: list[bytes] = dataclasses.field(default_factory=list)
+    """As PNG."""
+    is_cut: bool = False
+    """Whether some are left out."""
+    lacks_font: bool = False
+    """Whether letters have no font."""
+    error: Exception | None = None
+    """Why a figure cannot be drawn: its labels are no formula, for example."""
+
+
+def drawn(most: int, largest: int) -> Drawn:
+    """Draw the open figures, and close them. `most` bounds their number, `largest` the bytes of
+    each."""
+    found = Drawn()
     if "matplotlib.pyplot" not in sys.modules:
-        return [], False, False
+        return found
     import matplotlib.pyplot as plt
 
-    pictures = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        numbers = plt.get_fignums()
-        for number in numbers[:most]:
-            figure = plt.figure(number)
-            if figure.get_axes() or figure.texts or figure.images:
-                pictures.append(_png(figure))
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            numbers = plt.get_fignums()
+            for number in numbers[:most]:
+                _add(plt.figure(number), found, largest)
+    finally:
         plt.close("all")
-    whole = [picture for picture in pictures if len(picture) <= largest]
-    is_cut = len(numbers) > most or len(whole) < len(pictures)
-    return whole, is_cut, any("missing from" in str(each.message) for each in caught)
+    found.is_cut |= len(numbers) > most
+    found.lacks_font = any("missing from" in str(each.message) for each in caught)
+    return found
+
+
+def _add(figure: Any, found: Drawn, largest: int) -> None:
+    if not (figure.get_axes() or figure.texts or figure.images):
+        return
+    try:
+        picture = _png(figure)
+    except Exception as error:  # noqa: BLE001 - whatever matplotlib, or the code's artists, raise
+        found.error = error
+        return
+    if len(picture) <= largest:
+        found.pictures.append(picture)
+    else:
+        found.is_cut = True
 
 
 def _png(figure: Any) -> bytes:

@@ -72,12 +72,12 @@ class Session:
                 document, is_cut, error = None, False, self._told(raised)
             try:
                 with _alarm(seconds):
-                    pictures, more, without_font = figures.drawn(
-                        self._bounds["charts"], self._bounds["chart"]
-                    )
+                    drawn = figures.drawn(self._bounds["charts"], self._bounds["chart"])
             except BaseException as raised:  # noqa: BLE001 - drawing calls what the code has made
-                pictures, more, without_font = [], False, False
+                drawn = figures.Drawn()
                 error = error or self._told(raised)
+            if drawn.error is not None:
+                error = error or self._told(drawn.error)
         answer = {
             "value": document,
             "printed": printed.text(),
@@ -85,11 +85,11 @@ class Session:
             "cut": [
                 *(["value"] if is_cut else []),
                 *(["printed"] if printed.is_cut else []),
-                *(["charts"] if more else []),
+                *(["charts"] if drawn.is_cut else []),
             ],
-            "letters": without_font and not self._fonts,
+            "letters": drawn.lacks_font and not self._fonts,
         }
-        return answer, pictures
+        return answer, drawn.pictures
 
     def _value_of(self, code: str) -> Any:
         name = f"<code {next(self._count)}>"
