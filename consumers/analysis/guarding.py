@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DatabaseFailure
 
-from ...core import conf
 from ...core.asynchronous import in_database_thread
 from ...events.models import Event
 from ...events.tables.database import log_database
@@ -34,6 +33,8 @@ logger = logging.getLogger("turnlog")
 SECONDS = 10.0
 """How often the rights of those who have a worker are looked at."""
 
+_START_SECONDS = 60.0
+
 ENDING = ("ConversationCleared", "OwnerChanged", "PayloadErased")
 """Events after which no worker of a conversation stays."""
 
@@ -48,6 +49,11 @@ class _Guarded:
     """The version up to which the conversation has been looked at."""
     used: float = field(default_factory=time.monotonic)
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a worker that was asked for would be there by now."""
+        return self.used + _START_SECONDS < time.monotonic()
 
 
 _guarded: dict[sandbox.Place, _Guarded] = {}
@@ -84,7 +90,7 @@ async def look() -> None:
         if not stays:
             del _guarded[place]
             await sandbox.end(place)
-        elif guarded.used + conf.get().sandbox_idle + SECONDS < time.monotonic():
+        elif place not in sandbox.places() and guarded.is_settled:
             del _guarded[place]  # It has ended by itself.
 
 

@@ -7,6 +7,7 @@ import inspect
 import os
 import uuid
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -134,8 +135,12 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
     async def _aget_prepared(self) -> tables.Prepared:
         if overrides(self, DataAnalysisMixin, "get_dataframe"):
             return await self._aget_own()
-        path = await in_database_thread(self._found_table)()
-        if (prepared := await in_waiting_thread(tables.known)(path)) is not None:
+        if overrides(self, DataAnalysisMixin, "get_dataframe_path"):
+            given = await in_database_thread(self.get_dataframe_path)()
+        else:
+            given = self.dataframe_path
+        path, prepared = await in_waiting_thread(_looked_up)(given)
+        if prepared is not None:
             return prepared
         async with _few.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_FEW)):
             return await in_waiting_thread(tables.of_file)(path)
@@ -146,9 +151,6 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
         if own is None or own[0] is not frame or not own[1].is_there:
             own = self._own_table = frame, await in_waiting_thread(tables.of_frame)(frame)
         return own[1]
-
-    def _found_table(self) -> Any:
-        return finding.found(self.get_dataframe_path())
 
     async def _aget_place(self) -> tuple[sandbox.Place, int | None]:
         """Return whose worker runs the code, and in which conversation."""
@@ -169,6 +171,11 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
     @property
     def _connection_key(self) -> str:
         return str(self.__dict__.setdefault("_own_connection", uuid.uuid4().hex))
+
+
+def _looked_up(given: Any) -> tuple[Path, tables.Prepared | None]:
+    path = finding.found(given)
+    return path, tables.known(path)
 
 
 _FEW = 2

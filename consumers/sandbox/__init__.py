@@ -13,7 +13,7 @@ The box knows nothing of chats, models or the log.
 
 from .outcome import Outcome, Table
 from .places import Place
-from .running import end, end_all, end_conversation, run, tier
+from .running import end, end_all, end_conversation, places, run, tier
 from .standing import Tier
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "end",
     "end_all",
     "end_conversation",
+    "places",
     "run",
     "tier",
 ]

@@ -94,6 +94,11 @@ class Places:
         """The tier of this process's workers; None as long as none was started."""
         return self._tier
 
+    def taken(self) -> frozenset[Place]:
+        """Return the places that have a worker, or are getting one."""
+        with self._lock:
+            return frozenset(self._seats)
+
     def run(
         self, place: Place, code: str, table: Table | None, seconds: float, call: Call
     ) -> Outcome:

@@ -44,6 +44,11 @@ def end_conversation(conversation: Hashable) -> None:
     _places.end_conversation(conversation)
 
 
+def places() -> frozenset[Place]:
+    """Return the places that have a worker in this process, or are getting one."""
+    return _places.taken()
+
+
 def end_all() -> None:
     """End every worker of this process."""
     _places.end_all()

@@ -180,6 +180,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(sandbox, "end", end)
     monkeypatch.setattr(sandbox, "end_conversation", places.append)
     monkeypatch.setattr(sandbox, "tier", lambda: sandbox.Tier("full"))
+    monkeypatch.setattr(sandbox, "places", lambda: frozenset(guarding._guarded))
     return places
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,46 @@ def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
     tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_SONNET_4_5
     with pytest.raises(ConfigurationError, match=r"django-turnlog\[anthropic\]"):
         tutor.get_llm()
+
+
+PROMPT = """
+_type: prompt
+input_variables: [dataframe_head]
+template: |
+  The table begins so:
+  {dataframe_head}
+"""
+
+
+@pytest.mark.parametrize("name", ["analyst.yaml", "analyst.yml"])
+async def test_a_langchain_prompt_in_yaml_is_its_template(
+    tmp_path: Path, settings: Any, name: str
+) -> None:
+    settings.BASE_DIR = tmp_path
+    (tmp_path / name).write_text(PROMPT)
+    chat = LLMMixin()
+    chat.llm_system_prompt_path = name
+    chat.llm_prompt_context_data = {"dataframe_head": "| a |"}
+    assert await chat.aget_llm_system_prompt() == "The table begins so:\n| a |\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[", "cannot be read as YAML"),
+        ("- a", "found 'list'"),
+        ("_type: few_shot\ntemplate: a", "found 'few_shot'"),
+        ("template_path: /etc/passwd", "found NoneType"),
+        ("template: '{{ x }}'\ntemplate_format: jinja2", "in the format 'jinja2'"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
+    ],
+)
+def test_any_other_yaml_file_is_refused(
+    tmp_path: Path, settings: Any, text: str, words: str
+) -> None:
+    (tmp_path / "prompt.yaml").write_text(text)
+    settings.BASE_DIR = tmp_path
+    chat = LLMMixin()
+    chat.llm_system_prompt_path = "prompt.yaml"
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        chat.get_llm_system_prompt_template()
