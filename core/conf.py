@@ -26,6 +26,8 @@ MASKED_KINDS = ("email", "phone", "card", "rrn", "ip", "secret")
 """The kinds of personal data that turnlog finds by itself."""
 MASKED_KIND = re.compile(r"[^\W\d_]\w{0,29}(?:[ -]\w{1,30}){0,3}")
 """The name of a kind: it is shown."""
+LEAST_BLOB = 1_024
+"""The least BLOB_THRESHOLD: what stands for a blob has some 150 characters itself."""
 
 SANDBOX_TIERS = ("full", "reduced", "bare")
 """How far away from the server code that a model wrote runs, from the best to the worst."""
@@ -119,6 +121,12 @@ class Settings:
     table_seconds: int = 60
     """Seconds of computing that reading such a table may take."""
 
+    blob_threshold: int = 65_536
+    """Characters of a text, or of the base64 of bytes, that an event's payload holds itself; what
+    is longer is stored once, by its SHA-256. At least 1,024."""
+    blob_storage: str = ""
+    """Which of Django's STORAGES holds what is longer; by default, a table of the log's database
+    does."""
     scores: Mapping[str, Any] = field(default_factory=dict)
     """What reviewers judge: by name, ``"yes/no"``, a list of choices, or the lowest and the highest
     number."""
@@ -183,6 +191,14 @@ def problems(raw: Any) -> list[str]:
             found.append(
                 f"TURNLOG['SANDBOX_LEAST'] must be one of {', '.join(map(repr, SANDBOX_TIERS))},"
                 f" found {value!r}"
+            )
+        elif key == "BLOB_THRESHOLD" and value < LEAST_BLOB:
+            found.append(f"TURNLOG['BLOB_THRESHOLD'] must be at least {LEAST_BLOB}, found {value}")
+        elif key == "BLOB_STORAGE" and value and value not in django_settings.STORAGES:
+            known_storages = ", ".join(map(repr, sorted(django_settings.STORAGES)))
+            found.append(
+                f"TURNLOG['BLOB_STORAGE'] must name one of STORAGES ({known_storages}), found"
+                f" {value!r}"
             )
         elif key == "MASKED_KINDS" and (unknown := set(value) - set(MASKED_KINDS)):
             found.append(

@@ -317,6 +317,16 @@ class NothingToResume(TurnlogError):
         self.projection = projection
 
 
+class BlobFileError(TurnlogError):
+    """A file of a blob that its storage could not write, read or delete."""
+
+    def __init__(self, what: str, error: Exception) -> None:
+        super().__init__(
+            f"{what} ({type(error).__name__}: {str(error)[:200]}); check the storage that"
+            " TURNLOG['BLOB_STORAGE'] names"
+        )
+
+
 class LogDamaged(TurnlogError):
     """The log does not match a signed checkpoint."""
 
@@ -419,6 +429,10 @@ class ReceiptNotKept(TurnlogError):
     def __init__(self, message: str, receipt: Any = None) -> None:
         super().__init__(message)
         self.receipt = receipt
+
+
+class FilesNotDeleted(ReceiptNotKept):
+    """An erasure was done and its receipt was kept, but files of its blobs are still there."""
 
 
 class ReceiptRefused(TurnlogError):

@@ -7,6 +7,7 @@ from django.core import checks
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate, pre_delete, pre_migrate
 
+from ..core.codec.blobs import use
 from ..core.hurry import opened
 
 
@@ -19,6 +20,7 @@ class EventsConfig(AppConfig):
     def ready(self) -> None:
         # lazy: Django imports this module before models can be imported
         from . import fixtures
+        from .blobs import load
         from .store import no_samples as statistics
         from .store.append_only import (
             check_triggers,
@@ -31,6 +33,7 @@ class EventsConfig(AppConfig):
         from .upcasters import check_upcasters
 
         connect_receivers(apps.get_models())
+        use(load)
         fixtures.connect(self.get_models())
         connection_created.connect(wait_for_writers)
         connection_created.connect(opened)  # After it: a hurry goes before patience.

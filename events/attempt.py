@@ -16,6 +16,7 @@ from django.utils import timezone
 from ..core.errors import TurnlogError, UnknownConversation
 from . import hooks, runners
 from .chain import NewEvent, chained
+from .payloads import Payload, Payloads
 from .standing import AskedTurn, OpenTurn, Standing, memory
 from .store.dialect import dialect_of
 from .tables.actor import Actor, is_user
@@ -38,6 +39,7 @@ class Attempt:
         self.actual = 0
         self.lost = memory.is_contended(stream_id)
         self._decide = decide
+        self._payloads = Payloads()
         self._using = using
         self._connection = connections[using]
         self._dialect = dialect_of(self._connection)
@@ -73,7 +75,11 @@ class Attempt:
         actor = None
         if user is not None and (remembered := Actor.objects.remembered(user)):
             actor = remembered, user.pk
-        events = self._rows(offered, actor)
+        payloads = self._payloads.of(event.data for event in offered)
+        if any(payload.blobs for payload in payloads):
+            self._payloads.write_files(payloads)
+            return None  # Takes more than one statement.
+        events = self._rows(offered, payloads, actor)
         follow = [projection.insert for projection in hooks.inline_projections]
         if any(projection.follows(events) for projection in hooks.inline_projections):
             return None  # Takes more than one statement.
@@ -113,7 +119,9 @@ class Attempt:
             _keep_what_they_need(offered)
             user = _acting(offered)
             actor = None if user is None else (Actor.objects.keep(user), user.pk)
-            events = self._rows(offered, actor)
+            payloads = self._payloads.of(event.data for event in offered)
+            events = self._rows(offered, payloads, actor)
+            self._payloads.keep(events, payloads)
             follow = [projection.insert for projection in hooks.inline_projections]
             self._dialect.insert(cursor, events, list(filter(None, follow)))
         for projection in hooks.inline_projections:
@@ -122,7 +130,12 @@ class Attempt:
         transaction.on_commit(lambda: announce(events), using=self._using, robust=True)
         return events
 
-    def _rows(self, offered: Sequence[NewEvent], actor: tuple[Any, Any] | None) -> list[Event]:
+    def _rows(
+        self,
+        offered: Sequence[NewEvent],
+        payloads: Sequence[Payload],
+        actor: tuple[Any, Any] | None,
+    ) -> list[Event]:
         salts = os.urandom(32 * len(offered))
         theirs = [actor is not None and _is_of_user(event) for event in offered]
         if actor is not None:
@@ -130,7 +143,8 @@ class Attempt:
                 replace(event, actor_id=actor[0]) if own else event
                 for event, own in zip(offered, theirs, strict=True)
             ]
-        events = chained(self.stream_id, self.standing, offered, timezone.now(), salts)
+        texts = [payload.text for payload in payloads]
+        events = chained(self.stream_id, self.standing, offered, texts, timezone.now(), salts)
         if actor is not None:
             for event, own in zip(events, theirs, strict=True):
                 event.spoken_by = actor[1] if own else None

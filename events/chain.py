@@ -36,9 +36,17 @@ class NewEvent:
 
 
 def chained(
-    stream_id: int, head: Standing, offered: Sequence[NewEvent], now: dt.datetime, salts: bytes
+    stream_id: int,
+    head: Standing,
+    offered: Sequence[NewEvent],
+    payloads: Sequence[str],
+    now: dt.datetime,
+    salts: bytes,
 ) -> list[Event]:
-    """Return a batch's rows: numbered, dated, salted (32 bytes each) and chained to the head."""
+    """Return a batch's rows: numbered, dated, salted (32 bytes each) and chained to the head.
+
+    `payloads` are the facts' payloads as they are stored.
+    """
     skew: dict[str, Any] = {}
     if head.recorded_at is not None and now < head.recorded_at:
         # Time never goes back within a stream. If the clock did, the metadata say by how much.
@@ -46,10 +54,9 @@ def chained(
         now = head.recorded_at
     stored = []
     previous = head.hash
-    for number, event in enumerate(offered):
+    for number, (event, payload) in enumerate(zip(offered, payloads, strict=True)):
         version = head.version + 1 + number
         type_, schema = type(event.data).__name__, event.data.schema
-        payload = codec.to_json(event.data.payload())
         # A batch's events mostly share one metadata object.
         if number == 0 or event.metadata is not offered[number - 1].metadata:
             metadata = codec.to_json({**event.metadata, **skew})

@@ -14,9 +14,12 @@ from django.db import connections, models, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.signals import pre_save
 
-from ..core.errors import TurnlogError
+from ..core.codec.blobs import blobs_in
+from ..core.errors import BlobFileError, TurnlogError
 from ..core.fields import restore
+from .store import blob_files
 from .store.hashing import GENESIS, event_hash, payload_digest
+from .tables.blob import Blob, BlobUse
 from .tables.content import Content
 from .tables.conversation import ConversationRow, rows
 from .tables.event import Event, Pending, Position
@@ -60,6 +63,9 @@ class _Loading:
         self._using = using
         self._heads: dict[int, tuple[int, bytes]] = {}
         self._conversations: set[int] = set()
+        self._needed: set[tuple[int, int, str]] = set()
+        self._uses: set[tuple[int, int, str]] = set()
+        """Which blobs the events need, and which rows say so: (stream, version, digest)."""
         self._owed: set[int] = set()
         """Conversations with events whose row is yet to come."""
 
@@ -73,6 +79,10 @@ class _Loading:
                 self._make_room(row)
         elif isinstance(row, Content) and sha256(row.text.encode()).hexdigest() != row.pk:
             raise FixtureRefused(f"{_place(row)} is another text than the one that was dumped")
+        elif isinstance(row, Blob):
+            _admit_blob(row)
+        elif isinstance(row, BlobUse):
+            self._uses.add((row.stream_id, row.version, row.blob_id))
 
     def _admit_event(self, event: Event) -> None:
         version, previous = self._heads.get(event.stream_id, (0, GENESIS))
@@ -87,6 +97,8 @@ class _Loading:
                 " hash, so it is not what was recorded; run verify_log where it was dumped"
             )
         self._heads[event.stream_id] = event.version, bytes(event.hash)
+        for blob in blobs_in(event.payload or ""):
+            self._needed.add((event.stream_id, event.version, blob.sha256))
 
     def _make_room(self, first: Event) -> None:
         """Insert the row that the fixture has later: the database gives no conversation a number
@@ -119,6 +131,18 @@ class _Loading:
             return (
                 f"it has events of conversation {pk} and lacks its row; dump all models of"
                 " turnlog_events together"
+            )
+        for stream_id, version, digest in sorted(self._needed ^ self._uses):
+            found = "no row" if (stream_id, version, digest) in self._needed else "one too many"
+            return (
+                f"expected a row of turnlog_blob_use for each blob of an event, found {found} for"
+                f" version {version} of conversation {stream_id} and {digest}; dump all models of"
+                " turnlog_events together"
+            )
+        if (without := BlobUse.objects.using(self._using).filter(~_blob())).exists():
+            return (
+                f"it lacks the blob {without.values_list('blob_id', flat=True)[0]}; dump all models"
+                " of turnlog_events together"
             )
         placed = Position.objects.using(self._using).filter(~_of_event(Event))
         last = Event.objects.filter(stream_id=OuterRef("stream_id"), version=OuterRef("last"))
@@ -200,6 +224,20 @@ def _is_what_was_hashed(event: Event, previous: bytes) -> bool:
     except (TypeError, struct.error):  # A time without a zone, or a number that is too large.
         return False
     return expected == bytes(event.hash)
+
+
+def _blob() -> Exists:
+    return Exists(Blob.objects.filter(pk=OuterRef("blob_id")))
+
+
+def _admit_blob(blob: Blob) -> None:
+    try:
+        data = blob_files.read(blob.file) if blob.file else bytes(blob.data or b"")
+    except BlobFileError as error:
+        what = f"{_place(blob)} is in a file, and fixtures have none: {error}"
+        raise FixtureRefused(what) from error
+    if (sha256(data).hexdigest(), len(data)) != (blob.pk, blob.size):
+        raise FixtureRefused(f"{_place(blob)} has other bytes than those that were dumped")
 
 
 def _of_event(model: Any) -> Exists:

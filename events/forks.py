@@ -11,7 +11,7 @@ import datetime as dt
 import functools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from django.db import connections
 
@@ -25,9 +25,6 @@ from .tables.conversation import ConversationRow, rows
 from .tables.database import log_database
 from .tables.event import Event
 from .types import ConversationForked, EventData
-
-if TYPE_CHECKING:
-    pass
 
 # Copies in one append: a statement has at most 32,766 parameters on SQLite, 65,535 on PostgreSQL,
 # and PostgreSQL keeps one of each length prepared.
@@ -108,6 +105,8 @@ class _Copy(EventData):
 
     The fact's own class might change the text: it would write a field that was added since.
     """
+
+    is_copy: ClassVar[bool] = True
 
     document: Any
 

@@ -27,6 +27,7 @@ from .store.dialect import dialect_of
 from .store.isolation import locking
 from .store.sqlite import begin_writing
 from .tables.actor import Actor
+from .tables.blob import Blob, BlobUse
 from .tables.content import Content
 from .tables.conversation import (
     NAMED,
@@ -48,6 +49,8 @@ from .waiting import Waiting, waiting_in
 
 __all__ = [
     "Actor",
+    "Blob",
+    "BlobUse",
     "Content",
     "Conversation",
     "Draft",

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
+from ..core.codec.blobs import whole
 from ..core.errors import TurnConflict, TurnErased, TurnInProgress, UnknownTurn
 from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
@@ -178,7 +179,7 @@ def record(
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
-    kept = [event.payload for event in stored]
+    kept = [None if event.payload is None else whole(event.payload) for event in stored]
     erased = None in kept  # Then nothing is left to compare with.
     if not erased and kept != offered:
         raise TurnConflict(stream_id, turn_id)

@@ -21,6 +21,8 @@ class EventData:
     schema: ClassVar[int] = 1
     erasable: ClassVar[bool] = True
     """False for what says what became of a conversation; its only words are reasons."""
+    is_copy: ClassVar[bool] = False
+    """True for what the log has stored already, in another stream: it stays as it is stored."""
 
     def payload(self) -> Any:
         """The JSON value that is stored."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from ..core.codec.blobs import MARK
 from ..core.codec.encoded import Encoded
 from ..core.codec.excerpts import outline
 from ..core.errors import CodecError, UnreadableEvent
@@ -23,6 +24,8 @@ from ..events.models import Event
 from ..events.tables.database import log_database
 from ..events.types import WAITING_TYPE, Outcome
 from ..events.waiting import WaitingCall, decisions_on, with_decision
+from . import blobs
+from .blobs import SHOWN
 from .outline import TurnPlace, of_turns, read_outline
 
 logger = logging.getLogger("turnlog")
@@ -53,6 +56,8 @@ class TranscriptTurn:
     erasure: Erasure | None = None
     finished: bool = False
     """Whether its messages are in the message list."""
+    has_blobs: bool = False
+    """Whether large strings are not in its documents; see `with_texts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[T
     ids = [place.turn_id for place in places]
     stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
     events = list(of_turns(stream, ids, head).order_by("at"))
-    turns = fold_turns(events)
+    turns = with_texts(fold_turns(events))
     note_erasures(turns, stream_id)
     note_decisions(turns, events)
     return turns
@@ -126,6 +131,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.tools.clear()
         turn.calls = ()
     payload = _document(event)
+    turn.has_blobs = turn.has_blobs or MARK in (event.payload or "")
     if event.type == "TurnStarted":
         turn.human = payload["message"] if _has(payload, "message") else payload
         turn.metadata |= _metadata(event)
@@ -225,6 +231,22 @@ def note_decisions(turns: Sequence[TranscriptTurn], events: Sequence[Event]) -> 
             continue
         decided = {event.data.call: event for event in decisions_on(requests[turn.turn_id])}
         turn.calls = [with_decision(call, decided.get(call.number)) for call in turn.calls]
+
+
+def with_texts(turns: list[TranscriptTurn], longest: int | None = SHOWN) -> list[TranscriptTurn]:
+    """Put the large texts that are blobs in their places: see `blobs.message` and `blobs.tool`.
+
+    Reads them from the database: nothing for the event loop, nor for its rendering thread.
+    """
+    for turn in turns:
+        if turn.has_blobs:
+            turn.human, turn.answer = blobs.message(turn.human), blobs.message(turn.answer)
+            turn.tools = [blobs.tool(tool, longest) for tool in turn.tools]
+            turn.calls = [
+                call._replace(input=blobs.document(call.input, longest)) for call in turn.calls
+            ]
+            turn.has_blobs = False
+    return turns
 
 
 def note_erasures(turns: Sequence[TranscriptTurn], stream_id: int) -> None:

@@ -47,6 +47,7 @@ projections/overview/
 projections/accesses/ projections/reviews/ projections/views/
 projections/search/ projections/travel/ projections/usage/
 projections/messages/
+projections/blobs.py
 projections/engine/
 
 events/__init__.py
@@ -64,7 +65,8 @@ events/attempt.py
 events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py
 events/runners.py events/waiting.py
 events/drafts.py events/uploads.py
-events/arguments.py events/fixtures.py events/prompt.py events/standing.py
+events/arguments.py events/blobs.py events/fixtures.py events/payloads.py events/prompt.py
+events/standing.py
 events/store/
 events/tables/
 events/rounds.py events/tool_outputs.py events/upcasters.py

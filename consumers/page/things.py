@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...core import codec
+from ...core.codec.blobs import whole
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import beginning, outline
 from ...core.errors import CodecError
@@ -56,8 +57,8 @@ def png_in(payload: str | None, number: int = 0) -> bytes | None:
     `payload` is that of ToolOutputRecorded.
     """
     try:
-        return _png(_parts(json.loads(payload or "null")["output"])[number])
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return _png(_parts(json.loads(whole(payload or "null"))["output"])[number])
+    except (CodecError, ValueError, TypeError, KeyError, IndexError, RecursionError):
         return None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ...core import codec
+from ...core.codec.blobs import MARK
 from ...core.errors import CodecError
 from ...core.masking.documents import masked, masked_text
 from ...core.masking.masker import Masker
@@ -18,10 +19,12 @@ from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections import SearchError
+from ...projections.blobs import SHOWN
 from ...projections.models import SearchEntry
 from ...projections.overview.finding import beginning
 from ...projections.search.query import says
 from ...projections.trail import Mark, Trail, TrailTurn
+from ...projections.transcript import with_texts
 from ..page.things import Thing
 from ..page.turn_view import Piece, TurnView, as_text, view_of
 from .access import Reviewed
@@ -57,6 +60,8 @@ def items_of(what: Reviewed, trail: Trail) -> list[TurnShown | Mark]:
 def turn_shown(what: Reviewed, item: TrailTurn) -> TurnShown:
     """Return a turn with its view, and the tables and pictures of its tools."""
     mask = what.mask_for(item.events[0].actor_id)
+    # A beginning would show the first half of what a mask finds as a whole.
+    with_texts([item.turn], SHOWN if mask is None else None)
     view = view_of(item.turn, show_initial_prompt=True, mask=mask)
     recorded = [event.version for event in item.events if event.type == "ToolOutputRecorded"]
     # What a failed turn's tools gave is within its TurnFailed: no event is a picture of theirs.
@@ -135,11 +140,18 @@ def _around(text: str, words: str) -> str:
 
 
 def payload_of(event: Event, *, whole: bool = False, mask: Masker | None = None) -> Readable | None:
-    """Return an event's payload for people; None if it is masked, and too large or too deep."""
+    """Return an event's payload for people; None if it is masked, and too large or too deep.
+
+    Its blobs are left out: there is more of it then, for those who may see what is not masked.
+    """
     stored: str | None = event.payload or ""
+    has_blobs = mask is None and MARK in (event.payload or "")
     if stored and mask is not None:
         stored = masked_text(stored, mask)
-    return None if stored is None else readable(stored, LARGE if whole else LONGEST)
+    if stored is None:
+        return None
+    shown = readable(stored, LARGE if whole else LONGEST)
+    return replace(shown, cut=shown.cut or has_blobs)
 
 
 def metadata_of(event: Event, mask: Masker | None) -> str:

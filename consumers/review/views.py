@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 
+from ...core.codec.blobs import MARK, whole
 from ...core.errors import CodecError, MomentError, QueueRefused, UnreadableEvent
 from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
@@ -148,10 +149,11 @@ def event(request: HttpRequest, pk: int, version: int) -> HttpResponse:
     found = _event(what, version)
     mask = what.mask_for(found.actor_id)
     record_look(request, "read", f"event {version}", [what.conversation])
-    if "whole" in request.GET and len(found.payload or "") > LARGE and mask is None:
+    if "whole" in request.GET and mask is None and _is_download(found):
         name = f"{pk}-{version}.json"
         headers = {**_INERT, "Content-Disposition": f'attachment; filename="{name}"'}
-        return HttpResponse(found.payload, content_type="application/json", headers=headers)
+        words = whole(found.payload or "")
+        return HttpResponse(words, content_type="application/json", headers=headers)
     context = {
         "conversation": what.conversation,
         "title": what.title,
@@ -265,6 +267,12 @@ def _event(what: Reviewed, version: int) -> Event:
             if what.only in (None, found.actor_id):
                 return found
     raise Http404
+
+
+def _is_download(event: Event) -> bool:
+    """Whether all of an event's words are too much for a page, or not all of them are in it."""
+    stored = event.payload or ""
+    return len(stored) > LARGE or MARK in stored
 
 
 def _neighbours(what: Reviewed, version: int) -> tuple[int | None, int | None]:

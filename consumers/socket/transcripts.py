@@ -14,7 +14,7 @@ from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
 from ...projections.outline import LARGEST_VERSION, TurnPlace, is_shown, read_outline
-from ...projections.transcript import TranscriptTurn, fold_turns, read_turns
+from ...projections.transcript import TranscriptTurn, fold_turns, read_turns, with_texts
 from ..answering.running import find
 from ..answering.running_turn import RunningTurn
 from ..page.turn_view import TurnView, answer_text, view_of
@@ -142,6 +142,8 @@ class RecordedTranscript:
         turns: list[TurnView] = []
         if mine:
             folded = await in_rendering_thread(fold_turns)(events)
+            if any(turn.has_blobs for turn in folded):
+                folded = await in_database_thread(with_texts)(folded)
             turns = [await self._view(turn) for turn in folded]
         return Page(turns, batch[-1].version, 0, False, 0)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
+from ...core.codec.blobs import MARK
 from ...core.errors import UnreadableEvent
 from ...core.masking.documents import masked
 from ...core.wellformed import wellformed
@@ -26,6 +27,8 @@ def shown(event: Event, what: Reviewed | None) -> str:
     An event of an older schema has today's form, unless its payload is too long.
     """
     short, length = (getattr(event, name) for name in ("short", "length"))
+    if short is not None and MARK in short:
+        short = None  # Some of its words are blobs.
     event.payload = short
     payload, missing = None, "erased" if length is None else "too_long"
     if short is not None and what is None:

@@ -19,19 +19,22 @@ from typing import Any
 
 from ..errors import CodecError
 from . import containers, messages, optional, scalars, times  # noqa: F401 - they fill the tables
+from .blobs import Blob, read
 from .dispatch import MAX_DEPTH, dec, enc, too_deep
 from .encoded import Encoded
 from .fault import Fault
-from .json_text import parse, to_json
+from .json_text import to_json
 from .registered import register
 
 __all__ = [
     "MAX_DEPTH",
+    "Blob",
     "CodecError",
     "decode",
     "dumps",
     "encode",
     "loads",
+    "read",
     "register",
     "to_json",
 ]
@@ -61,7 +64,7 @@ def encode(value: Any) -> Any:
 def decode(document: Any) -> Any:
     """The value of a document that `encode` made. Raises `CodecError` for any other document."""
     try:
-        return dec(parse(document.text) if type(document) is Encoded else document, 0)
+        return dec(read(document.text) if type(document) is Encoded else document, 0)
     except Fault as fault:
         raise fault.error() from fault.__cause__
     except RecursionError:
@@ -75,4 +78,4 @@ def dumps(value: Any) -> str:
 
 def loads(text: str) -> Any:
     """The value in a JSON text that `dumps` wrote. Raises `CodecError`."""
-    return decode(parse(text))
+    return decode(read(text))

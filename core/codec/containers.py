@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .blobs import read
 from .collisions import check_hashes
 from .dispatch import DECODERS, ENCODERS, dec, decode_items, enc
 from .encoded import Encoded
 from .fault import Fault, expect
-from .json_text import parse, to_json
+from .json_text import to_json
 from .strings import survives_json
 
 
@@ -121,7 +122,7 @@ def _decode_frozenset(body: Any, depth: int) -> frozenset[Any]:
 
 def _encode_encoded(value: Encoded, depth: int) -> Any:
     # Read, because it may nest too deeply for its place here.
-    document = parse(value.text)
+    document = read(value.text)
     dec(document, depth)
     return document
 

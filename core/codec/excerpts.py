@@ -12,8 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import CodecError
+from .blobs import MARK, beginnings
 from .encoded import Encoded
 from .json_text import parse, pieces
+from .scanning import end_of_string
 
 _SMALL = 100_000
 """Characters that are read at once."""
@@ -27,10 +29,11 @@ _PLAIN = re.compile(r'[^"\[\]{}, \t\n\r:]++')
 def outline(text: str, depth: int) -> Any:
     """The document in a JSON text, with an `Encoded` for each large value `depth` levels down.
 
-    A large value that is tagged, or a string, is one at any level. Raises `CodecError` if the text
-    is not JSON; what stays text is not looked at.
+    A large value that is tagged, or a string, is one at any level. So is a value with a blob in it,
+    and no blob is loaded. Raises `CodecError` if the text is not JSON; what stays text is not
+    looked at.
     """
-    if len(text) <= _SMALL:
+    if _is_small(text, 0, len(text)):
         return parse(text)
     try:
         start = _space(text, 0)
@@ -49,7 +52,7 @@ def beginning(document: Any, length: int) -> str:
     """
     if type(document) is not Encoded:
         return document[:length] if type(document) is str else _written(document, length)
-    text = document.text
+    text = beginnings(document.text, length)
     if not text.startswith('"'):
         return text[:length]
     # A character takes six of JSON at most. The last one may be cut.
@@ -75,7 +78,7 @@ def _written(document: Any, length: int) -> str:
 
 
 def _outlined(text: str, start: int, end: int, depth: int) -> Any:
-    if end - start <= _SMALL:
+    if _is_small(text, start, end):
         return parse(text[start:end])
     if text[start] == "[" and depth > 0:
         return [_outlined(text, *place, depth - 1) for place in _items(text, start)]
@@ -86,6 +89,10 @@ def _outlined(text: str, start: int, end: int, depth: int) -> Any:
             for key, place in zip(places, places, strict=True)
         }
     return Encoded(text[start:end])
+
+
+def _is_small(text: str, start: int, end: int) -> bool:
+    return end - start <= _SMALL and text.find(MARK, start, end) < 0
 
 
 def _items(text: str, start: int) -> Iterator[tuple[int, int]]:
@@ -105,7 +112,7 @@ def _end(text: str, start: int) -> int:
     while True:
         sign = text[place : place + 1]
         if sign == '"':
-            place = _end_of_string(text, place)
+            place = end_of_string(text, place)
         elif sign in ("[", "{"):
             depth += 1
             place += 1
@@ -120,20 +127,6 @@ def _end(text: str, start: int) -> int:
             return place
         if found := _RUN.match(text, place):
             place = found.end()
-
-
-def _end_of_string(text: str, start: int) -> int:
-    place, stretch = start + 1, 100
-    while part := text[place : place + stretch]:
-        if (len(part) - len(part.rstrip("\\"))) % 2:
-            part += text[place + stretch : place + stretch + 1]  # What the last backslash escapes.
-        # Not by looking at each quote: a text may consist of them.
-        plain = part.replace("\\\\", "__").replace('\\"', "__")
-        if (found := plain.find('"')) >= 0:
-            return place + found + 1
-        place += len(part)
-        stretch = _SMALL
-    raise CodecError("not strict JSON: a string does not end")
 
 
 def _space(text: str, place: int) -> int:

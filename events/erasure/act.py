@@ -27,13 +27,13 @@ from ..tables.held import require_no_hold
 from ..turns import cancel_waiting, close_abandoned
 from ..types import NEVER_ERASED, PayloadErased
 from ..waiting import open_turn
+from . import unused_blobs, unused_texts
 from .copies import copies_of, forks_of
 from .made_of import decisions_about, summaries_of
 from .notes import judged, notes_on
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
 from .receipts import ErasedEvent, Receipt, Record
-from .unused_texts import delete_unused, keys_of
 
 # Versions in one PayloadErased. The trigger reads the list once for each row that is set to NULL.
 _BATCH = 100
@@ -96,6 +96,9 @@ class Act:
         self._reason = reason
         self._using = using
         self._texts: set[str] = set()
+        self._blobs: set[str] = set()
+        self.files: Sequence[str] = ()
+        """The files to delete once the erasure is committed."""
 
     def plans(self, pk: int, wanted: Wanted) -> list[Plan]:
         """What would be erased, without locks: it may change until then. Raises what `erase` does
@@ -113,7 +116,8 @@ class Act:
                 uploads.erase(plan.pk)
                 for eraser in hooks.erasers:
                     eraser(plan.pk, events)
-        delete_unused(self._texts)
+        unused_texts.delete_unused(self._texts)
+        self.files = unused_blobs.delete_unused(self._blobs)
         return _with_forks(done)
 
     def preview(self, pk: int, wanted: Wanted) -> Receipt:
@@ -300,10 +304,12 @@ class Act:
     def _null(self, pk: int, versions: Sequence[int], title: bool) -> list[Event]:
         events = Event.objects.using(self._using).filter(stream_id=pk, version__in=versions)
         started = events.filter(type="TurnStarted").values_list("payload", flat=True)
-        self._texts |= keys_of(started)
+        self._texts |= unused_texts.keys_of(started)
+        self._blobs |= unused_blobs.keys_used(pk, versions)
         data = PayloadErased(list(versions), self._reason, title)
         recorded = append(pk, [NewEvent(data, actor_id=self._actor_id)])
         require_stored("turnlog_event", len(versions), events.update(payload=None, salt=None))
+        unused_blobs.forget_uses(pk, versions)
         # If nothing was recorded before, append() also returns the ConversationOpened.
         return recorded[-1:]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,6 +37,7 @@ from .act import Act, Wanted
 from .copies import forks_of
 from .reasons import require_reason
 from .receipts import Receipt, merged
+from .unused_blobs import delete_files
 
 # Events that one transaction erases, with their copies: about a second on SQLite, where nobody
 # else can write meanwhile.
@@ -59,9 +60,9 @@ def erase(
     Raises ReasonRefused, UnknownConversation, UnknownTurn, LegalHold; TurnInProgress while one of
     the turns is being answered, or a turn whose model may have been given them; ErasureFailed if a
     projection could not erase its copies. In all these cases nothing is erased. Raises
-    ReceiptNotKept if the receipt could not be written outside; then the erasure is done. Raises
-    ErasureIncomplete if a part of a large erasure is done, and the rest was prevented meanwhile:
-    its `receipt` says what is erased.
+    ReceiptNotKept if the receipt could not be written outside, and FilesNotDeleted if files of
+    blobs are still there; then the erasure is done. Raises ErasureIncomplete if a part of a large
+    erasure is done, and the rest was prevented meanwhile: its `receipt` says what is erased.
     """
     if turns is None:
         wanted = Wanted(everything=True)
@@ -101,7 +102,7 @@ def erase_wanted(
         raise ErasureIncomplete([error], merged(done)) from error
     receipt = merged(done)
     if unkept is not None:
-        raise ReceiptNotKept(str(unkept), receipt)
+        raise type(unkept)(str(unkept), receipt)
     return receipt
 
 
@@ -110,8 +111,15 @@ def _erase_part(pk: int, wanted: Wanted, by: Any, reason: str) -> Receipt:
         receipt = act.erase(pk, wanted)
         if receipt:
             # After the commit: a receipt of a rolled back erasure would be false.
-            transaction.on_commit(lambda: receipt_files.keep(receipt), using=log_database())
+            transaction.on_commit(lambda: _conclude(receipt, act.files), using=log_database())
     return receipt
+
+
+def _conclude(receipt: Receipt, files: Sequence[str]) -> None:
+    try:
+        receipt_files.keep(receipt)
+    finally:
+        delete_files(files, receipt)
 
 
 @contextmanager

@@ -349,5 +349,32 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name='Blob',
+            fields=[
+                ('sha256', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('size', models.BigIntegerField()),
+                ('data', models.BinaryField(null=True)),
+                ('file', models.CharField(default='', max_length=200)),
+            ],
+            options={
+                'db_table': 'turnlog_blob',
+                'indexes': [models.Index(models.F('file'), condition=models.Q(('file', ''), _negated=True), name='turnlog_blob_file')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('data__isnull', False), ('file', '')), models.Q(('data__isnull', True), models.Q(('file', ''), _negated=True)), _connector='OR'), name='turnlog_blob_place')],
+            },
+        ),
+        migrations.CreateModel(
+            name='BlobUse',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('stream_id', models.BigIntegerField()),
+                ('version', models.IntegerField()),
+                ('blob', models.ForeignKey(db_column='sha256', on_delete=django.db.models.deletion.DO_NOTHING, related_name='uses', to='turnlog_events.blob')),
+            ],
+            options={
+                'db_table': 'turnlog_blob_use',
+                'constraints': [models.UniqueConstraint(fields=('stream_id', 'version', 'blob'), name='turnlog_blob_use_once')],
+            },
+        ),
         migrations.RunPython(refuse_changes, migrations.RunPython.noop),
     ]

@@ -18,11 +18,13 @@ from json.encoder import encode_basestring
 from typing import IO, Any
 
 from ...core import retrying
-from ...core.errors import ConfigurationError, LogDamaged
+from ...core.codec.blobs import base64_of
+from ...core.errors import BlobFileError, ConfigurationError, LogDamaged
 from ..store.sequence import sequence
 from ..tables.content import texts_of
 from . import rows, tables
-from .lines import MAX_LINE, BundleError, object_of
+from .blobs import bytes_of, has_blobs
+from .lines import MAX_LINE, BundleError, blobs_named, object_of
 from .merkle import skipped
 from .notes import Checkpoint, NoteError, PublicKey, UnknownKey, open_checkpoint
 from .raw import snapshot
@@ -126,7 +128,8 @@ class _Writer:
         self.written = Written(size=checkpoint.size)
         self.heads: dict[int, int] = {}
         self.erased: set[tuple[int, int]] = set()
-        self.contents: set[str] = set()
+        self.texts: set[str] = set()
+        self.blobs_written: set[str] = set()
         # What the bundle's verifier would say: it is asked while the bundle is written.
         self.verification = Verification()
         self.number = 0
@@ -204,16 +207,14 @@ class _Writer:
             self.erased -= _named(row)
         elif row.type == b"TurnStarted":
             self.content(row)
+        if has_blobs(row.payload):
+            self.blobs(row)
         try:
             line = _line(row, position, self.previous(row))
         except UnicodeDecodeError:
             raise _unreadable(row, "its text") from None
         if len(line) > MAX_LINE:
-            raise ConfigurationError(
-                f"conversation {row.stream_id}, version {row.version}: expected an event of at most"
-                f" {MAX_LINE} bytes, the most that verifiers read, found {len(line)}; leave this"
-                " conversation out"
-            )
+            raise _too_long(row, f"an event of at most {MAX_LINE} bytes", len(line))
         self.put(line)
         self.written.events += 1
 
@@ -252,7 +253,7 @@ class _Writer:
     def content(self, row: Row) -> None:
         """Write the long texts that a TurnStarted refers to, each once in the bundle."""
         try:
-            keys = {*texts_of(row.payload or b"").values()} - self.contents
+            keys = {*texts_of(row.payload or b"").values()} - self.texts
             if not all(map(_DIGEST.fullmatch, keys)):
                 raise ValueError
         except (ValueError, RecursionError):
@@ -270,8 +271,24 @@ class _Writer:
                     f"expected the text with digest {key} in turnlog_content, found another one;"
                     " run verify_log for details"
                 )
-            self.contents.add(key)
+            self.texts.add(key)
             self.line({"content": said, "sha256": key})
+
+    def blobs(self, row: Row) -> None:
+        """Write the blobs that a payload refers to, each once in the bundle."""
+        for key in sorted(blobs_named(row.payload or b"") - self.blobs_written):
+            try:
+                data = b"".join(bytes_of(key))
+            except (KeyError, BlobFileError) as error:
+                why = "there is none" if isinstance(error, KeyError) else error
+                raise LogDamaged(
+                    f"conversation {row.stream_id}, version {row.version}: expected the blob {key},"
+                    f" found that {why}; run verify_log for details"
+                ) from None
+            if len(data) > _MOST_BYTES:
+                raise _too_long(row, f"a blob of at most {_MOST_BYTES} bytes", len(data))
+            self.blobs_written.add(key)
+            self.line({"blob": "".join(base64_of(data)), "sha256": key})
 
     def line(self, value: dict[str, Any]) -> None:
         self.put(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
@@ -289,6 +306,7 @@ class _Writer:
         self.out.write(line)
 
 
+_MOST_BYTES = (MAX_LINE - 200) // 4 * 3
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -299,6 +317,13 @@ def _place(row: tuple[Row, bool]) -> tuple[int | None, bool]:
 def _named(row: Row) -> set[tuple[int, int]]:
     """The (stream_id, version) of each event that a PayloadErased names."""
     return {(row.stream_id, version) for version in named_versions(row.payload or b"")}
+
+
+def _too_long(row: Row, expected: str, found: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"conversation {row.stream_id}, version {row.version}: expected {expected}, the most that"
+        f" verifiers read, found {found}; leave this conversation out"
+    )
 
 
 def _unreadable(row: Row, what: str) -> LogDamaged:

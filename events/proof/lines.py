@@ -5,6 +5,7 @@ Needs neither Django nor a database, because `turnlog.events.verify` needs neith
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import io
@@ -17,7 +18,17 @@ from typing import Any, BinaryIO, NoReturn
 MAX_LINE = 64 * 1024 * 1024
 """Maximum bytes of an unpacked line: one event with its payload."""
 
+BLOB_MARK = b'{"_type":"blob",'
+"""What stands in a payload for a blob begins with this; see `core/codec/blobs.py`."""
+
+_BLOB = re.compile(rb'\{"_type":"blob","_value":\{"sha256":"([0-9a-f]{64})"')
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def blobs_named(payload: bytes) -> set[str]:
+    """The digests of the blobs that a payload refers to. In the text of a string, the quotes would
+    be escaped."""
+    return {digest.decode() for digest in _BLOB.findall(payload)} if BLOB_MARK in payload else set()
 
 
 class BundleError(ValueError):
@@ -138,6 +149,17 @@ def hash_bytes(number: int, text: Any) -> bytes:
     if len(value) != 32 or value.hex() != text:
         wrong(number, f"expected 32 bytes in hex, found {str(text)[:80]!r}")
     return value
+
+
+def base64_bytes(number: int, text: str) -> bytes:
+    """The bytes of base64 (RFC 4648, section 4), written in the only way there is."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        data = b""
+    if base64.b64encode(data) != text.encode(errors="replace"):
+        wrong(number, f"expected bytes in base64, found {text[:80]!r}")
+    return data
 
 
 def is_plain(value: Any) -> bool:

@@ -15,6 +15,7 @@ from ..store.append_only import unguarded
 from ..store.foreign import foreign, log_tables
 from ..tables.database import log_database
 from . import outside, rows, tables
+from .blobs import Blobs, has_blobs
 from .keys import known_keys
 from .merkle import is_included, leaf_hash
 from .notes import Checkpoint, PublicKey
@@ -30,7 +31,7 @@ _EVERY = 1000
 
 
 class Verifier:
-    """Finds problems, and counts what it has checked; memory does not grow with the log.
+    """Finds problems, and counts what it has checked; memory grows with the blobs alone.
 
     `keys` are the public keys for checking checkpoints. `notes`, pairs (name, signed note), are
     checkpoints that the caller has kept and that must still hold. The verifier calls `tick` now and
@@ -48,6 +49,7 @@ class Verifier:
         self.checkpoints = 0
         self._keys, self._notes, self._tick = keys, list(notes), tick
         self._outside: list[tuple[str, str]] = []
+        self._blobs = Blobs()
 
     def whole(self) -> Iterator[Problem]:
         """Yield each problem with the log, its positions, its checkpoints and its triggers."""
@@ -58,6 +60,7 @@ class Verifier:
             yield from self._streams(rows.events(), tables.pending())
             yield from check_whole(promises)
             yield from check_texts()
+            yield from self._blobs.rest()
             yield from _without_row()
 
     def conversation(self, stream_id: int) -> Iterator[Problem]:
@@ -139,6 +142,8 @@ class Verifier:
                     self._tick(_EVERY)
                 if problems := stream.check(row):
                     yield from problems
+                if has_blobs(row[7]) and not row[13]:
+                    yield from self._blobs.of(Row._make(row))
                 if each is not None and not row[13]:
                     yield from each(Row._make(row))
             if stream is not None:

@@ -17,9 +17,12 @@ from ...core.terminal import counted
 from ..store.hashing import GENESIS, raw_event_hash
 from ..types import NEVER_ERASED
 from .lines import (
+    BLOB_MARK,
     PAYLOAD_DECODER,
     NoBundle,
     OtherKey,
+    base64_bytes,
+    blobs_named,
     fits,
     hash_bytes,
     is_plain,
@@ -137,6 +140,9 @@ class Verification:
         self.erased: set[tuple[int, int]] = set()
         self.wanted: set[int] | None = None
         self.contents: set[bytes] = set()
+        self.blobs: set[bytes] = set()
+        self.needed: dict[bytes, tuple[int, int]] = {}
+        """The blobs that events refer to, and the first of these events."""
         self.skipped = -1  # The size of the tree after the last skip.
 
     def line(self, number: int, line: dict[str, Any]) -> None:
@@ -152,12 +158,14 @@ class Verification:
             self.skip(number, line)
         elif "content" in line:
             self.content(number, line)
+        elif "blob" in line:
+            self.blob(number, line)
         elif "end" in line:
             self.end(number, line)
             self.ended = True
         else:
             found = ", ".join(line)[:200] or "no name"
-            wrong(number, f"expected an event, a skip, a content or the end, found {found}")
+            wrong(number, f"expected an event, a skip, a content, a blob or the end, found {found}")
 
     def finish(self) -> Result:
         """Return the result once every line was given. Raises BundleError if there was no end."""
@@ -248,10 +256,15 @@ class Verification:
             self.erased.add((stream_id, line["version"]))
         elif payload is None or salt is None:
             _wrong_event(number, line, "expected both payload and salt, or neither, found one")
-        elif sha256(hash_bytes(number, salt) + utf8(number, payload)).digest() != digest:
-            _wrong_event(number, line, "the payload is not the one that was recorded")
-        elif line["type"] == "PayloadErased":
-            self.forgive(number, line)
+        else:
+            text = utf8(number, payload)
+            if sha256(hash_bytes(number, salt) + text).digest() != digest:
+                _wrong_event(number, line, "the payload is not the one that was recorded")
+            if line["type"] == "PayloadErased":
+                self.forgive(number, line)
+            if BLOB_MARK in text:
+                for key in map(bytes.fromhex, blobs_named(text)):
+                    self.needed.setdefault(key, (stream_id, line["version"]))
         previous = self.previous(number, line)
         try:
             hash_ = raw_event_hash(
@@ -339,6 +352,16 @@ class Verification:
             wrong(number, "expected each content once, found one twice")
         self.contents.add(digest)
 
+    def blob(self, number: int, line: dict[str, Any]) -> None:
+        """Check the bytes that events refer to by their digest."""
+        require(number, line, {"blob": (str,), "sha256": (str,)})
+        digest = hash_bytes(number, line["sha256"])
+        if sha256(base64_bytes(number, line["blob"])).digest() != digest:
+            wrong(number, "expected a blob that has the digest beside it, found another one")
+        if digest in self.blobs:
+            wrong(number, "expected each blob once, found one twice")
+        self.blobs.add(digest)
+
     def forgive(self, number: int, line: dict[str, Any]) -> None:
         """Accept the missing payloads that a PayloadErased names."""
         named: Any = None
@@ -376,6 +399,13 @@ class Verification:
                 f"conversation {stream_id}, version {version}: the payload is gone; expected a"
                 " PayloadErased that names this version, found none",
             )
+        for digest, (stream_id, version) in self.needed.items():
+            if digest not in self.blobs:
+                wrong(
+                    number,
+                    f"conversation {stream_id}, version {version}: expected the blob"
+                    f" {digest.hex()}, found none",
+                )
         result.conversations = len(self.heads)
 
 

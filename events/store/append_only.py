@@ -27,12 +27,15 @@ _PLAIN_TABLES = {
 }
 GUARDED = (
     *("turnlog_event", "turnlog_conversation", "turnlog_actor", "turnlog_content"),
-    *("turnlog_pending", *_PLAIN_TABLES),
+    *("turnlog_blob", "turnlog_blob_use", "turnlog_pending", *_PLAIN_TABLES),
 )
 """The tables that the log needs: nothing empties them, and what is in them stays."""
 
 # What refers to another table: SQLite could not rename that one while the trigger is there.
-_ACROSS = ("turnlog_conversation_stream", "turnlog_actor_delete", "turnlog_pending_delete")
+_ACROSS = (
+    *("turnlog_conversation_stream", "turnlog_actor_delete", "turnlog_pending_delete"),
+    *("turnlog_blob_delete", "turnlog_blob_use_delete"),
+)
 
 
 def install_triggers(connection: BaseDatabaseWrapper) -> None:

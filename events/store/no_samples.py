@@ -16,6 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 _COLUMNS = {
     "turnlog_event": ("payload", "salt"),
     "turnlog_content": ("text",),
+    "turnlog_blob": ("sha256", "size", "data"),
+    "turnlog_blob_use": ("sha256",),
     "turnlog_conversation": ("title",),
     "turnlog_upload": ("person", "name", "content"),
     "turnlog_actor": ("id", "user_id"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, NoReturn
 
 from django.db import models
@@ -11,6 +11,7 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from ...core import codec
+from ...core.codec.blobs import whole, with_texts
 from ...core.errors import (
     AppendOnlyError,
     CodecError,
@@ -147,10 +148,19 @@ class Event(models.Model):
     @property
     def data(self) -> EventData | None:
         """The typed event of today; None if erased. Raises UnknownEventType, UpcastFailed."""
+        return self._data(whole)
+
+    @property
+    def words(self) -> EventData | None:
+        """The same, for those who need none of its pictures and files: large binary strings are
+        left out, and a `codec.Blob`'s document is in the place of each."""
+        return self._data(with_texts)
+
+    def _data(self, text_of: Callable[[str], str]) -> EventData | None:
         if self.payload is None:
             return None
         try:
-            return event_data(self.type, self.schema, self._parsed())
+            return event_data(self.type, self.schema, self._parsed(text_of))
         except UnreadableEvent as error:
             raise error.at(self.stream_id, self.version) from error.__cause__
 
@@ -179,11 +189,14 @@ class Event(models.Model):
         event.type, event.schema, event.payload = stored
         return event
 
-    def _parsed(self) -> Any:
+    def _parsed(self, text_of: Callable[[str], str] = whole) -> Any:
         try:
-            return json.loads(self.payload or "")
+            return json.loads(text_of(self.payload or ""))
         except (ValueError, RecursionError) as error:
             what = f", whose payload is not JSON: {error}"
+            raise UnknownEventType(self.type, self.schema, what) from error
+        except CodecError as error:
+            what = f", whose payload cannot be read: {error}"
             raise UnknownEventType(self.type, self.schema, what) from error
 
     @property

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
 from ...core.attached import weight_of
+from ...core.codec.blobs import read, whole
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import outline
-from ...core.codec.json_text import parse
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
@@ -208,8 +208,8 @@ def read_of(payload: Mapping[str, Any]) -> Any:
     document = payload["text"] if beside else payload.get("output")
     if isinstance(document, Encoded):
         if not beside and document.text.startswith(_PLAIN_JSON):
-            return wellformed(document.text)
-        document = parse(document.text)
+            return wellformed(whole(document.text))
+        document = read(document.text)
     tag = document.get("_type") if isinstance(document, dict) else None
     if tag == "str" or (beside and isinstance(document, list)):
         document = codec.decode(document)
@@ -223,7 +223,7 @@ def read_of(payload: Mapping[str, Any]) -> Any:
 def _args(document: Any) -> dict[str, Any]:
     """Return a call's arguments as a JSON object, in whatever form the tool got them."""
     if isinstance(document, Encoded):
-        document = parse(document.text)
+        document = read(document.text)
     if isinstance(document, dict):
         return document
     return {} if document is None else {"input": document}

@@ -99,7 +99,7 @@ def _add(row: Overview, event: Event, before: Sequence[Event]) -> None:
 
 
 def _tools_of(event: Event) -> list[Any]:
-    match event.data:
+    match event.words:
         case ToolOutputRecorded(tool=name):
             return [name]
         case TurnFailed(produced={"tools": list(tools)}):

@@ -75,7 +75,7 @@ class SearchProjection(Projection):
 
 def said(event: Event) -> Utterance | None:
     """Return what an event says in words; None if it says nothing or is erased."""
-    data = event.data
+    data = event.words
     match data:
         case TurnStarted():
             utterance = Utterance("human", text_of(data.message))

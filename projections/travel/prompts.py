@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ...core import codec
+from ...core import codec, conf
+from ...core.codec.blobs import cut, whole
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
@@ -133,20 +134,23 @@ def described(given: Sequence[Any], ruled: Previous, entries: Iterable[Listed]) 
     versions: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
         versions[entry.content].append(entry.version)
-    return {"messages": _items(texts, versions)}
+    # An entry's large strings are blobs: compare with what would be stored of the message.
+    longest = conf.get().blob_threshold
+    return {"messages": _items([(cut(text, longest).text, text) for text in texts], versions)}
 
 
-def _items(texts: Sequence[str], versions: Mapping[str, list[int]]) -> list[Any]:
-    """Return each message as the version of an equal entry, or whole.
+def _items(texts: Sequence[tuple[str, str]], versions: Mapping[str, list[int]]) -> list[Any]:
+    """Return each message, given as it would be stored and as it is, as the version of an equal
+    entry, or whole.
 
     It goes from the last message to the first. If several entries equal a message, it takes the
     last one before the following message's entry or, if there is none, the last of all.
     """
     items: list[Any] = []
     following = sys.maxsize
-    for text in reversed(texts):
-        if text in versions:
-            known = versions[text]
+    for stored, text in reversed(texts):
+        if stored in versions:
+            known = versions[stored]
             following = known[bisect_left(known, following) - 1]
             items.append(following)
         else:
@@ -187,7 +191,7 @@ def _last_telling(turn: list[Event]) -> list[Event]:
 def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
     """Yield the documents of a turn's model calls, and its tools' payloads, in order."""
     for event in turn:
-        payload = json.loads(event.payload or "null")
+        payload = json.loads(whole(event.payload or "null"))
         if payload is None:
             continue  # It is erased.
         if event.type in ("ModelCallRecorded", "ToolOutputRecorded"):

@@ -73,11 +73,11 @@ def counted(event: Event, before: Sequence[Event]) -> Ended | None:
     """
     if event.turn_id is None or not _ends(event, before) or "origin" in event.meta:
         return None
-    data = event.data
+    data = event.words
     counts = _spent(data, before)
     for earlier in before:
         if earlier.type == "TurnFailed":
-            counts -= _spent(earlier.data, ())
+            counts -= _spent(earlier.words, ())
     started = before[0] if before and before[0].type == "TurnStarted" else None
     if event.type == "TurnFailed":
         counts["failures"] = 1
@@ -103,7 +103,7 @@ def _spent(end: EventData | None, before: Sequence[Event]) -> Counter[str]:
     if isinstance(end, TurnFailed):
         statuses = [tool.get("status") for tool in end.produced.get("tools") or ()]
     else:
-        called = [event.data for event in before if event.type == "ToolOutputRecorded"]
+        called = [event.words for event in before if event.type == "ToolOutputRecorded"]
         statuses = [getattr(tool, "status", None) for tool in called]
     usage = _dict(_body(end).get("usage_metadata"))
     return Counter(
@@ -118,7 +118,7 @@ def _spent(end: EventData | None, before: Sequence[Event]) -> Counter[str]:
 def _model(end: EventData | None, started: Event | None) -> str:
     """Return the model that the answer names, else the one that was asked, else an empty text."""
     answered = _dict(_body(end).get("response_metadata")).get("model_name")
-    asked = getattr(started.data, "model", None) if started is not None else None
+    asked = getattr(started.words, "model", None) if started is not None else None
     for name in (answered, asked):
         if isinstance(name, str) and name:
             return storable(name)[:_MODEL_LENGTH]

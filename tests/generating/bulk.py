@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from django.db import connections, transaction
 from django.db.models import OuterRef, Subquery
 
+from turnlog.core import codec
 from turnlog.events import hooks
 from turnlog.events.chain import NewEvent, chained
 from turnlog.events.models import Conversation
@@ -127,7 +128,8 @@ def _rows(stream: NewStream) -> Iterator[list[Event]]:
     head = Standing()
     for at, offered in stream.batches:
         salts = stream.salts(32 * len(offered))
-        rows = chained(stream.conversation.pk, head, offered, at, salts)
+        payloads = [codec.to_json(event.data.payload()) for event in offered]
+        rows = chained(stream.conversation.pk, head, offered, payloads, at, salts)
         head = Standing(rows[-1].version, bytes(rows[-1].hash))
         yield rows
 

@@ -86,6 +86,32 @@ BEGIN
 END
 $$;
 
+-- A blob goes with the last event that refers to it, and what refers to it, with the event's payload.
+CREATE OR REPLACE FUNCTION {schema}.turnlog_unless_used() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM {schema}.turnlog_blob_use u WHERE u.sha256 = OLD.sha256) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'turnlog: an event refers to this row of %; % is refused',
+        TG_TABLE_NAME, TG_OP USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION {schema}.turnlog_once_erased() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM {schema}.turnlog_event e
+        WHERE e.stream_id = OLD.stream_id AND e.version = OLD.version AND e.payload IS NOT NULL)
+    THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'turnlog: the payload that a row of % belongs to is there; % is refused',
+        TG_TABLE_NAME, TG_OP USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+
 -- Who somebody is stays known while a conversation that they own, or took part in, is held.
 CREATE OR REPLACE FUNCTION {schema}.turnlog_unless_held() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -146,6 +172,20 @@ CREATE OR REPLACE TRIGGER turnlog_actor_truncate BEFORE TRUNCATE ON {schema}.tur
 CREATE OR REPLACE TRIGGER turnlog_content_update BEFORE UPDATE ON {schema}.turnlog_content
     FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
 CREATE OR REPLACE TRIGGER turnlog_content_truncate BEFORE TRUNCATE ON {schema}.turnlog_content
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.turnlog_refuse();
+
+CREATE OR REPLACE TRIGGER turnlog_blob_update BEFORE UPDATE ON {schema}.turnlog_blob
+    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
+CREATE OR REPLACE TRIGGER turnlog_blob_delete BEFORE DELETE ON {schema}.turnlog_blob
+    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_unless_used();
+CREATE OR REPLACE TRIGGER turnlog_blob_truncate BEFORE TRUNCATE ON {schema}.turnlog_blob
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.turnlog_refuse();
+
+CREATE OR REPLACE TRIGGER turnlog_blob_use_update BEFORE UPDATE ON {schema}.turnlog_blob_use
+    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_refuse();
+CREATE OR REPLACE TRIGGER turnlog_blob_use_delete BEFORE DELETE ON {schema}.turnlog_blob_use
+    FOR EACH ROW EXECUTE FUNCTION {schema}.turnlog_once_erased();
+CREATE OR REPLACE TRIGGER turnlog_blob_use_truncate BEFORE TRUNCATE ON {schema}.turnlog_blob_use
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.turnlog_refuse();
 
 CREATE OR REPLACE TRIGGER turnlog_pending_update BEFORE UPDATE ON {schema}.turnlog_pending

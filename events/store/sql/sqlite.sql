@@ -100,6 +100,45 @@ BEGIN
     SELECT RAISE(ABORT, 'turnlog: turnlog_content is append-only; UPDATE is refused');
 END;
 
+-- A blob goes with the last event that refers to it, and what refers to it, with the event's payload.
+CREATE TRIGGER turnlog_blob_insert BEFORE INSERT ON turnlog_blob
+WHEN EXISTS (SELECT 1 FROM turnlog_blob WHERE sha256 = NEW.sha256)
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: turnlog_blob has this blob already');
+END;
+
+CREATE TRIGGER turnlog_blob_update BEFORE UPDATE ON turnlog_blob
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: turnlog_blob is append-only; UPDATE is refused');
+END;
+
+CREATE TRIGGER turnlog_blob_delete BEFORE DELETE ON turnlog_blob
+WHEN EXISTS (SELECT 1 FROM turnlog_blob_use WHERE sha256 = OLD.sha256)
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: an event refers to this blob; DELETE is refused');
+END;
+
+CREATE TRIGGER turnlog_blob_use_insert BEFORE INSERT ON turnlog_blob_use
+WHEN EXISTS (SELECT 1 FROM turnlog_blob_use
+             WHERE (stream_id = NEW.stream_id AND version = NEW.version AND sha256 = NEW.sha256)
+                OR id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: turnlog_blob_use has this row already');
+END;
+
+CREATE TRIGGER turnlog_blob_use_update BEFORE UPDATE ON turnlog_blob_use
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: turnlog_blob_use is append-only; UPDATE is refused');
+END;
+
+CREATE TRIGGER turnlog_blob_use_delete BEFORE DELETE ON turnlog_blob_use
+WHEN EXISTS (SELECT 1 FROM turnlog_event e
+             WHERE e.stream_id = OLD.stream_id AND e.version = OLD.version
+               AND e.payload IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'turnlog: the payload that refers to this blob is there; DELETE is refused');
+END;
+
 CREATE TRIGGER turnlog_pending_update BEFORE UPDATE ON turnlog_pending
 BEGIN
     SELECT RAISE(ABORT, 'turnlog: turnlog_pending is append-only; UPDATE is refused');

@@ -15,6 +15,7 @@ from django.core.management.color import Style, color_style, no_style
 from django.utils import timezone
 
 from ....core import codec
+from ....core.codec.blobs import whole
 from ....core.commands import TurnlogCommand
 from ....events.erasure.past import Erasure, erasures_of
 from ....events.models import Event
@@ -226,7 +227,7 @@ def _facts(
         "version": until.version,
         "at": until.recorded_at.isoformat(),
         "events": events,
-        "messages": [json.loads(entry.content) for entry in state.entries],
+        "messages": [json.loads(whole(entry.content)) for entry in state.entries],
     }
 
 
@@ -242,7 +243,7 @@ def _event(event: Event, erasure: Erasure | None) -> dict[str, Any]:
         "turn_id": event.turn_id and str(event.turn_id),
         "actor_id": event.actor_id and str(event.actor_id),
         "recorded_at": event.recorded_at.isoformat(),
-        "payload": None if event.payload is None else json.loads(event.payload),
+        "payload": None if event.payload is None else json.loads(whole(event.payload)),
         "metadata": event.meta,
         "erased": erased,
     }

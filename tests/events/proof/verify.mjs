@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
 const FORMAT = "turnlog bundle v1";
+const BLOB = /\{"_type":"blob","_value":\{"sha256":"([0-9a-f]{64})"/g;
 const MAX_LINE = 67_108_864;
 const MAX_NOTE = 16_384;
 const ZEROS = Buffer.alloc(32);
@@ -265,6 +266,8 @@ class Walk {
   heads = new Map();
   erased = new Set();
   contents = new Set();
+  blobs = new Set();
+  needed = new Set();
   events = 0n;
   afterSkip = false;
   found = { erased: 0, erased_unsigned: 0, proven: 0 };
@@ -300,8 +303,9 @@ class Walk {
     if (line.has("stream_id")) this.event(line);
     else if (line.has("skip")) this.skip(line);
     else if (line.has("content")) this.content(line);
+    else if (line.has("blob")) this.blob(line);
     else if (line.has("end")) return this.end(line);
-    else throw new Wrong("expected an event, a skip, a content or the end");
+    else throw new Wrong("expected an event, a skip, a content, a blob or the end");
     return false;
   }
 
@@ -318,6 +322,7 @@ class Walk {
       const computed = sha256(fromHex(salt), utf8(payload));
       require(computed.equals(digest), "the payload that was recorded");
       if (line.get("type") === "PayloadErased") this.forgive(line);
+      for (const [, blob] of payload.matchAll(BLOB)) this.needed.add(blob);
     }
     const hash = sha256(...this.layout(line, this.previous(line), digest));
     require(hash.toString("hex") === line.get("hash"), "an event that was not changed");
@@ -393,6 +398,15 @@ class Walk {
     this.contents.add(digest);
   }
 
+  blob(line) {
+    requireNames(line, { blob: isText, sha256: isHash });
+    const digest = line.get("sha256");
+    const data = fromBase64(line.get("blob"));
+    require(sha256(data).toString("hex") === digest, "the blob's digest");
+    require(!this.blobs.has(digest), "each blob once");
+    this.blobs.add(digest);
+  }
+
   lose(type, stream, version) {
     require(!NEVER_ERASED.includes(type), "a payload");
     this.erased.add(`${stream}/${version}`);
@@ -421,6 +435,7 @@ class Walk {
       const all = new Set(this.wanted);
       require(all.size === streams.length && streams.every((one) => all.has(one)), "the scope's");
     }
+    require([...this.needed].every((digest) => this.blobs.has(digest)), "the events' blobs");
     require(this.erased.size === 0, "a PayloadErased for each erased event");
     return true;
   }

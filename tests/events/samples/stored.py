@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from turnlog.core import codec
 from turnlog.events.chain import NewEvent, chained
 from turnlog.events.models import Event
 from turnlog.events.standing import Standing
@@ -40,7 +41,10 @@ def stream_of(offered: Sequence[NewEvent], erased: Sequence[int] = ()) -> list[E
         salt = sha256(
             f"salt {number}".encode()
         ).digest()  # The same in every run; real ones are not.
-        events += chained(_STREAM, head, [new], START + dt.timedelta(seconds=number), salt)
+        payload = codec.to_json(new.data.payload())
+        events += chained(
+            _STREAM, head, [new], [payload], START + dt.timedelta(seconds=number), salt
+        )
     for event in events:
         if event.version in erased:
             event.payload = event.salt = None
