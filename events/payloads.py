@@ -8,8 +8,8 @@ from typing import NamedTuple
 from django.db import connections
 
 from ..core import codec, conf, retrying
-from ..core.codec.blobs import MARK, blobs_in, cut
-from ..core.errors import CodecError, NotStored
+from ..core.codec.blobs import blobs_in, cut_document
+from ..core.errors import NotStored
 from .store import blob_files
 from .store.confirmed import require_stored
 from .store.dialect import dialect_of
@@ -29,15 +29,10 @@ class Payload(NamedTuple):
 
 def payload_of(data: EventData) -> Payload:
     """Return what is stored of a fact. Raises CodecError if it has a node of its own making."""
-    text = codec.to_json(data.payload())
     if data.is_copy:
+        text = codec.to_json(data.payload())
         return Payload(text, {blob.sha256: None for blob in blobs_in(text)})
-    if MARK in text:
-        raise CodecError(
-            f"expected no object that begins with {MARK!r}, which stands for a stored blob, found"
-            f" one in a {type(data).__name__}; give its value another key"
-        )
-    return Payload(*cut(text, conf.get().blob_threshold))
+    return Payload(*cut_document(data.payload(), conf.get().blob_threshold))
 
 
 class Payloads:

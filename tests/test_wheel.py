@@ -161,6 +161,7 @@ def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
             "rebuild_projections",
             "replay_conversation",
             "run_projections",
+            "sweep_blobs",
             "verify_log",
         ],
         "htmx": True,

@@ -46,6 +46,7 @@ _NODE = re.compile(
 )
 _BEFORE = re.compile(r"data:[\w.+/=;-]{0,200};base64,", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64}")
+_AT_ONCE = 2**20
 _PIECE = 100_000
 _ESCAPED = re.compile(r"(?:[^\\]{1,100}|\\u[0-9a-fA-F]{4}|\\[^u]){1,1000}+")
 
@@ -92,6 +93,31 @@ def cut(text: str, longest: int) -> Cut:
             parts += [text[done:start], blob.node]
             done = end
     return Cut("".join([*parts, text[done:]]) if parts else text, blobs)
+
+
+def cut_document(document: Any, longest: int) -> Cut:
+    """Return the same of a document. Raises CodecError if it has a node of its own making: what
+    stands for a blob must be one."""
+    large: dict[str, bytes] = {}
+
+    def aside(text: str) -> str:
+        nonlocal nodes
+        if len(text) <= longest:
+            return to_json(text)
+        nodes += 1
+        blob, data = _blob_of_text(text)
+        large[blob.sha256] = data
+        return blob.node
+
+    nodes = 0
+    text = to_json(document, aside)
+    if MARK in text and text.count(MARK) > nodes:
+        raise CodecError(
+            f"expected no object that begins with {MARK!r}, which stands for a stored blob, found"
+            " one; give its value another key"
+        )
+    rest = cut(text, longest)
+    return Cut(rest.text, {**large, **rest.blobs})
 
 
 def blobs_in(text: str) -> list[Blob]:
@@ -212,7 +238,7 @@ def _string_of(blob: Blob) -> str:
 def base64_of(data: bytes) -> Iterator[str]:
     """Yield the base64 of bytes (RFC 4648, section 4), some at a time."""
     # A multiple of three at a time, so that only the end is padded.
-    step = 3 * 2**18
+    step = _AT_ONCE // 4 * 3
     view = memoryview(data)
     return (b64encode(view[at : at + step]).decode("ascii") for at in range(0, len(data), step))
 
@@ -229,13 +255,23 @@ def _blob(found: re.Match[str]) -> Blob:
 
 def _blob_of(literal: str) -> tuple[Blob, bytes]:
     """The blob of a string, and its bytes. `literal` is the string's JSON text without quotes."""
-    found = _BEFORE.match(literal)
-    before = found[0] if found else ""
-    data = _of_base64(literal[len(before) :])
-    if data is not None:
-        return Blob(sha256(data).hexdigest(), len(data), before), data
-    data = b"".join(_utf8_of(literal))
+    return _binary(literal) or _text(b"".join(_utf8_of(literal)))
+
+
+def _blob_of_text(text: str) -> tuple[Blob, bytes]:
+    """The blob of a string of more than a million characters, and its bytes."""
+    return _binary(text) or _text(b"".join(_utf8_of_slices(text)))
+
+
+def _text(data: bytes) -> tuple[Blob, bytes]:
     return Blob(sha256(data).hexdigest(), len(data)), data
+
+
+def _binary(text: str) -> tuple[Blob, bytes] | None:
+    found = _BEFORE.match(text)
+    before = found[0] if found else ""
+    data = _of_base64(text[len(before) :])
+    return None if data is None else (Blob(sha256(data).hexdigest(), len(data), before), data)
 
 
 def _of_base64(text: str) -> bytes | None:
@@ -246,15 +282,14 @@ def _of_base64(text: str) -> bytes | None:
         data = from_base64(text)
     except (Fault, ValueError):
         return None
-    # A decoder ignores the last bits that no byte needs.
-    end = len(data) - (len(data) - 1) % 3 - 1
-    return data if text.endswith(b64encode(data[end:]).decode("ascii")) else None
+    # Even a strict decoder ignores the last bits, which no byte needs.
+    end = data[len(data) - (len(data) - 1) % 3 - 1 :]
+    return data if text.endswith(b64encode(end).decode("ascii")) else None
 
 
 def _utf8_of(literal: str) -> Iterator[bytes]:
     if "\\" not in literal:
-        for at in range(0, len(literal), _PIECE):
-            yield literal[at : at + _PIECE].encode("utf-8", "surrogatepass")
+        yield from _utf8_of_slices(literal)
         return
     place = 0
     while place < len(literal):
@@ -264,6 +299,11 @@ def _utf8_of(literal: str) -> Iterator[bytes]:
             raise CodecError("not strict JSON: an unknown escape in a string")
         yield json.loads(f'"{part[0]}"').encode("utf-8", "surrogatepass")
         place = part.end()
+
+
+def _utf8_of_slices(text: str) -> Iterator[bytes]:
+    for at in range(0, len(text), _PIECE):
+        yield text[at : at + _PIECE].encode("utf-8", "surrogatepass")
 
 
 def _decode(body: Any, depth: int) -> Blob:

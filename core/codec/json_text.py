@@ -29,8 +29,10 @@ PIECE = 20_000
 _CHARACTERS = 50
 
 
-def to_json(document: Any) -> str:
+def to_json(document: Any, aside: Callable[[str], str] | None = None) -> str:
     """The JSON text of a document that `encode` made. An `Encoded` may stand for any part of it.
+
+    `aside` gives what stands in the text for a string of more than a million characters.
 
     The text has no spaces, no NaN and no Infinity. Characters are written as they are, except that
     control characters and lone surrogates are escaped. So the text encodes as UTF-8 and has no NUL.
@@ -40,22 +42,30 @@ def to_json(document: Any) -> str:
     try:
         if _left(document, PIECE) >= 0:
             return _clean(_WRITE(document))
-        return "".join(map(_clean, pieces(document)))
+        return "".join(map(_clean, pieces(document, aside=aside)))
     except RecursionError:
         raise CodecError("the document nests too deeply for JSON") from None
     except (TypeError, ValueError) as exc:
         raise CodecError(f"not a document: {exc}; call encode() first, or use dumps()") from exc
 
 
-def pieces(value: Any, write: Callable[[Any], str] = _WRITE, comma: str = ",") -> Iterator[str]:
-    """Yield the JSON text of a value in pieces; `write` gives that of a small value.
+def pieces(
+    value: Any,
+    write: Callable[[Any], str] = _WRITE,
+    comma: str = ",",
+    aside: Callable[[str], str] | None = None,
+) -> Iterator[str]:
+    """Yield the JSON text of a value in pieces; `write` gives that of a small value, and `aside`,
+    if given, that of a large string.
 
-    Raises what `write` raises.
+    Raises what they raise.
     """
     if type(value) is Encoded:
         yield value.text
     elif _left(value, PIECE) >= 0:
         yield write(value)
+    elif type(value) is str and aside is not None:
+        yield aside(value)
     elif type(value) is str:
         yield '"'
         for part in slices(value, PIECE * _CHARACTERS):
@@ -66,7 +76,7 @@ def pieces(value: Any, write: Callable[[Any], str] = _WRITE, comma: str = ",") -
         for key, item in value.items():
             # As a member, because JSON turns some other keys into text.
             yield before + write({key: 0})[1:-2]
-            yield from pieces(item, write, comma)
+            yield from pieces(item, write, comma, aside)
             before = comma
         yield "}"
     elif type(value) is list:
@@ -74,7 +84,7 @@ def pieces(value: Any, write: Callable[[Any], str] = _WRITE, comma: str = ",") -
         for chunk in chunks(value):
             yield before
             if len(chunk) == 1:
-                yield from pieces(chunk[0], write, comma)
+                yield from pieces(chunk[0], write, comma, aside)
             else:
                 yield write(chunk)[1:-1]
             before = comma

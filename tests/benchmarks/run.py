@@ -11,13 +11,24 @@ from . import setting  # isort: skip - sets Django up before anything imports mo
 from django.contrib.auth import get_user_model
 from django.test.utils import setup_databases, teardown_databases
 
-from . import following, growing, proving, rebuilding, recording, reviewing, storing, travelling
+from . import (
+    following,
+    growing,
+    pictures,
+    proving,
+    rebuilding,
+    recording,
+    reviewing,
+    storing,
+    travelling,
+)
 
 FIGURES = [
     ("one turn recorded, p50, times raw", recording.alone, "at most", 1.4),
     ("one turn started and recorded, times raw", recording.started, "at most", 2.7),
     ("8 clients recording, of raw's rate", recording.by_many, "at least", 0.6),
     ("8 writers in one conversation, of raw's", recording.in_one, "at least", 0.5),
+    ("a turn with a 5 MB picture recorded, times raw", pictures.recording, "at most", 2.0),
     ("bytes per turn, times raw", storing.bytes_a_turn, "at most", 2.0),
     ("previous messages of 2,000 turns, times raw", recording.loading, "at most", 1.05),
     ("as_of amid 10,000 turns, times raw", travelling.middle, "at most", 1.2),
