@@ -99,19 +99,18 @@ def cut_document(document: Any, longest: int) -> Cut:
     """Return the same of a document. Raises CodecError if it has a node of its own making: what
     stands for a blob must be one."""
     large: dict[str, bytes] = {}
+    nodes: list[str] = []
 
     def aside(text: str) -> str:
-        nonlocal nodes
         if len(text) <= longest:
             return to_json(text)
-        nodes += 1
         blob, data = _blob_of_text(text)
         large[blob.sha256] = data
+        nodes.append(blob.node)
         return blob.node
 
-    nodes = 0
     text = to_json(document, aside)
-    if MARK in text and text.count(MARK) > nodes:
+    if MARK in text and text.count(MARK) > len(nodes):
         raise CodecError(
             f"expected no object that begins with {MARK!r}, which stands for a stored blob, found"
             " one; give its value another key"
