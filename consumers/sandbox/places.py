@@ -24,6 +24,7 @@ LONGEST_CODE = 200_000
 """Characters of code."""
 
 _RESTARTED = "The sandbox was started again: the variables of earlier code are gone."
+_ENDED = "the sandbox of this conversation has been ended"
 _OTHER_TABLE = "The table has changed: the variables of earlier code are gone."
 
 
@@ -50,13 +51,13 @@ class Call:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
-        self._is_stopped = False
+        self.is_stopped = False
 
     def begin(self, worker: Worker) -> None:
         """Note which worker runs the code; kill it if the call was stopped meanwhile."""
         with self._lock:
             self._worker = worker
-            if self._is_stopped:
+            if self.is_stopped:
                 worker.kill()
 
     def done(self) -> None:
@@ -67,7 +68,7 @@ class Call:
     def stop(self) -> None:
         """Kill the worker that runs the code; does not wait."""
         with self._lock:
-            self._is_stopped = True
+            self.is_stopped = True
             if self._worker is not None:
                 self._worker.kill()
 
@@ -113,6 +114,8 @@ class Places:
             if not seat.lock.acquire(timeout=seconds + START_SECONDS):
                 raise SandboxRefused("the sandbox is still busy with earlier code: try again")
             try:
+                if call.is_stopped:
+                    raise SandboxRefused("the code was stopped before it ran")
                 if not seat.is_ended:
                     return self._run(seat, code, table, seconds, call)
             finally:
@@ -198,6 +201,9 @@ class Places:
             worker = None
         if worker is None:
             worker = seat.worker = self._take()
+        if seat.is_ended:
+            self._empty(seat)
+            raise SandboxRefused(_ENDED)
         call.begin(worker)
         try:
             if table is not None and worker.digest != wanted:
@@ -210,7 +216,7 @@ class Places:
         except Broken as broken:
             self._empty(seat)
             if seat.is_ended:
-                raise SandboxRefused("the sandbox of this conversation has been ended") from broken
+                raise SandboxRefused(_ENDED) from broken
             return Outcome(error=f"SandboxError: {broken}", notice=_RESTARTED)
         except SandboxRefused:
             self._empty(seat)

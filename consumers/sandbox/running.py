@@ -55,8 +55,5 @@ def end_all() -> None:
 
 
 def tier() -> Tier | None:
-    """Return how this process's workers are started; None as long as none has been.
-
-    Its `notice` is a sentence for people where the sandbox is not complete.
-    """
+    """Return how this process's workers are started; None as long as none has been."""
     return _places.tier

@@ -28,17 +28,6 @@ class Tier:
     why: str = ""
     """What kept the better tiers from working; empty for the best."""
 
-    @property
-    def notice(self) -> str:
-        """One sentence for people where the box is not what it could be; empty for the best."""
-        return _NOTICES.get(self.name, "")
-
-
-_NOTICES = {
-    REDUCED: "The sandbox is reduced: the code has no file system and no network of its own.",
-    BARE: "The code runs without a sandbox: only for development.",
-}
-
 
 Start = Callable[[Callable[[], Started]], Started]
 """Calls a function that starts a process, in the thread with which the process may end."""

@@ -19,6 +19,7 @@ from . import (
     rebuilding,
     recording,
     reviewing,
+    sandboxing,
     storing,
     travelling,
 )
@@ -53,6 +54,7 @@ FIGURES = [
     ("review: a search in them, times raw", reviewing.searching, "at most", 1.5),
     ("review: a conversation of 500 turns, times raw", reviewing.reading, "at most", 1.5),
     ("review: any position of its slider, times raw", reviewing.sliding, "at most", 1.5),
+    ("a chart in a warm sandbox, seconds above bare", sandboxing.chart, "at most", 0.3),
     # These empty the log first.
     ("a turn recorded with all proof, times without", proving.recording, "at most", 1.25),
     ("signing 1,000 new events of 1,000,000, times 10,000", proving.signing, "at most", 2.0),

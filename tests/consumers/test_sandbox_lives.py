@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,10 +155,15 @@ def test_workers_end_with_a_server_that_is_killed() -> None:
         [sys.executable, "-m", "tests.consumers.sandboxed.server"],
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TURNLOG_SIGNING_KEY": "the password"},
     )
     assert server.stdout is not None
     workers = [int(pid) for pid in server.stdout.readline().split()]
-    assert len(workers) >= 1
+    for pid in workers:
+        # bubblewrap's own environment counts, too: its process is the first in the box.
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"the password" not in environment
+        assert b"LC_ALL=C.UTF-8" in environment
     watched = [os.pidfd_open(pid) for pid in workers]
     server.send_signal(signal.SIGKILL)
     server.wait()

@@ -120,7 +120,7 @@ def _calls(setup: dict[str, Any]) -> None:
     """Leave the system calls that computing needs."""
     from . import system_calls  # lazy: needs seccompy, which a runner's image may not have
 
-    system_calls.forbid()
+    system_calls.forbid(may_write=bool(setup["writable"]))
 
 
 def _libc() -> Any:

@@ -108,6 +108,8 @@ FILES = {
     "utime": "os.utime('{secret}', (0, 0))\nTrue",
     "chown": "os.chown('{secret}', os.getuid(), -1)\nTrue",
     "xattr": "os.setxattr('{secret}', 'user.a', b'1')\nTrue",
+    "emptying a library's file": "os.open(pd.__file__, os.O_RDONLY | os.O_TRUNC) and True",
+    "truncating": "os.truncate('{secret}', 0)\nTrue",
     "removing": "os.unlink('{folder}/removable')\nTrue",
     "memfd": "os.memfd_create('a')\nTrue",
     "execveat": "call(322, -1, b'/bin/true', None, None, 0)",
@@ -162,6 +164,9 @@ PROCESS = {
         "except ValueError: ok = False\nok"
     ),
     "prlimit of the server": ("import resource\nresource.prlimit({server}, resource.RLIMIT_CPU)"),
+    "a signal by way of a pipe": (
+        "import fcntl\nfcntl.fcntl(os.pipe()[0], 8, {server})\nTrue"  # F_SETOWN
+    ),
     "nice": "call(141, 0, 0, -5)",
     "outliving the server": "call(157, 1, 0, 0, 0, 0)",
     "becoming root": "os.setuid(0) is None",
@@ -215,6 +220,7 @@ NOT_IN_A_BARE_PROCESS = {
     *("the server's memory", "ptrace", "process_vm_readv", "signal 0 to the server", "setns"),
     *("open_by_handle_at", "xattr", "raw", "unshare", "memory", "memory by mmap", "open files"),
     *("a large file", "disk", "threads", "setrlimit up", "vfork", "clone", "execveat", "nice"),
+    "emptying a library's file",
     *("/proc/1/environ", "a compiled module planted", "a .pth planted", "hard link out"),
     *("signal to everybody", "read_csv of an address", "except*"),
 }
