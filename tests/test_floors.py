@@ -17,6 +17,7 @@ consumers/turnlog/
 
 consumers/__init__.py
 consumers/apps.py
+consumers/conversations/
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/stream/
 consumers/analysis/

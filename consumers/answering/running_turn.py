@@ -76,6 +76,10 @@ class RunningTurn:
         self.task: asyncio.Task[None] | None = None
         self.relay: asyncio.Task[None] | None = None
 
+    @property
+    def human_text(self) -> str:
+        return self._fixed[0]
+
     def view(self) -> TurnView:
         """Return what there is to show now."""
         human_text, show_human, at, files = self._fixed

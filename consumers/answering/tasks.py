@@ -18,6 +18,8 @@ logger = logging.getLogger("turnlog")
 
 turns: set[asyncio.Task[None]] = set()
 """Running turns; a server that is shutting down waits for them."""
+naming: set[asyncio.Task[None]] = set()
+"""Tasks that name a conversation after a turn."""
 beside: set[asyncio.Task[None]] = set()
 """Tasks that run beside turns and may be dropped."""
 

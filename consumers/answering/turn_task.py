@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import uuid
 from collections.abc import Callable
@@ -22,8 +23,9 @@ from .. import failures
 from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
 from ..mixins.limits import Limits
 from ..page.turn_view import files_in, words_in
-from . import agent, closing, running
+from . import agent, closing, running, tasks
 from .contained import contained
+from .naming import name_conversation, named_beside
 from .running_turn import RunningTurn
 from .showing import Showing
 from .starting import one_at_a_time, set_up, start, start_unprepared
@@ -85,6 +87,9 @@ async def take_turn(
                 await closing.close(conversation, turn, "failed")
         finally:
             running.leave(turn)
+    if conversation is not None and setup is not None and named_beside(chat, turn, initial=initial):
+        naming = name_conversation(chat, conversation, turn, setup.llm)
+        tasks.spawn(naming, tasks.naming, contextvars.copy_context())
     return turn
 
 

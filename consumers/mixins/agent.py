@@ -87,6 +87,16 @@ class AgentMixin(LLMMixin, ChatMixin):
     """How many tokens, approximately, the previous messages may have. The model is given the last
     whole turns that fit; None: all of them."""
 
+    name_conversations: str = ""
+    """How a conversation without a title is named after its first exchange: `"words"`, by the
+    user's first words; `"model"`, by one more call of the model, beside the turn; `""`, not. A
+    title that somebody has given is never replaced."""
+    llm_naming_prompt: str = (
+        "Name this conversation between a user and an assistant in at most six words, in the"
+        " language of the user's words. Answer with the name alone."
+    )
+    """The system prompt of that call."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._remembered: list[Any] = []

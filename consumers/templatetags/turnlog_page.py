@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
+from django.urls import NoReverseMatch, reverse
 
 from ..obstacles import obstacle, obstacle_of_stream
 from ..socket.access import person_of
@@ -33,6 +34,21 @@ def turnlog_obstacle(context: Any) -> str:
     if context.get("connect_url") and not context.get("ws_url"):
         return obstacle_of_stream(request)
     return obstacle(request, context.get("ws_url"))
+
+
+@register.simple_tag(takes_context=True)
+def turnlog_conversations(context: Any) -> str:
+    """Return the address of the person's list of conversations, "" if there is none.
+
+    It is `conversations_url` in the template's context, or else that of a `ConversationList` in the
+    project's URLs.
+    """
+    if "conversations_url" in context:
+        return str(context["conversations_url"] or "")
+    try:
+        return reverse("turnlog_conversations:list")
+    except NoReverseMatch:
+        return ""
 
 
 def _request_of(context: Any) -> Any:

@@ -17,7 +17,7 @@ from django.db.models import Q
 from ...core.errors import NotStored, TurnInProgress, UnknownTurn
 from .. import drafts, hooks, uploads
 from ..beside import found, queue_streams, review_of
-from ..changes import CHANGES
+from ..changes import CHANGES, NAMED_AFTER
 from ..log import NewEvent, append
 from ..store.confirmed import require_stored
 from ..store.dialect import dialect_of
@@ -197,7 +197,10 @@ class Act:
         begun = [target.version for target in plan.fresh] + [wanted.since] * bool(wanted.since)
         named_only = wanted.everything or wanted.exact or wanted.unless_since is not None
         if begun and not named_only:
-            plan.quoting = quoting_turns(pk, min(begun)) - plan.turns
+            quoting = quoting_turns(pk, min(begun)) - plan.turns
+            if named := self._named_after(pk, quoting):
+                plan = self._chosen(pk, replace(wanted, versions=wanted.versions | named))
+            plan.quoting = quoting - plan.turns
             plan.targets += self._of(pk, "turn_id", plan.quoting)
         known = set(plan.targets)
         about = decisions_about(pk, plan.targets) | summaries_of(pk, plan.targets)
@@ -219,6 +222,7 @@ class Act:
         title = self._title(pk)
         given = self._given_titles(pk)
         chosen = {target.version for target in alone}
+        chosen |= self._named_after(pk, {target.turn_id for target in targets})
         titles = wanted.titles | {name for version, name in given.items() if version in chosen}
         titled = title and (wanted.title or title in titles)
         if titled:
@@ -271,6 +275,13 @@ class Act:
         events = [*stream.filter(version=1), *stream.filter(type__in=CHANGES)]
         titles = {event.version: getattr(event.data, "title", "") for event in events}
         return {version: title for version, title in titles.items() if title}
+
+    def _named_after(self, pk: int, turns: Iterable[uuid.UUID | None]) -> frozenset[int]:
+        """The versions of titles that were made from what was said in one of these turns."""
+        stream = Event.objects.using(self._using).filter(stream_id=pk, type="TitleChanged")
+        gone = {str(turn) for turn in turns if turn}
+        named = [event for event in stream if event.meta.get(NAMED_AFTER) in gone] if gone else []
+        return frozenset(event.version for event in named)
 
     def _carry_out(self, plan: Plan) -> Receipt:
         if plan.title:

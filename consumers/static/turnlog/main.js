@@ -54,6 +54,8 @@
     composer.form.setAttribute("autocomplete", kept ? "off" : "on");
   }
 
+  let wasRunning = false;
+
   /** Update everything that depends on the connection, the log and the outbox. */
   function refresh() {
     const online = connection.state === "connected";
@@ -68,6 +70,8 @@
     pending.querySelector('[data-action="cancel"]').hidden = outbox.tried;
     pending.querySelector('[data-action="take-back"]').hidden = !outbox.tried;
     keep();
+    if (wasRunning && !running) page.dispatchEvent(new Event("turnlog:ended"));
+    wasRunning = running;
   }
 
   /** Put the message's words back into the box; if they have arrived after all, they leave it again. */

@@ -9,6 +9,7 @@ urlpatterns = [
     path("accounts/", include("django.contrib.auth.urls")),
     path("example/", include("example.urls")),
     path("analyst/", include("analyst.urls")),
+    path("conversations/", include("example.conversations")),
     path("review/", include("turnlog.consumers.review.urls")),
     path("files/", include("turnlog.consumers.attachments.urls")),
     path("live/", include("turnlog.consumers.stream.urls")),

@@ -1,0 +1,26 @@
+import os
+
+from django.urls import include, path
+from turnlog.views import AgentChatView, ConversationList
+
+from .offline_tutor import OfflineTutor
+from .tools import look_up_price
+
+
+class OwnChat(AgentChatView):
+    llm_system_prompt_template = "You are a language tutor. Answer in the user's language."
+    tools = [look_up_price]
+    name_conversations = "words"
+
+    def get_llm(self):
+        return super().get_llm() if os.environ.get("OPENAI_API_KEY") else OfflineTutor()
+
+
+class OwnConversations(ConversationList):
+    chat_url_name = "own-chat"
+
+
+urlpatterns = [
+    path("", include(OwnConversations.urls())),
+    path("<int:pk>/", OwnChat.as_view(), name="own-chat"),
+]
