@@ -59,6 +59,9 @@ class Settings:
     """Seconds after which an answer that is not finished fails; what there is of it is kept."""
     show_tool_errors: bool = False
     """Whether people see what a failed tool said; the log and the model always have it."""
+    show_calls: bool = True
+    """Whether people see what the model thinks, where its provider tells it, and each call's tokens
+    and time; reviewers always do."""
     database_threads: int = 10
     """Threads, and so connections, for the database work of async code, in each process."""
     max_turns_per_user: int = 10

@@ -51,6 +51,8 @@ class TranscriptTurn:
     calls: Sequence[WaitingCall] = ()
     """The calls that wait for a person, or that nobody had decided when the turn ended."""
     answer: Any = None
+    rounds: list[Any] = field(default_factory=list)
+    """The payloads of the model's calls: ModelCallRecorded's or ModelCallFailed's."""
     error: dict[str, str] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     erasure: Erasure | None = None
@@ -130,6 +132,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.standing, turn.error, turn.answer = "completed", None, None
         turn.tools.clear()
         turn.calls = ()
+        turn.rounds.clear()
     payload = _document(event)
     turn.has_blobs = turn.has_blobs or MARK in (event.payload or "")
     if event.type == "TurnStarted":
@@ -144,6 +147,8 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
         turn.metadata |= metadata
         if metadata.get("outcome") == "cancelled":
             turn.standing = "cancelled"  # Somebody stopped it; what it had said is kept.
+    elif event.type in ("ModelCallRecorded", "ModelCallFailed"):
+        turn.rounds.append(payload)
     elif event.type == "ToolOutputRecorded":
         turn.tools.append(_tool(payload))
     elif event.type == WAITING_TYPE:
@@ -154,6 +159,7 @@ def _apply(turn: TranscriptTurn, event: Event) -> None:
     elif event.type == "TurnFailed":
         if turn.standing != "waiting":
             turn.calls = ()
+        turn.metadata |= _metadata(event)
         _fail(turn, payload)
 
 
@@ -196,11 +202,17 @@ def _fail(turn: TranscriptTurn, payload: Any) -> None:
     if not _has(payload, "outcome", "error") or not _has(produced, "tools", "message"):
         turn.standing, turn.answer = "failed", payload
         return
-    outcome, error, tools = payload["outcome"], payload["error"], produced["tools"]
+    outcome, error = payload["outcome"], payload["error"]
     turn.standing = outcome if outcome in get_args(Outcome) else "failed"
     texts = error.items() if isinstance(error, dict) else ()
     turn.error = {name: text for name, text in texts if isinstance(text, str)} or None
+    _produce(turn, produced)
+
+
+def _produce(turn: TranscriptTurn, produced: dict[str, Any]) -> None:
+    tools, rounds = produced["tools"], produced.get("rounds")
     turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
+    turn.rounds = rounds if isinstance(rounds, list) else []
     turn.answer = produced["message"]
 
 
@@ -213,9 +225,7 @@ def _wait(turn: TranscriptTurn, payload: Any) -> None:
         return
     names = ("number", "tool", "tool_call_id", "input")
     turn.calls = [WaitingCall(*(call[name] for name in names)) for call in calls if _asks(call)]
-    tools = produced["tools"]
-    turn.tools = [_tool(tool) for tool in tools] if isinstance(tools, list) else []
-    turn.answer = produced["message"]
+    _produce(turn, produced)
 
 
 def _asks(call: Any) -> bool:

@@ -110,8 +110,18 @@ class Heard(NamedTuple):
 _PIECES: dict[str, dict[str, Any]] = {
     "block": {"html": str},
     "tool": {"id": str, "name": str, "input": str},
+    "thinking": {"id": str, "text": str},
+    "thinking_more": {"id": str, "text": str},
+    "call": {
+        **{"id": str, "model": str, "seconds": int | float | None, "input_tokens": int | None},
+        **{"output_tokens": int | None, "reason": str, "error": str},
+    },
     "tool_result": {"id": str, "status": str, "output": str, "seconds": int | float | None},
 }
+
+
+_GOES_ON = {"tool_result": "tool", "thinking_more": "thinking"}
+"""What belongs to a piece that came before."""
 
 
 def heard_of(message: dict[str, Any]) -> Heard | None:
@@ -145,10 +155,11 @@ def _fits(message: dict[str, Any]) -> bool:
 def _require_order(pieces: Sequence[Piece]) -> None:
     begun = set()
     for piece in pieces:
-        if piece["kind"] == "tool":
-            begun.add(piece["id"])
-        elif piece["kind"] == "tool_result" and piece["id"] not in begun:
-            raise ValueError("a tool ends that has not begun")
+        kind = piece["kind"]
+        if kind in ("tool", "thinking"):
+            begun.add((kind, piece["id"]))
+        elif kind in _GOES_ON and (_GOES_ON[kind], piece["id"]) not in begun:
+            raise ValueError(f"expected a {_GOES_ON[kind]} before its {kind}")
 
 
 def _piece(given: Any) -> Piece:

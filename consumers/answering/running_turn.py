@@ -8,15 +8,27 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Hashable, Sequence
+from itertools import count
 from typing import Literal, NamedTuple
 
+from ...core import conf
 from .. import live
 from ..endings import is_cut
 from ..markdown import MarkdownStream
+from ..page.calls import call_piece
 from ..page.room import Room
 from ..page.things import things_of
 from ..page.turn_view import File, Piece, TurnView, block_pieces, tool_piece, tool_result_piece
-from .steps import Answer, Step, TextDelta, ToolFinished, ToolStarted
+from ..thoughts import Part
+from .steps import (
+    Answer,
+    CallEnded,
+    Step,
+    TextDelta,
+    ThinkingDelta,
+    ToolFinished,
+    ToolStarted,
+)
 
 # How long text is collected before it is shown: at first, and once an answer is this long. What a
 # frame costs besides its text matters only if there are many of them.
@@ -68,7 +80,11 @@ class RunningTurn:
         self._fixed = (human_text, show_human, at, files)
         self._markdown = MarkdownStream()
         self._room = Room()
-        self.unshown = self._text = ""
+        self.unshown: list[Part] = []
+        self._text = ""
+        self._thinking: str | None = None
+        """The id of the thought that goes on, if one does."""
+        self._thoughts, self._thought = count(), 0
         # Set at once: a thread renders, and the event loop looks.
         self._shown = _Shown()
         self.context = contextvars.copy_context()
@@ -101,20 +117,29 @@ class RunningTurn:
             cut=self.ended and self.outcome == "completed" and is_cut(self.answer.message),
         )
 
-    def hear(self, text: str) -> None:
-        """Take in text that is to be shown soon."""
-        self.unshown += text
+    def hear(self, step: TextDelta | ThinkingDelta) -> None:
+        """Take in what is to be shown soon."""
+        part = Part(isinstance(step, ThinkingDelta), step.text)
+        if self.unshown and self.unshown[-1].thought == part.thought:
+            part = part._replace(text=self.unshown.pop().text + part.text)
+        self.unshown.append(part)
 
-    def take(self) -> str:
-        """Return the text that is to be shown next."""
-        text, self.unshown = self.unshown, ""
-        return text
+    def take(self) -> list[Part]:
+        """Return what is to be shown next."""
+        parts, self.unshown = self.unshown, []
+        return parts
 
     def follow(self, step: Step) -> None:
-        """Take in a step of the agent. A tool's closes the open block."""
+        """Take in a step of the agent. A tool's, and a call's end, close the open block."""
         match step:
-            case TextDelta(text):
-                self.hear(text)
+            case TextDelta() | ThinkingDelta():
+                self.hear(step)
+            case CallEnded(number, gave, seconds):
+                piece = call_piece(number, gave, seconds) if conf.get().show_calls else None
+                if piece is not None:
+                    self.finish_text()
+                    self._publish([piece])
+                self._thinking = None
             case ToolStarted(number, tool, tool_input):
                 self.finish_text()
                 self._publish([tool_piece(number, tool, tool_input, self._room)])
@@ -123,18 +148,40 @@ class RunningTurn:
                 self._publish([tool_result_piece(number, output, shown, self._room, things)])
 
     def flush(self) -> None:
-        """Render the text that has arrived since the last time."""
+        """Render what has arrived since the last time."""
         self.show(self.take())
 
-    def show(self, text: str) -> None:
-        """Render more text. Any thread may do this, one at a time."""
+    def show(self, parts: Sequence[Part]) -> None:
+        """Render more. Any thread may do this, one at a time."""
         # This thread's own time: on a busy machine others' would let people wait ten times as long.
         begun = time.thread_time()
+        for part in parts:
+            if part.thought:
+                self._show_thought(part.text)
+            else:
+                self._show_text(part.text)
+        # A block that is slow to render is rendered less often.
+        self.pause = max(self._usual_pause, 10 * (time.thread_time() - begun))
+
+    def _show_text(self, text: str) -> None:
+        self._thinking = None
         self._text += text
         closed = block_pieces(self._markdown.feed(text))
         self._publish(closed, *self._markdown.steady)
-        # A block that is slow to render is rendered less often.
-        self.pause = max(self._usual_pause, 10 * (time.thread_time() - begun))
+
+    def _show_thought(self, text: str) -> None:
+        shown = self._room.thought(text) if conf.get().show_calls else ""
+        self._thought += len(text)
+        if not shown:
+            return
+        new: list[Piece] = []
+        if self._thinking is None:
+            new += block_pieces(self._markdown.finish())
+            self._thinking = str(next(self._thoughts))
+            new.append({"kind": "thinking", "id": self._thinking, "text": shown})
+        else:
+            new.append({"kind": "thinking_more", "id": self._thinking, "text": shown})
+        self._publish(new)
 
     def finish_text(self) -> None:
         """Close the open block."""
@@ -148,7 +195,7 @@ class RunningTurn:
 
     @property
     def _usual_pause(self) -> float:
-        slowed = min(1.0, len(self._text) / LATER)
+        slowed = min(1.0, (len(self._text) + self._thought) / LATER)
         return FLUSH_SECONDS + slowed * (LATER_FLUSH_SECONDS - FLUSH_SECONDS)
 
     def stop_soon(self) -> None:

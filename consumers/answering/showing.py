@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ...core.asynchronous import in_rendering_thread
 from .. import failures
+from ..thoughts import Part
 from .running_turn import RunningTurn
-from .steps import CallEnded, Step, TextDelta, ThinkingDelta
+from .steps import Step, TextDelta, ThinkingDelta
 
 logger = logging.getLogger("turnlog")
 
@@ -26,10 +27,10 @@ class Showing:
 
     async def follow(self, step: Step) -> None:
         """Take in a step of the agent."""
-        if isinstance(step, TextDelta):
-            self._turn.hear(step.text)
+        if isinstance(step, TextDelta | ThinkingDelta):
+            self._turn.hear(step)
             self._show_in_a_moment()
-        elif not isinstance(step, ThinkingDelta | CallEnded):
+        else:
             # It is put there although this task may be stopped: the text before it is in it.
             await asyncio.shield(self._render(partial(self._turn.follow, step)))
 
@@ -49,9 +50,9 @@ class Showing:
         self._forget_timer()
         return in_rendering_thread(self._in_order)(self._turn.take(), step)
 
-    def _in_order(self, text: str, step: Callable[[], None]) -> None:
-        if text:
-            self._turn.show(text)
+    def _in_order(self, parts: Sequence[Part], step: Callable[[], None]) -> None:
+        if parts:
+            self._turn.show(parts)
         step()
 
     def _show_in_a_moment(self) -> None:

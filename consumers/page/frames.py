@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from django.template.loader import render_to_string
 
 from .progress import Progress, changes, has_all
-from .turn_view import File, Piece, TurnView, is_of_tool, merged
+from .turn_view import File, Piece, TurnView, is_apart, merged
 
 Level = Literal["error", "info"]
 
@@ -107,7 +107,7 @@ class JsonEncoder:
 
     def progress(self, turn: TurnView, sent: Progress) -> list[str]:
         new = turn.pieces[len(sent.pieces) :]
-        frames = [self._tool(turn, piece) for piece in new if is_of_tool(piece)]
+        frames = [self._piece(turn, piece) for piece in new if is_apart(piece)]
         if text := turn.text[len(sent.text) :]:
             frames.append(self._answer(turn, "append", text))
         sent.note(turn)
@@ -116,9 +116,9 @@ class JsonEncoder:
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
         # Sends what the listener missed: it came too fast, another process answered the turn, or
         # the project recorded other words than the model's.
-        had = list(filter(is_of_tool, merged(sent.pieces)))
-        cards = list(filter(is_of_tool, merged(turn.pieces)))
-        frames = [self._tool(turn, card) for card in cards if card not in had]
+        had = list(filter(is_apart, merged(sent.pieces)))
+        cards = list(filter(is_apart, merged(turn.pieces)))
+        frames = [self._piece(turn, card) for card in cards if card not in had]
         if turn.text != sent.text:
             if turn.text.startswith(sent.text):
                 frames.append(self._answer(turn, "append", turn.text[len(sent.text) :]))
@@ -139,13 +139,24 @@ class JsonEncoder:
             files = files_shown(turn.files, self.files_url)
             said = {"content": turn.human_text} | ({"files": files} if files else {})
             frames.append(_json(id=f"{turn.id}-human", role="user", mode="overwrite", **said))
-        frames += [self._tool(turn, piece) for piece in merged(turn.pieces) if is_of_tool(piece)]
+        frames += [self._piece(turn, piece) for piece in merged(turn.pieces) if is_apart(piece)]
         if turn.text:
             frames.append(self._answer(turn, "overwrite", turn.text))
         return frames
 
     def _answer(self, turn: TurnView, mode: str, text: str) -> str:
         return _json(id=turn.id, role="assistant", mode=mode, content=text)
+
+    def _piece(self, turn: TurnView, piece: Piece) -> str:
+        match piece["kind"]:
+            case "thinking" | "thinking_more" as kind:
+                mode = "overwrite" if kind == "thinking" else "append"
+                id_ = f"{turn.id}-thinking-{piece['id']}"
+                return _json(id=id_, role="thinking", mode=mode, content=piece["text"])
+            case "call":
+                told = {k: v for k, v in piece.items() if k not in ("kind", "id")}
+                return _json(type="call", id=turn.id, number=int(piece["id"]), **told)
+        return self._tool(turn, piece)
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
         """Return a tool's card: whole at its start, its result with `mode` append."""

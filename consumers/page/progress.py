@@ -11,7 +11,7 @@ from django.utils.safestring import mark_safe
 
 from ..markdown.raw import with_raw
 from .growth import Growth, growth, is_rows
-from .turn_view import Piece, TurnView, is_of_tool, merged
+from .turn_view import Piece, TurnView, is_apart, merged
 
 # More than this is not sent again because its end has changed: see `_is_too_much`.
 _AGAIN = 1_000
@@ -47,8 +47,8 @@ class Progress:
 def changes(turn: TurnView, sent: Progress) -> list[dict[str, Any]]:
     """Return how the answer on a page becomes that of the turn, in parts for a template.
 
-    A part is a tool that starts or ends, as its piece says, or `{"kind": "growth", ...}`. Notes
-    them as sent.
+    A part is a piece that is none of the answer's blocks, such as a tool that starts or ends, or
+    `{"kind": "growth", ...}`. Notes them as sent.
     """
     new = turn.pieces[len(sent.pieces) :]
     had = replace(sent)
@@ -57,8 +57,8 @@ def changes(turn: TurnView, sent: Progress) -> list[dict[str, Any]]:
     open_block = had.tail
     # The open block comes first, whatever has become of it, and the one that is open now last.
     pieces: list[Piece] = [_block(""), *new, _block(turn.tail)]
-    for is_tool, group in groupby(pieces, is_of_tool):
-        if is_tool:
+    for apart, group in groupby(pieces, is_apart):
+        if apart:
             parts += group
             continue
         html = "".join(piece["html"] for piece in group)

@@ -11,6 +11,8 @@ LONGEST = 20_000
 MOST = 40_000
 """Characters of all of a turn's, after which each one shows only its beginning."""
 LEAST = 500
+THOUGHTS = 40_000
+"""Characters of all that the model thinks in a turn that are shown."""
 PICTURES = 1_000_000
 """Bytes of all of a turn's pictures that are shown."""
 
@@ -21,12 +23,22 @@ class Room:
     def __init__(self) -> None:
         self._left = MOST
         self._pictures = PICTURES
+        self._thoughts = THOUGHTS
 
     def clipped(self, text: str) -> str:
         """Return as much of a text as there is room for."""
         longest = max(LEAST, min(LONGEST, self._left))
         self._left -= min(len(text), longest)
         return clipped(text, longest)
+
+    def thought(self, text: str) -> str:
+        """Return as much of what a model thinks, or of the next part of it, as there is room for;
+        nothing once an ellipsis has told that there is more."""
+        left = self._thoughts
+        self._thoughts = max(left - len(text), -1)
+        if left < 0:
+            return ""
+        return clipped(text, left)
 
     def rows(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
         """Yield as many rows of a table as there is room for, and one at least."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 from django.utils.safestring import SafeString, mark_safe
@@ -23,13 +24,15 @@ from ...events.erasure.past import Erasure
 from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
+from .calls import Item, items_of
 from .room import LONGEST, Room
 from .things import Thing, things_of
 
 Piece = dict[str, Any]
-"""`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}` or
-`{"kind": "tool_result", "id", "status", "output", "things", "seconds"}`; appended, never
-changed."""
+"""`{"kind": "block", "html"}`, `{"kind": "tool", "id", "name", "input"}`,
+`{"kind": "tool_result", "id", "status", "output", "things", "seconds"}`,
+`{"kind": "thinking", "id", "text"}`, `{"kind": "thinking_more", "id", "text"}`, or `{"kind":
+"call", ...}` as `calls.call_piece` makes it; appended, never changed."""
 
 File = dict[str, Any]
 """A picture or a file that somebody sent: `number`, `kind`, `name`, `mime_type`, `width`, `height`,
@@ -62,13 +65,18 @@ class TurnView:
     """What was sent with the words."""
     cut: bool = False
     """Whether the answer, which is kept, ended at a limit of tokens."""
+    recorded: Mapping[str, int] = field(default_factory=dict)
+    """For a tool's card in the log, by its id: the number of its output among the turn's."""
 
     @property
     def is_large(self) -> bool:
         """Whether it takes long to write: not for the event loop."""
         if len(self.pieces) > _MANY:
             return True
-        shown = (piece.get("html") or piece.get("output") or "" for piece in self.pieces)
+        shown = (
+            piece.get("html") or piece.get("output") or piece.get("text") or ""
+            for piece in self.pieces
+        )
         if sum(map(len, (self.text, self.tail, self.human_text, *shown))) > _LARGE:
             return True
         return any(piece.get("things") for piece in self.pieces)
@@ -89,26 +97,43 @@ class TurnView:
 
 
 def view_of(
-    turn: TranscriptTurn, *, show_initial_prompt: bool, mask: Masker | None = None
+    turn: TranscriptTurn,
+    *,
+    show_initial_prompt: bool,
+    mask: Masker | None = None,
+    show_calls: bool | None = None,
 ) -> TurnView:
-    """Return the view of a turn that is in the log, masked for somebody who reviews it."""
+    """Return the view of a turn that is in the log, masked for somebody who reviews it.
+
+    `show_calls` says whether it shows what the model thought and how its calls ended; None: by the
+    setting.
+    """
     answer, human = _message(turn.answer), _message(turn.human)
     text, human_text = _text(answer, turn.answer), words_in(human, turn.human)
     files = files_in(human, turn.first)
-    tools, tools_at, failure = turn.tools, turn.metadata.get("tools_at", []), turn.error
+    tools, failure, items = turn.tools, turn.error, items_of(turn)
+    if not (conf.get().show_calls if show_calls is None else show_calls):
+        items = [item for item in items if not item.thought and item.ended is None]
     if mask is not None:
-        if _are_places(tools_at, len(tools)):
-            tools_at = mask.places(text, tools_at)
+        # In the order in which they were said.
+        places = mask.places(text, [min(item.place, len(text)) for item in items])
         # The texts once they are put together: a value may lie across a message's parts.
         text, human_text = mask.text(text), mask.text(human_text)
         tools, failure = masked(tools, mask), masked(failure, mask)
         # Nobody can say what is to be seen in a picture, or to be read in a file.
         files = [{**file, "name": mask.text(file["name"]), "withheld": True} for file in files]
+        items = [
+            item._replace(
+                place=place, thought=mask.text(item.thought), call=masked(item.call, mask)
+            )
+            for item, place in zip(items, places, strict=True)
+        ]
     # A table is masked cell by cell, so its document must be the one that was stored.
     given = [tool.get("output") for tool in turn.tools]
-    pieces = _pieces(text, tools, tools_at, given, mask)
+    pieces = _pieces(text, items, tools, given, mask)
     if mask is not None:
         _mask_blocks(pieces, mask)
+    outputs = [item.output for item in items if item.output is not None or item.call is not None]
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
@@ -123,6 +148,7 @@ def view_of(
         erasure=turn.erasure,
         files=files,
         cut=turn.standing == "completed" and is_cut(answer),
+        recorded={str(n): at for n, at in enumerate(outputs) if at is not None},
     )
 
 
@@ -147,23 +173,30 @@ def files_in(message: Any, version: int) -> list[File]:
 
 
 def merged(pieces: Iterable[Piece]) -> list[Piece]:
-    """Return the pieces with each tool's result put into its card."""
+    """Return the pieces with each tool's result, and each further thought, put into its card."""
     whole: list[Piece] = []
     cards: dict[str, Piece] = {}
+    thoughts: dict[str, Piece] = {}
     for piece in pieces:
         if piece["kind"] == "tool_result":
             cards[piece["id"]].update(
                 {name: piece[name] for name in ("status", "output", "things", "seconds")}
             )
             continue
+        if piece["kind"] == "thinking_more":
+            thoughts[piece["id"]]["text"] += piece["text"]
+            continue
         copy = dict(piece)
         whole.append(copy)
         if copy["kind"] == "tool":
             cards[copy["id"]] = copy
+        if copy["kind"] == "thinking":
+            thoughts[copy["id"]] = copy
     return whole
 
 
-def is_of_tool(piece: Piece) -> bool:
+def is_apart(piece: Piece) -> bool:
+    """Return whether a piece is none of the answer's blocks."""
     return bool(piece["kind"] != "block")
 
 
@@ -233,26 +266,41 @@ def _text(message: Any, document: Any) -> str:
 
 def _pieces(
     text: str,
+    items: Sequence[Item],
     tools: Sequence[dict[str, Any]],
-    tools_at: Any,
     given: Sequence[Any],
     mask: Masker | None,
 ) -> list[Piece]:
-    """Return the answer's blocks, with each tool's card at its call or, if unknown, at the top."""
-    if not _are_places(tools_at, len(tools)):
-        tools_at = [0] * len(tools)
+    """Return the answer's blocks, with each item at its place."""
     pieces: list[Piece] = []
-    said, room = 0, Room()
-    for number, (tool, place) in enumerate(zip(tools, tools_at, strict=True)):
-        pieces += block_pieces(markdown.blocks(text[said:place]))
-        said = max(said, place)
-        card = tool_piece(number, tool["tool"], tool["input"], room)
-        # As it was shown while the turn ran: what could not be kept has only the reason.
-        refused = tool["output"] is None and tool.get("status") == "error"
-        shown = as_text(tool.get("text") if refused else tool["output"])
-        things = things_of(given[number], room, mask)
-        pieces += merged([card, tool_result_piece(number, tool, shown, room, things)])
+    said, room, cards, thoughts = 0, Room(), count(), count()
+    for item in items:
+        pieces += block_pieces(markdown.blocks(text[said : item.place]))
+        said = max(said, item.place)
+        if item.ended is not None:
+            pieces.append(item.ended)
+        elif item.thought:
+            if shown := room.thought(item.thought):
+                pieces.append({"kind": "thinking", "id": str(next(thoughts)), "text": shown})
+        elif item.output is not None:
+            tool, document = tools[item.output], given[item.output]
+            pieces += _card(next(cards), tool, document, room, mask)
+        elif item.call is not None:
+            # It was called, and had not ended when the turn did.
+            card = tool_piece(next(cards), item.call["name"] or "", item.call["args"], room)
+            pieces.append({**card, "status": "stopped"})
     return pieces + block_pieces(markdown.blocks(text[said:]))
+
+
+def _card(
+    number: int, tool: dict[str, Any], document: Any, room: Room, mask: Masker | None
+) -> list[Piece]:
+    card = tool_piece(number, tool["tool"], tool["input"], room)
+    # As it was shown while the turn ran: what could not be kept has only the reason.
+    refused = tool["output"] is None and tool.get("status") == "error"
+    shown = as_text(tool.get("text") if refused else tool["output"])
+    things = things_of(document, room, mask)
+    return merged([card, tool_result_piece(number, tool, shown, room, things)])
 
 
 def _mask_blocks(pieces: list[Piece], mask: Masker) -> None:
@@ -261,11 +309,3 @@ def _mask_blocks(pieces: list[Piece], mask: Masker) -> None:
     shown = markdown.masked_as_shown([block["html"] for block in blocks], mask)
     for block, html_ in zip(blocks, shown, strict=True):
         block["html"] = html_
-
-
-def _are_places(tools_at: Any, count: int) -> bool:
-    return (
-        isinstance(tools_at, list)
-        and len(tools_at) == count
-        and all(type(place) is int and place >= 0 for place in tools_at)
-    )

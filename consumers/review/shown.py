@@ -62,13 +62,12 @@ def turn_shown(what: Reviewed, item: TrailTurn) -> TurnShown:
     mask = what.mask_for(item.events[0].actor_id)
     # A beginning would show the first half of what a mask finds as a whole.
     with_texts([item.turn], SHOWN if mask is None else None)
-    view = view_of(item.turn, show_initial_prompt=True, mask=mask)
+    view = view_of(item.turn, show_initial_prompt=True, mask=mask, show_calls=True)
     recorded = [event.version for event in item.events if event.type == "ToolOutputRecorded"]
     # What a failed turn's tools gave is within its TurnFailed: no event is a picture of theirs.
     versions = recorded if len(recorded) == len(item.turn.tools) else [None] * len(item.turn.tools)
     for piece in view.pieces:
-        if piece["kind"] == "tool":
-            number = int(piece["id"])
+        if piece["kind"] == "tool" and (number := view.recorded.get(piece["id"])) is not None:
             _complete(piece, item.turn.tools[number], mask)
             if (version := versions[number]) is not None:
                 _address_pictures(piece["things"], item.events[0].stream_id, version)

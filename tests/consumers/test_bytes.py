@@ -23,6 +23,7 @@ from turnlog.consumers.answering.running_turn import (
     LATER_FLUSH_SECONDS,
     RunningTurn,
 )
+from turnlog.consumers.answering.steps import TextDelta
 from turnlog.consumers.markdown import blocks
 from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
@@ -106,7 +107,7 @@ def states(text: str, sizes: Iterator[int]) -> Iterator[TurnView]:
     yield turn.view()
     while place < len(text):
         size = next(sizes)
-        turn.unshown += text[place : place + size]
+        turn.hear(TextDelta(text[place : place + size]))
         turn.flush()
         yield turn.view()
         place += size
@@ -160,17 +161,17 @@ def test_code_is_never_sent_again(seed: int) -> None:
 def test_a_frame_of_an_open_code_is_its_new_text() -> None:
     turn, sent = running_turn(), Progress()
     sent.note(turn.view())
-    turn.unshown = "```python\nif a < b:\n"
+    turn.hear(TextDelta("```python\nif a < b:\n"))
     turn.flush()
     HtmlEncoder().progress(turn.view(), sent)
-    turn.unshown = "    a & b\n``"
+    turn.hear(TextDelta("    a & b\n``"))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert frame.strip() == (
         f'<div hx-swap-oob="beforeend:#answer-{turn.turn_id}>:last-child>:last-child">'
         "    a &amp; b\n</div>"
     )
-    turn.unshown = "`\n"
+    turn.hear(TextDelta("`\n"))
     turn.flush()
     turn.finish_text()
     # It is closed: the code, and only the code, is written once more, with its colours.
@@ -185,23 +186,23 @@ def test_a_frame_of_an_open_code_is_its_new_text() -> None:
 
 def test_a_big_block_that_would_be_sent_again_goes_on_as_plain_text() -> None:
     turn, sent = running_turn(), Progress()
-    turn.unshown = "words " * 300
+    turn.hear(TextDelta("words " * 300))
     turn.flush()
     sent.note(turn.view())
-    turn.unshown = "and **bold"
+    turn.hear(TextDelta("and **bold"))
     turn.flush()
     assert "drop" not in str(HtmlEncoder().progress(turn.view(), sent))
-    turn.unshown = "** <b>"
+    turn.hear(TextDelta("** <b>"))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert frame.count("**") == 1
     assert '<span class="turnlog-raw">** &lt;b&gt;</span>' in frame
-    turn.unshown = " more"
+    turn.hear(TextDelta(" more"))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert ">:last-child>:last-child" in frame
     assert "> more</div>" in frame
-    turn.unshown = " *it* is" * 300
+    turn.hear(TextDelta(" *it* is" * 300))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert "<strong>bold</strong> &lt;b&gt; more <em>it</em>" in frame
@@ -277,7 +278,7 @@ async def test_frames_come_more_slowly_in_a_long_answer() -> None:
     turn = running_turn()
     pauses = []
     for _ in range(6):
-        turn.unshown = "a\n\n" * 400
+        turn.hear(TextDelta("a\n\n" * 400))
         turn.flush()
         pauses.append(turn._usual_pause)
     assert FLUSH_SECONDS < pauses[0] < pauses[1]

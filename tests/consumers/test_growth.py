@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.consumers.test_bytes import running_turn
 from tests.consumers.test_markdown import LINES, fed
-from turnlog.consumers.answering.steps import ToolFinished, ToolStarted
+from turnlog.consumers.answering.steps import TextDelta, ToolFinished, ToolStarted
 from turnlog.consumers.markdown import MarkdownStream, render
 from turnlog.consumers.page import progress
 from turnlog.consumers.page.growth import Growth, growth
@@ -99,7 +99,7 @@ def test_a_page_that_looks_now_and_then_ends_with_all_of_it(
         patch.setattr(progress, "_AGAIN", again)
         sent.note(turn.view())
         for number, (text, looks) in enumerate([*steps, ("end", False)]):
-            turn.unshown = text
+            turn.hear(TextDelta(text))
             if text:
                 turn.flush()
             else:

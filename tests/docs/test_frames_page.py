@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from tests.docs.pages import ROOT, codes, rows, section, text_of
+from turnlog.consumers.page.calls import call_piece
 from turnlog.consumers.page.frames import Encoder, HtmlEncoder, JsonEncoder
 from turnlog.consumers.page.progress import Progress
 from turnlog.consumers.page.turn_view import TurnView
@@ -41,6 +43,8 @@ def json_frames() -> Iterator[tuple[str, dict[str, Any]]]:
     card = {"kind": "tool", "id": "0", "name": "look_up", "input": "{}"}
     result = {"kind": "tool_result", "id": "0", "status": "ok", "output": "32", "seconds": 0.1}
     result["things"] = [{"kind": "picture", "src": ""}]
+    thought = {"kind": "thinking", "id": "0", "text": "Let me look."}
+    answer = AIMessage("32.", response_metadata={"finish_reason": "stop"})
     turn = TurnView(
         id=str(uuid.uuid4()),
         version=3,
@@ -48,7 +52,12 @@ def json_frames() -> Iterator[tuple[str, dict[str, Any]]]:
         human_text="How much?",
         show_human=True,
         at=None,
-        pieces=[card, result],
+        pieces=[
+            thought,
+            card,
+            result,
+            call_piece(0, answer, 1.0),
+        ],
         text="32.",
     )
     produced = {
@@ -74,6 +83,8 @@ def test_json_fields_are_documented() -> None:
         if "role" in frame:
             known = general
             assert {"id", "role", "mode", "content"} <= set(frame)
+        elif frame["type"] == "call":
+            known = section(page, "#### Calls of the model")
         else:
             known = section(page, "### `turn`") if frame["type"] == "turn" else own
             assert frame["type"] in page
@@ -85,11 +96,11 @@ def test_fields_in_tables_exist() -> None:
     """The other way round: nothing is documented that no frame has."""
     page = text_of("docs/frames.md")
     by_type = {frame["type"]: set(frame) for _, frame in json_frames() if "type" in frame}
-    for kind in ("hello", "turn", "earlier", "notice"):
+    headings = {kind: f"### `{kind}`" for kind in ("hello", "turn", "earlier", "notice")}
+    for kind, heading in {**headings, "call": "#### Calls of the model"}.items():
+        own = section(page, heading).partition("\n#### ")[0]
         documented = {
-            names[0]
-            for row in rows(section(page, f"### `{kind}`"))
-            if len(row) == 2 and (names := codes(row[0]))
+            name for row in rows(own) if len(row) == 2 and codes(row[0]) for name in codes(row[0])
         }
         assert documented == by_type[kind]
 
