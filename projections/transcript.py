@@ -21,6 +21,7 @@ from ..core.errors import CodecError, UnreadableEvent
 from ..events.erasure.past import Erasure, erasures_of
 from ..events.listed import LISTED
 from ..events.models import Event
+from ..events.rounds import is_failure
 from ..events.tables.database import log_database
 from ..events.types import WAITING_TYPE, Outcome
 from ..events.waiting import WaitingCall, decisions_on, with_decision
@@ -251,6 +252,7 @@ def with_texts(turns: list[TranscriptTurn], longest: int | None = SHOWN) -> list
     for turn in turns:
         if turn.has_blobs:
             turn.human, turn.answer = blobs.message(turn.human), blobs.message(turn.answer)
+            turn.rounds = [one if is_failure(one) else blobs.message(one) for one in turn.rounds]
             turn.tools = [blobs.tool(tool, longest) for tool in turn.tools]
             turn.calls = [
                 call._replace(input=blobs.document(call.input, longest)) for call in turn.calls
