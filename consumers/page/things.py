@@ -20,7 +20,7 @@ from ...core.errors import CodecError
 from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
 from ...core.wellformed import clipped, wellformed
-from .room import Room
+from .room import PICTURES, Room
 
 Thing = dict[str, Any]
 """`{"kind": "table", "columns", "rows", "height", "width", "cut"}` with texts in it,
@@ -76,13 +76,21 @@ def _thing(document: Any, room: Room, mask: Masker | None) -> Thing:
     if tag == _PICTURE and mask is not None:
         return {"kind": "withheld"}
     if tag == _PICTURE:
-        png = _png(document)
-        shown = png is not None and room.has_picture(len(png))
-        src = f"data:image/png;base64,{base64.b64encode(png).decode()}" if png and shown else ""
-        return {"kind": "picture", "src": src}
-    table = _table(document, room, mask) if tag in _THINGS else None
+        return {"kind": "picture", "src": _src(document, room)}
+    if tag in _THINGS and (table := _table(document, room, mask)) is not None:
+        return table
     text = _text(document if mask is None else masked(document, mask))
-    return table or {"kind": "text", "text": room.clipped(text)}
+    return {"kind": "text", "text": room.clipped(text)}
+
+
+def _src(document: Any, room: Room) -> str:
+    # Looked at before it is decoded, which takes long for a large one.
+    if isinstance(document, Encoded) and len(document.text) > 2 * PICTURES:
+        return ""
+    png = _png(document)
+    if png is None or not room.has_picture(len(png)):
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _text(document: Any) -> str:

@@ -202,7 +202,9 @@ def is_apart(piece: Piece) -> bool:
 
 def tool_piece(number: int, name: str, tool_input: Any, room: Room) -> Piece:
     """Return the card of a tool call that starts."""
-    shown = room.clipped(as_text(tool_input))
+    code = tool_input.get("code") if isinstance(tool_input, dict) and len(tool_input) == 1 else None
+    # Code is read by its lines, which JSON does not have.
+    shown = room.clipped(code if isinstance(code, str) else as_text(tool_input))
     return {"kind": "tool", "id": str(number), "name": name, "input": shown}
 
 

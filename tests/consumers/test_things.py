@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
 from PIL import Image
 
 from turnlog.consumers.page.room import LONGEST, MOST, Room
 from turnlog.consumers.page.things import png_in, things_of
+from turnlog.consumers.page.turn_view import view_of
 from turnlog.core import codec
 from turnlog.core.codec.encoded import Encoded
+from turnlog.projections.transcript import read_transcript
 
 pytestmark = pytest.mark.slow_once
 
@@ -98,3 +101,18 @@ def test_there_is_room_for_so_many_pictures_and_rows(sizes: list[int]) -> None:
         characters += len(rows) * 500
     assert bytes_shown <= 1_000_000
     assert characters <= MOST + LONGEST + 500 * len(sizes)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_recorded_chart_and_its_code_are_shown_as_they_were(conversation: Any, user: Any) -> None:
+    """Too large for an event: what is stored beside it comes back."""
+    noise, code = Image.effect_noise((500, 400), 50), "sums = df.sum()\nsums.plot()"
+    table = pd.DataFrame({"n": range(30_000)})
+    call = {"tool": "python_repl_tool", "input": {"code": code}, "output": [noise, table]}
+    conversation.record_turn(HumanMessage("Draw."), AIMessage("There."), [call], user=user)
+    (turn,) = read_transcript(conversation.pk, user, limit=5).turns
+    card, _answer = view_of(turn, show_initial_prompt=True).pieces
+    picture, rows = card["things"]
+    assert card["input"] == code
+    assert picture == shown([noise])[0]
+    assert (rows["height"], rows["cut"]) == (30_000, True)
