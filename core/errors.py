@@ -141,6 +141,17 @@ class NotWaiting(TurnlogError):
         self.why = why
 
 
+class BranchRefused(TurnlogError):
+    """A turn that cannot be replaced or chosen."""
+
+    def __init__(self, stream_id: int, turn_id: Any, why: str) -> None:
+        super().__init__(
+            f"conversation {stream_id}: turn {turn_id} can be neither replaced nor chosen: {why}"
+        )
+        self.stream_id = stream_id
+        self.turn_id = turn_id
+
+
 class AppendOnlyError(TurnlogError):
     """An attempt to change or delete what is only ever appended to."""
 

@@ -51,10 +51,12 @@ def model_rounds(given: Sequence[Round] | None) -> Sequence[Round]:
     return given
 
 
-def require_turn_id(given: uuid.UUID | None, *, optional: bool = True) -> None:
+def require_turn_id(
+    given: uuid.UUID | None, *, optional: bool = True, name: str = "turn_id"
+) -> None:
     """Raise ArgumentError if the value is not a UUID."""
     if not (isinstance(given, uuid.UUID) or (optional and given is None)):
-        raise ArgumentError("turn_id", "a uuid.UUID" + " or None" * optional, given)
+        raise ArgumentError(name, "a uuid.UUID" + " or None" * optional, given)
 
 
 def require_user(given: Any, name: str = "user") -> None:

@@ -179,13 +179,14 @@ def _acting(offered: Sequence[NewEvent]) -> Any:
 
 
 def _standing(row: Sequence[Any], turn_id: uuid.UUID | None) -> Standing:
-    version, hash_, recorded_at, state, actor, erased, *opened = row
+    version, hash_, recorded_at, state, actor, erased, *opened, branched = row
     if version is None:
         return Standing()
     turn = None
     if turn_id is not None and state is not None:
         turn = AskedTurn(state, _uuid(actor), bool(erased))
-    return Standing(version, bytes(hash_), recorded_at, turn, _open_turn(turn_id, *opened))
+    open_turn = _open_turn(turn_id, *opened)
+    return Standing(version, bytes(hash_), recorded_at, turn, open_turn, branched or 0)
 
 
 def _open_turn(

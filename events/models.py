@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from ..core.asynchronous import in_database_thread, in_slow_thread
 from ..core.errors import AppendOnlyError, ArgumentError, UnknownConversation
 from ..core.wellformed import wellformed
-from . import approvals, forks, turns
+from . import approvals, choosing, forks, turns
 from .approvals import Resumed
 from .changes import record as record_changes
 from .erasure import holds
@@ -209,10 +209,17 @@ class Conversation(ConversationRow):
         turn_id: uuid.UUID | None = None,
         prompt: Prompt | Callable[[], Prompt] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        instead_of: uuid.UUID | None = None,
     ) -> Turn:
         """Commit the human's words before the model is called; see `turns.start`."""
         return turns.start(
-            self.pk, human_message, user=user, turn_id=turn_id, prompt=prompt, metadata=metadata
+            self.pk,
+            human_message,
+            user=user,
+            turn_id=turn_id,
+            prompt=prompt,
+            metadata=metadata,
+            instead_of=instead_of,
         )
 
     def record_turn(
@@ -225,6 +232,7 @@ class Conversation(ConversationRow):
         turn_id: uuid.UUID | None = None,
         metadata: Mapping[str, Any] | None = None,
         rounds: Sequence[Any] | None = None,
+        instead_of: uuid.UUID | None = None,
     ) -> list[Event]:
         """Append a finished turn as one batch; see `turns.record`."""
         return turns.record(
@@ -236,7 +244,12 @@ class Conversation(ConversationRow):
             turn_id=turn_id,
             metadata=metadata,
             rounds=rounds,
+            instead_of=instead_of,
         )
+
+    def choose_branch(self, turn_id: uuid.UUID, user: Any = None) -> Event | None:
+        """Make a turn that was replaced current again; see `choosing.choose`."""
+        return choosing.choose(self.pk, turn_id, user=user)
 
     def fail_turn(
         self,
@@ -352,6 +365,7 @@ class Conversation(ConversationRow):
     aresume_turn = in_database_thread(resume_turn)
     acancel_waiting = in_database_thread(cancel_waiting)
     awaiting = in_database_thread(waiting)
+    achoose_branch = in_database_thread(choose_branch)
     aclear = in_database_thread(clear)
     afork = in_slow_thread(fork)
     aerase = in_slow_thread(erase)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -66,6 +66,16 @@ class Prompt:
         )
         return data, {keys[name]: text for name, text in named.items()}
 
+    def after_branch(self, version: int) -> Prompt:
+        """Return this prompt for a turn in a branch that was chosen at a version.
+
+        Its previous messages are those of the list at that version, if they all came before.
+        """
+        until = (self.previous or {}).get("until", version)
+        if self.previous is None or "at" in self.previous or not 0 < until < version:
+            return self
+        return replace(self, previous={**self.previous, "at": version})
+
     def require_fresh(self, stream_id: int, version: int) -> None:
         """Raise StalePrompt if the previous messages were read at another version."""
         if self.read_at is not None and self.read_at != version:
@@ -90,6 +100,8 @@ def describes_messages(previous: Any) -> bool:
     kinds = {"tools": bool, "since": int, "until": int}
     if "summary" in previous:
         kinds["summary"] = int
+    if "at" in previous:
+        kinds["at"] = int
     return previous.keys() == kinds.keys() and all(
         type(previous[name]) is kind for name, kind in kinds.items()
     )

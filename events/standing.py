@@ -49,21 +49,25 @@ class OpenTurn(NamedTuple):
 
 class Standing(NamedTuple):
     """The head of a stream (version 0: it has no events), the turn that was asked about, if the
-    stream has it, and the open turn, if there is one."""
+    stream has it, the open turn, if there is one, and the version at which a branch was last chosen
+    (0: never)."""
 
     version: int = 0
     hash: bytes = GENESIS
     recorded_at: dt.datetime | None = None
     turn: AskedTurn | None = None
     opened: OpenTurn | None = None
+    branched: int = 0
 
     def after(self, events: Sequence[Event]) -> Standing:
         """Return the standing after these events are appended, without an asked turn."""
-        opened = self.opened
+        opened, branched = self.opened, self.branched
         for event in events:
             if event.type in RUNNING_TYPES:
                 runner = event.meta.get("runner")
                 opened = OpenTurn(event.turn_id, event.actor_id, runner)
+            elif event.type == "BranchChosen":
+                branched = event.version
             elif opened is not None and (event.type, event.turn_id) == (
                 WAITING_TYPE,
                 opened.turn_id,
@@ -72,7 +76,8 @@ class Standing(NamedTuple):
             elif opened is not None and event.turn_id == opened.turn_id:
                 opened = None
         head = events[-1]
-        return Standing(head.version, bytes(head.hash), head.recorded_at, None, opened)
+        hash_ = bytes(head.hash)
+        return Standing(head.version, hash_, head.recorded_at, None, opened, branched)
 
     def asked(self, turn_id: uuid.UUID | None) -> Standing | None:
         """Return this standing with an asked turn, or None if the stream must be read for it.

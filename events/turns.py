@@ -18,6 +18,7 @@ from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
 from .durable import durably, is_within_callers_transaction
 from .log import NewEvent, append_decided
+from .places import Place, place_of
 from .prompt import Prompt
 from .rounds import Round, in_order, recorded
 from .standing import OpenTurn, Standing
@@ -69,6 +70,7 @@ def start(
     turn_id: uuid.UUID | None = None,
     prompt: Prompt | MakePrompt | None = None,
     metadata: Mapping[str, Any] | None = None,
+    instead_of: uuid.UUID | None = None,
 ) -> Turn:
     """Commit the human's words before the model is called.
 
@@ -77,14 +79,18 @@ def start(
     a function that reads the previous messages and builds the prompt from them. It is called just
     before the append, and again if the conversation continued meanwhile.
 
+    With `instead_of`, the turn replaces one of the user's current branch: that one and what came
+    after it stay in the log and can be chosen again, see `choosing.choose`.
+
     It is committed when this returns, also within a transaction of the caller's.
 
     Raises ArgumentError; TransactionInTheWay if that transaction has written what this needs;
     TurnInProgress while another turn is open; TurnConflict if `turn_id` was
     started with other words; StalePrompt if the conversation continued after the prompt's
-    messages were read.
+    messages were read; UnknownTurn and BranchRefused if `instead_of` cannot be replaced.
     """
     arguments.require_turn_id(turn_id)
+    arguments.require_turn_id(instead_of, name="instead_of")
     arguments.require_user(user)
     arguments.require_metadata(metadata)
     asked, turn_id = turn_id, turn_id or uuid.uuid4()
@@ -93,28 +99,32 @@ def start(
 
     def gather(standing: Standing) -> _Gathered:
         if standing.turn is not None:
-            return _Gathered(Prompt(), None)
+            return _Gathered(Prompt())
         produced = _produced(stream_id, standing)
-        if prompt is None or isinstance(prompt, Prompt):
-            return _Gathered(prompt or Prompt(), produced)
-        return _Gathered(prompt(), produced)
+        place = _place_of(stream_id, instead_of, user, standing)
+        given = prompt() if callable(prompt) else prompt or Prompt()
+        return _Gathered(given, produced, place)
 
     def decide(runner: uuid.UUID, standing: Standing, gathered: _Gathered) -> Sequence[NewEvent]:
         if standing.turn is not None:
             return ()
         prompt = gathered.prompt
-        closing = _close_before(stream_id, standing, gathered.produced)
+        before = _close_before(stream_id, standing, gathered.produced)
         # Compare with the head: the event that closes the other turn is part of this batch.
         prompt.require_fresh(stream_id, standing.version)
-        data, texts = prompt.started(message)
-        return [*closing, NewEvent(data, turn_id, None, meta, texts, runner, user)]
+        branched = standing.branched
+        if gathered.place is not None:
+            branched = standing.version + len(before) + 1
+            before.append(NewEvent(gathered.place.replaced(turn_id, branched + 1), user=user))
+        data, texts = prompt.after_branch(branched).started(message)
+        return [*before, NewEvent(data, turn_id, None, meta, texts, runner, user)]
 
     def write() -> Turn:
         runner = runners.beating()
         meta["runner"] = str(runner)
         if events := append_decided(stream_id, partial(decide, runner), gather, turn_id=asked):
-            if len(events) > 1:  # The first one closed the turn before.
-                drafts.drop([event.turn_id for event in events[:-1]])
+            if closed := [event.turn_id for event in events[:-1] if event.turn_id]:
+                drafts.drop(closed)
             return Turn(turn_id, events[-1], created=True)
         first = _of_turn(stream_id, turn_id)[0]
         if first.type == "TurnStarted" and not _same_message(first, message):
@@ -134,20 +144,23 @@ def record(
     turn_id: uuid.UUID | None = None,
     metadata: Mapping[str, Any] | None = None,
     rounds: Sequence[Round] | None = None,
+    instead_of: uuid.UUID | None = None,
 ) -> list[Event]:
     """Append a finished turn in one batch: the human's message, tool outputs, the answer.
 
     `rounds` are the messages that the model's calls gave, in order, if it was called more than once
-    or the answer is not its message; a FailedCall stands for a call that failed.
+    or the answer is not its message; a FailedCall stands for a call that failed. `instead_of` is a
+    turn that this one replaces, as in `start`, if the turn was not started before.
 
     Returns the stored events. A second call with the same turn and content returns those of the
     first. A turn that was closed meanwhile is still recorded: nothing is lost.
 
     Raises ArgumentError; TurnConflict if the turn was recorded with other content; CodecError if a
     value cannot be stored exactly; TurnErased if the turn's words were erased while it was being
-    answered.
+    answered; UnknownTurn, BranchRefused and TurnInProgress if `instead_of` cannot be replaced.
     """
     arguments.require_turn_id(turn_id)
+    arguments.require_turn_id(instead_of, name="instead_of")
     arguments.require_user(user)
     arguments.require_metadata(metadata)
     asked, turn_id = turn_id, turn_id or uuid.uuid4()
@@ -159,10 +172,22 @@ def record(
     ]
     meta = wellformed_value(dict(metadata or {}))
 
-    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
+    if instead_of is not None:
+        close_abandoned(stream_id)
+
+    def gather(standing: Standing) -> Place | None:
+        return _place_of(stream_id, instead_of, user, standing)
+
+    def decide(standing: Standing, place: Place | None) -> Sequence[NewEvent]:
         turn = standing.turn
         if turn is None:
-            return [NewEvent(data, turn_id, None, meta, user=user) for data in batch]
+            events = [NewEvent(data, turn_id, None, meta, user=user) for data in batch]
+            if place is not None:
+                if standing.opened is not None:
+                    raise TurnInProgress(stream_id, standing.opened.turn_id)
+                chosen = place.replaced(turn_id, standing.version + 2)
+                events.insert(0, NewEvent(chosen, user=user))
+            return events
         if turn.state in COMPLETION_TYPES:
             return ()
         if turn.state == "TurnFailed" and turn.erased:
@@ -173,7 +198,7 @@ def record(
         return [NewEvent(data, turn_id, turn.actor_id, meta, user=user) for data in batch]
 
     def write() -> list[Event]:
-        return append_decided(stream_id, decide, no_more, turn_id=asked)
+        return append_decided(stream_id, decide, gather, turn_id=asked)
 
     if events := as_it_began(stream_id, asked, "record_turn", write):
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
@@ -338,8 +363,19 @@ def no_more(standing: Standing) -> None:
 
 class _Gathered(NamedTuple):
     prompt: Prompt
-    produced: dict[str, Any] | None
+    produced: dict[str, Any] | None = None
     """What the turn had produced that is closed before; None if none is."""
+    place: Place | None = None
+    """The place of the turn that is replaced; None if none is."""
+
+
+def _place_of(
+    stream_id: int, turn_id: uuid.UUID | None, user: Any, standing: Standing
+) -> Place | None:
+    """Return the place of a turn that a new one replaces. Raises as `place_of`."""
+    if turn_id is None or standing.turn is not None:
+        return None
+    return place_of(stream_id, turn_id, user)
 
 
 def _close_before(

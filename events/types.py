@@ -60,6 +60,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Mapping[str, str]": (dict,),
     "Mapping[str, str] | None": (dict, type(None)),
     "Sequence[int]": (list,),
+    "Sequence[Sequence[int]]": (list,),
     "Sequence[str]": (list,),
     "Sequence[Mapping[str, Any]]": (list,),
     "Document": (object,),
@@ -102,8 +103,9 @@ class TurnStarted(EventData):
     `previous` says which messages precede the user's; None if that is not known. It is either
     `{"tools": bool, "since": v, "until": w}`: the messages that `projections.HistoryRule(tools)`
     makes of the entries of the turn's actor from v to w, in the list as it was at w; 0 and 0 mean
-    none. With `"summary": s`, the message of the HistorySummarized at version s comes first.
-    Or it is `{"messages": [...]}`: each a message's document, or the version of a list entry.
+    none. With `"summary": s`, the message of the HistorySummarized at version s comes first. If a
+    branch was chosen after w, `"at"` is the version of that list instead. Or it is
+    `{"messages": [...]}`: each a message's document, or the version of a list entry.
     """
 
     message: Document
@@ -272,6 +274,35 @@ class ConversationCleared(EventData):
     """From here on, the message list is empty again. Nothing is deleted."""
 
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchChosen(EventData):
+    """From here on, another branch of the actor's turns is the current one.
+
+    `turn` is the id, as text, of the turn that was chosen; or of one that begins in this batch, and
+    replaces the turn `instead_of`. Of the actor's turns that began before, those are current that
+    began at the versions of `kept`: pairs of a first and a last version, in order. So is every turn
+    that begins later. `alternatives` holds, for each place of this branch where there are several,
+    the versions at which they began. The branch before had the same turns up to `changed`, the
+    version at which the first one began that was left, or is current again.
+    """
+
+    erasable: ClassVar[bool] = False
+
+    turn: str
+    instead_of: str | None
+    changed: int
+    kept: Sequence[Sequence[int]]
+    alternatives: Sequence[Sequence[int]]
+
+    def check(self) -> None:
+        EventData.check(self)
+        for versions in (*self.kept, *self.alternatives):
+            if not isinstance(versions, list) or any(type(each) is not int for each in versions):
+                raise TypeError("kept or alternatives has what is no list of int")
+        if any(len(pair) != 2 for pair in self.kept):
+            raise TypeError("kept has what is no pair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,6 +562,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         TurnResumed,
         HistorySummarized,
         ConversationCleared,
+        BranchChosen,
         ConversationForked,
         PayloadErased,
         HoldPlaced,

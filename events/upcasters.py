@@ -31,6 +31,7 @@ FIXED_NAMES = (
     "TurnResumed",
     "HistorySummarized",
     "ConversationCleared",
+    "BranchChosen",
     "ConversationForked",
     "PayloadErased",
     "HoldPlaced",

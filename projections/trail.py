@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import UnreadableEvent
+from ..events.branches import beginnings
 from ..events.models import Event
 from ..events.moments import moment_of
 from ..events.tables.database import log_database
 from ..events.tables.literal import Literal
-from .outline import SIZE, beginnings, of_turns
+from .outline import SIZE, of_turns
 from .transcript import TranscriptTurn, fold_turns, note_decisions, note_erasures
 from .travel.speakers import Speakers
 from .usage.projection import counted

@@ -61,6 +61,8 @@ class TranscriptTurn:
     """Whether its messages are in the message list."""
     has_blobs: bool = False
     """Whether large strings are not in its documents; see `with_texts`."""
+    alternatives: Sequence[uuid.UUID] = ()
+    """The turns that can stand in its place, itself among them; empty if there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ def read_turns(stream_id: int, places: Sequence[TurnPlace], head: int) -> list[T
     turns = with_texts(fold_turns(events))
     note_erasures(turns, stream_id)
     note_decisions(turns, events)
+    others = {place.turn_id: place.alternatives for place in places}
+    for turn in turns:
+        turn.alternatives = others[turn.turn_id]
     return turns
 
 

@@ -58,13 +58,14 @@ events/accesses.py events/reviews.py events/rooms.py events/testing.py events/ve
 events/verifications.py events/views.py
 events/models.py
 events/erasure/
-events/approvals.py
+events/approvals.py events/choosing.py
 events/beside.py events/changes.py events/forks.py events/turns.py
+events/places.py
 events/proof/
 events/log.py
 events/attempt.py
 events/chain.py events/durable.py events/hooks.py events/listed.py events/moments.py
-events/runners.py events/waiting.py
+events/branches.py events/runners.py events/waiting.py
 events/drafts.py events/uploads.py
 events/arguments.py events/blobs.py events/fixtures.py events/payloads.py events/prompt.py
 events/standing.py

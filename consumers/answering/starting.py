@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,12 +16,19 @@ from django.db import Error as DatabaseFailure
 
 from ...core import retrying
 from ...core.asynchronous import in_thread
-from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...core.errors import (
+    BranchRefused,
+    ConfigurationError,
+    TurnConflict,
+    TurnInProgress,
+    UnknownTurn,
+)
 from ...core.faults import is_passing
 from ...core.wellformed import wellformed_message
 from ...events.models import Conversation
 from ...events.prompt import Prompt, StalePrompt
 from ...events.turns import Turn
+from ...projections.messages.model import replaced
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages
 from ..mixins.given import Given, listed_entries, read_at_head
@@ -85,14 +92,17 @@ async def start(
     turn_id: uuid.UUID,
     setup: Setup,
     metadata: dict[str, Any],
+    instead_of: uuid.UUID | None = None,
 ) -> Started:
     """Start a turn that records what its model is given; if that fails, start it without.
 
-    Raises TurnInProgress, TurnConflict, and database errors that are the database's own fault.
+    Raises TurnInProgress, TurnConflict, database errors that are the database's own fault; and
+    UnknownTurn or BranchRefused if the turn `instead_of` cannot be replaced.
     """
-    commit = _Commit(chat, conversation, human, turn_id, metadata)
+    commit = _Commit(chat, conversation, human, turn_id, metadata, instead_of)
     start_with = _own_messages if gives_own_messages(chat) else _listed_messages
-    started = await start_with(commit, setup)
+    with _replacing(conversation, instead_of):
+        started = await start_with(commit, setup)
     if started.turn is not None:
         return Started(started.turn, started.setup, started.failure)
     # The words are not lost: the turn begins, and ends as failed.
@@ -105,9 +115,20 @@ async def start_unprepared(
     human: HumanMessage,
     turn_id: uuid.UUID,
     metadata: dict[str, Any],
+    instead_of: uuid.UUID | None = None,
 ) -> Turn:
     """Start a turn whose model cannot be called: its words are still committed."""
-    return await _Commit(chat, conversation, human, turn_id, metadata)(None)
+    return await _Commit(chat, conversation, human, turn_id, metadata, instead_of)(None)
+
+
+@contextlib.contextmanager
+def _replacing(conversation: Conversation, turn_id: uuid.UUID | None) -> Iterator[None]:
+    """Let whoever reads the previous messages read those before the turn that is replaced."""
+    token = replaced.set(None if turn_id is None else (conversation.pk, turn_id))
+    try:
+        yield
+    finally:
+        replaced.reset(token)
 
 
 class _Tried(NamedTuple):
@@ -125,6 +146,7 @@ class _Commit:
     human: HumanMessage
     turn_id: uuid.UUID
     metadata: dict[str, Any]
+    instead_of: uuid.UUID | None = None
 
     @property
     def sent(self) -> closing.Sent:
@@ -163,6 +185,7 @@ class _Commit:
             turn_id=self.turn_id,
             prompt=prompt,
             metadata=self.metadata,
+            instead_of=self.instead_of,
         )
 
     async def _is_ours(self, turn: Turn) -> bool:
@@ -180,7 +203,7 @@ class _Commit:
         """Commit as above, but return an error that the prompt caused."""
         try:
             return await self(prompt)
-        except (TurnConflict, TurnInProgress):
+        except (TurnConflict, TurnInProgress, UnknownTurn, BranchRefused):
             raise
         except Exception as error:
             if is_passing(error):

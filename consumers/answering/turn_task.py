@@ -24,6 +24,7 @@ from ..mixins.agent import AgentMixin, CurrentTurn, Setup, has_own_hooks
 from ..mixins.limits import Limits
 from ..page.turn_view import files_in, words_in
 from . import agent, closing, running, tasks
+from .again import asaid_again
 from .contained import contained
 from .naming import name_conversation, named_beside
 from .running_turn import RunningTurn
@@ -44,27 +45,35 @@ logger = logging.getLogger("turnlog")
 async def take_turn(
     chat: AgentMixin,
     key: Any,
-    said: str | HumanMessage,
+    said: str | HumanMessage | None,
     turn_id: uuid.UUID,
     *,
     initial: bool,
     begun: Callable[[RunningTurn], None] | None = None,
+    instead_of: uuid.UUID | None = None,
 ) -> RunningTurn | None:
     """Answer a person's words. Returns None if this turn was already started.
 
+    With `instead_of`, the turn replaces another one; its words are those of that one if `said` is
+    None.
+
     The words are committed before the model is called; then `begun` is. Raises TurnInProgress,
-    TurnConflict or DatabaseError if they cannot be. After the commit nothing is raised: the log and
-    the returned turn say how it ended.
+    TurnConflict, UnknownTurn, BranchRefused or DatabaseError if they cannot be. After the commit
+    nothing is raised: the log and the returned turn say how it ended.
     """
     from langchain_core.messages import HumanMessage
 
-    human = HumanMessage(said) if isinstance(said, str) else said
+    human = HumanMessage(said or "") if isinstance(said, str | None) else said
     conversation = await chat.aget_conversation()
+    if conversation is not None and instead_of is not None and said is None:
+        human, initial = await asaid_again(conversation, instead_of, chat.get_user())
     sent = (key, turn_id)
     with closing.taken(sent):
         # Two sendings of one turn at once are one turn: the second one finds it started.
         async with one_at_a_time(sent):
-            started = await _begin(chat, conversation, key, human, turn_id, initial=initial)
+            started = await _begin(
+                chat, conversation, key, human, turn_id, initial=initial, instead_of=instead_of
+            )
             if started is None:
                 return None
             turn, setup, failure = started
@@ -101,6 +110,7 @@ async def _begin(
     turn_id: uuid.UUID,
     *,
     initial: bool,
+    instead_of: uuid.UUID | None,
 ) -> tuple[RunningTurn, Setup | None, Exception | None] | None:
     """Commit the words. Returns the turn, and what its model is called with or why it cannot be;
     None if this turn was already started."""
@@ -117,10 +127,12 @@ async def _begin(
         metadata = {"initial": True} if initial else {}
         if setup is not None:
             started, setup, failure = await start(
-                chat, conversation, human, turn_id, setup, metadata
+                chat, conversation, human, turn_id, setup, metadata, instead_of
             )
         else:
-            started = await start_unprepared(chat, conversation, human, turn_id, metadata)
+            started = await start_unprepared(
+                chat, conversation, human, turn_id, metadata, instead_of
+            )
         if not started.created:
             return None
         event = started.event

@@ -46,6 +46,7 @@ from ..socket.opening import Opening, version_of
 from ..socket.origin import refused_origin
 from ..socket.requests import (
     BadRequest,
+    Choose,
     Earlier,
     Ping,
     Request,
@@ -69,6 +70,7 @@ _EVENT_STREAM_IN_UTF_8 = f"{EVENT_STREAM}; charset=utf-8"
 _STATUS_OF_FATE = {
     Fate.BUSY: 409,
     Fate.CONFLICT: 409,
+    Fate.REPLACED: 409,
     Fate.CLEARED: 410,
     Fate.FILES: 400,
     Fate.DATABASE: 503,
@@ -263,6 +265,10 @@ class HttpChat(AgentMixin, View):
                 return JsonResponse({"type": "pong"})
             case Say():
                 return await self._say(request, stream)
+            case Choose(turn_id):
+                if refusal := await session.choose(turn_id):
+                    return self._notice(refusal, 409)
+                return JsonResponse({"turn_id": str(turn_id)}, status=202)
             case Stop(turn_id):
                 await session.stop(turn_id)
                 return JsonResponse({"turn_id": str(turn_id)}, status=202)
@@ -280,7 +286,7 @@ class HttpChat(AgentMixin, View):
         if not streamed and not session.transcripts.recorded:
             return self._notice(_no_conversation(), 400, str(say.turn_id))
         answer = Answer()
-        begun = await answer.of(await session.say(say.text, say.turn_id, answer, say.files))
+        begun = await answer.of(await session.say(say, answer))
         if isinstance(begun, Refusal):
             return self._notice(begun.text, _STATUS_OF_FATE[begun.fate], str(say.turn_id))
         known = {} if begun else {"type": "known"}

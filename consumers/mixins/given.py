@@ -59,8 +59,8 @@ def listed_entries(
     conversation: Conversation, user: Any, newest: int | None = None
 ) -> list[Listed]:
     """Return the entries that `get_histories` reads, with their stored text; or the newest ones."""
-    here = ConversationMessage.objects.using(log_database())
-    mine = here.filter(conversation=conversation, event__payload__isnull=False).of(user)
+    here = ConversationMessage.objects.previous(conversation)
+    mine = here.filter(event__payload__isnull=False).of(user)
     text = ExpressionWrapper(F("event__payload"), output_field=TextField())
     rows = mine.order_by("-version").values_list(
         "version", "turn_id", "actor_id", text, "created_at"

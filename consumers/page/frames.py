@@ -39,6 +39,7 @@ class Encoder(Protocol):
         self, *, max_length: int, banner: str, welcome: str, files: FileLimits | None = None
     ) -> list[str]: ...
     def reset(self) -> list[str]: ...
+    def gone(self, turn_ids: Sequence[str]) -> list[str]: ...
     def turn(self, turn: TurnView, cursor: int | None) -> list[str]: ...
     def progress(self, turn: TurnView, sent: Progress) -> list[str]: ...
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]: ...
@@ -59,6 +60,9 @@ class HtmlEncoder:
 
     def reset(self) -> list[str]:
         return [_html("reset")]
+
+    def gone(self, turn_ids: Sequence[str]) -> list[str]:
+        return [_html("gone", turn_ids=turn_ids)]
 
     def turn(self, turn: TurnView, cursor: int | None) -> list[str]:
         return [_html("turn", turn=_whole(turn, self.files_url), cursor=cursor)]
@@ -101,6 +105,9 @@ class JsonEncoder:
 
     def reset(self) -> list[str]:
         return [_json(type="reset")]
+
+    def gone(self, turn_ids: Sequence[str]) -> list[str]:
+        return [_json(type="gone", ids=list(turn_ids))]
 
     def turn(self, turn: TurnView, cursor: int | None) -> list[str]:
         return [*self._messages(turn), self._standing(turn, cursor)]
@@ -172,14 +179,23 @@ class JsonEncoder:
         )
 
     def _standing(self, turn: TurnView, cursor: int | None) -> str:
+        branch = {} if turn.branch is None else {"branch": turn.branch}
         return _json(
-            type="turn", id=turn.id, outcome=turn.outcome, error=turn.error, version=cursor
+            type="turn",
+            id=turn.id,
+            outcome=turn.outcome,
+            error=turn.error,
+            version=cursor,
+            **branch,
         )
 
 
 def _whole(turn: TurnView, files_url: str) -> dict[str, Any]:
     """Return a turn for a template, with the tools' results in their cards."""
-    names = ("id", "version", "outcome", "show_human", "human", "tail", "error", "at")
+    names = (
+        *("id", "version", "outcome", "show_human", "human", "tail", "error", "at"),
+        *("branch", "replaceable"),
+    )
     return {name: getattr(turn, name) for name in names} | {
         "pieces": merged(turn.pieces),
         "files": files_shown(turn.files, files_url),

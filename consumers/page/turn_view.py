@@ -67,6 +67,25 @@ class TurnView:
     """Whether the answer, which is kept, ended at a limit of tokens."""
     recorded: Mapping[str, int] = field(default_factory=dict)
     """For a tool's card in the log, by its id: the number of its output among the turn's."""
+    alternatives: Sequence[str] = ()
+    """The identifiers of the turns that can stand in its place, itself among them."""
+    replaceable: bool = False
+    """Whether it can be answered again: it is recorded."""
+
+    @property
+    def branch(self) -> dict[str, Any] | None:
+        """Which of its alternatives this turn is, counted from 1, of how many, and its neighbours'
+        identifiers (None: there is none); None if it has no alternatives."""
+        if len(self.alternatives) < 2:
+            return None
+        place = self.alternatives.index(self.id)
+        beside = [None, *self.alternatives, None]
+        return {
+            "place": place + 1,
+            "count": len(self.alternatives),
+            "previous": beside[place],
+            "next": beside[place + 2],
+        }
 
     @property
     def is_large(self) -> bool:
@@ -149,6 +168,7 @@ def view_of(
         files=files,
         cut=turn.standing == "completed" and is_cut(answer),
         recorded={str(n): at for n, at in enumerate(outputs) if at is not None},
+        alternatives=list(map(str, turn.alternatives)),
     )
 
 

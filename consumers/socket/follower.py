@@ -165,6 +165,10 @@ class Follower:
             self._open = self._answering = None
             running.stop_hidden(self._key, page.cleared)
             await self._send(self._encoder.reset())
+        elif page.gone:
+            if self._open is not None and self._open.id in page.gone:
+                self._open = self._answering = None
+            await self._send(self._encoder.gone(page.gone))
         if page.more:
             await self._send(self._encoder.earlier([], more=True, before=page.before))
         new = self._first and self.cursor == 0
@@ -210,7 +214,7 @@ class Follower:
             self._answering = found or self._answering
             return
         self._open, self._answering, self._sent = turn, found, Progress()
-        view = found.view() if found else turn
+        view = replace(found.view(), alternatives=turn.alternatives) if found else turn
         await self._encode(self._encoder.turn, view, cursor, cursor=cursor)
         self._sent.note(view)
 

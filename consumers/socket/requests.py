@@ -15,7 +15,9 @@ from ...core.wellformed import wellformed
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS", "csrfmiddlewaretoken"}
 _FIELDS = {
-    None: {"user_text", "turn_id", "files"},
+    None: {"user_text", "turn_id", "files", "instead_of"},
+    "again": {"type", "turn_id", "instead_of"},
+    "choose": {"type", "turn_id"},
     "ping": {"type"},
     "stop": {"type", "turn_id"},
     "earlier": {"type", "before"},
@@ -43,11 +45,20 @@ class Say:
     """The user says something. The client chooses `turn_id`, so that a resend does no harm.
 
     `files` are the names of uploads, or of files of earlier turns: see attachments/taking.py.
+    `instead_of` is the turn that this one replaces; `text` None: with the same message.
     """
 
-    text: str
+    text: str | None
     turn_id: uuid.UUID
     files: tuple[str, ...] = ()
+    instead_of: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """The user wants to see and to continue from a turn that was replaced."""
+
+    turn_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class Ping:
     """Are you there?"""
 
 
-Request = Say | Stop | Earlier | Source | Ping
+Request = Say | Choose | Stop | Earlier | Source | Ping
 
 
 def parse_request(text: str | None, data: bytes | None) -> Request:
@@ -110,7 +121,10 @@ def request_of(fields: dict[str, Any]) -> Request:
     allowed = _FIELDS.get(kind) if kind is None or isinstance(kind, str) else None
     if allowed is None:
         raise BadRequest(
-            _("There is no such request; the requests are ping, stop, earlier and source."),
+            _(
+                "There is no such request; the requests are again, choose, stop, earlier, source"
+                " and ping."
+            ),
             known,
         )
     if unknown := sorted(fields.keys() - allowed - _IGNORED):
@@ -125,13 +139,22 @@ def request_of(fields: dict[str, Any]) -> Request:
             return Ping()
         case "stop":
             return Stop(_turn_id(turn_id))
+        case "choose":
+            return Choose(_turn_id(turn_id))
+        case "again":
+            again = _turn_id(fields.get("instead_of"), "instead_of")
+            return Say(None, _turn_id(turn_id), instead_of=again)
         case "earlier":
             return Earlier(_version(fields.get("before")))
         case "source":
             return Source(_turn_id(turn_id))
     files = _files(fields.get("files"), known)
     text = _text(fields.get("user_text"), known, may_be_empty=bool(files))
-    return Say(text, _turn_id(turn_id or str(uuid.uuid4())), files)
+    # An empty field of a form is none.
+    instead_of = fields.get("instead_of") or None
+    if instead_of is not None:
+        instead_of = _turn_id(instead_of, "instead_of")
+    return Say(text, _turn_id(turn_id or str(uuid.uuid4())), files, instead_of)
 
 
 def _files(files: Any, turn_id: str) -> tuple[str, ...]:
@@ -174,11 +197,11 @@ def _text(text: Any, turn_id: str, *, may_be_empty: bool) -> str:
     return wellformed(text)
 
 
-def _turn_id(value: Any) -> uuid.UUID:
+def _turn_id(value: Any, name: str = "turn_id") -> uuid.UUID:
     try:
         return uuid.UUID(value)
     except (ValueError, TypeError, AttributeError):
-        raise BadRequest(_("The field turn_id must be a UUID.")) from None
+        raise BadRequest(_("The field {name} must be a UUID.").format(name=name)) from None
 
 
 def _version(value: Any) -> int:

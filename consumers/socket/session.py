@@ -10,7 +10,6 @@ import enum
 import json
 import logging
 import uuid
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from django.db import Error as DatabaseFailure
@@ -19,7 +18,13 @@ from django.utils.translation import gettext as _
 
 from ...core import conf
 from ...core.asynchronous import in_database_thread, in_rendering_thread
-from ...core.errors import ConfigurationError, TurnConflict, TurnInProgress
+from ...core.errors import (
+    BranchRefused,
+    ConfigurationError,
+    TurnConflict,
+    TurnInProgress,
+    UnknownTurn,
+)
 from ...events.models import Conversation
 from .. import failures, live
 from ..answering import running, tasks
@@ -37,6 +42,7 @@ from .addresses import address_of
 from .files import drop_sent, files_of, with_files
 from .follower import Follower, Send
 from .layer import Member
+from .requests import Say
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
 from .watching import watch
 
@@ -69,6 +75,7 @@ class Fate(enum.Enum):
     CONFLICT = enum.auto()
     CLEARED = enum.auto()
     FILES = enum.auto()
+    REPLACED = enum.auto()
     DATABASE = enum.auto()
     FAILED = enum.auto()
 
@@ -219,11 +226,10 @@ class Session:
 
     # What a client asks for
 
-    async def say(
-        self, text: str, turn_id: uuid.UUID, asker: Asker, files: Sequence[str] = ()
-    ) -> asyncio.Task[None] | None:
+    async def say(self, say: Say, asker: Asker) -> asyncio.Task[None] | None:
         """Start a turn; return its task, which goes on without this client. Raises TooMany."""
         # Looked at here first: a flood is refused without a task, a model or a query.
+        turn_id = say.turn_id
         if turn_id in self._asked:
             return None
         turn = running.find(self.key)
@@ -231,7 +237,25 @@ class Session:
         if other or len(self._asked) >= _MOST_ASKED:
             await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
             return None
-        return self._spawn_turn(text, turn_id, asker, files)
+        if say.instead_of is not None and not self.transcripts.recorded:
+            await asker.refused(turn_id, Fate.REPLACED, _not_there())
+            return None
+        return self._spawn_turn(say, asker)
+
+    async def choose(self, turn_id: uuid.UUID) -> str:
+        """Make a turn current that was replaced; return why it cannot be, "" if it is."""
+        conversation = await self.chat.aget_conversation()
+        if conversation is None:
+            return _not_there()
+        try:
+            await conversation.achoose_branch(turn_id, self.chat.get_user())
+        except TurnInProgress:
+            return _answer_under_way()
+        except (UnknownTurn, BranchRefused):
+            return _not_there()
+        finally:
+            self.look_again()  # The page may be behind.
+        return ""
 
     async def stop(self, turn_id: uuid.UUID) -> None:
         """End a turn's answer here, if this person asked for it."""
@@ -250,43 +274,38 @@ class Session:
         told = {"type": "source", "turn_id": str(turn_id), "content": content}
         return await in_rendering_thread(json.dumps)(told, ensure_ascii=False)
 
-    def _spawn_turn(
-        self,
-        text: str,
-        turn_id: uuid.UUID,
-        asker: Asker,
-        files: Sequence[str] = (),
-        *,
-        initial: bool = False,
-    ) -> asyncio.Task[None]:
+    def _spawn_turn(self, say: Say, asker: Asker, *, initial: bool = False) -> asyncio.Task[None]:
         """Take a turn as a task of the process. Raises TooMany."""
+        turn_id = say.turn_id
         with contextlib.ExitStack() as held:
             held.enter_context(self.share.turn())
             held.callback(self._asked.discard, turn_id)
             self._asked.add(turn_id)
-            turn = self._take_turn(text, turn_id, asker, files, initial=initial)
+            turn = self._take_turn(say, asker, initial=initial)
             # In this connection's context: a project may choose by it whose data it sees.
             task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
             kept = held.pop_all()
             task.add_done_callback(lambda task: kept.close())
             return task
 
-    async def _take_turn(
-        self,
-        text: str,
-        turn_id: uuid.UUID,
-        asker: Asker,
-        files: Sequence[str],
-        *,
-        initial: bool,
-    ) -> None:
+    async def _take_turn(self, say: Say, asker: Asker, *, initial: bool) -> None:
         translation.activate(self.language)
+        turn_id = say.turn_id
         if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
             return  # It was sent again, and has been answered.
         try:
-            said = await with_files(self.chat, text, files) if files else text
+            files = say.files
+            said = await with_files(self.chat, say.text or "", files) if files else say.text
             turn = await contained(
-                take_turn(self.chat, self.key, said, turn_id, initial=initial, begun=asker.begun)
+                take_turn(
+                    self.chat,
+                    self.key,
+                    said,
+                    turn_id,
+                    initial=initial,
+                    begun=asker.begun,
+                    instead_of=say.instead_of,
+                )
             )
             self._asked.discard(turn_id)
             if files:
@@ -316,6 +335,9 @@ class Session:
                 await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
                 # Perhaps another process answers, and this page does not know yet.
                 self.look_again()
+        except (UnknownTurn, BranchRefused):
+            await asker.refused(turn_id, Fate.REPLACED, _not_there())
+            self.look_again()  # Another page may have chosen another branch.
         except TurnConflict:
             other = _("This message was sent before with other words.")
             await asker.refused(turn_id, Fate.CONFLICT, other)
@@ -349,7 +371,7 @@ class Session:
             recorded = self.transcripts.recorded
             turn_id = uuid.uuid5(_FIRST_MESSAGES, known) if recorded else uuid.uuid4()
             with contextlib.suppress(limits.TooMany):  # It is sent when the page is opened again.
-                self._spawn_turn(first, turn_id, AmongFrames(self), initial=True)
+                self._spawn_turn(Say(first, turn_id), AmongFrames(self), initial=True)
 
     async def _nothing(self, cleared: int) -> None:
         """Leave an empty conversation as it is."""
@@ -408,6 +430,10 @@ async def why_not(chat: AgentMixin) -> str:
 @in_database_thread
 def _session_and_conversation(scope: Any, pk: str) -> tuple[bool, Conversation | None]:
     return access.session_is_alive(scope), find_conversation(pk)
+
+
+def _not_there() -> str:
+    return _("That message cannot be changed any more: the page shows what there is now.")
 
 
 def _answer_under_way() -> str:

@@ -35,6 +35,8 @@ class Page:
     before: int
     erased: int = 0
     open_turn: str = ""
+    gone: Sequence[str] = ()
+    """Turns that the client may show, and that are not in the current branch any more."""
 
 
 Batch = Sequence[Event]
@@ -114,6 +116,7 @@ class RecordedTranscript:
             places[0].first if places else 0,
             outline.erased,
             str(outline.open_turn or ""),
+            list(map(str, outline.gone)),
         )
 
     async def views(self, page: Page) -> AsyncGenerator[TurnView]:
@@ -150,7 +153,8 @@ class RecordedTranscript:
     async def _view(self, turn: TranscriptTurn) -> TurnView:
         make = in_rendering_thread(view_of)
         async with self._lane:
-            return await make(turn, show_initial_prompt=self._show_initial_prompt)
+            view = await make(turn, show_initial_prompt=self._show_initial_prompt)
+        return replace(view, replaceable=True)
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()

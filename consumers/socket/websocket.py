@@ -25,7 +25,17 @@ from .aborting import abort
 from .layer_socket import LayerSocket
 from .opening import Opening
 from .origin import refused_origin
-from .requests import BadRequest, Earlier, Ping, Request, Say, Source, Stop, parse_request
+from .requests import (
+    BadRequest,
+    Choose,
+    Earlier,
+    Ping,
+    Request,
+    Say,
+    Source,
+    Stop,
+    parse_request,
+)
 from .session import AmongFrames, Ended, Session, database_away, why_not
 
 logger = logging.getLogger("turnlog")
@@ -165,8 +175,11 @@ class ChatSocket(AgentMixin, LayerSocket):
             case Ping():
                 await self.send('{"type":"pong"}')
                 session.look_again()
-            case Say(text, turn_id, files):
-                await session.say(text, turn_id, AmongFrames(session), files)
+            case Say():
+                await session.say(request, AmongFrames(session))
+            case Choose(turn_id):
+                if refusal := await session.choose(turn_id):
+                    await self._refuse(refusal)
             case Stop(turn_id):
                 await session.stop(turn_id)
             case Earlier(before):

@@ -1,4 +1,5 @@
--- 1. The page, straight from the log: where the conversation stands, and whether a turn is open.
+-- 1. The page, straight from the log: where the conversation stands, whether a turn is open, and the
+-- branch that this person chose last.
 SELECT "turnlog_event"."version" AS "version",
        COALESCE((
          SELECT U0."version" AS "version" FROM "turnlog_event" U0
@@ -21,10 +22,14 @@ SELECT "turnlog_event"."version" AS "version",
             AND NOT (EXISTS(
               SELECT 1 AS "a" FROM "turnlog_event" U0
                 WHERE (U0."stream_id" = 3 AND (U0."version" + 0) > (V0."version")
-                  AND U0."turn_id" = (V0."turn_id"))
+                  AND U0."turn_id" = (V0."turn_id")
+                  AND NOT (U0."type" IN ('TurnStarted', 'TurnResumed', 'ToolApprovalRequested')))
                 LIMIT 1)))
           ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery3",
-       (SELECT V0."metadata" AS "metadata" FROM "turnlog_event" V0
+       (SELECT (
+          SELECT U0."type" AS "type" FROM "turnlog_event" U0
+            WHERE (U0."stream_id" = 3 AND U0."turn_id" = (V0."turn_id"))
+            ORDER BY (U0."version" + 0) DESC LIMIT 1) AS "state" FROM "turnlog_event" V0
           WHERE (V0."stream_id" = 3 AND V0."type" = 'TurnStarted'
             AND V0."version" = (
               SELECT U0."version" AS "version" FROM "turnlog_event" U0
@@ -35,9 +40,38 @@ SELECT "turnlog_event"."version" AS "version",
             AND NOT (EXISTS(
               SELECT 1 AS "a" FROM "turnlog_event" U0
                 WHERE (U0."stream_id" = 3 AND (U0."version" + 0) > (V0."version")
-                  AND U0."turn_id" = (V0."turn_id"))
+                  AND U0."turn_id" = (V0."turn_id")
+                  AND NOT (U0."type" IN ('TurnStarted', 'TurnResumed', 'ToolApprovalRequested')))
                 LIMIT 1)))
-          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery4"
+          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery4",
+       (SELECT (
+          SELECT U0."metadata" AS "metadata" FROM "turnlog_event" U0
+            WHERE (U0."stream_id" = 3 AND U0."turn_id" = (V0."turn_id"))
+            ORDER BY (U0."version" + 0) DESC LIMIT 1) AS "of" FROM "turnlog_event" V0
+          WHERE (V0."stream_id" = 3 AND V0."type" = 'TurnStarted'
+            AND V0."version" = (
+              SELECT U0."version" AS "version" FROM "turnlog_event" U0
+                WHERE (U0."stream_id" = 3 AND U0."type" = 'TurnStarted')
+                ORDER BY 1 DESC LIMIT 1)
+            AND V0."actor_id" = (
+              SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1 LIMIT 1)
+            AND NOT (EXISTS(
+              SELECT 1 AS "a" FROM "turnlog_event" U0
+                WHERE (U0."stream_id" = 3 AND (U0."version" + 0) > (V0."version")
+                  AND U0."turn_id" = (V0."turn_id")
+                  AND NOT (U0."type" IN ('TurnStarted', 'TurnResumed', 'ToolApprovalRequested')))
+                LIMIT 1)))
+          ORDER BY V0."stream_id" ASC, V0."version" ASC LIMIT 1) AS "subquery5",
+       (SELECT V0."version" AS "version" FROM "turnlog_event" V0
+          WHERE (V0."stream_id" = 3 AND V0."type" = 'BranchChosen'
+            AND V0."actor_id" = (
+              SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1 LIMIT 1))
+          ORDER BY 1 DESC LIMIT 1) AS "subquery6",
+       (SELECT V0."payload" AS "payload" FROM "turnlog_event" V0
+          WHERE (V0."stream_id" = 3 AND V0."type" = 'BranchChosen'
+            AND V0."actor_id" = (
+              SELECT U0."id" AS "id" FROM "turnlog_actor" U0 WHERE U0."user_id" = 1 LIMIT 1))
+          ORDER BY V0."version" DESC LIMIT 1) AS "subquery7"
   FROM "turnlog_event"
   WHERE "turnlog_event"."stream_id" = 3
   ORDER BY 1 DESC

@@ -40,9 +40,28 @@ SELECT count(*) FROM (
                WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
             e.version),
         true)
+      AND coalesce(
+        (SELECT coalesce(
+             (SELECT min(t.version + 0) FROM turnlog_event t
+                WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+             e.version) > chosen.version
+           OR EXISTS (
+             SELECT 1 FROM json_each(chosen.payload, '$.kept') AS kept
+               WHERE coalesce(
+                 (SELECT min(t.version + 0) FROM turnlog_event t
+                    WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+                 e.version)
+               BETWEEN json_extract(kept.value, '$[0]') AND json_extract(kept.value, '$[1]'))
+           FROM turnlog_event chosen
+           WHERE chosen.stream_id = e.stream_id AND chosen.type = 'BranchChosen'
+             AND (chosen.actor_id = e.actor_id
+               OR (chosen.actor_id IS NULL AND e.actor_id IS NULL))
+           ORDER BY chosen.version DESC LIMIT 1),
+        true)
 );
 
--- The message list says which events are listed, and for whom; the words stay in the events.
+-- The message list says which events are listed, and for whom; the words stay in the events. Listed
+-- is what was not cleared meanwhile, and is in the branch that its person chose last.
 INSERT INTO turnlog_message
     (conversation_id, version, user_id, actor_id, turn_id, created_at)
   SELECT e.stream_id, e.version,
@@ -58,6 +77,24 @@ INSERT INTO turnlog_message
             (SELECT min(t.version + 0) FROM turnlog_event t
                WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
             e.version),
+        true)
+      AND coalesce(
+        (SELECT coalesce(
+             (SELECT min(t.version + 0) FROM turnlog_event t
+                WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+             e.version) > chosen.version
+           OR EXISTS (
+             SELECT 1 FROM json_each(chosen.payload, '$.kept') AS kept
+               WHERE coalesce(
+                 (SELECT min(t.version + 0) FROM turnlog_event t
+                    WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+                 e.version)
+               BETWEEN json_extract(kept.value, '$[0]') AND json_extract(kept.value, '$[1]'))
+           FROM turnlog_event chosen
+           WHERE chosen.stream_id = e.stream_id AND chosen.type = 'BranchChosen'
+             AND (chosen.actor_id = e.actor_id
+               OR (chosen.actor_id IS NULL AND e.actor_id IS NULL))
+           ORDER BY chosen.version DESC LIMIT 1),
         true);
 
 COMMIT;

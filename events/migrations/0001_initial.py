@@ -209,6 +209,12 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("stream_id"),
                         models.F("version"),
+                        condition=models.Q(("type", "BranchChosen")),
+                        name="turnlog_event_branch",
+                    ),
+                    models.Index(
+                        models.F("stream_id"),
+                        models.F("version"),
                         condition=models.Q(("type", "PayloadErased")),
                         name="turnlog_event_erased",
                     ),

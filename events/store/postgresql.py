@@ -58,7 +58,7 @@ class PostgreSQL:
             standing(turn_id is not None, lock if join else "(SELECT 1) one", CURRENT),
             [
                 *([stream_id, turn_id] * 3 if turn_id is not None else ()),
-                *[stream_id] * 2,
+                *[stream_id] * 3,
                 *([_STREAM_LOCKS, stream_id] if join else ()),
                 *[stream_id] * 3,
             ],

@@ -15,6 +15,7 @@ from ..tables.columns import EVENT_COLUMNS, adapters, quoted
 from ..tables.database import log_database
 from ..tables.event import Event
 from .confirmed import require_stored
+from .kept import IN_SQLITE
 from .statements import BATCH, PENDING, insert_events, split, standing, target, values
 
 
@@ -30,7 +31,7 @@ class SQLite:
         if join:
             _become_writer(cursor)
         asked = [] if turn_id is None else [stream_id, turn_id.hex] * 3
-        cursor.execute(standing(turn_id is not None, "(SELECT 1) one"), [*asked, *[stream_id] * 5])
+        cursor.execute(standing(turn_id is not None, "(SELECT 1) one"), [*asked, *[stream_id] * 6])
         version, hash_, recorded_at, *rest = cursor.fetchone()
         if recorded_at is not None:
             recorded_at = recorded_at.replace(tzinfo=dt.UTC)  # Django stores UTC, naive.
@@ -93,7 +94,10 @@ class SQLite:
 
     def projected(self, insert: str, events: str) -> str:
         # The writer is alone.
-        return insert.format(events=events).replace(" FOR KEY SHARE", "")
+        sql = insert.format(events=events).replace(" FOR KEY SHARE", "")
+        for there, here in IN_SQLITE.items():
+            sql = sql.replace(there, here)
+        return sql
 
     def events(
         self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]

@@ -23,7 +23,9 @@ _LAST = """
          ORDER BY last.version + 0 DESC LIMIT 1)"""
 _STANDING = """
     SELECT head.version, head.hash, head.recorded_at,{asked},
-        started.version, started.turn_id, started.actor_id,{state},{metadata}{also}
+        started.version, started.turn_id, started.actor_id,{state},{metadata},
+        (SELECT max(version) FROM turnlog_event
+         WHERE stream_id = %s AND type = 'BranchChosen'){also}
     FROM {first}
     LEFT JOIN (
         SELECT version, hash, recorded_at FROM turnlog_event
@@ -48,8 +50,8 @@ def standing(asked: bool, first: str, also: str = "") -> str:
     """Return the SQL that reads a standing; `first` is a relation of one row, evaluated first, and
     `also` an expression to select beside it.
 
-    Parameters: stream and turn, three times, if `asked`; the stream, twice; those of `first`; the
-    stream, three times.
+    Parameters: stream and turn, three times, if `asked`; the stream, three times; those of `first`;
+    the stream, three times.
     """
     return _STANDING.format(
         asked=_ASKED if asked else _NOT_ASKED,

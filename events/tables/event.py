@@ -77,6 +77,12 @@ class Event(models.Model):
                 name="turnlog_event_cleared",
                 condition=Q(type="ConversationCleared"),
             ),
+            models.Index(
+                F("stream_id"),
+                F("version"),
+                name="turnlog_event_branch",
+                condition=Q(type="BranchChosen"),
+            ),
             # For the trigger that, when a payload is set to NULL, looks for its PayloadErased.
             models.Index(
                 F("stream_id"),

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import uuid
+from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import ExpressionWrapper, F
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models.lookups import LessThan
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +16,10 @@ from ...core.fields import MomentField
 from ...events.models import Conversation, Event
 from ...events.tables.database import log_database
 from .documents import DocumentField, stored_message
+
+replaced: ContextVar[tuple[int, uuid.UUID] | None] = ContextVar("turnlog_replaced", default=None)
+"""While a turn is prepared that replaces another one: the conversation and that turn. Whoever reads
+the previous messages then is given those before it."""
 
 
 class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
@@ -25,6 +32,22 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
             return self.filter(actor_id=None)
         return self.filter(user=user)
 
+    def previous(self, conversation: Conversation) -> ConversationMessageQuerySet:
+        """Return the messages here that come before the turn that is being prepared."""
+        # Not from a replica: the model must be given the turn that has just been recorded.
+        here = self.using(log_database()).filter(conversation=conversation)
+        stream_id, turn_id = replaced.get() or (None, None)
+        if stream_id != conversation.pk:
+            return here
+        stream = Event.objects.using(log_database()).filter(stream_id=stream_id)
+        turn = stream.filter(turn_id=turn_id).order_by("version")
+        began = turn.values_list("version", flat=True).first() or 0
+        # A turn from before may have been recorded after.
+        before = stream.annotate(at=F("version") + 0).filter(
+            LessThan(F("at"), began), turn_id=OuterRef("turn_id")
+        )
+        return here.filter(Q(version__lt=began) | Exists(before))
+
     def get_histories(self, conversation: Conversation | None, user: Any = None) -> list[Any]:
         """Return messages and tool outputs of a person's turns here, in order of version.
 
@@ -32,9 +55,7 @@ class ConversationMessageQuerySet(models.QuerySet["ConversationMessage"]):
         """
         if conversation is None:
             return []
-        # Not from a replica: the model must be given the turn that has just been recorded.
-        here = self.using(log_database())
-        messages = here.filter(conversation=conversation).of(user).order_by("version")
+        messages = self.previous(conversation).of(user).order_by("version")
         # Decoded here, in one pass: a field's converter would take half as long again.
         text = ExpressionWrapper(F("event__payload"), output_field=models.TextField())
         stored: Any = messages.filter(event__payload__isnull=False).annotate(stored=text)

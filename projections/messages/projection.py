@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 from django.db import connections
 
+from ...events.branches import branch_of
 from ...events.listed import LISTED, fold
 from ...events.log import read
 from ...events.models import Actor, Event
 from ...events.store.dialect import dialect_of
+from ...events.store.kept import is_current
+from ...events.tables.columns import adapters
 from ...events.tables.database import log_database
 from ..engine.contract import Row
 from ..engine.projection import Projection
 from ..engine.registry import register
 from .model import ConversationMessage
+
+_BEGAN = """coalesce(
+                (SELECT min(t.version + 0) FROM turnlog_event t
+                 WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
+                e.version)"""
 
 
 @register
@@ -26,30 +34,29 @@ class MessagesProjection(Projection):
     """
 
     name = "messages"
-    handles = (*LISTED, "ConversationCleared")
+    handles = (*LISTED, "ConversationCleared", "BranchChosen")
     inline = True
     model = ConversationMessage
-    # An event is listed unless the conversation was cleared after its turn began. The last clearing
-    # is looked up for each event, by an index: a join may read all clearings of the log. With "+ 0"
-    # both databases use the turn's own index: for a bare min(version) they may walk the stream.
+    # An event is listed unless the conversation was cleared after its turn began, or its actor has
+    # chosen a branch without that turn. The last of both is looked up for each event, by an index:
+    # a join may read all of the log's. With "+ 0" both databases use the turn's own index: for a
+    # bare min(version) they may walk the stream.
     # FOR KEY SHARE: a transaction that forgets this user and this one wait for each other. No row
     # may name the user afterwards.
-    insert = """
+    insert = f"""
         INSERT INTO turnlog_message
             (conversation_id, version, user_id, actor_id, turn_id, created_at)
         SELECT e.stream_id, e.version,
           (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
           e.actor_id, e.turn_id, e.recorded_at
-        FROM {events} e
+        FROM {{events}} e
         WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
           AND coalesce(
             (SELECT max(c.version) FROM turnlog_event c
              WHERE c.stream_id = e.stream_id AND c.type = 'ConversationCleared')
-              <= coalesce(
-                (SELECT min(t.version + 0) FROM turnlog_event t
-                 WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id),
-                e.version),
+              <= {_BEGAN},
             true)
+          AND {is_current("e", _BEGAN)}
     """
     erase = Projection.erase_rows
 
@@ -58,16 +65,31 @@ class MessagesProjection(Projection):
         super().apply(events)
 
     def follows(self, events: Sequence[Event]) -> bool:
-        return any(event.type == "ConversationCleared" for event in events)
+        return any(event.type in ("ConversationCleared", "BranchChosen") for event in events)
 
     def follow(self, events: Sequence[Event]) -> None:
-        """Delete the rows that a clearing hides."""
+        """Delete the rows that a clearing hides; list again what a branch has changed."""
         for event in events:
-            if event.type == "ConversationCleared":
+            if event.type == "BranchChosen":
+                self._list_again(event, branch_of(event).changed)
+            elif event.type == "ConversationCleared":
                 self.execute(
                     "DELETE FROM turnlog_message WHERE conversation_id = %s AND version < %s",
                     [event.stream_id, event.version],
                 )
+
+    def _list_again(self, chosen: Event, since: int) -> None:
+        """List an actor's events from a version on by their branch: what came before stays."""
+        [adapt] = adapters(Event, ["actor_id"], connections[log_database()])
+        whose, actor = "actor_id IS NULL", []
+        if chosen.actor_id is not None:
+            whose, actor = "actor_id = %s", [adapt(chosen.actor_id)]
+        place = [chosen.stream_id, since, *actor]
+        where = f"version >= %s AND {whose}"
+        self.execute(f"DELETE FROM turnlog_message WHERE conversation_id = %s AND {where}", place)
+        events = f"(SELECT * FROM turnlog_event WHERE stream_id = %s AND {where})"
+        dialect = dialect_of(connections[log_database()])
+        self.execute(dialect.projected(self.insert, events), place)
 
     def rebuild(self, streams: Sequence[int], until: int | None = None) -> None:
         """Replace the rows of these conversations, always up to each stream's head."""
@@ -87,14 +109,17 @@ class MessagesProjection(Projection):
 
 
 # The last clearing is looked up once for a conversation, and what came before it is not read.
-_LISTED = """
+_LISTED = f"""
     SELECT e.stream_id, e.version,
       (SELECT a.user_id FROM turnlog_actor a WHERE a.id = e.actor_id FOR KEY SHARE) AS user_id,
       e.actor_id, e.turn_id, e.recorded_at
-    FROM unnest(ARRAY[{ids}]::bigint[]) AS stream (id)
+    FROM unnest(ARRAY[{{ids}}]::bigint[]) AS stream (id)
     LEFT JOIN LATERAL (
         SELECT max(version) AS version FROM turnlog_event
         WHERE stream_id = stream.id AND type = 'ConversationCleared') cleared ON true
+    LEFT JOIN LATERAL (
+        SELECT max(version) AS version FROM turnlog_event
+        WHERE stream_id = stream.id AND type = 'BranchChosen') branched ON true
     JOIN turnlog_event e
       ON e.stream_id = stream.id AND e.version > coalesce(cleared.version, 0)
     WHERE e.type IN ('MessageAppended', 'ToolOutputRecorded') AND e.payload IS NOT NULL
@@ -102,6 +127,7 @@ _LISTED = """
         SELECT 1 FROM turnlog_event t
         WHERE t.stream_id = e.stream_id AND t.turn_id = e.turn_id
           AND t.version + 0 < cleared.version))
+      AND (branched.version IS NULL OR {is_current("e", _BEGAN)})
 """
 _INSERT = f"""
     INSERT INTO turnlog_message

@@ -268,11 +268,12 @@ def _system(prompt: str) -> list[Any]:
 def _previous(event: Event, previous: Mapping[str, Any]) -> list[Any]:
     if "messages" in previous:
         return _itemised(event.stream_id, previous["messages"])
-    listed = read_listed(event.stream_id, previous["until"])
+    since, until = previous["since"], previous["until"]
+    listed = read_listed(event.stream_id, previous.get("at", until))
     entries = [
         entry
         for entry in listed
-        if entry.version >= previous["since"] and entry.actor_id == event.actor_id
+        if since <= entry.version <= until and entry.actor_id == event.actor_id
     ]
     summary = _summary(event.stream_id, previous.get("summary"))
     return [*summary, *HistoryRule(previous["tools"]).of_entries(entries).messages]

@@ -16,6 +16,7 @@ from ...core.terminal import safe
 from ...events.erasure.past import Erasure
 from ...events.models import Event
 from ...events.types import (
+    BranchChosen,
     ConversationCleared,
     ConversationForked,
     ConversationOpened,
@@ -178,6 +179,9 @@ def _fact(data: EventData) -> Iterator[Told]:
             yield "summary", f"of versions {data.since} to {data.until}: {words}", False
         case ConversationCleared():
             yield "cleared", data.reason, False
+        case BranchChosen():
+            what = f", instead of turn {data.instead_of}" if data.instead_of else ""
+            yield "branch", f"turn {data.turn}{what}", False
         case ConversationForked():
             yield "forked", f"from conversation {data.parent} at version {data.version}", False
         case PayloadErased():

@@ -49,7 +49,10 @@ def test_a_client_without_turn_ids_is_given_one() -> None:
         ("{", "send a JSON object"),
         ("[]", "send a JSON object"),
         ("[" * 100_000, "send a JSON object"),
-        ('{"x": 1}', 'The field "x" is unknown; the fields are files, turn_id, user_text.'),
+        (
+            '{"x": 1}',
+            'The field "x" is unknown; the fields are files, instead_of, turn_id, user_text.',
+        ),
         ('{"type": "ping", "y": 1}', "the fields are type"),
         ('{"type": "dance"}', "no such request"),
         ('{"type": ["ping"]}', "no such request"),

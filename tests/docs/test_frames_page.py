@@ -60,9 +60,11 @@ def json_frames() -> Iterator[tuple[str, dict[str, Any]]]:
         ],
         text="32.",
     )
+    turn.alternatives = [turn.id, str(uuid.uuid4())]
     produced = {
         "hello": encoder.hello(max_length=1, banner="", welcome=""),
         "reset": encoder.reset(),
+        "gone": encoder.gone([turn.id]),
         "turn": encoder.turn(turn, 3),
         "progress": encoder.progress(turn, Progress()),
         "ended": encoder.ended(turn, 3, Progress()),

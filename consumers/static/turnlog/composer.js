@@ -19,6 +19,8 @@
     #counter = document.getElementById("turnlog-counter");
     #running = false;
     #blocked = true;
+    #editing = null; // { turnId, draft }: the turn whose message is changed, and what was in the box
+    #bar = document.getElementById("turnlog-editing");
     #returned = null; // { text, ids, turnId }: what could not be sent, at the beginning of the box
 
     /**
@@ -50,6 +52,7 @@
       this.#hint.hidden = !(running && written);
       this.#stop.disabled = !online;
       this.#send.disabled = !this.#sendable;
+      this.#bar.hidden = this.#editing === null;
       if (this.#stop.hidden === running) this.#swap(running);
       if (!CSS.supports("field-sizing", "content")) this.#grow();
     }
@@ -68,11 +71,31 @@
       this.focus();
     }
 
-    /** Empty the box: its text is being sent. */
-    clear() {
-      this.#box.value = "";
-      this.#turnId.value = "";
+    /** Put a message into the box: sent, it replaces its turn. */
+    edit({ text, files }, turnId) {
+      const draft = this.#editing?.draft ?? { text: this.#box.value, files: this.#attachments.items };
+      this.#editing = { turnId, draft };
+      this.#box.value = text;
       this.#attachments.clear();
+      this.#attachments.restore(files);
+      this.#returned = null;
+      this.refresh();
+      this.#box.focus();
+    }
+
+    /** Leave the message as it is; what was in the box comes back. */
+    keepMessage() {
+      if (this.#editing) this.clear();
+    }
+
+    /** Empty the box: its text is being sent. After a change of a message, the draft comes back. */
+    clear() {
+      const { text, files } = this.#editing?.draft ?? { text: "", files: [] };
+      this.#box.value = text;
+      this.#attachments.clear();
+      this.#attachments.restore(files);
+      this.#editing = null;
+      this.#turnId.value = "";
       this.#returned = null;
       this.refresh();
       this.focus();
@@ -98,14 +121,15 @@
 
     /** What can be kept over a reload. */
     get draft() {
-      return { text: this.#box.value, files: this.#attachments.items, returned: this.#returned };
+      return { text: this.#box.value, files: this.#attachments.items, returned: this.#returned, editing: this.#editing };
     }
 
     /** Show the draft of this page before a reload, before any text written since. */
-    set draft({ text, files = [], returned }) {
+    set draft({ text, files = [], returned, editing = null }) {
       // The browser may have restored it, too.
       this.restore({ text: text === this.#box.value ? "" : text, files });
       this.#returned = returned;
+      this.#editing = editing;
       this.refresh();
     }
 
@@ -125,6 +149,7 @@
     #key(event) {
       // The Enter that ends a Korean (Japanese, Chinese) composition belongs to the input method.
       // 229: Safari reports the end of the composition before the key.
+      if (event.key === "Escape" && !event.isComposing) this.keepMessage();
       if (event.key !== "Enter" || event.isComposing || event.keyCode === 229) return;
       // On a phone, Enter is the only way to a new line, and Send is under the thumb.
       const asked = event.ctrlKey || event.metaKey;
@@ -140,6 +165,7 @@
       event.detail.parameters.turn_id = this.#turnId.value;
       const { ids } = this.#attachments;
       if (ids.length) event.detail.parameters.files = ids;
+      if (this.#editing) event.detail.parameters.instead_of = this.#editing.turnId;
     }
 
     #count(text) {

@@ -12,6 +12,8 @@
   const pending = byId("turnlog-pending");
   const status = byId("turnlog-status");
 
+  let chosen = null; // { turnId, action }: asked for, and not on the page yet
+
   const person = page.dataset.person ?? "";
 
   /** How this page is connected: by a WebSocket, or over HTTP. */
@@ -39,7 +41,11 @@
 
   function stop() {
     const turn = openTurn();
-    if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: turn.id.slice("turn-".length) }));
+    if (turn) connection.send(JSON.stringify({ type: "stop", turn_id: idOf(turn) }));
+  }
+
+  function idOf(turn) {
+    return turn.id.slice("turn-".length);
   }
 
   /** Whether the server will not take anything from this page again. */
@@ -62,7 +68,7 @@
     const running = openTurn() !== null;
     page.dataset.connection = online && running ? "thinking" : connection.state;
     composer.refresh({ running, online, blocked: final() || outbox.full });
-    pending.hidden = !outbox.full;
+    pending.hidden = !outbox.text && !outbox.files.length; // an answer that is asked for again has neither
     pending.dataset.state = online ? "sending" : outbox.tried ? "unconfirmed" : "waiting";
     const names = outbox.files.map(({ name }) => name);
     pending.querySelector("[data-pending-text]").textContent = [outbox.text, ...names].filter(Boolean).join("\n");
@@ -169,6 +175,7 @@
     if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
     earlier.after();
     dress(openTurn());
+    focusChosen();
     refresh();
   });
 
@@ -200,10 +207,50 @@
     status.textContent = byId("turnlog-copied").content.textContent;
   }
 
+  /** Ask for another answer to a turn's words, which replaces it. */
+  function regenerate(turn) {
+    if (openTurn() || outbox.full || final()) return;
+    say(JSON.stringify({ type: "again", turn_id: uuid4(), instead_of: idOf(turn) }));
+    composer.focus(); // the button will be gone
+  }
+
+  /** Return what a person said in a turn, as the text box takes it. */
+  function messageOf(turn) {
+    return { text: turn.querySelector(".turnlog-human")?.textContent ?? "", files: filesOf(turn) };
+  }
+
+  /** Show, and continue from, another turn that stands in a turn's place. */
+  function choose(turnId, action) {
+    if (!turnId || openTurn() || outbox.full || final()) return;
+    if (connection.send(JSON.stringify({ type: "choose", turn_id: turnId }))) chosen = { turnId, action };
+  }
+
+  /** Move the keyboard's focus to the same button of the turn that was chosen. */
+  function focusChosen() {
+    const turn = chosen && byId(`turn-${chosen.turnId}`);
+    if (!turn) return;
+    const buttons = [...turn.querySelectorAll('[data-action="choose"]')];
+    (buttons.find((one) => one.ariaLabel === chosen.action && !one.disabled) ?? buttons.find((one) => !one.disabled))?.focus();
+    chosen = null;
+  }
+
+  page.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: 0, ArrowRight: 1 }[event.key];
+    const pager = event.target.closest(".turnlog-pager");
+    if (step === undefined || !pager) return;
+    event.preventDefault();
+    pager.querySelectorAll("button")[step].click();
+  });
+
   page.addEventListener("click", ({ target }) => {
     const button = target.closest("[data-action]");
+    const turn = target.closest(".turnlog-turn");
     const { action, text } = button?.dataset ?? {};
     if (action === "copy" || action === "copy-code") copy(button);
+    if (action === "regenerate") regenerate(turn);
+    if (action === "choose") choose(button.dataset.turn, button.ariaLabel);
+    if (action === "edit") composer.edit(messageOf(turn), idOf(turn));
+    if (action === "keep-message") composer.keepMessage();
     if (action === "dismiss") {
       notice.replaceChildren();
       composer.focus();
@@ -215,9 +262,7 @@
       tell("turnlog-perhaps-sent");
     }
     if (action === "again") {
-      const turn = target.closest(".turnlog-turn");
-      const text = turn.querySelector(".turnlog-human")?.textContent ?? "";
-      composer.restore({ text, files: filesOf(turn) });
+      composer.restore(messageOf(turn));
     }
     refresh();
   });

@@ -38,11 +38,11 @@
     }
 
     /**
-     * @param {string} frame the message as it is sent
+     * @param {string} frame the message as it is sent; an answer that is asked for again has no text
      * @param {object[]} [files] what it is sent with
      */
     put(frame, files = []) {
-      const { turn_id: turnId, user_text: text } = JSON.parse(frame);
+      const { turn_id: turnId, user_text: text = "" } = JSON.parse(frame);
       this.#entry = { turnId, text, files, frame, tried: false };
     }
 

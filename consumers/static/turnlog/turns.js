@@ -13,8 +13,9 @@
     timeStyle: "short",
   });
 
-  /** Merge turns that are on the page already; call this before htmx puts `fragment` into the log. */
+  /** Drop turns that are gone, and merge those that are on the page already; call this before htmx puts `fragment` into the log. */
   function mergeTurns(fragment) {
+    for (const id of (fragment.dataset?.gone ?? "").split(" ")) document.getElementById(`turn-${id}`)?.remove();
     for (const time of fragment.querySelectorAll("time")) {
       time.textContent = times.format(new Date(time.dateTime)); // in the reader's own zone
     }

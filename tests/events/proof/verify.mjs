@@ -17,7 +17,7 @@ const MAX_LINE = 67_108_864;
 const MAX_NOTE = 16_384;
 const ZEROS = Buffer.alloc(32);
 const LINE_FEED = 10;
-const NEVER_ERASED = ["OwnerChanged", "ConversationForked", "PayloadErased", "HoldPlaced", "HoldLifted", "SideStreamOpened", "QueueSet", "ItemsAdded", "ItemMoved"];
+const NEVER_ERASED = ["OwnerChanged", "BranchChosen", "ConversationForked", "PayloadErased", "HoldPlaced", "HoldLifted", "SideStreamOpened", "QueueSet", "ItemsAdded", "ItemMoved"];
 
 class Wrong extends Error {
   name = "Wrong";

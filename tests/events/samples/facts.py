@@ -15,6 +15,7 @@ from turnlog.events.log import NewEvent
 from turnlog.events.types import (
     AccessesInspected,
     AccessRecorded,
+    BranchChosen,
     ConversationCleared,
     ConversationForked,
     ConversationOpened,
@@ -228,6 +229,14 @@ FACTS: dict[str, list[NewEvent]] = {
     "ConversationCleared": [
         offer(ConversationCleared("다음 손님 \x00")),
         NewEvent(ConversationCleared()),
+    ],
+    "BranchChosen": [
+        offer(
+            BranchChosen(
+                str(TURN), "7c0e1f52-3a4b-4c5d-8e9f-0a1b2c3d4e5f", 5, [[2, 4]], [[2, 9], [5, 17]]
+            )
+        ),
+        NewEvent(BranchChosen(str(TURN), None, 2, [], [])),
     ],
     "ConversationForked": [offer(ConversationForked(3, 12, "c5" * 32))],
     "PayloadErased": [offer(PayloadErased([2, 3, 4], "request 17, 개인정보 삭제"))],
