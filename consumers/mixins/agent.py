@@ -18,7 +18,7 @@ from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
 from .chat import ChatMixin, overrides
 from .llm import LLMMixin, model_name_of, parameters_of
-from .tools import as_tools
+from .tools import as_tools, servers_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -176,7 +176,11 @@ class AgentMixin(LLMMixin, ChatMixin):
         prompt = Prompt(
             # An override of get_llm() may return another model than the attribute names.
             model=model_name_of(llm),
-            parameters={**self.get_llm_parameters(), **parameters_of(llm)},
+            parameters={
+                **self.get_llm_parameters(),
+                **parameters_of(llm),
+                **servers_of(tools),
+            },
             # An override may return a lazy translation, or nothing.
             system_prompt=wellformed(str(await self.aget_llm_system_prompt() or "")),
             tools=[convert_to_openai_tool(tool) for tool in tools],

@@ -29,7 +29,8 @@ NO_RESULT = "No result of this call was recorded."
 
 # Characters that the models' APIs refuse in a tool's name.
 _NOT_IN_NAMES = re.compile(r"[^\w-]")
-_CALL_KWARGS = ("tool_calls", "function_call")
+# Calls in OpenAI's older form, and what a model thinks beside its content.
+_NOT_GIVEN = ("tool_calls", "function_call", "reasoning", "reasoning_content")
 _HUMAN = ('{"_type":"HumanMessage"', '{"_type":"HumanMessageChunk"')
 _AT_FIRST = 32
 _TOOL_MESSAGES = ("ToolMessage", "ToolMessageChunk")
@@ -358,7 +359,7 @@ def _without_calls(message: Any) -> Any:
         return _changed(message, {"content": wellformed_value(message.content)})
     if isinstance(message.content, list):
         return AIMessage(wellformed(str(message.text)))
-    kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _CALL_KWARGS}
+    kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _NOT_GIVEN}
     return _changed(
         message,
         {

@@ -41,11 +41,14 @@ PROTOCOLS: dict[str, tuple[Any, list[list[bytes]], str]] = {
     "completions": (
         chats.completions,
         [
-            c.called("now", '{"zone": "KST"}', words=FIRST),
+            [
+                c.chunk({"reasoning_content": "hm"}),
+                *c.called("now", '{"zone": "KST"}', words=FIRST),
+            ],
             c.called("picture", words=SECOND),
-            c.said(LAST),
+            [c.chunk({"reasoning_content": "hm"}), *c.said(LAST)],
         ],
-        "call_1",
+        '"reasoning_content":"hm"',
     ),
     "responses": (
         chats.responses,
