@@ -240,6 +240,9 @@ def sentence(error: Mapping[str, str] | None) -> str:
         ),
         "declined": _("The model declined to answer this."),
         "empty": _("The model ended without an answer. Your message is saved: send it again."),
+        "unreadable": _(
+            "The model's answer could not be read. Your message is saved: send it again."
+        ),
         "refused": _(
             "The model did not accept this request. Your message is saved: try to put it"
             " differently."

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 # The same call may end otherwise in a moment.
-_PASSING = ("busy", "unavailable", "unreachable", "timeout", "truncated", "empty")
+_PASSING = ("busy", "unavailable", "unreachable", "timeout", "truncated", "empty", "unreadable")
 # The model has answered, if not as was hoped: another one is not asked instead.
 _ANSWERED = ("declined", "filtered", "length")
 _LONGEST_PAUSE = 30.0

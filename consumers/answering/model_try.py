@@ -6,8 +6,10 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
+from ...core.errors import ModelError
 from ...core.wellformed import TextStream
 from ...events.rounds import FailedCall
 from .. import failures
@@ -24,6 +26,12 @@ logger = logging.getLogger("turnlog")
 
 # These endings are a fault of the moment, if nothing has come of the call.
 _FAULTS = (Ending.EMPTY, Ending.FAILED, Ending.TRUNCATED)
+
+
+class UnreadableAnswer(ModelError):
+    """The model's server sent something that is not what its protocol says."""
+
+    kind = "unreadable"
 
 
 class ModelTry:
@@ -56,6 +64,9 @@ class ModelTry:
                         yield TextDelta(text if self.spoke else gap + text)
                         self.spoke = True
             self._end()
+        except (UnicodeDecodeError, JSONDecodeError) as error:
+            self.error = UnreadableAnswer(f"expected the stream of an answer: {error}")
+            self.error.__cause__ = error
         except Exception as error:  # noqa: BLE001 - models and their clients raise anything
             self.error = error
         finally:

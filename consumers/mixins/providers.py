@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import ConfigurationError
+from ...core.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+
+class NoKey(ModelError):
+    """There is no key for a provider, whose client would say so only in the middle of a turn."""
+
+    kind = "credentials"
 
 
 def chat_model(provider: str, model: str, options: Mapping[str, Any], owner: str) -> BaseChatModel:
@@ -41,6 +47,11 @@ def _anthropic(model: str, options: Mapping[str, Any], owner: str) -> BaseChatMo
             f"{owner}: {model!r} is a model of anthropic, whose client is not installed"
             f" ({error}): run pip install 'django-turnlog[anthropic]'"
         ) from error
+    if not options.get("api_key"):
+        raise NoKey(
+            f"{owner}: expected ANTHROPIC_API_KEY in the settings or the environment, or"
+            " llm_anthropic_api_key, found neither"
+        )
     make: Any = ChatAnthropic  # Its type names its options otherwise than it takes them.
     made: BaseChatModel = make(model=model, **options)
     return made

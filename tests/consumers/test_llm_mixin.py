@@ -9,9 +9,10 @@ import pytest
 from django.template import Engine
 from langchain_core.prompts import PromptTemplate
 
+from turnlog.consumers.failures import kind_of
 from turnlog.consumers.mixins import LLMMixin
 from turnlog.consumers.mixins.llm import parameters_of
-from turnlog.core.errors import ConfigurationError
+from turnlog.core.errors import ConfigurationError, ModelError
 from turnlog.core.specs import LLMModel
 
 
@@ -129,6 +130,15 @@ def test_anthropics_client_is_made_with_the_attributes() -> None:
     llm: Any = tutor.get_llm()
     made = (type(llm).__name__, llm.model, llm.max_tokens, llm.max_retries, llm.anthropic_api_url)
     assert made == ("ChatAnthropic", "claude-sonnet-4-5", 64_000, 0, "http://127.0.0.1:1")
+
+
+def test_anthropics_client_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    tutor = Tutor()
+    tutor.llm_model = LLMModel.ANTHROPIC_CLAUDE_SONNET_4_5
+    with pytest.raises(ModelError, match="expected ANTHROPIC_API_KEY") as raised:
+        tutor.get_llm()
+    assert kind_of(raised.value) == "credentials"
 
 
 def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

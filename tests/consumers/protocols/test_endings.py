@@ -136,6 +136,21 @@ ENDINGS: dict[str, tuple[Any, list[bytes], str, str, str]] = {
         *(chats.responses, r.answer(SPOKEN)[:-1], "failed", "truncated", "It is noon."),
     ),
     "responses: empty": (chats.responses, r.answer(), "failed", "empty", ""),
+    "no UTF-8": (
+        chats.completions,
+        [c.chunk({"content": "It"}), c.chunk({"content": "X"}).replace(b"X", b"\xff"), c.DONE],
+        *("failed", "unreadable", "It"),
+    ),
+    "no JSON": (
+        chats.completions,
+        [c.chunk({"content": "It"}), event("{oops"), c.DONE],
+        *("failed", "unreadable", "It"),
+    ),
+    "anthropic: an unknown block": (
+        chats.messages,
+        m.answer(({"type": "hologram"}, [{"type": "hologram_delta"}]), m.text("noon")),
+        *("completed", "", "noon"),
+    ),
     "anthropic: whole": (chats.messages, m.answer(m.text("noon")), "completed", "", "noon"),
     "anthropic: with thinking": (
         *(chats.messages, m.answer(m.thinking("hm"), m.text("noon")), "completed", "", "noon"),
@@ -223,6 +238,25 @@ ERRORS = {
     "refused": ("400 Bad Request", {"code": "invalid_prompt", "message": "No."}),
     "unavailable": ("500 Internal Server Error", {"code": None, "message": "Oops."}),
 }
+
+
+ANTHROPICS = {
+    "busy": ("529 Overloaded", {"type": "overloaded_error", "message": "Overloaded"}),
+    "credentials": ("401 Unauthorized", {"type": "authentication_error", "message": "No."}),
+    "too_long": (
+        "400 Bad Request",
+        {"type": "invalid_request_error", "message": "prompt is too long: 2 > 1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ANTHROPICS)
+async def test_the_hint_fits_anthropics_cause(conversation: Any, user: Any, kind: str) -> None:
+    status, error = ANTHROPICS[kind]
+    body = json.dumps({"type": "error", "error": error}).encode()
+    async with answering([body], status=status, kind=None) as model:
+        said = await ask(chat(chats.messages, model.url), conversation, user, "Hi")
+    assert (said.outcome, said.kind) == ("failed", kind)
 
 
 @pytest.mark.parametrize("kind", ERRORS)
