@@ -54,19 +54,24 @@ def _redrawn(data: bytes, longest_side: int) -> Picture:
     # A JPEG is decoded at a part of its size, as far as no more of it is needed.
     image.draft(None, (longest_side, longest_side))
     is_sharp = image.format in ("PNG", "GIF")
-    image = _plain(ImageOps.exif_transpose(image))
+    image = ImageOps.exif_transpose(_in_colour(image))
     image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    image = _bare(image)
     mime_type, content = _written(image, is_sharp)
     return Picture(mime_type, content, image.width, image.height)
 
 
-def _plain(image: Any) -> Any:
-    """Return an image as RGB, or RGBA if it has something transparent, and nothing besides."""
+def _in_colour(image: Any) -> Any:
+    """Return an image as RGB, or RGBA if it may have something transparent."""
     clear = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = image.point(lambda value: value / 256).convert("L")
-    image = image.convert("RGBA" if clear else "RGB")
-    if clear and image.getextrema()[3][0] == 255:
+    return image.convert("RGBA" if clear else "RGB")
+
+
+def _bare(image: Any) -> Any:
+    """Return the pixels alone, opaque if they are."""
+    if image.mode == "RGBA" and image.getextrema()[3][0] == 255:
         image = image.convert("RGB")
     bare = Image.new(image.mode, image.size)
     bare.paste(image)

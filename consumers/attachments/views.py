@@ -148,11 +148,22 @@ async def _remove(request: ASGIRequest, chat: AgentMixin, name: uuid.UUID) -> Ht
 
 async def _file(request: ASGIRequest, chat: AgentMixin, version: int, number: int) -> HttpResponse:
     conversation: Any = await chat.aget_conversation()
-    look = in_database_thread(file_of)
-    found = await look(conversation.pk, chat.get_user(), version, number)
-    if found is None:
+    user = chat.get_user()
+
+    def look() -> HttpResponse | None:
+        found = file_of(conversation.pk, user, version, number)
+        return None if found is None else served(request, found)
+
+    share = limits.enter(chat.scope)
+    try:
+        await share.pace.wait()
+        async with share.lane:
+            response = await in_database_thread(look)()
+    finally:
+        share.leave()
+    if response is None:
         raise _No(404, _("There is no such file."))
-    return served(request, found)
+    return response
 
 
 def _said(status: int, sentence: str) -> HttpResponse:

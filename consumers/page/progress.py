@@ -103,5 +103,5 @@ def has_all(turn: TurnView, sent: Progress) -> bool:
     had = sent.turn
     if had is None or sent.tail != turn.tail or merged(had.pieces) != merged(turn.pieces):
         return False
-    said = ("id", "human_text", "show_human", "at")
+    said = ("id", "human_text", "files", "show_human", "at")
     return all(getattr(had, name) == getattr(turn, name) for name in said)

@@ -23,7 +23,7 @@ from tests.generating.plan import Plan
 from tests.generating.stage import set_up
 from tests.second_database import another_database, log_in, migrate
 from turnlog.core.fields import restore
-from turnlog.events import accesses, drafts, reviews, views
+from turnlog.events import accesses, drafts, reviews, uploads, views
 from turnlog.events.models import (
     Actor,
     Content,
@@ -76,6 +76,8 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
         "is open", user=user, prompt=Prompt(system_prompt=HARD, previous={"messages": []})
     )
     drafts.keep(turn.event.stream_id, turn.turn_id, 1, HARD)
+    file: Any = {"kind": "file", "name": HARD, "mime_type": "text/plain", "width": 0, "height": 0}
+    uploads.keep(turn.event.stream_id, "somebody", **file, content=bytes(range(256)))
     assert Pending.objects.exists()
     return conversation
 

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from langchain_core.messages import AIMessage
 
 from turnlog.core.errors import AppendOnlyError, ErasureFailed, NotStored
-from turnlog.events import drafts, hooks, runners
+from turnlog.events import drafts, hooks, runners, uploads
 from turnlog.events.erasure.forgetting import forget_user
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import (
@@ -31,6 +31,7 @@ from turnlog.events.models import (
     Runner,
     SignedCheckpoint,
     Tile,
+    Upload,
 )
 from turnlog.events.prompt import Prompt
 from turnlog.events.proof import keys, tiles
@@ -341,6 +342,16 @@ def test_a_runner_that_is_not_kept_is_said(
     assert stored() == before
 
 
+def keep_file(room: Conversation) -> None:
+    file: Any = {"kind": "file", "name": "a", "mime_type": "text/plain", "width": 0, "height": 0}
+    uploads.keep(room.pk, "somebody", **file, content=b"words")
+
+
+def test_a_file_that_is_not_kept_is_said(room: Conversation) -> None:
+    with dropping("turnlog_upload"), pytest.raises(NotStored, match="turnlog_upload"):
+        keep_file(room)
+
+
 def test_a_draft_that_is_not_kept_is_said(room: Conversation) -> None:
     with dropping("turnlog_draft"), pytest.raises(NotStored, match="turnlog_draft"):
         drafts.keep(room.pk, uuid.uuid4(), 1, "half")
@@ -416,6 +427,7 @@ ERASED = {
     "turnlog_message": "DELETE",
     "turnlog_content": "DELETE",
     "turnlog_draft": "DELETE",
+    "turnlog_upload": "DELETE",
 }
 
 
@@ -427,11 +439,12 @@ def test_an_erasure_that_the_database_does_not_carry_out_has_no_receipt(
     turn = room.start_turn("my number is ...", prompt=prompt)
     room.record_turn("my number is ...", AIMessage("d"), turn_id=turn.turn_id)
     drafts.keep(room.pk, turn.turn_id, 1, "half")
-    before = [*stored(), Draft.objects.count()]
+    keep_file(room)
+    before = [*stored(), Draft.objects.count(), Upload.objects.count()]
     refused = pytest.raises((NotStored, ErasureFailed), match=table)
     with dropping(table, ERASED[table]), refused:
         room.erase(reason="request 7")
-    assert [*stored(), Draft.objects.count()] == before
+    assert [*stored(), Draft.objects.count(), Upload.objects.count()] == before
     assert all(event.payload is not None for event in read(room.pk))
     assert room.erase(reason="request 7").events
 
