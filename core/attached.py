@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
+
+from .codec.blobs import Blob
 
 DESCRIBED = "attachments"
 """The name among a message's `additional_kwargs`."""
@@ -68,14 +70,17 @@ def described(kwargs: Any) -> dict[int, Mapping[str, Any]]:
     return known
 
 
-def bytes_of(block: Any, kind: Kind, mime_type: str) -> bytes | None:
-    """Return the file in a block; None if there is none that can be read."""
+def bytes_of(block: Any, kind: Kind, mime_type: str, load: Callable[[str], bytes]) -> bytes | None:
+    """Return the file in a block; None if there is none that can be read.
+
+    `load` returns a blob's bytes, by its SHA-256 in hex: a large file is one.
+    """
     if kind == "file" and mime_type == "text/plain":
         text = _text(block)
         return None if text is None else _unwrapped(text).encode("utf-8", "replace")
     data = _base64(block)
-    if data is None:
-        return None
+    if data is None or isinstance(data, Blob):
+        return None if data is None else load(data.sha256)
     try:
         return b64decode(data, validate=True)
     except ValueError:
@@ -93,7 +98,10 @@ def weight_of(block: Any) -> Any:
     A PDF has about as many tokens as the thirtieth part of its characters in base64.
     """
     data = _base64(block) if isinstance(block, Mapping) and block.get("type") == "file" else None
-    return block if data is None else {"type": "text", "text": " " * (len(data) // 8)}
+    if data is None:
+        return block
+    length = data.size * 4 // 3 if isinstance(data, Blob) else len(data)
+    return {"type": "text", "text": " " * (length // 8)}
 
 
 def _of_block(number: int, block: Any, known: Mapping[str, Any] | None) -> Attached | None:
@@ -119,25 +127,28 @@ def _mime_type(block: Mapping[str, Any]) -> str:
     given = block.get("mime_type")
     if isinstance(given, str):
         return given
-    match = _DATA_URL.match(_url(block))
+    url = _url(block)
+    match = _DATA_URL.match(url.base64 or "" if isinstance(url, Blob) else url)
     return match[1].lower() if match else ""
 
 
-def _base64(block: Any) -> str | None:
+def _base64(block: Any) -> str | Blob | None:
     if not isinstance(block, Mapping):
         return None
     data = block.get("base64")
-    if isinstance(data, str):
+    if isinstance(data, str | Blob):
         return data
     url = _url(block)
+    if isinstance(url, Blob):
+        return url
     match = _DATA_URL.match(url)
     return url[match.end() :] if match else None
 
 
-def _url(block: Mapping[str, Any]) -> str:
+def _url(block: Mapping[str, Any]) -> str | Blob:
     url = block.get("image_url", block.get("url"))
     url = url.get("url") if isinstance(url, Mapping) else url
-    return url if isinstance(url, str) else ""
+    return url if isinstance(url, str | Blob) else ""
 
 
 def _text(block: Any) -> str | None:

@@ -76,11 +76,11 @@ events/types.py
 
 core/__init__.py
 core/apps.py
-core/masking/
+core/attached.py core/masking/
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py core/readable.py
 core/conf.py core/faults.py core/fields.py core/files.py core/hurry.py core/users.py
 core/output.py core/retrying.py core/specs.py core/terminal.py core/wellformed.py
-core/attached.py core/errors.py core/escaped.py core/origins.py
+core/errors.py core/escaped.py core/origins.py
 """.strip().splitlines()
 
 

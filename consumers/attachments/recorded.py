@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ...core import codec
 from ...core.attached import Attached, attached, bytes_of
 from ...core.errors import CodecError, UnreadableEvent
+from ...events.blobs import load
 from ...events.models import Actor, Event
 from ...events.tables.database import log_database
 from ...projections.outline import is_shown
 from .checking import Checked
+
+logger = logging.getLogger("turnlog")
 
 _HUMAN = ("TurnStarted", "MessageAppended")
 
@@ -55,7 +59,11 @@ def file_in(event: Event, number: int) -> Checked | None:
 
 
 def _read(each: Attached, block: Any) -> Checked | None:
-    data = bytes_of(block, each.kind, each.mime_type)
+    try:
+        data = bytes_of(block, each.kind, each.mime_type, load)
+    except CodecError as error:
+        logger.error("a file of a message cannot be read: %s", error)
+        return None
     if data is None:
         return None
     return Checked(each.kind, each.name, each.mime_type, data, each.width, each.height)
@@ -65,7 +73,7 @@ def _message_in(event: Event) -> Any:
     if event.payload is None:
         return None  # It was erased.
     try:
-        data: Any = event.data
+        data: Any = event.words  # One file is read, and not all that the message has.
         return codec.decode(data.message)
     except (CodecError, UnreadableEvent, AttributeError):
         return None

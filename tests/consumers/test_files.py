@@ -13,9 +13,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.urls import include, path
 from django.utils import timezone
+from PIL import Image
 
 from tests.consumers.http_client import Browser, Exchange
-from tests.consumers.pictures import PDF, opened, picture
+from tests.consumers.pictures import PDF, opened, picture, saved
 from tests.consumers.test_http import Chat as HttpChat
 from tests.consumers.test_http import rested
 from tests.consumers.test_socket import Chat, Client, get_stored
@@ -176,6 +177,39 @@ async def test_a_picture_is_sent_recorded_shown_and_served(
 
     await sync_to_async(conversation.erase)(reason="request 1")
     assert (await get_bytes(browser, human["files"][0]["url"]))[0].status == 404
+    await rested()
+
+
+async def test_large_files_are_blobs_and_served_as_such(
+    chats: Any, conversation: Any, user: Any, settings: Any
+) -> None:
+    settings.TURNLOG = {"BLOB_THRESHOLD": 1_024}
+    here = chats(["Two."], ["Still."])
+    noise = saved(Image.effect_noise((64, 64), 80), "PNG")
+    browser = Browser(user)
+    async with Client(here.socket, socket_url(conversation), user) as client:
+        url = (await greeted(client))["files"]["url"]
+        names = [
+            (await sent(browser, url, noise, "noise.png"))["id"],
+            (await sent(browser, url, b"word " * 1_000, "long.txt"))["id"],
+        ]
+        frames = await said(client, "", *names)
+        await said(client, "And now?")
+    first, second = here.model.seen
+    assert first[-1].content == second[-3].content
+    async with Client(here.socket, socket_url(conversation), user) as client:
+        again = await client.until(lambda f: f.get("role") == "user" and "files" in f)
+    live = next(f for f in frames if f.get("role") == "user")
+    assert live == again[-1]
+    assert live["content"] == ""
+    started = next(e for e in await get_stored(conversation) if e.type == "TurnStarted")
+    assert len(started.payload) < 2_000
+    for file, block in zip(live["files"], first[-1].content, strict=True):
+        answer, data = await get_bytes(browser, file["url"])
+        assert answer.status == 200
+        assert data == (
+            base64.b64decode(block["base64"]) if "base64" in block else b"word " * 1_000
+        )
     await rested()
 
 

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from turnlog.core.attached import as_text_block, attached, bytes_of, words_of
+from turnlog.core.codec.blobs import Blob
 from turnlog.projections.messages.previous import HistoryRule
 
 DATA = base64.b64encode(b"some bytes").decode()
@@ -32,14 +33,19 @@ def test_a_projects_own_pictures_are_found_by_their_blocks() -> None:
         (4, "picture", "image/gif"),
         (5, "file", "application/pdf"),
     ]
-    read = [bytes_of(content[each.number], each.kind, each.mime_type) for each in found]
+    read = [bytes_of(content[each.number], each.kind, each.mime_type, str.encode) for each in found]
     assert read == [b"some bytes", None, b"some bytes", b"some bytes"]
+    blob = Blob("abc", 9, "data:image/webp;base64,")
+    [large] = attached([{"type": "image_url", "image_url": {"url": blob}}], {})
+    assert large.mime_type == "image/webp"
+    block = {"type": "image", "base64": blob}
+    assert bytes_of(block, "picture", "image/webp", str.encode) == b"abc"
     assert words_of(content, {}) is None  # The message's own text is what was said.
 
 
 @given(st.text(), st.text(max_size=50).filter(lambda name: '"' not in name))
 def test_a_text_comes_back_from_its_block(text: str, name: str) -> None:
-    data = bytes_of(as_text_block(name, text), "file", "text/plain")
+    data = bytes_of(as_text_block(name, text), "file", "text/plain", str.encode)
     assert data == text.encode("utf-8", "replace")
 
 
@@ -61,7 +67,7 @@ JSON = st.recursive(
 def test_whatever_was_recorded_is_looked_at_without_an_error(content: Any, kwargs: Any) -> None:
     words_of(content, kwargs)
     for each in attached(content, kwargs):
-        bytes_of(content[each.number], each.kind, each.mime_type)
+        bytes_of(content[each.number], each.kind, each.mime_type, str.encode)
 
 
 def test_base64_does_not_count_as_text() -> None:
