@@ -12,7 +12,7 @@ from typing import Any
 HANGUL_NAMES = ("NanumGothic", "Malgun Gothic", "AppleGothic", "Noto Sans KR", "Arial")
 """Families that code for Korean charts asks for, and the one that seaborn's themes ask for."""
 LARGEST = 3000
-"""Pixels of a figure's longer side."""
+"""Pixels of a figure's longer side; what lies beside the axes may add to it."""
 
 
 def prepare(fonts: Sequence[str]) -> None:
@@ -24,6 +24,8 @@ def prepare(fonts: Sequence[str]) -> None:
     from matplotlib import font_manager
 
     vars(plt)["show"] = lambda *args, **kwargs: None
+    # Fonts with Hangul often have no minus sign of its own.
+    matplotlib.rcParams["axes.unicode_minus"] = False
     manager = font_manager.fontManager
     for path in fonts:
         manager.addfont(path)
@@ -85,7 +87,11 @@ def _add(figure: Any, found: Drawn, largest: int) -> None:
 
 
 def _png(figure: Any) -> bytes:
-    longer = max(*figure.get_size_inches(), 0.1)
+    size = [max(side, 0.1) for side in figure.get_size_inches()]
+    figure.dpi = min(figure.dpi, LARGEST / max(size))
+    box = figure.get_tightbbox()
+    # With what lies beside the axes, as notebooks show it; unless something lies far away.
+    fits = 0 < box.width < 1.3 * size[0] and 0 < box.height < 1.3 * size[1]
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=min(figure.dpi, LARGEST / longer))
+    figure.savefig(picture, format="png", dpi=figure.dpi, bbox_inches="tight" if fits else None)
     return picture.getvalue()
