@@ -110,8 +110,8 @@ def _slow_executor() -> ThreadPoolExecutor:
 
 @functools.cache
 def _waiting_executor() -> ThreadPoolExecutor:
-    # Half of them for calls that wait until another one of their conversation is done.
-    return ThreadPoolExecutor(2 * conf.get().sandbox_workers, thread_name_prefix="turnlog-waiting")
+    # One for each sandbox, and four for calls that wait until another one of their place is done.
+    return ThreadPoolExecutor(5 * conf.get().sandbox_workers, thread_name_prefix="turnlog-waiting")
 
 
 @functools.cache

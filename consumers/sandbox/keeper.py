@@ -7,6 +7,7 @@ a thread that lives as long as the process, and not one of a pool's.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -15,6 +16,8 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
 
 TICK = 5.0
 """Seconds between two looks for idle workers."""
@@ -49,7 +52,11 @@ class Keeper:
                     future.set_result(function())
                 except Exception as error:  # noqa: BLE001 - the caller raises it
                     future.set_exception(error)
-            self._every_tick()
+            try:
+                self._every_tick()
+            except Exception:
+                # Whoever needs a worker needs this thread.
+                logger.exception("idle sandboxes could not be ended; this is tried again")
 
     def _forget(self) -> None:
         # A forked process has none of its parent's threads, and must not touch its workers.

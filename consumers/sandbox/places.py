@@ -14,8 +14,9 @@ from . import standing
 from .keeper import Keeper
 from .outcome import Outcome, Table
 from .pipe import Broken, Late
+from .seats import Call, Seat
 from .standing import Tier
-from .worker import START_SECONDS, Worker
+from .worker import Worker
 
 Place = tuple[Hashable, Hashable]
 """A conversation's place (`live.place_of`), and the person who owns the worker."""
@@ -26,51 +27,6 @@ LONGEST_CODE = 200_000
 _RESTARTED = "The sandbox was started again: the variables of earlier code are gone."
 _ENDED = "the sandbox of this conversation has been ended"
 _OTHER_TABLE = "The table has changed: the variables of earlier code are gone."
-
-
-class Seat:
-    """A place's worker, if it has one now."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        """Held while the worker is started, or runs code."""
-        self.worker: Worker | None = None
-        self.used = time.monotonic()
-        self.is_ended = False
-        """No worker is started here any more."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether code runs, or a worker is being started."""
-        return self.lock.locked()
-
-
-class Call:
-    """One run of code, as far as another thread may stop it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._worker: Worker | None = None
-        self.is_stopped = False
-
-    def begin(self, worker: Worker) -> None:
-        """Note which worker runs the code; kill it if the call was stopped meanwhile."""
-        with self._lock:
-            self._worker = worker
-            if self.is_stopped:
-                worker.kill()
-
-    def done(self) -> None:
-        """Note that the worker is not this call's any more."""
-        with self._lock:
-            self._worker = None
-
-    def stop(self) -> None:
-        """Kill the worker that runs the code; does not wait."""
-        with self._lock:
-            self.is_stopped = True
-            if self._worker is not None:
-                self._worker.kill()
 
 
 class Places:
@@ -111,16 +67,11 @@ class Places:
             )
         while True:
             seat = self._seat(place)
-            if not seat.lock.acquire(timeout=seconds + START_SECONDS):
-                raise SandboxRefused("the sandbox is still busy with earlier code: try again")
-            try:
+            with seat.taken(seconds):
                 if call.is_stopped:
                     raise SandboxRefused("the code was stopped before it ran")
                 if not seat.is_ended:
                     return self._run(seat, code, table, seconds, call)
-            finally:
-                seat.used = time.monotonic()
-                seat.lock.release()
 
     def end(self, place: Place) -> None:
         """End the worker of a place, and whatever runs in it."""
@@ -163,9 +114,7 @@ class Places:
                 worker.kill()
             # Whatever runs there finds that its worker has ended, and lets go at once.
             with seat.lock:
-                if (worker := seat.worker) is not None:
-                    worker.end()
-                    seat.worker = None
+                seat.empty()
 
     def _seat(self, place: Place) -> Seat:
         """Return a place's seat; make room for it if there is none. Raises SandboxRefused."""
@@ -197,12 +146,12 @@ class Places:
         wanted = table.digest if table is not None else ""
         if worker is not None and (not worker.is_alive or worker.digest != wanted):
             notice = _OTHER_TABLE if worker.is_alive else _RESTARTED
-            self._empty(seat)
+            seat.empty()
             worker = None
         if worker is None:
             worker = seat.worker = self._take()
         if seat.is_ended:
-            self._empty(seat)
+            seat.empty()
             raise SandboxRefused(_ENDED)
         call.begin(worker)
         try:
@@ -210,28 +159,23 @@ class Places:
                 worker.load(table)
             outcome, is_usable = worker.run(code, seconds)
         except Late:
-            self._empty(seat)
+            seat.empty()
             error = f"TimeoutError: the code ran for longer than {seconds:g} seconds"
             return Outcome(error=error, notice=_RESTARTED)
         except Broken as broken:
-            self._empty(seat)
+            seat.empty()
             if seat.is_ended:
                 raise SandboxRefused(_ENDED) from broken
             return Outcome(error=f"SandboxError: {broken}", notice=_RESTARTED)
         except SandboxRefused:
-            self._empty(seat)
+            seat.empty()
             raise
         finally:
             call.done()
         if not is_usable:
-            self._empty(seat)
+            seat.empty()
             notice = "The code left threads running. " + _RESTARTED
         return replace(outcome, notice=" ".join(filter(None, [notice, outcome.notice])))
-
-    def _empty(self, seat: Seat) -> None:
-        if seat.worker is not None:
-            seat.worker.end()
-            seat.worker = None
 
     def _take(self) -> Worker:
         """Return a new worker: the spare one, if there is one."""

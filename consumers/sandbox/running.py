@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 from collections.abc import Hashable
 
-from ...core.asynchronous import in_waiting_thread
+from ...core.asynchronous import in_thread, in_waiting_thread
 from .outcome import Outcome, Table
-from .places import Call, Place, Places
+from .places import Place, Places
+from .seats import Call
 from .standing import Tier
 
 _places = Places()
@@ -33,7 +35,7 @@ async def run(place: Place, code: str, *, table: Table | None, seconds: float) -
 
 async def end(place: Place) -> None:
     """End the worker of a conversation and a person, with its variables and files."""
-    await in_waiting_thread(_places.end)(place)
+    await in_thread(functools.partial(_places.end, place))
 
 
 def end_conversation(conversation: Hashable) -> None:

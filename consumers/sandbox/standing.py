@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ def _candidates() -> Iterator[tuple[str, str]]:
         yield RUNNER, ""
         return
     for name in TIERS[: TIERS.index(least()) + 1]:
+        if sys.platform != "linux" and name != BARE:
+            continue
         if name == FULL:
             yield from ((name, path) for path in tiers.bubblewraps())
         else:
@@ -91,7 +94,7 @@ def _try(name: str, bubblewrap: str, start: Start, probe: bool) -> Worker | str:
         said = worker.last_words() or str(error) or "it did not answer in time"
         worker.end()
         return said.splitlines()[-1]
-    if doors and name not in (BARE, RUNNER):
+    if doors:
         worker.end()
         return f"these ways out are open: {', '.join(doors)}"
     return worker

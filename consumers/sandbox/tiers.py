@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ TIERS = (FULL, REDUCED, BARE)
 _LAYERS = {
     FULL: ["user", "limits", "files", "calls"],
     REDUCED: ["user", "limits", "files", "calls"],
-    BARE: ["limits"],
+    BARE: ["limits"] if sys.platform == "linux" else [],
     RUNNER: [],
 }
 _HOME = "/tmp"
@@ -102,6 +103,7 @@ def start(tier: str, bubblewrap: str, limits: Limits, packages: tuple[str, ...])
         "fonts": list(fonts.hangul()),
         "forbidden": [os.path.abspath(__file__)],
         "probe": False,
+        "tries": tier != BARE,
     }
     command = [*_python(), str(Path(__file__).parent)]
     if tier == FULL:
@@ -126,7 +128,7 @@ def _from_runner(limits: Limits) -> Started:
         "readable": [],
         "fonts": [],
     }
-    setup |= {"stdlib": _HOME, "home": _HOME, "forbidden": [_HOME], "probe": False}
+    setup |= {"home": _HOME, "probe": False, "tries": False}
     return Started(process, setup, is_ours=False)
 
 

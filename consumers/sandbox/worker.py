@@ -23,7 +23,7 @@ _GRACE = 1.5
 
 
 class Worker:
-    """A worker that is ready. Create it with `prepared`."""
+    """A process that has been started, and runs code once it is prepared."""
 
     def __init__(self, started: Started, limits: Limits) -> None:
         self.digest = ""
@@ -91,7 +91,15 @@ class Worker:
             error=_clean(answers.text_of(message, "error", MOST_LETTERS)),
             notice=_notice(message),
         )
-        return outcome, self._started.threads() <= self._threads
+        return outcome, self._has_no_more_threads()
+
+    def _has_no_more_threads(self) -> bool:
+        # The kernel still counts a thread for a moment after Python has joined it.
+        for pause in (0, 0.01, 0.02, 0.05, 0.1):
+            time.sleep(pause)
+            if self._started.threads() <= self._threads:
+                return True
+        return False
 
     def kill(self) -> None:
         """Kill the process at once, from any thread; a call that waits for it raises Broken."""

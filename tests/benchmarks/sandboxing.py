@@ -6,7 +6,8 @@ import io
 import statistics
 from typing import Any
 
-from turnlog.consumers.sandbox.places import Call, Places
+from turnlog.consumers.sandbox.places import Places
+from turnlog.consumers.sandbox.seats import Call
 
 from .setting import timed
 

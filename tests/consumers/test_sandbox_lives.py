@@ -16,7 +16,8 @@ import pytest
 
 from turnlog.consumers.sandbox import running
 from turnlog.consumers.sandbox.outcome import Outcome
-from turnlog.consumers.sandbox.places import Call, Places
+from turnlog.consumers.sandbox.places import Places
+from turnlog.consumers.sandbox.seats import Call
 from turnlog.core.errors import SandboxRefused
 
 pytest.importorskip("pandas")

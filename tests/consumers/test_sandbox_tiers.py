@@ -10,7 +10,8 @@ from django.core import checks
 
 from turnlog.consumers.sandbox import standing, tiers
 from turnlog.consumers.sandbox.checks import check_sandbox
-from turnlog.consumers.sandbox.places import Call, Places
+from turnlog.consumers.sandbox.places import Places
+from turnlog.consumers.sandbox.seats import Call
 from turnlog.core.errors import ConfigurationError, SandboxRefused
 
 pytest.importorskip("pandas")

@@ -48,7 +48,8 @@ def _serve(pipe: Pipe, setup: dict[str, Any]) -> None:
     except Unconfined as error:
         pipe.send({"ready": False, "why": str(error)})
         return
-    doors = open_doors({**setup, "environment": list(ENVIRONMENT)})
+    tries = {**setup, "environment": list(ENVIRONMENT)}
+    doors = open_doors(tries) if setup["tries"] else []
     if setup["probe"]:
         pipe.send({"ready": True, "open": doors})
         return

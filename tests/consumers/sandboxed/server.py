@@ -13,7 +13,8 @@ from django.conf import settings
 
 def main() -> None:
     django.setup()
-    from turnlog.consumers.sandbox.places import Call, Places
+    from turnlog.consumers.sandbox.places import Places
+    from turnlog.consumers.sandbox.seats import Call
 
     settings.TURNLOG = {"SANDBOX_LIBRARIES": [], "SANDBOX_SPARE": False}
     places = Places()

@@ -25,7 +25,8 @@ os.environ |= {"TURNLOG_SIGNING_KEY": "the password", "PYTHONSTARTUP": "/planted
 def main(tier: str) -> None:
     django.setup()
     from turnlog.consumers.sandbox import standing, tiers
-    from turnlog.consumers.sandbox.places import Call, Places
+    from turnlog.consumers.sandbox.places import Places
+    from turnlog.consumers.sandbox.seats import Call
 
     places = Places()
     ways = tiers.bubblewraps() if tier == tiers.FULL else [""]
@@ -86,7 +87,8 @@ KEPT: list[socket.socket] = []
 
 
 def left_by_another(places: object) -> str:
-    from turnlog.consumers.sandbox.places import Call, Places
+    from turnlog.consumers.sandbox.places import Places
+    from turnlog.consumers.sandbox.seats import Call
 
     assert isinstance(places, Places)
     leave = "import os\nopen('left', 'w').write('mine')"
