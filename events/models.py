@@ -43,6 +43,7 @@ from .tables.held import hold_of
 from .tables.proof import SignedCheckpoint, Tile
 from .tables.runner import Runner
 from .tables.upload import Upload
+from .turn_block import TurnBlock
 from .turns import Turn
 from .types import Outcome
 from .waiting import Waiting, waiting_in
@@ -220,6 +221,21 @@ class Conversation(ConversationRow):
             prompt=prompt,
             metadata=metadata,
             instead_of=instead_of,
+        )
+
+    def turn(
+        self,
+        human_message: Any,
+        *,
+        user: Any = None,
+        turn_id: uuid.UUID | None = None,
+        prompt: Prompt | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> TurnBlock:
+        """Return a turn as a block, `with` or `async with`: its words are committed when the block
+        begins, its answer or failure when it ends; see `turn_block.TurnBlock`."""
+        return TurnBlock(
+            self.pk, human_message, user=user, turn_id=turn_id, prompt=prompt, metadata=metadata
         )
 
     def record_turn(

@@ -17,7 +17,7 @@ consumers/turnlog/
 
 consumers/__init__.py
 consumers/apps.py
-consumers/conversations/
+consumers/conversations/ consumers/neighbours/
 consumers/chat.py consumers/lifespan.py consumers/review/ consumers/templatetags/
 consumers/stream/
 consumers/analysis/
@@ -57,6 +57,7 @@ events/admin.py events/management/ events/migrations/
 events/accesses.py events/reviews.py events/rooms.py events/testing.py events/verify.py
 events/verifications.py events/views.py
 events/models.py
+events/turn_block.py
 events/erasure/
 events/approvals.py events/choosing.py
 events/beside.py events/changes.py events/forks.py events/turns.py

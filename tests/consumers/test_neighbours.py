@@ -1,0 +1,333 @@
+"""Other frameworks keep their histories in the log: the real libraries, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.runnables.history import RunnableWithMessageHistory
+
+from tests.consumers.protocols import chats
+from tests.consumers.protocols import completions as c
+from tests.consumers.protocols.server import answering
+from turnlog.core.errors import ArgumentError
+from turnlog.events.models import Conversation, Event
+from turnlog.langchain import TurnlogChatMessageHistory
+from turnlog.openai_agents import TurnlogSession
+from turnlog.projections import as_of
+from turnlog.projections.engine.registry import named
+from turnlog.projections.engine.worker import Worker
+from turnlog.projections.models import ConversationMessage, SearchEntry
+from turnlog.projections.transcript import read_transcript
+from turnlog.pydantic_ai import amessage_history, arecord, message_history, record
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+CALLS = {
+    **c.WHOLE,
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "message": {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        }
+    ],
+}
+
+
+def whole(body: Any) -> list[bytes]:
+    return [json.dumps(body).encode()]
+
+
+def clock() -> str:
+    """The time."""
+    return "twelve sharp"
+
+
+def seen(conversation: Conversation, user: Any) -> list[tuple[Any, Any, Any]]:
+    """What people see of each turn: words, answer, tools' outputs."""
+    return [
+        (_content(turn.human), _content(turn.answer), [tool["output"] for tool in turn.tools])
+        for turn in read_transcript(conversation.pk, user, limit=50).turns
+    ]
+
+
+def _content(document: Any) -> Any:
+    return document and document["_value"]["content"]
+
+
+asee = sync_to_async(seen)
+
+
+def types(conversation: Conversation) -> list[str]:
+    events = Event.objects.filter(stream_id=conversation.pk).order_by("version")
+    return list(events.values_list("type", flat=True))
+
+
+# The context manager
+
+
+def test_a_block_records_its_turn(conversation: Conversation, user: Any) -> None:
+    with conversation.turn("What time is it?", user=user) as turn:
+        assert types(conversation)[-1] == "TurnStarted"
+        turn.answer("Noon.", [{"tool": "clock", "input": {}, "output": "12"}])
+    assert seen(conversation, user) == [("What time is it?", "Noon.", ["12"])]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(ValueError("no"), "failed"), (KeyboardInterrupt(), "cancelled"), (None, "failed")],
+)
+def test_a_block_without_an_answer_closes_its_turn(
+    conversation: Conversation, user: Any, error: BaseException | None, outcome: str
+) -> None:
+    def block() -> None:
+        with conversation.turn("words", user=user):
+            if error is not None:
+                raise error
+
+    with pytest.raises(ArgumentError if error is None else type(error)):
+        block()
+    last = Event.objects.filter(stream_id=conversation.pk).latest("version")
+    assert (last.type, last.data.outcome) == ("TurnFailed", outcome)  # type: ignore[union-attr]
+
+
+async def test_a_block_in_async_code_is_closed_when_its_task_is_cancelled(
+    conversation: Conversation, user: Any
+) -> None:
+    begun = asyncio.Event()
+
+    async def never() -> None:
+        async with conversation.turn("words", user=user):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(never())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with conversation.turn("again", user=user) as turn:
+        turn.answer("Yes.")
+    outcomes = [
+        event.data.outcome  # type: ignore[union-attr]
+        async for event in Event.objects.filter(stream_id=conversation.pk, type="TurnFailed")
+    ]
+    assert outcomes == ["cancelled"]
+    assert (await asee(conversation, user))[-1] == ("again", "Yes.", [])
+
+
+# LangChain
+
+
+async def test_langchains_runnable_keeps_its_history_here(
+    conversation: Conversation, user: Any
+) -> None:
+    async with answering(whole(c.WHOLE), kind=None) as model:
+        chain = RunnableWithMessageHistory(
+            chats.not_streamed(model.url),
+            lambda: TurnlogChatMessageHistory(conversation, user),
+            history_factory_config=[],
+        )
+        await chain.ainvoke("What time is it?")
+        await chain.ainvoke("And now?")
+        sent = [message["content"] for message in model.requests[-1]["messages"]]
+    assert sent == ["What time is it?", "It is noon.", "And now?"]
+    assert await asee(conversation, user) == [
+        ("What time is it?", "It is noon.", []),
+        ("And now?", "It is noon.", []),
+    ]
+
+
+MESSAGES = st.lists(
+    st.one_of(
+        st.builds(HumanMessage, st.text(max_size=5)),
+        st.builds(AIMessage, st.text(max_size=5)),
+        st.builds(SystemMessage, st.text(max_size=5)),
+        st.just(AIMessage("", tool_calls=[{"name": "clock", "args": {}, "id": "1"}])),
+        st.builds(ToolMessage, st.text(max_size=5), tool_call_id=st.just("1")),
+    ),
+    max_size=8,
+).filter(lambda messages: not _unanswered(messages))
+
+
+def _unanswered(messages: list[BaseMessage]) -> bool:
+    """Whether a question follows another one at once: the log has the first, and no list has."""
+    return any(a.type == b.type == "human" for a, b in pairwise(messages))
+
+
+@pytest.mark.slow_once
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MESSAGES)
+def test_what_was_added_comes_back(user: Any, messages: list[BaseMessage]) -> None:
+    """Law: the history is what was added. Once it ends with an answer, the log has all of it."""
+    room = Conversation.objects.create(user=user)
+    history = TurnlogChatMessageHistory(room, user)
+    history.add_messages(messages)
+    assert history.messages == messages
+    history.add_messages([AIMessage("the end")])
+    assert TurnlogChatMessageHistory(room, user).messages == [*messages, AIMessage("the end")]
+    history.clear()
+    assert history.messages == []
+
+
+def test_a_history_is_one_persons(
+    conversation: Conversation, user: Any, django_user_model: Any
+) -> None:
+    other = django_user_model.objects.create_user("grace")
+    TurnlogChatMessageHistory(conversation, user).add_messages(
+        [HumanMessage("hi"), AIMessage("Hi!")]
+    )
+    assert TurnlogChatMessageHistory(conversation, other).messages == []
+    with pytest.raises(ArgumentError, match="a Conversation"):
+        TurnlogChatMessageHistory(7, user)  # type: ignore[arg-type]
+
+
+# pydantic-ai
+
+
+async def test_a_run_of_pydantic_ai_is_a_turn(conversation: Conversation, user: Any) -> None:
+    from pydantic_ai import Agent
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    written = ModelMessagesTypeAdapter.dump_json
+    await conversation.arecord_turn("Before", "By another program.", user=user)
+    scripts = whole(CALLS), whole(c.WHOLE), whole(c.WHOLE)
+    async with answering(*scripts, kind=None) as server:
+        provider = OpenAIProvider(base_url=f"{server.url}/v1", api_key="none")
+        agent = Agent(OpenAIChatModel("gpt-4o", provider=provider), tools=[clock])
+        earlier = await amessage_history(conversation, user)
+        result = await agent.run("What time is it?", message_history=earlier)
+        await arecord(conversation, result.new_messages(), user=user)
+        history = await amessage_history(conversation, user)
+        assert written(history) == written(result.all_messages())
+        await agent.run("And now?", message_history=history)
+        sent = [message["role"] for message in server.requests[-1]["messages"]]
+    assert sent == ["user", "assistant", "user", "assistant", "tool", "assistant", "user"]
+    assert (await asee(conversation, user))[1:] == [
+        ("What time is it?", "It is noon.", ["twelve sharp"])
+    ]
+    await sync_to_async(lambda: Worker(named(["usage", "search"])).catch_up())()
+    assert await sync_to_async(lambda: SearchEntry.objects.search("noon").count())() == 1
+
+
+def test_a_run_without_a_response_is_refused(conversation: Conversation) -> None:
+    with pytest.raises(ArgumentError, match="ModelResponse"):
+        record(conversation, [])
+
+
+# OpenAI's Agents SDK
+
+
+async def test_a_session_of_the_agents_sdk_is_turns(conversation: Conversation, user: Any) -> None:
+    from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner, function_tool
+    from agents.memory import Session
+    from openai import AsyncOpenAI
+
+    scripts = whole(CALLS), whole(c.WHOLE), whole(c.WHOLE)
+    async with answering(*scripts, kind=None) as server:
+        client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+        agent: Any = Agent(
+            name="clock",
+            model=OpenAIChatCompletionsModel("gpt-4o", client),
+            tools=[function_tool(clock)],
+        )
+        session = TurnlogSession(conversation, user)
+        assert isinstance(session, Session)
+        quiet = RunConfig(tracing_disabled=True)
+        await Runner.run(agent, "What time is it?", session=session, run_config=quiet)
+        again = TurnlogSession(conversation, user)
+        items = await again.get_items()
+        assert items == await session.get_items()
+        assert [item.get("type") or item["role"] for item in items][1:3] == [
+            "function_call",
+            "function_call_output",
+        ]
+        await Runner.run(agent, "And now?", session=again, run_config=quiet)
+        sent = [message["role"] for message in server.requests[-1]["messages"]]
+        await client.close()
+    assert sent == ["user", "assistant", "tool", "assistant", "user"]
+    assert await asee(conversation, user) == [
+        ("What time is it?", "It is noon.", ["twelve sharp"]),
+        ("And now?", "It is noon.", []),
+    ]
+
+
+def item(role: str, text: str) -> Any:
+    return {"role": role, "content": text}
+
+
+async def test_items_are_taken_out_and_cleared_by_events(
+    conversation: Conversation, user: Any
+) -> None:
+    session = TurnlogSession(conversation, user)
+    assert await session.pop_item() is None
+    one, two, more = item("user", "one"), item("assistant", "two"), item("user", "\ud83d more")
+    await session.add_items([one, two, more])
+    assert await session.get_items(limit=2) == [two, more]
+    assert await session.pop_item() == more
+    assert await session.get_items() == [one, two]
+    events = await sync_to_async(types)(conversation)
+    assert events[-2:] == ["TurnStarted", "TurnFailed"]
+    # Of a turn that has ended, too: what it was stays in the log, and the turn begins again.
+    assert await session.pop_item() == two
+    assert await session.get_items() == [one]
+    await session.add_items([item("assistant", "three")])
+    assert await TurnlogSession(conversation, user).get_items() == [one, item("assistant", "three")]
+    for expected in ("three", "one"):
+        taken = await session.pop_item()
+        assert taken is not None
+        assert taken["content"] == expected
+    assert await session.pop_item() is None
+    assert "two" in str([event.payload async for event in Event.objects.all()])
+    await session.clear_session()
+    assert await TurnlogSession(conversation, user).get_items() == []
+    assert (await sync_to_async(types)(conversation))[-1] == "ConversationCleared"
+
+
+# What they record is like everything else
+
+
+@pytest.mark.parametrize("framework", ["langchain", "pydantic-ai", "openai-agents"])
+async def test_it_is_seen_travelled_to_and_erased_like_any_turn(
+    conversation: Conversation, user: Any, framework: str
+) -> None:
+    words = "pomegranate"
+    if framework == "langchain":
+        history = TurnlogChatMessageHistory(conversation, user)
+        call = AIMessage("", tool_calls=[{"name": "c", "args": {}, "id": words}])
+        await history.aadd_messages(
+            [HumanMessage(words), call, ToolMessage(words, tool_call_id=words), AIMessage(words)]
+        )
+    elif framework == "pydantic-ai":
+        from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
+
+        messages = [ModelRequest([UserPromptPart(words)]), ModelResponse([TextPart(words)])]
+        await arecord(conversation, messages, user=user)
+    else:
+        session = TurnlogSession(conversation, user)
+        await session.add_items([item("user", words), item("assistant", words)])
+    head = await Event.objects.filter(stream_id=conversation.pk).alatest("version")
+    then = await sync_to_async(as_of)(conversation, version=head.version)
+    assert words in str(then)
+    assert await ConversationMessage.objects.filter(conversation=conversation).aexists()
+    await conversation.aerase([head.turn_id], by=user, reason="request 1")
+    left = Event.objects.filter(stream_id=conversation.pk, payload__contains=words)
+    assert not await left.aexists()
+    assert await asyncio.to_thread(message_history, conversation, user) == []
