@@ -143,7 +143,10 @@ def view_of(
         files = [{**file, "name": mask.text(file["name"]), "withheld": True} for file in files]
         items = [
             item._replace(
-                place=place, thought=mask.text(item.thought), call=masked(item.call, mask)
+                place=place,
+                thought=mask.text(item.thought),
+                ended=masked(item.ended, mask),
+                call=masked(item.call, mask),
             )
             for item, place in zip(items, places, strict=True)
         ]

@@ -24,6 +24,7 @@ from turnlog.core.masking.masker import Masker
 from turnlog.events import reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
+from turnlog.events.rounds import FailedCall
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 from turnlog.projections.queues import acts as queues
@@ -76,7 +77,14 @@ def room(user: Any) -> Conversation:
         f"call {SAID}", answer, outputs, user=user, turn_id=turn.turn_id, metadata=record
     )
     failed = room.start_turn(with_picture(f"again {SAID}", f"{MAIL}.png"), user=user)
-    room.fail_turn(failed.turn_id, error={"type": "HttpError", "text": f"refused: {SAID}"})
+    thought = AIMessage(
+        [{"type": "thinking", "thinking": f"about {SAID}", "signature": "c2ln"}],
+        tool_calls=[{"name": "ask", "args": {SAID: SAID}, "id": "c", "type": "tool_call"}],
+        response_metadata={"stop_reason": "tool_use", "model": f"of {MAIL}"},
+    )
+    refused = {"type": "HttpError", "text": f"refused: {SAID}"}
+    tries = [FailedCall(f"of {MAIL}", refused), thought]
+    room.fail_turn(failed.turn_id, error=refused, rounds=tries)
     erased = room.record_turn("to erase", AIMessage("ok"), user=user)
     room.erase([erased[0].turn_id], reason=f"request of {MAIL}")
     room.hold(reason=f"for {SAID}")

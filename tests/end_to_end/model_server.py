@@ -34,6 +34,15 @@ class ModelServer:
         self._add({"userMessage": to, "hasToolResult": False}, {"toolCalls": [call]})
         self._add({"userMessage": to, "hasToolResult": True}, {"content": then}, chunkSize=8)
 
+    def think_and_call(
+        self, to: str, calls: list[tuple[str, dict[str, Any]]], then: str, thought: str
+    ) -> None:
+        """Call tools for whoever says `to`, and with their results think, and say `then`."""
+        made = [{"name": name, "arguments": arguments} for name, arguments in calls]
+        self._add({"userMessage": to, "hasToolResult": False}, {"toolCalls": made})
+        said = {"content": then, "reasoning": thought}
+        self._add({"userMessage": to, "hasToolResult": True}, said, chunkSize=8, latency=20)
+
     def refuse(self, to: str, status: int, message: str, kind: str = "error") -> None:
         """Answer whoever says `to` with an HTTP error."""
         error = {"message": message, "type": kind}

@@ -101,6 +101,27 @@ def test_what_grew_after_a_tool_is_what_a_reload_shows(
     assert page.last.evaluate("turn => turn.outerHTML") == grown
 
 
+def test_thoughts_and_tools_at_once_are_what_a_reload_shows(
+    page: ChatPage, model_server: ModelServer, words: Callable[[], str]
+) -> None:
+    said, thought = words(), "Two prices. <img src=x onerror=alert(1)>\n\nThe sum is 60."
+    prices = [("look_up_price", {"name": name}) for name in ("拿铁", "美式")]
+    model_server.think_and_call(said, prices, "It is **60** yuan.", thought)
+    page.say(said)
+    page.expect_last("completed", said)
+    expect(page.last.locator(".turnlog-tool-state[data-status=ok]")).to_have_count(2)
+    folded = page.last.locator("details.turnlog-thought")
+    expect(folded.locator("p")).to_be_hidden()
+    folded.locator("summary").click()
+    expect(folded.locator("p")).to_have_text(thought)
+    folded.locator("summary").click()
+    expect(page.last.locator(".turnlog-call").last).to_contain_text("stop")
+    grown = page.last.evaluate("turn => turn.outerHTML")
+    page.page.reload()
+    page.expect_last("completed", said)
+    assert page.last.evaluate("turn => turn.outerHTML") == grown
+
+
 def test_a_long_code_costs_at_most_three_times_its_text(
     browser: Browser,
     server: Server,

@@ -41,6 +41,8 @@ def answer(*blocks: Block, reason: str | None = "end_turn") -> list[bytes]:
         parts.append(sent("content_block_stop", index=index))
     if reason:
         ended = {"stop_reason": reason, "stop_sequence": None}
-        parts.append(sent("message_delta", delta=ended, usage={"output_tokens": 9}))
+        parts.append(
+            sent("message_delta", delta=ended, usage={"input_tokens": 11, "output_tokens": 9})
+        )
         parts.append(sent("message_stop"))
     return parts
