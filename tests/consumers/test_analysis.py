@@ -154,6 +154,7 @@ async def test_faults_of_the_code_are_the_models_to_deal_with(
     assert "started again" in left.text
 
 
+@pytest.mark.slow_once
 async def test_an_erasure_ends_the_worker(
     full: None, sales: str, conversation: Any, user: Any
 ) -> None:
