@@ -32,7 +32,7 @@ from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 from turnlog.projections.models import ConversationMessage, SearchEntry
 from turnlog.projections.transcript import read_transcript
-from turnlog.pydantic_ai import amessage_history, arecord, message_history, record
+from turnlog.pydantic_ai import amessage_history, arecord, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -330,4 +330,4 @@ async def test_it_is_seen_travelled_to_and_erased_like_any_turn(
     await conversation.aerase([head.turn_id], by=user, reason="request 1")
     left = Event.objects.filter(stream_id=conversation.pk, payload__contains=words)
     assert not await left.aexists()
-    assert await asyncio.to_thread(message_history, conversation, user) == []
+    assert await amessage_history(conversation, user) == []

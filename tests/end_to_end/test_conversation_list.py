@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from .browser import watched_context
 from .model_server import ModelServer
+from .npm import installed
 from .project import Server
+from .test_review import AXE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow_once]
 
@@ -47,6 +51,29 @@ def test_the_first_words_name_a_conversation_beside_the_others(
         expect(panel).to_be_hidden()
         page.get_by_role("link", name="Conversations").click()
         expect(page.get_by_role("link", name=said)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_list(
+    browser: Browser, server: Server, sessions: dict[str, str], scheme: Any
+) -> None:
+    """By the rules of axe: nothing serious, on the page and beside a chat."""
+    if os.environ.get("TURNLOG_WITHOUT_NPM") == "1":
+        pytest.skip("TURNLOG_WITHOUT_NPM=1: no axe-core from npm")
+    axe = (installed(*AXE) / "axe.min.js").read_text(encoding="utf-8")
+    with watched_context(browser, sessions["ada"], viewport=WIDE, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/conversations/")
+        page.get_by_role("button", name="New conversation").click()
+        expect(page.locator(".turnlog-panel [aria-current=page]")).to_be_visible(timeout=40_000)
+        for address in (page.url, f"{server.url}/conversations/"):
+            page.goto(address)
+            if page.locator("summary").count():
+                page.locator("summary").first.click()
+            page.evaluate(axe)
+            found = page.evaluate("() => axe.run().then((results) => results.violations)")
+            serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+            assert serious == [], address
 
 
 def test_without_javascript(browser: Browser, server: Server, sessions: dict[str, str]) -> None:
