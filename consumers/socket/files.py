@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.db import Error as DatabaseFailure
 from django.utils.translation import gettext as _
 
 from ...core import conf
 from ...core.asynchronous import in_database_thread, in_slow_thread
 from ...events import uploads
+from .. import failures
 from ..answering import tasks
 from ..attachments import pictures
 from ..attachments.checking import Checked, checked, too_large
@@ -26,6 +29,8 @@ from .access import person_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import HumanMessage
+
+logger = logging.getLogger("turnlog")
 
 DROP_SECONDS = 600.0
 """How often a process looks for files that nobody has sent in time."""
@@ -110,9 +115,14 @@ async def with_files(chat: AgentMixin, text: str, names: Sequence[str]) -> Human
 async def drop_sent(chat: AgentMixin, names: Sequence[str]) -> None:
     """Drop the uploads of a message whose turn is in the log."""
     conversation = await chat.aget_conversation()
-    if conversation is not None and (ids := uploads_in(names)):
-        person = person_of(chat.get_user())
+    if conversation is None or not (ids := uploads_in(names)):
+        return
+    person = person_of(chat.get_user())
+    try:
         await in_database_thread(uploads.drop)(conversation.pk, person, ids)
+    except DatabaseFailure as error:
+        # The turn is recorded all the same, and they go when their time is over.
+        logger.warning("files that were sent could not be dropped: %s", failures.where(error))
 
 
 def _no_files() -> Refused:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import types
 from typing import Any
 
 import pytest
 from django.conf import settings as settings_now
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
+from django.urls import include, path
 from django.utils.module_loading import import_string
 
 from turnlog.consumers import checks
+from turnlog.consumers.attachments import pictures
 from turnlog.consumers.checks import (
     HTMX,
     LOG_CHANNEL_MANAGER,
@@ -19,6 +22,7 @@ from turnlog.consumers.checks import (
     check_asgi_application,
     check_eventstream,
     check_htmx,
+    check_pictures,
     check_runserver,
 )
 
@@ -94,3 +98,17 @@ def test_whoever_gives_the_log_to_eventstream_lets_turnlog_say_who_may(settings:
     assert check_eventstream(None) == []
     assert import_string(LOG_STORAGE)
     assert import_string(LOG_CHANNEL_MANAGER)
+
+
+def test_pictures_need_pillow_where_people_may_send_files(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls: Any = types.ModuleType("urls_with_files")
+    urls.urlpatterns = [path("files/", include("turnlog.consumers.attachments.urls"))]
+    monkeypatch.setattr(pictures, "is_available", lambda: False)
+    assert check_pictures(None) == []
+    settings.ROOT_URLCONF = urls
+    [warning] = check_pictures(None)
+    assert warning.id == "turnlog.W007"
+    monkeypatch.undo()
+    assert check_pictures(None) == []

@@ -22,6 +22,7 @@ from tests.consumers.test_http import rested
 from tests.consumers.test_socket import Chat, Client, get_stored
 from tests.consumers.test_socket import url as socket_url
 from tests.project.models_for_tests import ScriptedModel
+from turnlog.consumers.socket import files
 from turnlog.consumers.socket.access import person_of
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events import uploads
@@ -391,6 +392,21 @@ async def test_a_chat_without_a_conversation_takes_no_files(chats: Any, user: An
         assert (await greeted(client))["files"] is None
         [*_, notice] = await said(client, "Look.", str(uuid.uuid4()))
         assert "takes no files" in notice["content"]
+    await rested()
+
+
+async def test_what_is_sent_beforehand_and_never_said_is_dropped_by_the_process(
+    chats: Any, conversation: Any, user: Any, monkeypatch: Any
+) -> None:
+    here = chats()
+    async with Client(here.socket, socket_url(conversation), user) as client:
+        await sent(Browser(user), (await greeted(client))["files"]["url"], picture())
+    assert not files._dropping[""].done()
+    assert await waiting() == 1
+    monkeypatch.setattr(uploads, "KEPT", dt.timedelta(seconds=-1))
+    monkeypatch.setattr(files, "DROP_SECONDS", 0.0)
+    await files._drop()
+    assert await waiting() == 0
     await rested()
 
 
