@@ -20,10 +20,25 @@ _DOCUMENTS = ("input", "output", "text")
 _LARGEST = 1_000_000
 
 
-def message(document: Any) -> Any:
-    """Return a message's document with its texts; pictures and files in its blocks are left out."""
+class Room:
+    """How much of messages' large texts is put in place for a page."""
+
+    def __init__(self, most: int = 10_000_000) -> None:
+        self._left = most
+
+    def has(self, size: int) -> bool:
+        """Return whether there is room for a text of so many bytes; it is taken."""
+        fits = size <= self._left
+        self._left -= size if fits else 0
+        return fits
+
+
+def message(document: Any, room: Room, longest: int | None = SHOWN) -> Any:
+    """Return a message's document with its texts, or up to `longest` characters of each that there
+    is no room for; with None, nothing of these. Pictures and files in its blocks are left out."""
     try:
-        return readable(codec.read(document.text) if type(document) is Encoded else document)
+        document = codec.read(document.text) if type(document) is Encoded else document
+        return readable(document, room.has, longest or 0)
     except CodecError as error:
         # The rest of the conversation is still shown, and a sentence in this one's place.
         logger.warning("a stored message cannot be read: %s", error)

@@ -249,15 +249,21 @@ def note_decisions(turns: Sequence[TranscriptTurn], events: Sequence[Event]) -> 
         turn.calls = [with_decision(call, decided.get(call.number)) for call in turn.calls]
 
 
-def with_texts(turns: list[TranscriptTurn], longest: int | None = SHOWN) -> list[TranscriptTurn]:
+def with_texts(
+    turns: list[TranscriptTurn], longest: int | None = SHOWN, room: blobs.Room | None = None
+) -> list[TranscriptTurn]:
     """Put the large texts that are blobs in their places: see `blobs.message` and `blobs.tool`.
 
     Reads them from the database: nothing for the event loop, nor for its rendering thread.
     """
-    for turn in turns:
+    room = room or blobs.Room()
+    for turn in reversed(turns):
         if turn.has_blobs:
-            turn.human, turn.answer = blobs.message(turn.human), blobs.message(turn.answer)
-            turn.rounds = [one if is_failure(one) else blobs.message(one) for one in turn.rounds]
+            turn.answer = blobs.message(turn.answer, room, longest)
+            turn.human = blobs.message(turn.human, room, longest)
+            turn.rounds = [
+                one if is_failure(one) else blobs.message(one, room, longest) for one in turn.rounds
+            ]
             turn.tools = [blobs.tool(tool, longest) for tool in turn.tools]
             turn.calls = [
                 call._replace(input=blobs.document(call.input, longest)) for call in turn.calls

@@ -19,7 +19,7 @@ from ...core.wellformed import wellformed
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections import SearchError
-from ...projections.blobs import SHOWN
+from ...projections.blobs import SHOWN, Room
 from ...projections.models import SearchEntry
 from ...projections.overview.finding import beginning
 from ...projections.search.query import says
@@ -54,14 +54,20 @@ class TurnShown:
 
 def items_of(what: Reviewed, trail: Trail) -> list[TurnShown | Mark]:
     """Return what a page shows of a trail, in order."""
-    return [item if isinstance(item, Mark) else turn_shown(what, item) for item in trail.items]
+    room = Room()
+    return [
+        item if isinstance(item, Mark) else turn_shown(what, item, room) for item in trail.items
+    ]
 
 
-def turn_shown(what: Reviewed, item: TrailTurn) -> TurnShown:
-    """Return a turn with its view, and the tables and pictures of its tools."""
+def turn_shown(what: Reviewed, item: TrailTurn, room: Room | None = None) -> TurnShown:
+    """Return a turn with its view, and the tables and pictures of its tools.
+
+    `room` is how much of large texts the page may still have.
+    """
     mask = what.mask_for(item.events[0].actor_id)
     # A beginning would show the first half of what a mask finds as a whole.
-    with_texts([item.turn], SHOWN if mask is None else None)
+    with_texts([item.turn], SHOWN if mask is None else None, room)
     view = view_of(item.turn, show_initial_prompt=True, mask=mask, show_calls=True)
     recorded = [event.version for event in item.events if event.type == "ToolOutputRecorded"]
     # What a failed turn's tools gave is within its TurnFailed: no event is a picture of theirs.

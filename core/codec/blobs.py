@@ -82,16 +82,22 @@ def use(loader: Loader) -> None:
 
 
 def cut(text: str, longest: int) -> Cut:
-    """Return a JSON text in which no string is longer than `longest` characters, except keys."""
+    """Return a JSON text in which no string is longer than `longest` characters, except keys.
+
+    What is no JSON is returned as it is.
+    """
     parts: list[str] = []
     blobs: dict[str, bytes] = {}
     done = 0
     if len(text) > longest:
-        for start, end in long_strings(text, longest):
-            blob, data = _blob_of(text[start + 1 : end - 1])
-            blobs[blob.sha256] = data
-            parts += [text[done:start], blob.node]
-            done = end
+        try:
+            for start, end in long_strings(text, longest):
+                blob, data = _blob_of(text[start + 1 : end - 1])
+                blobs[blob.sha256] = data
+                parts += [text[done:start], blob.node]
+                done = end
+        except (CodecError, ValueError):
+            return Cut(text, {})
     return Cut("".join([*parts, text[done:]]) if parts else text, blobs)
 
 
@@ -150,13 +156,17 @@ def beginnings(text: str, length: int) -> str:
         nonlocal left
         if blob.base64 is not None or left <= 0:
             return blob.node
-        data = _load(blob.sha256, 4 * left)
-        # The last character may be cut.
-        said = codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(data)[:left]
+        said = _beginning(blob, left)
         left -= len(said)
         return to_json(said)
 
     return _with(text, start)
+
+
+def _beginning(blob: Blob, length: int) -> str:
+    data = _load(blob.sha256, 4 * length)
+    # The last character may be cut.
+    return codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(data)[:length]
 
 
 def read(text: str) -> Any:
@@ -164,12 +174,22 @@ def read(text: str) -> Any:
     return parse(whole(text) if type(text) is str else text)
 
 
-def readable(document: Any) -> Any:
+def readable(document: Any, is_room: Callable[[int], bool], longest: int) -> Any:
     """Return a document that can be decoded, with its texts in their places. Binary strings stay
     nodes where they are the value of a plain object, such as a block of a message: in the decoded
     one, each is a `Blob`. Elsewhere they are needed to read it. Raises CodecError as `whole` does.
+
+    `is_room` is asked for each text, by its size in bytes: if there is none, only the first
+    `longest` characters are there.
     """
-    return _filled(document, _Strings(), bare=False)
+    strings = _Strings()
+
+    def string_of(blob: Blob) -> str:
+        if blob.base64 is not None or is_room(blob.size):
+            return strings(blob)
+        return to_json(f"{_beginning(blob, longest)} …")
+
+    return _filled(document, string_of, bare=False)
 
 
 def _filled(value: Any, string_of: Callable[[Blob], str], *, bare: bool) -> Any:

@@ -64,7 +64,7 @@ def room(user: Any) -> Conversation:
     prompt = Prompt("gpt-5", {"stop": [SAID]}, f"Be kind to {SAID}", previous=previous)
     turn = room.start_turn(f"call {SAID}", user=user, prompt=prompt)
     outputs = [
-        {"tool": "ask", "input": {SAID: [SAID]}, "output": f"[{SAID}]"},
+        {"tool": "ask", "input": {SAID: [SAID]}, "output": f"[{SAID}]" + f" {SAID}" * 900},
         {"tool": "draw", "output": Image.new("RGB", (2, 2), "red")},
         {"tool": "fail", "output": "", "status": "error", "text": f"no such file: /home/{MAIL}"},
         {"tool": "list", "output": pd.DataFrame({SAID: [SAID], "n": [5555555555554444]})},
@@ -247,12 +247,18 @@ def test_pictures_are_withheld_with_a_sentence(room: Conversation, reviewer: Cli
 def test_a_payload_that_is_too_large_to_be_masked_is_withheld(
     room: Conversation, reviewer: Client
 ) -> None:
-    room.record_turn("long", AIMessage(f"{PHONE} " * 90_000), user=room.user)
-    last = Event.objects.filter(stream_id=room.pk).order_by("-version")[0].version
+    outputs = [{"tool": "list", "output": [PHONE] * 90_000}]
+    room.record_turn("long", AIMessage(f"{PHONE} " * 90_000), outputs, user=room.user)
+    answer, listed = Event.objects.filter(stream_id=room.pk).order_by("-version")[:2]
     for whole in ("", "?whole"):
-        shown = reviewer.get(f"/review/{room.pk}/events/{last}/{whole}").content
+        shown = reviewer.get(f"/review/{room.pk}/events/{listed.version}/{whole}").content
         assert b"This payload is withheld" in shown
         assert values_in(shown) == set()
+        # What is a blob is not in the payload.
+        shown = reviewer.get(f"/review/{room.pk}/events/{answer.version}/{whole}").content
+        assert values_in(shown) == set()
+    shown = reviewer.get(f"/review/{room.pk}/").content
+    assert values_in(shown) == set()
 
 
 def test_a_value_at_the_end_of_what_is_shown_is_not_cut_open(user: Any, reviewer: Client) -> None:

@@ -55,7 +55,7 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
     """A log with some of everything: a full tile, a checkpoint, and appends without positions."""
     for _ in write(Plan(600, 20).streams(set_up(3), timezone.now())):
         pass
-    outputs = [{"tool": "clock", "output": HARD}]
+    outputs = [{"tool": "clock", "output": HARD}, {"tool": "draw", "output": bytes(70_000)}]
     conversation.record_turn(HARD, AIMessage("Hi\r"), outputs, user=user)
     first = conversation.record_turn("forget this", AIMessage("what?"), user=user)
     conversation.fork(user=user).record_turn("another way", AIMessage("Hm"), user=user)
@@ -227,6 +227,17 @@ def test_another_text_of_a_prompt_is_refused(log: Any, empty: str, folder: Path)
     text = next(row for row in rows if row["model"] == "turnlog_events.content")
     text["fields"]["text"] += "!"
     refuse(folder, rows, empty, "another text")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_blob_that_is_missing_or_another_is_refused(log: Any, empty: str, folder: Path) -> None:
+    rows = json.loads(dumped(folder / "log.json").read_text())
+    [blob] = (row for row in rows if row["model"] == "turnlog_events.blob")
+    refuse(folder, [row for row in rows if row is not blob], empty, "it lacks the blob")
+    use = next(row for row in rows if row["model"] == "turnlog_events.blobuse")
+    refuse(folder, [row for row in rows if row is not use], empty, "found no row for version")
+    blob["fields"]["data"] = "AAAA" + blob["fields"]["data"]
+    refuse(folder, rows, empty, "has other bytes")
 
 
 def refuse(folder: Path, rows: Any, alias: str, why: str) -> None:
