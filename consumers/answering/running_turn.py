@@ -170,8 +170,10 @@ class RunningTurn:
         self._publish(closed, *self._markdown.steady)
 
     def _show_thought(self, text: str) -> None:
-        shown = self._room.thought(text) if conf.get().show_calls else ""
         self._thought += len(text)
+        if not conf.get().show_calls:
+            return
+        shown = self._room.thought(text, goes_on=self._thinking is not None)
         if not shown:
             return
         new: list[Piece] = []

@@ -11,8 +11,8 @@ LONGEST = 20_000
 MOST = 40_000
 """Characters of all of a turn's, after which each one shows only its beginning."""
 LEAST = 500
-THOUGHTS = 40_000
-"""Characters of all that the model thinks in a turn that are shown."""
+THOUGHTS, THOUGHTS_APART = 40_000, 100
+"""Characters of all that the model thinks in a turn that are shown, and in how many places."""
 PICTURES = 1_000_000
 """Bytes of all of a turn's pictures that are shown."""
 
@@ -23,7 +23,7 @@ class Room:
     def __init__(self) -> None:
         self._left = MOST
         self._pictures = PICTURES
-        self._thoughts = THOUGHTS
+        self._thoughts, self._apart = THOUGHTS, THOUGHTS_APART
 
     def clipped(self, text: str) -> str:
         """Return as much of a text as there is room for."""
@@ -31,12 +31,13 @@ class Room:
         self._left -= min(len(text), longest)
         return clipped(text, longest)
 
-    def thought(self, text: str) -> str:
+    def thought(self, text: str, *, goes_on: bool = False) -> str:
         """Return as much of what a model thinks, or of the next part of it, as there is room for;
         nothing once an ellipsis has told that there is more."""
         left = self._thoughts
+        self._apart -= not goes_on
         self._thoughts = max(left - len(text), -1)
-        if left < 0:
+        if left < 0 or self._apart < 0:
             return ""
         return clipped(text, left)
 

@@ -15,8 +15,16 @@ from tests.consumers.test_bytes import running_turn
 from turnlog.consumers.answering import running_turn as running_turns
 from turnlog.consumers.answering.running_turn import RunningTurn
 from turnlog.consumers.answering.showing import Showing
-from turnlog.consumers.answering.steps import Step, TextDelta, ToolFinished, ToolStarted
+from turnlog.consumers.answering.steps import (
+    Step,
+    TextDelta,
+    ThinkingDelta,
+    ToolFinished,
+    ToolStarted,
+)
+from turnlog.consumers.page.room import THOUGHTS, THOUGHTS_APART, Room
 from turnlog.consumers.page.turn_view import merged
+from turnlog.consumers.thoughts import Part
 from turnlog.core.asynchronous import in_rendering_thread
 
 pytestmark = pytest.mark.slow_once
@@ -126,3 +134,28 @@ async def test_a_turn_that_is_stopped_while_a_tool_begins_shows_all_of_its_text(
         await asyncio.wait([following])
     await showing.finish()
     assert shown(turn)[0] == f"{P}Let me see.</p>\n"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 30_000)), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_thoughts_are_bounded_as_a_reload_bounds_them(parts: list[tuple[bool, int]]) -> None:
+    turn, room, expected = running_turn(), Room(), []
+    for thought, length in parts:
+        turn.hear((ThinkingDelta if thought else TextDelta)("x" * length))
+    for part in turn.unshown:
+        if part.thought and (shown := room.thought(part.text)):
+            expected.append(shown)
+    # It comes in other portions than it is read from the log.
+    for part in turn.take():
+        for place in range(0, len(part.text), 7_000):
+            turn.show([part._replace(text=part.text[place : place + 7_000])])
+    found = [p["text"] for p in merged(turn.view().pieces) if p["kind"] == "thinking"]
+    assert found == expected
+    assert sum(map(len, found)) <= THOUGHTS + 2
+
+
+def test_thoughts_are_shown_in_so_many_places() -> None:
+    turn = running_turn()
+    for _ in range(2 * THOUGHTS_APART):
+        turn.show([Part(True, "hm"), Part(False, "x")])
+    assert len([p for p in turn.pieces if p["kind"] == "thinking"]) == THOUGHTS_APART
