@@ -67,3 +67,16 @@ def recorded(round_: Round) -> ModelCallRecorded | ModelCallFailed:
 def is_failure(payload: Any) -> bool:
     """Return whether a payload of a round, as `recorded` makes it, is that of a failed call."""
     return isinstance(payload, dict) and "_type" not in payload and "error" in payload
+
+
+def restored(payload: Any) -> Round:
+    """Return the call of the model whose event has this payload. Raises CodecError."""
+    if not is_failure(payload):
+        return codec.decode(payload)
+    message = payload.get("message")
+    return FailedCall(
+        payload["model"],
+        payload["error"],
+        payload.get("duration"),
+        None if message is None else codec.decode(message),
+    )

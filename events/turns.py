@@ -321,7 +321,7 @@ def cancel_waiting(stream_id: int, turn_id: uuid.UUID) -> list[Event]:
     Returns the appended events: none if the turn does not wait. Raises ArgumentError.
     """
     arguments.require_turn_id(turn_id, optional=False)
-    return durably(stream_id, "cancel_waiting", lambda: _close(stream_id, turn_id, (WAITING_TYPE,)))
+    return _close(stream_id, turn_id, (WAITING_TYPE,))
 
 
 def _close(stream_id: int, turn_id: uuid.UUID | None, states: Sequence[str]) -> list[Event]:

@@ -60,7 +60,7 @@ events/models.py
 events/turn_block.py
 events/erasure/
 events/approvals.py events/choosing.py
-events/beside.py events/changes.py events/forks.py events/turns.py
+events/beside.py events/changes.py events/forks.py events/summaries.py events/turns.py
 events/places.py
 events/proof/
 events/log.py

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
@@ -20,12 +21,26 @@ from .tool_rounds import call_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
     from langchain_core.tools import BaseTool
 
 
 class TooManyRounds(ModelError):
     """The model kept calling tools."""
+
+
+NeedsApproval = Callable[[str, Mapping[str, Any]], Awaitable[bool]]
+"""Whether a call waits for a person, by the tool's name and the arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Calls that waited for a person, with their numbers; why some of them are not to be run; and
+    what the model is told of the other calls of their round, by number."""
+
+    calls: Sequence[tuple[int, Any]]
+    refusals: Mapping[int, str]
+    told: Mapping[int, ToolMessage]
 
 
 async def run(
@@ -36,18 +51,37 @@ async def run(
     *,
     fallbacks: Sequence[BaseChatModel] = (),
     limits: Limits | None = None,
+    approval: NeedsApproval | None = None,
+    can_wait: bool = True,
+    decided: Decided | None = None,
+    offered: Sequence[Any] | None = None,
 ) -> AsyncGenerator[Step]:
     """Let the model answer and run the tools it calls; fill `answer` and yield each step.
 
     If the model cannot be called before anything came of the turn, `fallbacks` are called instead,
-    one after the other. Raises ModelError, and anything that the model's client raises.
+    one after the other. `approval` says which calls wait for a person: with such calls, the run
+    ends, and they are `answer.held`; if nothing `can_wait`, they are not run. A run that goes on
+    from there has them `decided`. The model is told of `offered`, tools or their schemas, if that
+    is not `tools`. Raises ModelError, and anything that the model's client raises.
     """
     limits = limits or Limits()
     by_name = {tool.name: tool for tool in tools}
-    models = Models(answer, [llm, *fallbacks], tools, limits.retries)
+    offers = tools if offered is None else offered
+    models = Models(answer, [llm, *fallbacks], offers, limits.retries)
     conversation: list[Any] = list(messages)
     gap = ""
-    for _call in range(limits.model_calls):
+    if decided is not None:
+        told = dict(decided.told)
+        running = call_tools(answer, by_name, decided.calls, limits, decided.refusals)
+        async with contextlib.aclosing(running) as tool_steps:
+            async for item in tool_steps:
+                if isinstance(item, Step):
+                    yield item
+                else:
+                    told[item[0]] = item[1]
+        conversation += [told[number] for number in sorted(told)]
+        gap = "\n\n" if answer.text else ""
+    for _call in range(limits.model_calls - len(answer.messages)):
         async with contextlib.aclosing(models.call(conversation, gap)) as steps:
             async for step in steps:
                 yield step
@@ -69,13 +103,46 @@ async def run(
         conversation.append(message)
         # What is said after a tool is a new paragraph.
         gap = "\n\n" if answer.text else ""
-        async with contextlib.aclosing(call_tools(answer, by_name, calls, limits)) as tool_steps:
+        numbered = answer.numbered(calls)
+        held = await _held(numbered, by_name, limits, approval)
+        refusals = {} if can_wait else {number: _NOWHERE_TO_WAIT for number, _call in held}
+        answer.held = held if can_wait else []
+        free = [each for each in numbered if each not in answer.held]
+        running = call_tools(answer, by_name, free, limits, refusals)
+        async with contextlib.aclosing(running) as tool_steps:
             async for item in tool_steps:
                 if isinstance(item, Step):
                     yield item
                 else:
-                    conversation.append(item)
+                    conversation.append(item[1])
+        if answer.held:
+            return
     raise TooManyRounds(f"the model called tools {limits.model_calls} times without answering")
+
+
+_NOWHERE_TO_WAIT = (
+    "This call was not run: a person would have to approve it, and this chat has no record in which"
+    " it could wait."
+)
+
+
+async def _held(
+    calls: Sequence[tuple[int, Any]],
+    tools: Mapping[str, BaseTool],
+    limits: Limits,
+    approval: NeedsApproval | None,
+) -> list[tuple[int, Any]]:
+    """Return the calls that wait for a person. One that is not run anyway waits for nobody."""
+    if approval is None:
+        return []
+    return [
+        (number, call)
+        for number, call in calls
+        if call["name"] in tools
+        and isinstance(call["args"], dict)
+        and number < limits.tool_calls
+        and await approval(call["name"], call["args"])
+    ]
 
 
 def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:

@@ -117,6 +117,16 @@ class RunningTurn:
             cut=self.ended and self.outcome == "completed" and is_cut(self.answer.message),
         )
 
+    def go_on_from(self, view: TurnView) -> None:
+        """Begin with what the turn had shown before it waited.
+
+        The calls that waited have no result yet: each is shown when it starts.
+        """
+        shown = [piece for piece in view.pieces if piece["kind"] != "tool" or "status" in piece]
+        self._thoughts = count(sum(piece["kind"] == "thinking" for piece in shown))
+        self._text = view.text
+        self._publish(shown)
+
     def hear(self, step: TextDelta | ThinkingDelta) -> None:
         """Take in what is to be shown soon."""
         part = Part(isinstance(step, ThinkingDelta), step.text)

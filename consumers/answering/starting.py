@@ -8,7 +8,6 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError
@@ -31,7 +30,7 @@ from ...events.turns import Turn
 from ...projections.messages.model import replaced
 from .. import failures
 from ..mixins.agent import AgentMixin, Setup, gives_own_messages
-from ..mixins.given import Given, listed_entries, read_at_head
+from ..mixins.given import Given, read_at_head, ruled
 from . import closing, running
 from .contained import contained
 from .langchain import imported
@@ -217,20 +216,21 @@ async def _listed_messages(commit: _Commit, setup: Setup) -> _Tried:
     So what the log records as given is the list as it was when the turn began.
     """
     user, rule = commit.chat.get_user(), commit.chat.get_llm_history_rule()
+    summarised = commit.chat.summarize_after_tokens is not None
     ready: list[Setup] = []
     failures_: list[Exception] = []
 
     def make() -> Prompt:
         try:
-            ruled = rule.of_newest(partial(listed_entries, commit.conversation, user))
+            given = ruled(commit.conversation, user, rule, summarised=summarised)
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - a rule may be the project's own
             failures_.append(error)
             return Prompt()
-        prompt = replace(setup.prompt, previous=ruled.described())
+        prompt = replace(setup.prompt, previous=given.described())
         failures_.clear()  # A try that lost its race does not count.
-        ready.append(replace(setup, prompt=prompt, previous=ruled.messages))
+        ready.append(replace(setup, prompt=prompt, previous=given.messages))
         return prompt
 
     turn = await commit.or_failure(make)
@@ -269,7 +269,8 @@ async def _given(chat: AgentMixin, conversation: Conversation) -> Given:
     """
     from langchain_core.messages import convert_to_messages
 
-    read = await read_at_head(conversation, chat.get_user(), chat.get_llm_history_rule())
+    rule, summarised = chat.get_llm_history_rule(), chat.summarize_after_tokens is not None
+    read = await read_at_head(conversation, chat.get_user(), rule, summarised=summarised)
     messages = convert_to_messages(await chat.aget_prompt_messages())
     return await in_thread(lambda: read.given(list(map(wellformed_message, messages))))
 

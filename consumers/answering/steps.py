@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,10 @@ class Answer:
     tools_at: list[int] = field(default_factory=list)
     message: AIMessage | None = None
     """The whole answer, once the model has ended."""
+    held: list[tuple[int, Any]] = field(default_factory=list)
+    """The calls that wait for a person, with their numbers."""
+    rejected: set[int] = field(default_factory=set)
+    """The numbers of the calls that a person has rejected."""
 
     @property
     def tools_output_list(self) -> list[dict[str, Any]]:
@@ -89,7 +94,14 @@ class Answer:
         """What the turn's events say of it, beside words: where in the text its tools were called,
         and how many seconds each call of the model took that gave a message."""
         tools_at = [self.tools_at[number] for number in sorted(self.outputs)]
-        return {"tools_at": tools_at, "call_seconds": list(self.seconds)}
+        said: dict[str, Any] = {"tools_at": tools_at, "call_seconds": list(self.seconds)}
+        return said | ({"rejected": sorted(self.rejected)} if self.rejected else {})
+
+    def numbered(self, calls: Sequence[Any]) -> list[tuple[int, Any]]:
+        """Note that the model makes these calls here; return them with their numbers."""
+        first = len(self.tools_at)
+        self.tools_at += [len(self.text)] * len(calls)
+        return list(enumerate(calls, first))
 
     def partial_message(self) -> AIMessage | None:
         """Return the answer so far; None if there is none."""

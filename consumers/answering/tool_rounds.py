@@ -16,28 +16,35 @@ if TYPE_CHECKING:
 
 
 async def call_tools(
-    answer: Answer, tools: Mapping[str, BaseTool], calls: Sequence[Any], limits: Limits
-) -> AsyncGenerator[ToolStarted | ToolFinished | ToolMessage]:
+    answer: Answer,
+    tools: Mapping[str, BaseTool],
+    calls: Sequence[tuple[int, Any]],
+    limits: Limits,
+    refusals: Mapping[int, str] | None = None,
+) -> AsyncGenerator[ToolStarted | ToolFinished | tuple[int, ToolMessage]]:
     """Run the calls, at most `limits.concurrency` at once, and fill `answer`.
 
-    Yields each call's start and end as it happens, and at last what the model is told, in the order
-    of the calls. Calls beyond the limit of the turn are not run: the model is told so.
+    Each comes with its number in the turn. Yields each call's start and end as it happens, and at
+    last what the model is told, in the order of the calls. A call with one of the `refusals`, which
+    say why, and calls beyond the limit of the turn are not run: the model is told so.
     """
-    first = len(answer.tools_at)
-    answer.tools_at += [len(answer.text)] * len(calls)
+    reasons = refusals or {}
     happened: asyncio.Queue[ToolStarted | tuple[int, Called] | asyncio.Task[None]] = asyncio.Queue()
     free = asyncio.Semaphore(limits.concurrency)
 
     async def run(number: int, call: Any) -> None:
         async with free:
             happened.put_nowait(ToolStarted(number, call["name"] or "", call["args"]))
-            if number < limits.tool_calls:
+            if number in reasons:
+                called = refused(call, reasons[number])
+                called.output["rejected"] = number in answer.rejected
+            elif number < limits.tool_calls:
                 called = await call_tool(tools, call, limits)
             else:
                 called = refused(call, _TOO_MANY.format(limits.tool_calls))
             happened.put_nowait((number, called))
 
-    running = [asyncio.create_task(run(first + at, call)) for at, call in enumerate(calls)]
+    running = [asyncio.create_task(run(number, call)) for number, call in calls]
     for task in running:
         task.add_done_callback(happened.put_nowait)
     told: dict[int, ToolMessage] = {}
@@ -57,7 +64,7 @@ async def call_tools(
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
     for number in sorted(told):
-        yield told[number]
+        yield number, told[number]
 
 
 _TOO_MANY = (

@@ -27,12 +27,15 @@ from . import agent, closing, running, tasks
 from .again import asaid_again
 from .contained import contained
 from .naming import name_conversation, named_beside
+from .resuming import Continued, is_ready, resume
 from .running_turn import RunningTurn
 from .showing import Showing
 from .starting import one_at_a_time, set_up, start, start_unprepared
 from .storable import storable
+from .summarising import summarise_later
 from .tasks import CutOff, to_the_end
 from .tool_values import decoded
+from .waiting import wait_for_person
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
@@ -80,26 +83,70 @@ async def take_turn(
             running.enter(turn)
             if begun is not None:
                 begun(turn)
-        try:
-            await _answer(chat, turn, setup, failure, human)
-            if conversation is not None and not turn.in_log and await _is_open(conversation, turn):
-                turn.outcome = "unrecorded"  # An overridden hook did not record it.
-                await closing.close(conversation, turn, "unrecorded")
-        except Exception as error:  # noqa: BLE001 - no caller could handle it
-            if turn.in_log and isinstance(error, CutOff):
-                return turn  # The event loop ends, as after a test. The turn is recorded.
-            # An overridden hook raised, or the database refused. The words are in the log.
-            logger.error("turn %s could not be recorded: %s", turn_id, failures.where(error))
-            kind = "unstorable" if isinstance(error, CodecError) else "database"
-            turn.outcome, turn.failure = "failed", {**failures.describe(error), "kind": kind}
-            if conversation is not None:
-                await closing.close(conversation, turn, "failed")
-        finally:
-            running.leave(turn)
+        await _carry_on(chat, conversation, turn, setup, failure, human)
     if conversation is not None and setup is not None and named_beside(chat, turn, initial=initial):
         naming = name_conversation(chat, conversation, turn, setup.llm)
         tasks.spawn(naming, tasks.naming, contextvars.copy_context())
+    if conversation is not None and turn.outcome == "completed":
+        summarise_later(chat, conversation, key)
     return turn
+
+
+async def go_on(
+    chat: AgentMixin,
+    key: Any,
+    turn_id: uuid.UUID,
+    begun: Callable[[RunningTurn], None] | None = None,
+) -> RunningTurn | None:
+    """Go on with a turn of which a person has decided all calls that it waited for.
+
+    Returns None if there is nothing to go on with, as when another process does.
+    """
+    conversation = await chat.aget_conversation()
+    if conversation is None or not await is_ready(conversation, turn_id):
+        return None
+    setup, failure = await set_up(chat)
+    with closing.taken((key, turn_id)):
+        resumed = await resume(chat, conversation, turn_id, setup)
+        if resumed is None:
+            return None
+        turn = resumed.turn
+        running.enter(turn)
+        if begun is not None:
+            begun(turn)
+        failure = failure or resumed.failure
+        await _carry_on(chat, conversation, turn, setup, failure, resumed.human, resumed.continued)
+    if turn.outcome == "completed":
+        summarise_later(chat, conversation, key)
+    return turn
+
+
+async def _carry_on(
+    chat: AgentMixin,
+    conversation: Conversation | None,
+    turn: RunningTurn,
+    setup: Setup | None,
+    failure: Exception | None,
+    human: HumanMessage,
+    continued: Continued | None = None,
+) -> None:
+    """Answer a turn that has begun, and see that it ends. Raises nothing."""
+    try:
+        await _answer(chat, turn, setup, failure, human, continued)
+        if conversation is not None and not turn.in_log and await _is_open(conversation, turn):
+            turn.outcome = "unrecorded"  # An overridden hook did not record it.
+            await closing.close(conversation, turn, "unrecorded")
+    except Exception as error:  # noqa: BLE001 - no caller could handle it
+        if turn.in_log and isinstance(error, CutOff):
+            return  # The event loop ends, as after a test. The turn is recorded.
+        # An overridden hook raised, or the database refused. The words are in the log.
+        logger.error("turn %s could not be recorded: %s", turn.turn_id, failures.where(error))
+        kind = "unstorable" if isinstance(error, CodecError) else "database"
+        turn.outcome, turn.failure = "failed", {**failures.describe(error), "kind": kind}
+        if conversation is not None:
+            await closing.close(conversation, turn, "failed")
+    finally:
+        running.leave(turn)
 
 
 async def _begin(
@@ -157,20 +204,25 @@ async def _answer(
     setup: Setup | None,
     failure: Exception | None,
     human: HumanMessage,
+    continued: Continued | None = None,
 ) -> None:
     """Let the model answer, then call the hook for how the turn ended."""
     stopped = False
     error = failure
     showing, limits = Showing(turn), chat.get_limits()
-    if setup is not None:
+    if setup is not None and failure is None:
         try:
             async with asyncio.timeout(limits.answer_seconds):
-                await contained(_ask(chat, turn, setup, human, showing, limits))
+                await contained(_ask(chat, turn, setup, human, showing, limits, continued))
         except asyncio.CancelledError:
             stopped = True
         except Exception as caught:  # noqa: BLE001 - models and their clients raise anything
             error = caught
     await to_the_end(showing.finish)
+    if turn.answer.held and error is None and not stopped:
+        await wait_for_person(chat, turn)
+        turn.outcome = "waiting"
+        return
     if turn.answer.message is not None and error is None and not stopped:
         await _call_hook(chat, turn, human, turn.answer.message)
         turn.outcome = "completed"
@@ -258,6 +310,7 @@ async def _ask(
     human: HumanMessage,
     showing: Showing,
     limits: Limits,
+    continued: Continued | None,
 ) -> None:
     from langchain_core.messages import SystemMessage
 
@@ -268,10 +321,14 @@ async def _ask(
     steps = agent.run(
         turn.answer,
         setup.llm,
-        [*system, *previous, human],
+        [*system, *previous, human] if continued is None else continued.messages,
         setup.tools,
         fallbacks=setup.fallbacks,
         limits=limits,
+        approval=chat.aneeds_approval,
+        can_wait=turn.recorded,
+        decided=None if continued is None else continued.decided,
+        offered=None if continued is None else continued.offered,
     )
     async with contextlib.aclosing(steps):
         async for step in steps:

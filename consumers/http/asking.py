@@ -89,6 +89,11 @@ def _typed(fields: Mapping[str, Any]) -> dict[str, Any]:
     before = typed.get("before")
     if isinstance(before, str) and before.isascii() and before.isdecimal() and len(before) < 11:
         typed["before"] = int(before)
+    call = typed.get("call")
+    if isinstance(call, str) and call.isascii() and call.isdecimal() and len(call) < 11:
+        typed["call"] = int(call)
+    if typed.get("approved") in ("true", "false"):
+        typed["approved"] = typed["approved"] == "true"
     return typed
 
 

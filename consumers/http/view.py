@@ -40,6 +40,7 @@ from ..attachments.refusals import Refused as FilesRefused
 from ..mixins.agent import AgentMixin
 from ..page.frames import Encoder, HtmlEncoder, JsonEncoder
 from ..socket import access, limits
+from ..socket.deciding import NotDecided
 from ..socket.files import checked_upload, kept, no_room
 from ..socket.follower import earlier_frames
 from ..socket.opening import Opening, version_of
@@ -47,6 +48,7 @@ from ..socket.origin import refused_origin
 from ..socket.requests import (
     BadRequest,
     Choose,
+    Decide,
     Earlier,
     Ping,
     Request,
@@ -227,6 +229,8 @@ class HttpChat(AgentMixin, View):
             return self._notice(no_room(error), 429)
         except limits.TooMany as error:
             return self._notice(str(error), 429, refused)
+        except NotDecided as error:
+            return self._notice(str(error), error.status)
         except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
             return self._notice(database_away(), 503, refused)
@@ -271,6 +275,9 @@ class HttpChat(AgentMixin, View):
                 return JsonResponse({"turn_id": str(turn_id)}, status=202)
             case Stop(turn_id):
                 await session.stop(turn_id)
+                return JsonResponse({"turn_id": str(turn_id)}, status=202)
+            case Decide(turn_id):
+                await session.decide(request)
                 return JsonResponse({"turn_id": str(turn_id)}, status=202)
             case Earlier(before):
                 encoder = self._encoder()

@@ -16,7 +16,9 @@ from ...events.prompt import Prompt
 from ...events.rounds import Round
 from ...projections.messages.previous import HistoryRule
 from ...projections.models import ConversationMessage
+from .approval import ApprovalMixin
 from .chat import ChatMixin, overrides
+from .given import ruled
 from .llm import LLMMixin, model_name_of, parameters_of
 from .tools import as_tools, servers_of
 
@@ -70,7 +72,7 @@ class Setup:
     """The models that are called if `llm` cannot be, in order."""
 
 
-class AgentMixin(LLMMixin, ChatMixin):
+class AgentMixin(ApprovalMixin, LLMMixin, ChatMixin):
     """A model that answers with tools, and the hooks that record each turn in the log."""
 
     welcome_message_template: str = ""
@@ -96,6 +98,14 @@ class AgentMixin(LLMMixin, ChatMixin):
         " language of the user's words. Answer with the name alone."
     )
     """The system prompt of that call."""
+    summarize_after_tokens: int | None = None
+    """If the previous messages have more tokens, approximately, a model summarises the older whole
+    turns once a turn has ended: later turns are given the summary and what came after; None:
+    never."""
+    summary_model: Any = None
+    """What summarises: a member of LLMModel, a model's name or a chat model; None: `get_llm()`."""
+    summary_prompt: str | None = None
+    """The system prompt of a summary; None: turnlog's own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -150,12 +160,32 @@ class AgentMixin(LLMMixin, ChatMixin):
     async def aget_prompt_messages(self) -> list[Any]:
         """Return the previous messages that the model is given.
 
-        These are what `get_llm_history_rule()` makes of `aget_previous_messages()`. Called before
-        the turn is started, and again if the conversation continued meanwhile. The log records
-        what it returns.
+        These are what `get_llm_history_rule()` makes of `aget_previous_messages()`, after the
+        summary of what came before, if there is one. Called before the turn is started, and again
+        if the conversation continued meanwhile. The log records what it returns.
         """
-        rule, previous = self.get_llm_history_rule(), await self.aget_previous_messages()
+        rule, user = self.get_llm_history_rule(), self.get_user()
+        conversation = await self.aget_conversation()
+        own = overrides(self, AgentMixin, "aget_previous_messages")
+        if self.summarize_after_tokens is not None and conversation is not None and not own:
+            given = await in_database_thread(ruled)(conversation, user, rule, summarised=True)
+            return given.messages
+        previous = await self.aget_previous_messages()
         return await in_thread(lambda: rule.of_messages(previous))
+
+    async def aget_summary_llm(self) -> BaseChatModel:
+        """Return the chat model that summarises; see `summary_model`.
+
+        Raises ConfigurationError, and what overridden methods and the model's client raise.
+        """
+        model = self.summary_model
+        if model is None:
+            own = overrides(self, LLMMixin, "get_llm")
+            return await (in_database_thread(self.get_llm)() if own else in_thread(self.get_llm))
+        chosen: BaseChatModel = (
+            await in_thread(lambda: self._make(model)) if isinstance(model, str) else model
+        )
+        return chosen
 
     def get_llm_history_rule(self) -> HistoryRule:
         return HistoryRule(self.llm_history_tools, self.llm_history_max_tokens)
@@ -185,6 +215,7 @@ class AgentMixin(LLMMixin, ChatMixin):
             system_prompt=wellformed(str(await self.aget_llm_system_prompt() or "")),
             tools=[convert_to_openai_tool(tool) for tool in tools],
         )
+        self._require_known_tools([tool.name for tool in tools])
         return Setup(llm, tools, prompt, fallbacks=others)
 
     async def on_conversation_complete(

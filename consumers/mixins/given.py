@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import F, TextField
@@ -12,6 +13,7 @@ from django.db.models.expressions import ExpressionWrapper
 from ...core.asynchronous import in_database_thread
 from ...events.listed import Listed
 from ...events.models import Conversation, Event
+from ...events.summaries import latest
 from ...events.tables.database import log_database
 from ...projections.messages.previous import HistoryRule, Previous
 from ...projections.models import ConversationMessage
@@ -44,23 +46,46 @@ class Read:
         return Given(messages, described(messages, self.ruled, self.entries), self.version)
 
 
+def ruled(
+    conversation: Conversation, user: Any, rule: HistoryRule, *, summarised: bool = False
+) -> Previous:
+    """Return what a rule makes of a user's entries; if `summarised`, of those that no summary
+    covers, after the summary."""
+    summary = latest(conversation.pk, user) if summarised else None
+    if summary is not None:
+        # A turn that is being answered again is not among what came before it.
+        before = ConversationMessage.objects.previous(conversation)
+        summary = summary if before.filter(version=summary.until).exists() else None
+    if summary is None:
+        return rule.of_newest(partial(listed_entries, conversation, user))
+    newest = partial(listed_entries, conversation, user, after=summary.until)
+    return rule.of_newest(newest).after(summary)
+
+
 @in_database_thread
-def read_at_head(conversation: Conversation, user: Any, rule: HistoryRule) -> Read:
+def read_at_head(
+    conversation: Conversation, user: Any, rule: HistoryRule, *, summarised: bool = False
+) -> Read:
     """Read a user's entries as they are now, for a chat that makes its own messages."""
     events = Event.objects.using(log_database()).filter(stream_id=conversation.pk)
     # Read the version first: a later event may or may not be among the messages, and the turn's
     # start notices it.
     version = events.order_by("-version").values_list("version", flat=True).first() or 0
     entries = listed_entries(conversation, user)
-    return Read(version, entries, rule.of_entries(entries))
+    given = (
+        ruled(conversation, user, rule, summarised=True) if summarised else rule.of_entries(entries)
+    )
+    return Read(version, entries, given)
 
 
 def listed_entries(
-    conversation: Conversation, user: Any, newest: int | None = None
+    conversation: Conversation, user: Any, newest: int | None = None, *, after: int = 0
 ) -> list[Listed]:
-    """Return the entries that `get_histories` reads, with their stored text; or the newest ones."""
+    """Return the entries that `get_histories` reads, with their stored text; or the newest ones,
+    or those after a version."""
     here = ConversationMessage.objects.previous(conversation)
     mine = here.filter(event__payload__isnull=False).of(user)
+    mine = mine.filter(version__gt=after) if after else mine
     text = ExpressionWrapper(F("event__payload"), output_field=TextField())
     rows = mine.order_by("-version").values_list(
         "version", "turn_id", "actor_id", text, "created_at"

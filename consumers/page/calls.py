@@ -14,6 +14,7 @@ from ...core import codec
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed
 from ...events.rounds import FailedCall, Round, calls_of, is_failure
+from ...events.waiting import WaitingCall
 from ...projections.transcript import TranscriptTurn
 from ..endings import Ending, ending_of, reason_of
 from ..thoughts import Parts
@@ -25,7 +26,8 @@ class Item(NamedTuple):
     """Something that stands behind so many characters of the answer's text.
 
     One of these is set: what was `thought`; how a call `ended`, as a piece; the number of a tool's
-    `output` among the turn's; or a tool's `call` without one, because the turn ended before.
+    `output` among the turn's; a tool's `call` without one, because the turn ended before; or a call
+    that `waits` for a person.
     """
 
     place: int
@@ -33,6 +35,7 @@ class Item(NamedTuple):
     ended: Piece | None = None
     output: int | None = None
     call: dict[str, Any] | None = None
+    waits: WaitingCall | None = None
 
 
 def items_of(turn: TranscriptTurn) -> list[Item]:
@@ -43,7 +46,10 @@ def items_of(turn: TranscriptTurn) -> list[Item]:
     if not are_places(at, len(ids)):
         at = [0] * len(ids)
     others = [Item(at[number], output=number) for number in left]
-    return sorted([*others, *found], key=attrgetter("place"))
+    claimed = [item.waits for item in found]
+    end = max((item.place for item in found), default=0)
+    waiting = [Item(end, waits=call) for call in turn.calls if call not in claimed]
+    return sorted([*others, *found, *waiting], key=attrgetter("place"))
 
 
 def are_places(given: Any, count: int) -> bool:
@@ -89,7 +95,7 @@ def _of_rounds(turn: TranscriptTurn, left: dict[int, Any]) -> Iterator[Item]:
     """Yield what the rounds tell, and remove from `left` the outputs that they claim."""
     place, gap, number_of_message = 0, 0, 0
     ended = turn.standing not in ("open", "waiting")
-    waiting = {call.tool_call_id for call in turn.calls}
+    waiting = list(turn.calls)
     seconds = turn.metadata.get("call_seconds")
     seconds = seconds if isinstance(seconds, list) else []
     for number, gave in enumerate(_rounds(turn)):
@@ -118,7 +124,10 @@ def _of_rounds(turn: TranscriptTurn, left: dict[int, Any]) -> Iterator[Item]:
             if output is not None:
                 del left[output]
                 yield Item(place, output=output)
-            elif ended and call["id"] not in waiting and ending_of(gave) is Ending.WHOLE:
+            elif waits := next((each for each in waiting if each.tool_call_id == call["id"]), None):
+                waiting.remove(waits)
+                yield Item(place, waits=waits)
+            elif ended and ending_of(gave) is Ending.WHOLE:
                 yield Item(place, call=call)
 
 

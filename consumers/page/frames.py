@@ -167,7 +167,7 @@ class JsonEncoder:
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
         """Return a tool's card: whole at its start, its result with `mode` append."""
-        names = ("name", "input", "status", "things", "seconds")
+        names = ("name", "input", "status", "things", "seconds", "decidable")
         known = {name: piece[name] for name in names if name in piece}
         mode = "append" if piece["kind"] == "tool_result" else "overwrite"
         return _json(
@@ -194,7 +194,7 @@ def _whole(turn: TurnView, files_url: str) -> dict[str, Any]:
     """Return a turn for a template, with the tools' results in their cards."""
     names = (
         *("id", "version", "outcome", "show_human", "human", "tail", "error", "at"),
-        *("branch", "replaceable"),
+        *("branch", "replaceable", "decided"),
     )
     return {name: getattr(turn, name) for name in names} | {
         "pieces": merged(turn.pieces),

@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -21,6 +21,7 @@ from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
 from ...core.wellformed import clipped, wellformed
 from ...events.erasure.past import Erasure
+from ...events.waiting import WaitingCall
 from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
@@ -72,6 +73,9 @@ class TurnView:
     replaceable: bool = False
     """Whether it can be answered again: it is recorded."""
 
+    decided: bool = False
+    """Whether a turn that waits has no call left to decide about: it goes on."""
+
     @property
     def branch(self) -> dict[str, Any] | None:
         """Which of its alternatives this turn is, counted from 1, of how many, and its neighbours'
@@ -86,6 +90,12 @@ class TurnView:
             "previous": beside[place],
             "next": beside[place + 2],
         }
+
+    def let_decide(self, number: int) -> None:
+        """Let whoever sees this decide about a call that waits."""
+        for piece in self.pieces:
+            if piece.get("id") == str(number) and piece.get("status") == "waiting":
+                piece["decidable"] = True
 
     @property
     def is_large(self) -> bool:
@@ -147,15 +157,16 @@ def view_of(
                 thought=mask.text(item.thought),
                 ended=masked(item.ended, mask),
                 call=masked(item.call, mask),
+                waits=_masked_call(item.waits, mask),
             )
             for item, place in zip(items, places, strict=True)
         ]
     # A table is masked cell by cell, so its document must be the one that was stored.
     given = [tool.get("output") for tool in turn.tools]
-    pieces = _pieces(text, items, tools, given, mask)
+    cards = _cards(turn, items)
+    pieces = _pieces(text, items, cards, _Tools(turn, tools, given), mask)
     if mask is not None:
         _mask_blocks(pieces, mask)
-    outputs = [item.output for item in items if item.output is not None or item.call is not None]
     return TurnView(
         id=str(turn.turn_id),
         version=turn.last,
@@ -170,9 +181,59 @@ def view_of(
         erasure=turn.erasure,
         files=files,
         cut=turn.standing == "completed" and is_cut(answer),
-        recorded={str(n): at for n, at in enumerate(outputs) if at is not None},
+        recorded={
+            str(number): item.output
+            for item, number in zip(items, cards, strict=True)
+            if item.output is not None
+        },
+        decided=turn.standing == "waiting" and all(c.approved is not None for c in turn.calls),
         alternatives=list(map(str, turn.alternatives)),
     )
+
+
+class _Tools(NamedTuple):
+    """A turn, its tools' outputs as they are shown, and their documents as they are stored."""
+
+    turn: TranscriptTurn
+    shown: Sequence[dict[str, Any]]
+    given: Sequence[Any]
+
+    def is_rejected(self, number: int) -> bool:
+        """Return whether a person has rejected the call with this number."""
+        found = self.turn.metadata.get("rejected")
+        return isinstance(found, list) and number in found
+
+
+def _cards(turn: TranscriptTurn, items: Sequence[Item]) -> list[int]:
+    """Return the number of each item's card; a call that waits has that of its call."""
+    waited = {call.number for call in turn.calls}
+    numbers = (number for number in count() if number not in waited)
+    return [
+        item.waits.number
+        if item.waits is not None
+        else next(numbers)
+        if item.output is not None or item.call is not None
+        else 0
+        for item in items
+    ]
+
+
+def _masked_call(call: WaitingCall | None, mask: Masker) -> WaitingCall | None:
+    if call is None:
+        return None
+    return call._replace(tool=mask.text(call.tool), input=masked(call.input, mask))
+
+
+def _waiting_card(call: WaitingCall, standing: str, room: Room) -> Piece:
+    """Return the card of a call that waits for a person, or that nobody had decided."""
+    card = tool_piece(call.number, call.tool, call.input, room)
+    if standing == "open":
+        return card  # It is being run.
+    card["status"] = _STATUSES[call.approved] if standing == "waiting" else "stopped"
+    return card
+
+
+_STATUSES = {None: "waiting", True: "approved", False: "rejected"}
 
 
 def answer_text(turn: TranscriptTurn) -> str:
@@ -239,7 +300,7 @@ def tool_result_piece(
     What a failed tool said may name files, hosts and people: it is shown only by a setting. Where
     there are tables or pictures, the text is what the model read of them.
     """
-    status = output.get("status", "ok")
+    status = "rejected" if output.get("rejected") else output.get("status", "ok")
     hidden = status == "error" and not conf.get().show_tool_errors
     if things:
         read = output.get("text")
@@ -292,14 +353,14 @@ def _text(message: Any, document: Any) -> str:
 def _pieces(
     text: str,
     items: Sequence[Item],
-    tools: Sequence[dict[str, Any]],
-    given: Sequence[Any],
+    cards: Sequence[int],
+    tools: _Tools,
     mask: Masker | None,
 ) -> list[Piece]:
     """Return the answer's blocks, with each item at its place."""
     pieces: list[Piece] = []
-    said, room, cards, thoughts = 0, Room(), count(), count()
-    for item in items:
+    said, room, thoughts = 0, Room(), count()
+    for item, number in zip(items, cards, strict=True):
         pieces += block_pieces(markdown.blocks(text[said : item.place]))
         said = max(said, item.place)
         if item.ended is not None:
@@ -308,11 +369,13 @@ def _pieces(
             if shown := room.thought(item.thought):
                 pieces.append({"kind": "thinking", "id": str(next(thoughts)), "text": shown})
         elif item.output is not None:
-            tool, document = tools[item.output], given[item.output]
-            pieces += _card(next(cards), tool, document, room, mask)
+            tool = {**tools.shown[item.output], "rejected": tools.is_rejected(number)}
+            pieces += _card(number, tool, tools.given[item.output], room, mask)
+        elif item.waits is not None:
+            pieces.append(_waiting_card(item.waits, tools.turn.standing, room))
         elif item.call is not None:
             # It was called, and had not ended when the turn did.
-            card = tool_piece(next(cards), item.call["name"] or "", item.call["args"], room)
+            card = tool_piece(number, item.call["name"] or "", item.call["args"], room)
             pieces.append({**card, "status": "stopped"})
     return pieces + block_pieces(markdown.blocks(text[said:]))
 

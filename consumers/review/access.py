@@ -17,6 +17,7 @@ from ...projections.models import Overview
 
 PERMISSION = "turnlog_events.review_conversation"
 MANAGE_QUEUES = "turnlog_events.manage_queues"
+APPROVE = "turnlog_events.approve_tools"
 RESOLVE = "turnlog_events.resolve_reviews"
 
 
@@ -116,6 +117,11 @@ def listed_for(user: Any) -> Any:
 def may_resolve(user: Any) -> bool:
     """Return whether a user settles what reviewers of a queue disagree about."""
     return bool(user.is_active and user.has_perm(RESOLVE))
+
+
+def may_approve(user: Any) -> bool:
+    """Return whether a user decides about tool calls that wait, in everybody's conversations."""
+    return bool(user.is_active and user.has_perm(APPROVE))
 
 
 def may_manage_queues(user: Any) -> bool:

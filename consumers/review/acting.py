@@ -14,13 +14,14 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from ...core.errors import RemarkRefused
+from ...core.errors import NotWaiting, RemarkRefused
 from ...core.wellformed import wellformed
 from ...events import accesses, reviews
 from ...events.models import Conversation
 from ...events.tables.database import log_database
+from ..socket.deciding import sentence
 from . import revealing
-from .access import is_reviewer, reviewed_by, sees_everybody
+from .access import is_reviewer, may_approve, reviewed_by, sees_everybody
 from .addresses import number_in
 from .answers import View, acting
 from .health import verify_lately
@@ -152,6 +153,25 @@ def erase(request: HttpRequest, pk: int) -> str:
     if (turn := _turn(request)) is None:
         raise RemarkRefused(_("Expected the id of a turn, found none."))
     room.erase([turn], by=request.user, reason=request.POST.get("reason", ""))
+    return _back(request, room.pk)
+
+
+@action
+def decide(request: HttpRequest, pk: int) -> str:
+    """Approve or reject a tool's call that waits for a person."""
+    room = _of_others(request, pk)
+    if not may_approve(request.user):
+        raise PermissionDenied
+    turn, call = _turn(request), request.POST.get("call", "")
+    approved = {"yes": True, "no": False}.get(request.POST.get("approved", ""))
+    if turn is None or not (call.isascii() and call.isdecimal()) or approved is None:
+        raise RemarkRefused(_("Expected a call, and whether to approve it, found neither."))
+    try:
+        room.decide_call(
+            turn, int(call), approved, by=request.user, reason=request.POST.get("reason", "")
+        )
+    except NotWaiting as error:
+        raise RemarkRefused(sentence(error.why)) from None
     return _back(request, room.pk)
 
 

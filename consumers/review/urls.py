@@ -43,6 +43,7 @@ urlpatterns = [
     path("<int:pk>/notes/<int:version>/withdraw/", acting.withdraw, name="withdraw"),
     path("<int:pk>/scores/", acting.score, name="score"),
     path("<int:pk>/sign-off/", acting.sign_off, name="sign_off"),
+    path("<int:pk>/decide/", acting.decide, name="decide"),
     path("<int:pk>/erase/", acting.erase, name="erase"),
     path("<int:pk>/reveal/", acting.reveal, name="reveal"),
     path("<int:pk>/mask/", acting.mask, name="mask"),

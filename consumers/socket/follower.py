@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -72,6 +73,7 @@ class Follower:
         listener: Listener,
         send: Send,
         when_empty: Callable[[int], Awaitable[None]],
+        when_decided: Callable[[uuid.UUID], None] | None = None,
         until: str = "",
     ) -> None:
         self._cursor = after
@@ -81,6 +83,7 @@ class Follower:
         self._listener = listener
         self._send = send
         self._when_empty = when_empty
+        self._when_decided = when_decided
         self._until = until
         self._done = False
         self._first = True
@@ -206,7 +209,10 @@ class Follower:
             self._open = self._answering = None
         else:
             await self._encode(self._encoder.turn, turn, cursor, cursor=cursor)
-        self._done = turn.id == self._until and turn.outcome != "open"
+        if turn.decided and self._when_decided is not None:
+            self._when_decided(uuid.UUID(turn.id))
+        # A turn that is decided goes on.
+        self._done = turn.id == self._until and turn.outcome != "open" and not turn.decided
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
         found = self._found(turn.id)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from ...core import conf
 from ...core.wellformed import wellformed
+from ...events.approvals import LONGEST_REASON
 
 # htmx's ws extension adds its request headers to every form that it sends.
 _IGNORED = {"HEADERS", "csrfmiddlewaretoken"}
@@ -21,6 +22,7 @@ _FIELDS = {
     "ping": {"type"},
     "stop": {"type", "turn_id"},
     "earlier": {"type", "before"},
+    "decide": {"type", "turn_id", "call", "approved", "reason"},
     "source": {"type", "turn_id"},
 }
 
@@ -83,11 +85,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Decide:
+    """The user approves or rejects a tool's call that waits. What it calls, the log knows."""
+
+    turn_id: uuid.UUID
+    call: int
+    approved: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Are you there?"""
 
 
-Request = Say | Choose | Stop | Earlier | Source | Ping
+Request = Say | Choose | Stop | Earlier | Source | Decide | Ping
 
 
 def parse_request(text: str | None, data: bytes | None) -> Request:
@@ -122,8 +134,8 @@ def request_of(fields: dict[str, Any]) -> Request:
     if allowed is None:
         raise BadRequest(
             _(
-                "There is no such request; the requests are again, choose, stop, earlier, source"
-                " and ping."
+                "There is no such request; the requests are again, choose, stop, earlier, source,"
+                " decide and ping."
             ),
             known,
         )
@@ -146,6 +158,8 @@ def request_of(fields: dict[str, Any]) -> Request:
             return Say(None, _turn_id(turn_id), instead_of=again)
         case "earlier":
             return Earlier(_version(fields.get("before")))
+        case "decide":
+            return _decide(fields)
         case "source":
             return Source(_turn_id(turn_id))
     files = _files(fields.get("files"), known)
@@ -195,6 +209,21 @@ def _text(text: Any, turn_id: str, *, may_be_empty: bool) -> str:
         )
     # A browser may send half an emoji; no model and no socket accepts it.
     return wellformed(text)
+
+
+def _decide(fields: dict[str, Any]) -> Decide:
+    call, approved, reason = fields.get("call"), fields.get("approved"), fields.get("reason", "")
+    if type(call) is not int or not 0 <= call < 2**31:
+        raise BadRequest(_("The field call must be the number of a call, from 0 on."))
+    if not isinstance(approved, bool):
+        raise BadRequest(_("The field approved must be true or false."))
+    if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
+        raise BadRequest(
+            _("The field reason must be text of at most {longest} characters.").format(
+                longest=LONGEST_REASON
+            )
+        )
+    return Decide(_turn_id(fields.get("turn_id")), call, approved, wellformed(reason.strip()))
 
 
 def _turn_id(value: Any, name: str = "turn_id") -> uuid.UUID:

@@ -31,7 +31,7 @@ from ..answering import running, tasks
 from ..answering.contained import contained
 from ..answering.relay import ask_to_stop
 from ..answering.running_turn import RunningTurn
-from ..answering.turn_task import actor_id_of, take_turn
+from ..answering.turn_task import actor_id_of, go_on, take_turn
 from ..attachments.refusals import Refused
 from ..attachments.taking import Gone
 from ..mixins.agent import AgentMixin
@@ -39,10 +39,11 @@ from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder
 from . import access, limits
 from .addresses import address_of
+from .deciding import decide
 from .files import drop_sent, files_of, with_files
 from .follower import Follower, Send
 from .layer import Member
-from .requests import Say
+from .requests import Decide, Say
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
 from .watching import watch
 
@@ -129,6 +130,7 @@ class Session:
                 conversation.pk,
                 self.chat.get_user(),
                 show_initial_prompt=self.chat.get_show_initial_prompt(),
+                may_decide=self.chat.can_approve,
                 lane=self.share.lane,
             )
 
@@ -163,6 +165,7 @@ class Session:
             listener=self.listener,
             send=self._send,
             when_empty=self._nothing if until else self._begin,
+            when_decided=self.go_on,
             until=until,
         )
 
@@ -257,16 +260,52 @@ class Session:
             self.look_again()  # The page may be behind.
         return ""
 
+    async def decide(self, asked: Decide) -> None:
+        """Record a decision about a call that waits, and go on if it was the last one.
+
+        Raises NotDecided.
+        """
+        await decide(self.chat, asked)
+        self.go_on(asked.turn_id)
+
+    def go_on(self, turn_id: uuid.UUID) -> None:
+        """Go on with this person's turn, if all its calls are decided and no process does.
+
+        It acts in this person's name, with what they may see: so it is done where they are.
+        """
+        with contextlib.suppress(limits.TooMany), contextlib.ExitStack() as held:
+            held.enter_context(self.share.turn())
+            task = tasks.spawn(self._go_on(turn_id), tasks.turns, contextvars.copy_context())
+            kept = held.pop_all()
+            task.add_done_callback(lambda task: kept.close())
+
+    async def _go_on(self, turn_id: uuid.UUID) -> None:
+        translation.activate(self.language)
+        try:
+            await contained(go_on(self.chat, self.key, turn_id))
+        except Exception as error:  # noqa: BLE001 - the turn waits, and is looked at again
+            logger.error("a turn could not go on: %s", failures.where(error))
+            await self.notice(database_away())
+
     async def stop(self, turn_id: uuid.UUID) -> None:
-        """End a turn's answer here, if this person asked for it."""
+        """End a turn's answer here, if this person asked for it; also if it waits."""
         recorded = self.transcripts.recorded
         mine = await actor_id_of(self.chat.get_user()) if recorded else None
         turn = running.find(self.key)
         if turn is not None and turn.turn_id == turn_id:
             if turn.actor_id == mine:
                 turn.stop()
-        elif recorded:
+        elif recorded and not await self._stop_waiting(turn_id, mine):
             await ask_to_stop(self.key, turn_id, mine)
+
+    async def _stop_waiting(self, turn_id: uuid.UUID, mine: uuid.UUID | None) -> bool:
+        conversation = await self.chat.aget_conversation()
+        waiting = None if conversation is None else await conversation.awaiting()
+        if conversation is None or waiting is None:
+            return False
+        if (waiting.started.turn_id, waiting.started.actor_id) != (turn_id, mine):
+            return False
+        return bool(await conversation.acancel_waiting(turn_id))
 
     async def source(self, turn_id: uuid.UUID) -> str:
         """Return the frame with the Markdown of a turn's answer, the same for all clients."""

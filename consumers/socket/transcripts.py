@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -13,8 +13,11 @@ from ...core.asynchronous import in_database_thread, in_rendering_thread
 from ...events.models import Event
 from ...events.runners import is_abandoned
 from ...events.turns import close_abandoned
+from ...events.types import RUNNING_TYPES
+from ...events.waiting import WaitingCall
 from ...projections.outline import LARGEST_VERSION, TurnPlace, is_shown, read_outline
 from ...projections.transcript import TranscriptTurn, fold_turns, read_turns, with_texts
+from ..answering.contained import contained
 from ..answering.running import find
 from ..answering.running_turn import RunningTurn
 from ..page.turn_view import TurnView, answer_text, view_of
@@ -44,6 +47,10 @@ Batch = Sequence[Event]
 
 # Bytes of stored turns that are read at once. A client that does not read its socket costs no more.
 SLICE = 64 * 1024
+
+
+MayDecide = Callable[[WaitingCall], Awaitable[bool]]
+"""Whether this person may decide about a call of theirs."""
 
 
 class Transcripts(Protocol):
@@ -85,13 +92,16 @@ class RecordedTranscript:
         user: Any,
         *,
         show_initial_prompt: bool,
+        may_decide: MayDecide | None = None,
         lane: AbstractAsyncContextManager[None],
     ) -> None:
         self._stream_id = stream_id
         self._user = user
         self._lane = lane
         self._show_initial_prompt = show_initial_prompt
+        self._may_decide = may_decide
         self._runner: str | None = None
+        self._waits = False
         # The events of a turn that a batch began and none has ended; the version they were read at.
         self._opened: list[Event] = []
         self._at = 0
@@ -106,7 +116,7 @@ class RecordedTranscript:
     def _read(self, after: int, before: int | None) -> Page:
         limit = conf.get().history_turns
         outline = read_outline(self._stream_id, self._user, after=after, before=before, limit=limit)
-        self._runner = outline.runner
+        self._runner, self._waits = outline.runner, outline.waits
         places = outline.places
         return Page(
             places,
@@ -141,7 +151,7 @@ class RecordedTranscript:
         if mine is None:
             self._opened = []
             return None
-        self._opened = events if events[-1].type == "TurnStarted" else []
+        self._opened = events if events[-1].type in RUNNING_TYPES else []
         turns: list[TurnView] = []
         if mine:
             folded = await in_rendering_thread(fold_turns)(events)
@@ -154,12 +164,18 @@ class RecordedTranscript:
         make = in_rendering_thread(view_of)
         async with self._lane:
             view = await make(turn, show_initial_prompt=self._show_initial_prompt)
+        if view.outcome == "waiting" and self._may_decide is not None:
+            for call in turn.calls:
+                if call.approved is None and await contained(self._may_decide(call)):
+                    view.let_decide(call.number)
         return replace(view, replaceable=True)
 
     async def close_abandoned(self) -> bool:
         return await in_database_thread(self._close_abandoned)()
 
     def _close_abandoned(self) -> bool:
+        if self._waits:
+            return False
         return is_abandoned(self._runner) and bool(close_abandoned(self._stream_id))
 
     async def shows(self, turn_id: uuid.UUID) -> bool:

@@ -22,12 +22,14 @@ from ..answering.langchain import import_ahead
 from ..mixins.agent import AgentMixin
 from . import access, limits
 from .aborting import abort
+from .deciding import NotDecided
 from .layer_socket import LayerSocket
 from .opening import Opening
 from .origin import refused_origin
 from .requests import (
     BadRequest,
     Choose,
+    Decide,
     Earlier,
     Ping,
     Request,
@@ -160,6 +162,8 @@ class ChatSocket(AgentMixin, LayerSocket):
             await self._refuse(str(error), error.turn_id)
         except limits.TooMany as error:
             await self._refuse(str(error), refused)
+        except NotDecided as error:
+            await self._refuse(str(error))
         except DatabaseFailure as error:
             logger.error("a request could not be answered: %s", failures.where(error))
             await self._refuse(database_away(), refused)
@@ -182,6 +186,8 @@ class ChatSocket(AgentMixin, LayerSocket):
                     await self._refuse(refusal)
             case Stop(turn_id):
                 await session.stop(turn_id)
+            case Decide():
+                await session.decide(request)
             case Earlier(before):
                 await session.follower.earlier(before)
             case Source(turn_id):

@@ -38,6 +38,7 @@ def review_outcome(standing: str) -> str:
     """Return how a turn stands, in the active language."""
     names = {
         "open": _("open"),
+        "waiting": _("waiting"),
         "completed": _("answered"),
         "failed": _("failed"),
         "cancelled": _("stopped"),

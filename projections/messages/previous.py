@@ -20,6 +20,7 @@ from ...core.codec.excerpts import outline
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
+from ...events.summaries import Summary
 from .documents import stored_message
 
 if TYPE_CHECKING:
@@ -41,16 +42,23 @@ class Previous(NamedTuple):
 
     `tools` is the rule's. From these three values the log gives the same messages again: the list
     at the last entry's version is the list that was read, and trimming kept it from the first.
+    `summary` is the version of the summary whose message comes first (0: there is none).
     """
 
     messages: list[Any]
     since: int
     until: int
     tools: bool
+    summary: int = 0
+
+    def after(self, summary: Summary) -> Previous:
+        """Return the same messages after those of a summary."""
+        return self._replace(messages=[summary.message, *self.messages], summary=summary.version)
 
     def described(self) -> dict[str, Any]:
         """Return the `previous` of a TurnStarted, and of its Prompt."""
-        return {"tools": self.tools, "since": self.since, "until": self.until}
+        said: dict[str, Any] = {"tools": self.tools, "since": self.since, "until": self.until}
+        return said | ({"summary": self.summary} if self.summary else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,21 @@ class HistoryRule:
                 return previous
             count *= 4
         return self.of_entries(newest(None) if count is None else entries)
+
+    def older(self, entries: Sequence[Listed], keep_tokens: int) -> Sequence[Listed]:
+        """Return the entries before the last whole turns that have so many tokens, approximately;
+        the last turn is never among them."""
+        from langchain_core.messages.utils import count_tokens_approximately
+
+        begins = [at for at, entry in enumerate(entries) if entry.content.startswith(_HUMAN)]
+        tokens, end = 0, len(entries)
+        for begin in reversed(begins):
+            given = self.of_entries(entries[begin:end]).messages
+            tokens += count_tokens_approximately(given)
+            if tokens > keep_tokens and end < len(entries):
+                break
+            end = begin
+        return entries[:end]
 
     def of_messages(self, said: Iterable[Any]) -> list[Any]:
         """Return the same from what `get_histories` returns: messages and AddableDicts."""

@@ -170,7 +170,7 @@ def _rounds(started: Event, version: int) -> tuple[list[list[Any]], bool]:
         if "_type" in item:
             rounds.append([codec.decode(item)])
         elif rounds:
-            rounds[-1].append(_tool_message(item))
+            rounds[-1].append(tool_message_of(item))
     ended_early = bool(turn) and (
         turn[-1].type == "TurnFailed" or turn[-1].meta.get("outcome") == "cancelled"
     )
@@ -206,7 +206,8 @@ def _called(turn: Sequence[Event]) -> Iterator[dict[str, Any]]:
                 yield documents.get(id(item), item)
 
 
-def _tool_message(payload: Mapping[str, Any]) -> Any:
+def tool_message_of(payload: Mapping[str, Any]) -> Any:
+    """Return the ToolMessage by which the model was told of a ToolOutputRecorded's payload."""
     from langchain_core.messages import ToolMessage
 
     return ToolMessage(

@@ -67,6 +67,7 @@ ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "remove_view": ("/review/views/remove/", {"name": "Failed"}, {"reviewer"}),
     "export": ("/review/export/", {"what": "messages", "form": "csv", "reason": "x"}, set()),
     "bundle": ("/review/{pk}/bundle/", {"reason": "x"}, set()),
+    "decide": ("/review/{pk}/decide/", {"call": "0", "approved": "yes"}, set()),
     "erase": ("/review/{pk}/erase/", {"reason": "x"}, set()),
     "verify": ("/review/health/verify/", {}, set()),
     "search": ("/review/search/", {"q": "broken"}, {"other", "owner", "reviewer", "inspector"}),

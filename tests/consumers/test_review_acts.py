@@ -676,3 +676,42 @@ def test_a_projects_own_rule_opens_no_saved_views(
         form = {"name": "Broken things", "q": "x"}
         assert other.post(f"/review/views/{act}/", form).status_code == 404
     assert SavedView.objects.get().query == "broken"
+
+
+def test_a_call_that_waits_is_decided_by_those_who_may(rita: Client, user: Any) -> None:
+    room = Conversation.objects.create(user=user)
+    turn = room.start_turn("Refund it.", user=user).turn_id
+    given = {"phone": "010-1234-5678"}
+    room.request_approval(
+        turn,
+        [
+            {"number": number, "tool": "refund", "tool_call_id": "c", "input": given}
+            for number in range(2)
+        ],
+    )
+    Worker(named(["overview"])).catch_up()
+    address, act = f"/review/{room.pk}/", f"/review/{room.pk}/decide/"
+    form = {"turn": str(turn), "call": "0", "approved": "no", "reason": "It was used."}
+    assert act not in rita.get(address).content.decode()
+    assert rita.post(act, form).status_code == 403
+    client = client_with("boss", "review_conversation", "approve_tools")
+    listed = client.get("/review/?q=state:waiting").content.decode()
+    assert address in listed
+    page = client.get(address).content.decode()
+    assert page.count(f'action="{act}"') == 2
+    assert "5678" not in page
+    assert client.post(act, {**form, "approved": ""}).status_code == 400
+    assert client.post(act, form).status_code == 303
+    refused = client.post(act, form)
+    assert refused.status_code == 400
+    assert "Somebody has decided about this call already." in refused.content.decode()
+    page = client.get(address).content.decode()
+    assert page.count(f'action="{act}"') == 1
+    waiting = room.waiting()
+    assert waiting is not None
+    assert [call.approved for call in waiting.calls] == [False, None]
+    # The decision is an event of the reviewer's, beside the turn.
+    assert "ToolApprovalDecided" in page
+    assert room.start_turn("Never mind.", user=user).created
+    Worker(named(["overview"])).catch_up()
+    assert address not in client.get("/review/?q=state:waiting").content.decode()

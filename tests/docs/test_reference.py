@@ -13,6 +13,7 @@ from django.core.management import get_commands, load_command_class
 from tests.docs.pages import ROOT, codes, rows, section, text_of
 from turnlog.consumers import AgentChatConsumer
 from turnlog.consumers.mixins import AgentMixin, ChatMixin, LLMMixin
+from turnlog.consumers.mixins.approval import ApprovalMixin
 from turnlog.consumers.mixins.limits import LimitsMixin
 from turnlog.core import codec, conf
 from turnlog.core.codec.dispatch import DECODERS
@@ -41,7 +42,7 @@ def test_consumer_attributes_are_documented_with_their_defaults() -> None:
     }
     public = {
         name
-        for mixin in (LimitsMixin, LLMMixin, AgentMixin)
+        for mixin in (ApprovalMixin, LimitsMixin, LLMMixin, AgentMixin)
         for name in mixin.__annotations__
         if not name.startswith("_")
     } - {"current_turn"}
@@ -62,7 +63,7 @@ def test_hooks_are_documented() -> None:
         assert callable(getattr(AgentChatConsumer, name)), name
     public = {
         name
-        for mixin in (LLMMixin, AgentMixin, ChatMixin)
+        for mixin in (ApprovalMixin, LLMMixin, AgentMixin, ChatMixin)
         for name, value in vars(mixin).items()
         if callable(value) and not name.startswith("_")
     }

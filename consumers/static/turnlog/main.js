@@ -48,6 +48,25 @@
     return turn.id.slice("turn-".length);
   }
 
+  /** Send a person's decision about a tool's call; the log knows what it calls. */
+  function decide(button, approved) {
+    const asked = button.closest(".turnlog-decide");
+    const turnId = button.closest(".turnlog-turn").id.slice("turn-".length);
+    const reason = approved ? "" : asked.querySelector(".turnlog-reason").value;
+    const call = Number(asked.dataset.call);
+    const sent = connection.send(JSON.stringify({ type: "decide", turn_id: turnId, call, approved, reason }));
+    if (!sent) return;
+    notice.replaceChildren();
+    for (const each of asked.querySelectorAll("button")) each.disabled = true;
+    composer.focus(); // the buttons go
+  }
+
+  /** End a turn that waits for a decision. */
+  function stopWaiting(button) {
+    const turnId = button.closest(".turnlog-turn").id.slice("turn-".length);
+    if (connection.send(JSON.stringify({ type: "stop", turn_id: turnId }))) composer.focus();
+  }
+
   /** Whether the server will not take anything from this page again. */
   function final() {
     return connection.state === "refused" || connection.state === "signed-out";
@@ -172,6 +191,8 @@
     outbox.acknowledge();
     if (composer.settle()) notice.replaceChildren();
     const refused = notice.querySelector("[data-refused-turn]");
+    // A decision that was refused can be taken again.
+    for (const each of page.querySelectorAll(".turnlog-decide button")) each.disabled = false;
     if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
     earlier.after();
     dress(openTurn());
@@ -256,6 +277,8 @@
       composer.focus();
     }
     if (action === "go-on") goOn(text);
+    if (action === "approve" || action === "reject") decide(button, action === "approve");
+    if (action === "stop-waiting") stopWaiting(button);
     if (action === "cancel") takeBack();
     if (action === "take-back") {
       takeBack();
