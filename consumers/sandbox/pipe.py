@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .inside.frames import LENGTH, framed
+from .inside.frames import LENGTH, pieces_of
 
 
 class Broken(Exception):
@@ -33,8 +33,8 @@ class Pipe:
 
     def send(self, message: dict[str, Any], until: float, parts: Sequence[bytes] = ()) -> None:
         """Send a message and the frames that belong to it. Raises Broken, Late."""
-        for payload in (json.dumps(message).encode(), *parts):
-            rest = memoryview(framed(payload))
+        for piece in pieces_of(json.dumps(message).encode(), *parts):
+            rest = memoryview(piece)
             while rest:
                 _wait(self._into, select.POLLOUT, until)
                 try:

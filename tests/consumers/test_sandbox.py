@@ -10,6 +10,7 @@ import pytest
 
 from turnlog.consumers import sandbox
 from turnlog.consumers.sandbox import Outcome, Table
+from turnlog.core import codec
 from turnlog.core.errors import SandboxRefused
 
 pd = pytest.importorskip("pandas")
@@ -105,11 +106,21 @@ async def test_what_comes_back_is_bounded() -> None:
     assert outcome.value.shape == (1000, 2)
     assert outcome.value.a.tolist() == list(range(1000))
     assert "is cut" in outcome.notice
+    outcome = await run("pd.DataFrame(index=range(10**9))")
+    assert outcome.value.shape == (1000, 0)
     outcome = await run("pd.DataFrame(np.zeros((3, 10**5)))")
     assert outcome.value.shape == (3, 200)
     outcome = await run("for _ in range(20): plt.figure(figsize=(100, 1)).text(0, 0, 'x')")
     assert len(outcome.charts) == 8
     assert outcome.notice == "More was drawn than what comes back."
+
+
+async def test_letters_that_no_database_has_are_kept_or_replaced() -> None:
+    outcome = await run("print('a\\0b\\ud800c')\n['a\\0b\\ud800c', float('nan'), 2**63]")
+    assert outcome.printed == "a\ufffdb\ufffdc\n"
+    assert outcome.value[0] == "a\0b\ud800c"
+    # The log's codec has a place for each of them.
+    assert repr(codec.loads(codec.dumps(outcome.value))) == repr(outcome.value)
 
 
 async def test_a_figure_that_cannot_be_drawn_says_why_and_the_others_come() -> None:

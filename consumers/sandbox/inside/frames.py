@@ -7,6 +7,7 @@ is a frame with a JSON object; its member `parts`, a list of lengths, announces 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 LENGTH = struct.Struct(">I")
 LONGEST_MESSAGE = 16 * 2**20
@@ -15,6 +16,8 @@ LONGEST_PART = 2**30
 """Bytes of one further frame; the server's bounds for what a worker sends are far lower."""
 
 
-def framed(payload: bytes) -> bytes:
-    """Return the frame of a payload."""
-    return LENGTH.pack(len(payload)) + payload
+def pieces_of(*payloads: bytes) -> Iterator[bytes]:
+    """Yield the frames of payloads, in pieces: a large payload is not copied."""
+    for payload in payloads:
+        yield LENGTH.pack(len(payload))
+        yield payload

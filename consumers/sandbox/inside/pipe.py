@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .frames import LENGTH, LONGEST_MESSAGE, LONGEST_PART, framed
+from .frames import LENGTH, LONGEST_MESSAGE, LONGEST_PART, pieces_of
 
 
 class Closed(Exception):
@@ -37,8 +37,8 @@ class Pipe:
     def send(self, message: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
         """Send a message, and the frames that belong to it."""
         text = json.dumps({**message, "parts": [len(part) for part in parts]})
-        for payload in (text.encode(), *parts):
-            rest = memoryview(framed(payload))
+        for piece in pieces_of(text.encode(), *parts):
+            rest = memoryview(piece)
             while rest:
                 rest = rest[os.write(self._output, rest) :]
 
