@@ -9,7 +9,7 @@ DEMO := docs/tutorial
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[analyst,demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml

@@ -34,6 +34,7 @@ SECONDS = 10.0
 """How often the rights of those who have a worker are looked at."""
 
 _START_SECONDS = 60.0
+"""How long a worker may take to be there."""
 
 ENDING = ("ConversationCleared", "OwnerChanged", "PayloadErased")
 """Events after which no worker of a conversation stays."""
@@ -121,7 +122,8 @@ async def _has_news(guarded: _Guarded) -> bool:
     if guarded.stream_id is None:
         return False
     seen, found = await _news(guarded.stream_id, guarded.seen)
-    guarded.seen = seen
+    if not found:  # Otherwise whoever guards the place next must find it, too.
+        guarded.seen = seen
     return found
 
 

@@ -53,6 +53,8 @@ def main() -> None:
         answer: dict[str, Any] = write(table, Path(asked["target"]), bounds)
     except Unreadable as error:
         answer = {"refused": str(error)}
+    except ModuleNotFoundError as error:
+        answer = {"refused": f"reading it needs {error.name}: install django-turnlog[analyst]"}
     except MemoryError:
         answer = {"refused": "it takes more memory than it may"}
     except Exception as error:  # noqa: BLE001 - the libraries raise anything for a broken file

@@ -51,8 +51,8 @@ class Prepared:
         return self.table.path.exists()
 
 
-_kept: OrderedDict[Content, Prepared | TableError] = OrderedDict()
-"""What was read, and what cannot be: a bomb goes off once."""
+_kept: OrderedDict[Content, Prepared | str] = OrderedDict()
+"""What was read, or why it cannot be: a bomb goes off once."""
 _lock = threading.Lock()
 
 
@@ -64,8 +64,8 @@ def known(path: Path) -> Prepared | None:
         if found is None:
             return None
         _kept.move_to_end(content)
-    if isinstance(found, TableError):
-        raise found
+    if isinstance(found, str):
+        raise TableError(found)
     return found
 
 
@@ -81,7 +81,7 @@ def of_file(path: Path) -> Prepared:
         try:
             prepared = _read(path)
         except TableError as error:
-            _keep(content, error)
+            _keep(content, str(error))
             raise
     _keep(content, prepared)
     return prepared
@@ -97,11 +97,17 @@ def of_frame(frame: Any) -> Prepared:
     try:
         require_size(frame, bounds)
         written = write(frame, target, bounds)
-    except (Unreadable, ValueError, TypeError) as error:
+    except (Unreadable, ValueError, TypeError, ImportError) as error:
         target.unlink(missing_ok=True)
         raise TableError(f"the table of get_dataframe() cannot be used: {error}") from error
+    content: Content = (written["digest"],)
+    with _lock:
+        same = _kept.get(content)
+    if isinstance(same, Prepared):
+        target.unlink()  # Others use that one.
+        return same
     prepared = Prepared(Table(target, written["digest"]), written["head"])
-    _keep((written["digest"],), prepared)
+    _keep(content, prepared)
     return prepared
 
 
@@ -165,7 +171,7 @@ def _content_of(path: Path) -> Content:
     return (str(path), *place, status.st_mtime_ns, status.st_ctime_ns, _bounds())
 
 
-def _keep(content: Content, read: Prepared | TableError) -> None:
+def _keep(content: Content, read: Prepared | str) -> None:
     with _lock:
         gone = [_kept.pop(content, None)]
         _kept[content] = read

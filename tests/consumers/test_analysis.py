@@ -210,6 +210,22 @@ async def test_what_ends_a_worker_ends_it_in_every_process(
     assert ended[1:] == [place]
 
 
+@pytest.mark.slow_once
+async def test_an_erasure_is_not_lost_where_more_code_runs_meanwhile(
+    sales: str, conversation: Any, user: Any, ended: list[Any]
+) -> None:
+    chat = analyst(*runs("mine = 41"))
+    async with Patient(chat, url(conversation), user) as client:
+        await client.say("remember")
+    ((place, guarded),) = guarding._guarded.items()
+    await in_database_thread(conversation.erase)(reason="asked for it")
+    assert not await guarding._may_stay(guarded)
+    await guarding.guard(place, guarded.chat, guarded.stream_id)
+    ended.clear()
+    await guarding.look()
+    assert ended == [place]
+
+
 @pytest.mark.parametrize("how", ["deactivated", "refused", "broken"])
 async def test_a_worker_does_not_outlive_its_persons_rights(
     sales: str, conversation: Any, user: Any, ended: list[Any], how: str

@@ -223,6 +223,12 @@ def test_what_a_project_gives_is_bounded_too(settings: Any) -> None:
         tables.of_frame(SALES)
 
 
+def test_an_equal_table_is_the_same_file() -> None:
+    first, again = tables.of_frame(SALES), tables.of_frame(SALES.copy())
+    assert first is again
+    assert first.is_there
+
+
 def test_only_so_many_tables_are_kept() -> None:
     prepared = [tables.of_frame(pd.DataFrame({"a": [number]})) for number in range(70)]
     assert sum(each.is_there for each in prepared) == 64
