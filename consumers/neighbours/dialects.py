@@ -1,12 +1,15 @@
 """A framework's messages in a turn of the log: text for people, and beside it what it was, exactly.
 
 A message of the log has a `dialect` in its `additional_kwargs`: the framework's name, and its own
-messages as JSON text. They belong to the payload, so they are proven, exported and erased with it.
+messages as JSON values. They belong to the payload: they are proven, exported and erased with it.
+They are no JSON text: in a text, escapes would hide personal data from what masks it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,27 +33,26 @@ class Entry(NamedTuple):
     at: dt.datetime
 
 
-def human(text: str, dialect: str, raw: str) -> HumanMessage:
+def human(text: str, dialect: str, raw: Any) -> HumanMessage:
     """Return what the user said, with the framework's own messages."""
     from langchain_core.messages import HumanMessage
 
     return HumanMessage(text, additional_kwargs={KEY: {"name": dialect, "raw": raw}})
 
 
-def answer(text: str, dialect: str, raw: str, **more: Any) -> AIMessage:
+def answer(text: str, dialect: str, raw: Any, **more: Any) -> AIMessage:
     """Return what was answered, with the framework's own messages."""
     from langchain_core.messages import AIMessage
 
     return AIMessage(text, additional_kwargs={KEY: {"name": dialect, "raw": raw}}, **more)
 
 
-def raw_of(message: Any, dialect: str) -> str | None:
-    """Return a message's own form in a dialect as JSON text; None if it has another or none."""
+def raw_of(message: Any, dialect: str) -> Any:
+    """Return a message's own form in a dialect, as JSON values; None if it has another or none."""
     kept = message.additional_kwargs.get(KEY)
     if not isinstance(kept, dict) or kept.get("name") != dialect:
         return None
-    raw = kept.get("raw")
-    return raw if isinstance(raw, str) else None
+    return kept.get("raw")
 
 
 def entries(conversation: Conversation, user: Any) -> Iterator[Entry]:
@@ -72,5 +74,11 @@ def require_conversation(given: Any) -> Conversation:
 
 
 def tool_output(name: str, call_id: str, given: Any, output: Any) -> dict[str, Any]:
-    """Return a call as `record_turn` takes it, so that people see it too."""
+    """Return a call as `record_turn` takes it, so that people see it too.
+
+    Arguments that are JSON text become what the text says.
+    """
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            given = json.loads(given)
     return {"tool": name, "tool_call_id": call_id, "input": given, "output": output}

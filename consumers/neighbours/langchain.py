@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +68,7 @@ class TurnlogChatMessageHistory(BaseChatMessageHistory):
             return
         if self._open is None:
             # The model, or a system prompt, speaks first.
-            self._begin(human("", DIALECT, "[]"), {"initial": True})
+            self._begin(human("", DIALECT, []), {"initial": True})
         if isinstance(message, AIMessage) and not message.tool_calls:
             self._record(message)
         else:
@@ -91,10 +90,10 @@ class TurnlogChatMessageHistory(BaseChatMessageHistory):
         if self._open is None:
             return
         turn_id, said = self._open
-        documents = [codec.to_json(codec.encode(each)) for each in self._between]
+        documents = [codec.encode(each) for each in self._between]
         stored = message
         if documents or not is_added:
-            raw = json.dumps({"before": documents, "added": is_added})
+            raw = {"before": documents, "added": is_added}
             kwargs = {**message.additional_kwargs, KEY: {"name": DIALECT, "raw": raw}}
             stored = message.model_copy(update={"additional_kwargs": kwargs})
         self._conversation.record_turn(
@@ -107,12 +106,11 @@ def _as_added(message: BaseMessage) -> list[BaseMessage]:
     raw = raw_of(message, DIALECT)
     if raw is None:
         return [message]
-    kept = json.loads(raw)
-    if not kept:
+    if not raw:
         return []
-    before = [codec.decode(json.loads(each)) for each in kept["before"]]
+    before = [codec.decode(each) for each in raw["before"]]
     kwargs = {name: value for name, value in message.additional_kwargs.items() if name != KEY}
-    own = [message.model_copy(update={"additional_kwargs": kwargs})] if kept["added"] else []
+    own = [message.model_copy(update={"additional_kwargs": kwargs})] if raw["added"] else []
     return [*before, *own]
 
 

@@ -105,7 +105,7 @@ class TurnlogSession:
         if after:
             self._conversation.record_turn(
                 _human(self._items),
-                answer(_text_of(after), DIALECT, json.dumps(after)),
+                answer(_text_of(after), DIALECT, after),
                 list(_tools(after)) or None,
                 user=self._user,
                 turn_id=self._turn_id,
@@ -137,8 +137,7 @@ class TurnlogSession:
 def _items_of(message: Any) -> list[Item]:
     raw = raw_of(message, DIALECT)
     if raw is not None:
-        found: list[Item] = json.loads(raw)
-        return found
+        return list(raw)
     if isinstance(message, HumanMessage | AIMessage):
         role = "user" if isinstance(message, HumanMessage) else "assistant"
         return [{"role": role, "content": message.text}]
@@ -148,8 +147,8 @@ def _items_of(message: Any) -> list[Item]:
 def _human(items: Sequence[Item]) -> HumanMessage:
     first = items[0]
     if first.get("role") == "user":
-        return human(_content(first), DIALECT, json.dumps([first]))
-    return human("", DIALECT, "[]")
+        return human(_content(first), DIALECT, [first])
+    return human("", DIALECT, [])
 
 
 def _text_of(items: Iterable[Item]) -> str:

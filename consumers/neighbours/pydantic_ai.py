@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,9 +47,9 @@ def record(
     tokens = (sum(u.input_tokens for u in used), sum(u.output_tokens for u in used))
     usage = {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)}
     model = {"model_name": responses[-1].model_name} if responses[-1].model_name else {}
-    raw = ModelMessagesTypeAdapter.dump_json(list(messages)).decode()
+    raw = ModelMessagesTypeAdapter.dump_python(list(messages), mode="json")
     return conversation.record_turn(
-        human(_said(messages), DIALECT, "[]"),
+        human(_said(messages), DIALECT, []),
         answer(_answered(responses), DIALECT, raw, usage_metadata=usage, response_metadata=model),
         list(_tools(messages)) or None,
         user=user,
@@ -66,7 +67,8 @@ def message_history(conversation: Conversation, user: Any = None) -> list[ModelM
     for _turn, message, at in entries(require_conversation(conversation), user):
         raw = raw_of(message, DIALECT)
         if raw is not None:
-            found += ModelMessagesTypeAdapter.validate_json(raw)
+            # As JSON: what is no JSON value, such as a time or bytes, is text here.
+            found += ModelMessagesTypeAdapter.validate_json(json.dumps(raw))
         elif isinstance(message, HumanMessage):
             found.append(
                 ModelRequest(parts=[UserPromptPart(message.text, timestamp=at)], timestamp=at)

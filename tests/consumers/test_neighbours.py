@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
@@ -302,6 +302,34 @@ async def test_items_are_taken_out_and_cleared_by_events(
 
 
 # What they record is like everything else
+
+
+ITEMS = st.lists(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**70), 2**70)
+        | st.text(max_size=5)
+        | st.floats(),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.sampled_from(["_type", "_value", "a"]), inner, max_size=2)
+        ),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
+
+
+@pytest.mark.slow_once
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ITEMS)
+def test_a_sessions_items_come_back(user: Any, values: list[Any]) -> None:
+    room = Conversation.objects.create(user=user)
+    items = [item("user", "one"), {"type": "other", "values": values}, item("assistant", "two")]
+    async_to_sync(TurnlogSession(room, user).add_items)(items)
+    again = async_to_sync(TurnlogSession(room, user).get_items)()
+    assert repr(again) == repr(items)
 
 
 @pytest.mark.parametrize("framework", ["langchain", "pydantic-ai", "openai-agents"])
