@@ -6,6 +6,7 @@ no class that has not written it, and the same each time, so that browsers may k
 
 from __future__ import annotations
 
+import uuid
 from importlib import import_module
 from typing import Any
 
@@ -18,18 +19,18 @@ from ..mixins.agent import AgentMixin
 
 _SALT = "turnlog.files"
 
-_chats: dict[str, type[AgentMixin]] = {}
-"""The classes that have written addresses here: not all can be imported by name."""
+_HERE = uuid.uuid4().hex
+_local: dict[type[AgentMixin], int] = {}
+"""Classes that cannot be imported by their names, and their numbers: only this process, `_HERE`,
+knows them. Two may have the same name and other rules who may enter."""
 
 
 def address_of(chat: AgentMixin) -> str:
     """Return the address of a chat's files; empty if the project's URLs do not have them."""
-    kind = type(chat)
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    _chats[name] = kind
     kwargs = chat.scope.get("url_route", {}).get("kwargs", {})
     plain = {key: v if isinstance(v, str | int) else str(v) for key, v in kwargs.items()}
-    token = signing.Signer(salt=_SALT).sign_object([name, plain, conf.tenant()])
+    said = [_name_of(type(chat)), chat.get_conversation_pk(), plain, conf.tenant()]
+    token = signing.Signer(salt=_SALT).sign_object(said)
     try:
         return reverse("turnlog_files:upload", args=[token])
     except NoReverseMatch:
@@ -42,20 +43,34 @@ def chat_at(token: str, scope: Any, request: Any) -> AgentMixin | None:
     A chat over HTTP has `request`, too: its `can_accept()` may look there.
     """
     try:
-        name, kwargs, tenant = signing.Signer(salt=_SALT).unsign_object(token)
+        name, pk, kwargs, tenant = signing.Signer(salt=_SALT).unsign_object(token)
     except (signing.BadSignature, ValueError):
         return None
-    if tenant != conf.tenant():
-        return None
-    kind = _chats.get(name) or _imported(name)
-    if kind is None:
+    kind = _class_of(name)
+    if kind is None or tenant != conf.tenant():
         return None
     chat: Any = kind()
     if isinstance(chat, View):
         chat.setup(request, **kwargs)
     chat.scope = {**scope, "url_route": {"args": (), "kwargs": kwargs}}
+    # The chat found it in its own way: by an argument of as_view(), or by its address's query.
+    chat.get_conversation_pk = lambda: pk
     made: AgentMixin = chat
     return made
+
+
+def _name_of(kind: type[AgentMixin]) -> str:
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if _imported(name) is kind:
+        return name
+    return f"{_HERE}/{_local.setdefault(kind, len(_local))}"
+
+
+def _class_of(name: str) -> type[AgentMixin] | None:
+    here, _, number = name.partition("/")
+    if not number:
+        return _imported(name)
+    return next((k for k, n in _local.items() if (here, str(n)) == (_HERE, number)), None)
 
 
 def _imported(name: str) -> type[AgentMixin] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.test import override_settings
 from django.urls import include, path
 from django.utils import timezone
 from PIL import Image
@@ -22,7 +23,7 @@ from tests.consumers.test_http import rested
 from tests.consumers.test_socket import Chat, Client, get_stored
 from tests.consumers.test_socket import url as socket_url
 from tests.project.models_for_tests import ScriptedModel
-from turnlog.consumers.socket import files
+from turnlog.consumers.socket import addresses, files
 from turnlog.consumers.socket.access import person_of
 from turnlog.core.asynchronous import in_database_thread
 from turnlog.events import uploads
@@ -54,6 +55,10 @@ def chats(settings: Any) -> Any:
         return here
 
     return made
+
+
+FILES: Any = types.ModuleType("urls_of_files")
+FILES.urlpatterns = [path("files/", include("turnlog.consumers.attachments.urls"))]
 
 
 def form(*files: tuple[str, str, bytes], **fields: str) -> tuple[bytes, dict[str, str]]:
@@ -369,6 +374,24 @@ PICTURE: dict[str, Any] = {
     "width": 8,
     "height": 6,
 }
+
+
+def test_an_address_belongs_to_one_class(conversation: Any) -> None:
+    """Two chats of one name may have other rules who may enter."""
+    scope = {"type": "websocket", "url_route": {"kwargs": {"conversation_pk": conversation.pk}}}
+    twins = [type("Twin", (Chat,), {}) for _ in range(2)]
+    tokens = []
+    for kind in (*twins, Chat):
+        chat = kind()
+        chat.scope = scope
+        with override_settings(ROOT_URLCONF=FILES):
+            token = addresses.address_of(chat).split("/")[2]
+        made = addresses.chat_at(token, {"type": "http"}, None)
+        assert type(made) is kind
+        assert made.get_conversation_pk() == str(conversation.pk)
+        assert addresses.chat_at(token[:-1] + "_", {}, None) is None
+        tokens.append(token)
+    assert len(set(tokens)) == 3
 
 
 async def test_without_the_route_there_are_no_files(
