@@ -96,8 +96,7 @@ class ModelTry:
 
     async def _parts(self, conversation: Sequence[Any]) -> AsyncGenerator[tuple[bool, str]]:
         """Call the model; yield what comes, and put everything into the reply."""
-        whole = {True: TextStream(), False: TextStream()}
-        parts = Parts()
+        stream, parts, thinks = TextStream(), Parts(), False
         # A generator's context is that of whoever asks for its next item: this turn's task.
         noted.set(self._seen)
         async with contextlib.aclosing(self._runnable.astream(conversation)) as chunks:
@@ -105,11 +104,13 @@ class ModelTry:
                 chunk = self._seen.completed(chunk)
                 self._reply.add(chunk)
                 for thought, text in parts.of(chunk):
-                    if came := whole[thought].feed(text):
+                    if thought != thinks and (rest := stream.end()):
+                        yield thinks, rest
+                    thinks = thought
+                    if came := stream.feed(text):
                         yield thought, came
-        for thought in (True, False):
-            if rest := whole[thought].end():
-                yield thought, rest
+        if rest := stream.end():
+            yield thinks, rest
 
     def _end(self) -> None:
         message = self._reply.message(self._seen)

@@ -146,10 +146,11 @@ class RunningTurn:
                 self.hear(step)
             case CallEnded(number, gave, seconds):
                 piece = call_piece(number, gave, seconds) if conf.get().show_calls else None
+                self.flush()
+                self._thinking = None
                 if piece is not None:
                     self.finish_text()
                     self._publish([piece])
-                self._thinking = None
             case ToolStarted(number, tool, tool_input):
                 self.finish_text()
                 self._publish([tool_piece(number, tool, tool_input, self._room)])
