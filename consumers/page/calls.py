@@ -48,8 +48,13 @@ def items_of(turn: TranscriptTurn) -> list[Item]:
     others = [Item(at[number], output=number) for number in left]
     claimed = [item.waits for item in found]
     end = max((item.place for item in found), default=0)
-    waiting = [Item(end, waits=call) for call in turn.calls if call not in claimed]
+    waiting = [Item(end, waits=call) for call in _waiting(turn) if call not in claimed]
     return sorted([*others, *found, *waiting], key=attrgetter("place"))
+
+
+def _waiting(turn: TranscriptTurn) -> list[WaitingCall]:
+    """Return the calls that wait; in a turn that goes on, each is shown when it starts."""
+    return [] if turn.standing == "open" else list(turn.calls)
 
 
 def are_places(given: Any, count: int) -> bool:
@@ -95,7 +100,7 @@ def _of_rounds(turn: TranscriptTurn, left: dict[int, Any]) -> Iterator[Item]:
     """Yield what the rounds tell, and remove from `left` the outputs that they claim."""
     place, gap, number_of_message = 0, 0, 0
     ended = turn.standing not in ("open", "waiting")
-    waiting = list(turn.calls)
+    waiting = _waiting(turn)
     seconds = turn.metadata.get("call_seconds")
     seconds = seconds if isinstance(seconds, list) else []
     for number, gave in enumerate(_rounds(turn)):

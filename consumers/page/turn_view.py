@@ -227,8 +227,6 @@ def _masked_call(call: WaitingCall | None, mask: Masker) -> WaitingCall | None:
 def _waiting_card(call: WaitingCall, standing: str, room: Room) -> Piece:
     """Return the card of a call that waits for a person, or that nobody had decided."""
     card = tool_piece(call.number, call.tool, call.input, room)
-    if standing == "open":
-        return card  # It is being run.
     card["status"] = _STATUSES[call.approved] if standing == "waiting" else "stopped"
     return card
 
