@@ -24,8 +24,8 @@ def thinking(words: str, signature: str = "c2lnbmF0dXJl") -> Block:
     ]
 
 
-def call(name: str, args: str = "{}") -> Block:
-    block = {"type": "tool_use", "id": "toolu_1", "name": name, "input": {}}
+def call(name: str, args: str = "{}", id_: str = "toolu_1") -> Block:
+    block = {"type": "tool_use", "id": id_, "name": name, "input": {}}
     return block, [{"type": "input_json_delta", "partial_json": args}]
 
 

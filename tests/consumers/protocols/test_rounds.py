@@ -160,6 +160,41 @@ async def test_another_provider_goes_on(
     assert ("a clock" in sent) == tools
 
 
+IN_SEOUL, IN_OSLO = '{"zone": "Seoul"}', '{"zone": "Oslo"}'
+TWO_CALLS: dict[str, tuple[Any, list[bytes], list[bytes], list[str]]] = {
+    "responses": (
+        chats.responses,
+        r.answer(r.thought(0, "hm"), r.call(1, "now", IN_SEOUL), r.call(2, "now", IN_OSLO)),
+        r.answer(r.message(0, LAST)),
+        ["call_1", "call_2"],
+    ),
+    "anthropic": (
+        chats.messages,
+        m.answer(
+            *(m.thinking("hm"), m.call("now", IN_SEOUL), m.call("now", IN_OSLO, "toolu_2")),
+            reason="tool_use",
+        ),
+        m.answer(m.text(LAST)),
+        ["toolu_1", "toolu_2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWO_CALLS)
+async def test_two_calls_of_one_round(conversation: Any, user: Any, name: str) -> None:
+    make, asking, ending, ids = TWO_CALLS[name]
+    async with answering(asking, ending) as model:
+        said = await ask(chat(make, model.url, now), conversation, user, "And in Seoul, and Oslo?")
+        sent = str(model.requests[1])
+    assert (said.outcome, said.shown) == ("completed", LAST)
+    outputs = [e.data for e in said.events if e.type == "ToolOutputRecorded"]
+    assert [output.tool_call_id for output in outputs] == ids
+    # Each result is told under its call's id, in the order of the calls, with what was thought.
+    results = [sent.rindex(id_) for id_ in ids]
+    assert results == sorted(results)
+    assert "hm" in sent
+
+
 USED = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 TWICE = {
     "two last chunks": [
