@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, Max, Min, OuterRef
 from django.db.models.lookups import LessThan
 
 from .tables.database import log_database
@@ -94,14 +94,24 @@ def branches_back(
 def branches_at(stream_id: int, until: int, after: int = 0) -> dict[uuid.UUID | None, Branch]:
     """Return everybody's branches as they were at a version, if they were chosen after another."""
     chosen = _chosen(stream_id, after, until)
-    later = chosen.filter(version__gt=OuterRef("version"))
-    same = later.filter(actor_id=OuterRef("actor_id"))
-    guests = later.filter(actor_id=None)
-    last = [
-        *chosen.filter(actor_id__isnull=False).exclude(Exists(same)),
-        *chosen.filter(actor_id=None).exclude(Exists(guests)),
-    ]
-    return {event.actor_id: branch_of(event) for event in last}
+    last = chosen.order_by().values("actor_id").annotate(last=Max("version")).values("last")
+    return {event.actor_id: branch_of(event) for event in chosen.filter(version__in=last)}
+
+
+def left_at(stream_id: int, turn_ids: Collection[uuid.UUID], until: int) -> set[uuid.UUID]:
+    """Return which of these turns were not in their actor's current branch at a version."""
+    branches = branches_at(stream_id, until)
+    if not branches:
+        return set()
+    turns = Event.objects.using(log_database()).filter(stream_id=stream_id, turn_id__in=turn_ids)
+    began = (
+        turns.order_by().values_list("turn_id", "actor_id").annotate(first=Min(F("version") + 0))
+    )
+    return {
+        turn_id
+        for turn_id, actor_id, version in began
+        if turn_id is not None and not branches.get(actor_id, Branch()).has(version)
+    }
 
 
 def _chosen(stream_id: int, after: int, until: int | None) -> Any:

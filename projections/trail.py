@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import UnreadableEvent
-from ..events.branches import beginnings
+from ..events.branches import Branch, beginnings, branches_at
 from ..events.models import Event
 from ..events.moments import moment_of
 from ..events.tables.database import log_database
@@ -37,7 +37,8 @@ class TrailTurn:
     """A turn, its events in order, and what it took; None where that is not known.
 
     `gap` is the time since what came before it, if that was long. `cleared` says whether people no
-    longer saw it at the trail's moment.
+    longer saw it at the trail's moment, and `left` whether it was in another branch than the one
+    that was current then; `instead` is where the turn began that stood in its place, if one did.
     """
 
     turn: TranscriptTurn
@@ -48,6 +49,8 @@ class TrailTurn:
     seconds: float | None
     gap: dt.timedelta | None = None
     cleared: bool = False
+    left: bool = False
+    instead: int | None = None
 
     @property
     def version(self) -> int:
@@ -121,7 +124,7 @@ def read_trail(
     said = list(events)
     speakers = Speakers(event.actor_id for event in (*said, *beside[:_MARKS]))
     items: list[TrailTurn | Mark] = [
-        *_turns(said, speakers, cleared),
+        *_turns(said, speakers, cleared, branches_at(stream_id, moment.version, after=cleared)),
         *(Mark(event, speakers.name(event.actor_id)) for event in beside[:_MARKS]),
     ]
     if len(beside) > _MARKS:
@@ -146,7 +149,12 @@ def _that_fit(events: Any, began: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
     return fit
 
 
-def _turns(events: Sequence[Event], speakers: Speakers, cleared: int) -> list[TrailTurn]:
+def _turns(
+    events: Sequence[Event],
+    speakers: Speakers,
+    cleared: int,
+    branches: Mapping[uuid.UUID | None, Branch],
+) -> list[TrailTurn]:
     of_turn: dict[Any, list[Event]] = defaultdict(list)
     for event in events:
         of_turn[event.turn_id].append(event)
@@ -159,8 +167,13 @@ def _turns(events: Sequence[Event], speakers: Speakers, cleared: int) -> list[Tr
         own = of_turn[turn.turn_id]
         model, tokens, seconds = _spent(own)
         speaker = speakers.name(own[0].actor_id)
-        hidden = turn.first < cleared
-        found.append(TrailTurn(turn, own, speaker, model, tokens, seconds, cleared=hidden))
+        shown = TrailTurn(turn, own, speaker, model, tokens, seconds, cleared=turn.first < cleared)
+        branch = branches.get(own[0].actor_id, Branch())
+        if not shown.cleared and not branch.has(turn.first):
+            here = branch.alternatives_to(turn.first)
+            instead = branch.current_of(here) if here else None
+            shown = replace(shown, left=True, instead=instead)
+        found.append(shown)
     return found
 
 

@@ -64,7 +64,7 @@ def compared(what: Reviewed, a: int | None, b: int | None) -> Comparison:
 
 
 def _seen(trail: Trail) -> dict[object, TrailTurn]:
-    return {item.turn.turn_id: item for item in trail.turns if not item.cleared}
+    return {item.turn.turn_id: item for item in trail.turns if not (item.cleared or item.left)}
 
 
 def _row(of: Reviewed, before: TrailTurn | None, after: TrailTurn | None) -> Row:

@@ -16,6 +16,7 @@ from ...core.masking.documents import masked, masked_text
 from ...core.masking.masker import Masker
 from ...core.readable import LARGE, Readable, readable
 from ...core.wellformed import wellformed
+from ...events.branches import left_at
 from ...events.models import Event, Position, SignedCheckpoint
 from ...events.tables.database import log_database
 from ...projections import SearchError
@@ -102,11 +103,13 @@ _LOOKED_AT = 200
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place where somebody said the words that were looked for."""
+    """A place where somebody said the words that were looked for; `left` says that it is in another
+    branch than the current one."""
 
     version: int
     role: str
     text: str
+    left: bool = False
 
 
 def hits_of(what: Reviewed, words: str, until: int, *, finds_masked: bool = False) -> list[Hit]:
@@ -122,7 +125,8 @@ def hits_of(what: Reviewed, words: str, until: int, *, finds_masked: bool = Fals
         found = entries.filter(conversation=what.conversation).search(words)
     except SearchError:
         return []
-    hits = []
+    hits: list[Hit] = []
+    turns: list[Any] = []
     last = found.order_by("-version").defer("normalised")
     for entry in last[: _HITS if what.mask is None else _LOOKED_AT].iterator(chunk_size=_HITS):
         mask = what.mask_for(entry.actor_id)
@@ -131,9 +135,11 @@ def hits_of(what: Reviewed, words: str, until: int, *, finds_masked: bool = Fals
         elif finds_masked or says(beginning(entry.text, mask.without), words):
             text = beginning(entry.text, mask.text)
             hits.append(Hit(entry.version, entry.role, _around(text, words)))
+        turns[len(turns) :] = [entry.turn_id] * (len(hits) - len(turns))
         if len(hits) == _HITS:
             break
-    return hits
+    left = left_at(what.conversation.pk, {turn for turn in turns if turn}, until)
+    return [replace(hit, left=turn in left) for hit, turn in zip(hits, turns, strict=True)]
 
 
 def _around(text: str, words: str) -> str:

@@ -34,6 +34,7 @@ from .notes import judged, notes_on
 from .past import opening_hash
 from .quoting import may_be_given, quoting_turns
 from .receipts import ErasedEvent, Receipt, Record
+from .same_words import turns_with_words_of
 
 # Versions in one PayloadErased. The trigger reads the list once for each row that is set to NULL.
 _BATCH = 100
@@ -197,7 +198,8 @@ class Act:
         begun = [target.version for target in plan.fresh] + [wanted.since] * bool(wanted.since)
         named_only = wanted.everything or wanted.exact or wanted.unless_since is not None
         if begun and not named_only:
-            quoting = quoting_turns(pk, min(begun)) - plan.turns
+            quoting = quoting_turns(pk, min(begun)) | turns_with_words_of(pk, plan.turns)
+            quoting -= plan.turns
             if named := self._named_after(pk, quoting):
                 plan = self._chosen(pk, replace(wanted, versions=wanted.versions | named))
             plan.quoting = quoting - plan.turns

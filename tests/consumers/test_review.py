@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from html.parser import HTMLParser
 from io import BytesIO
 from typing import Any
@@ -569,3 +570,24 @@ def test_an_owner_sees_nothing_of_those_who_were_there_before(
         listed = text_of(people[who], "/review/?q=secret").count("<tr>")
         assert listed == (2 if sees else 0)
         assert text_of(people[who], "/review/?q=own").count("<tr>") == 2
+
+
+def test_turns_of_other_branches_say_so(room: Conversation, reviewer: Client) -> None:
+    replaced, after, current = (uuid.uuid4() for _ in range(3))
+    room.record_turn("first words", AIMessage("one"), turn_id=replaced)
+    room.record_turn("went with it", AIMessage("two"), turn_id=after)
+    room.record_turn("other words", AIMessage("three"), turn_id=current, instead_of=replaced)
+    began = {
+        event.turn_id: event.version
+        for event in Event.objects.filter(stream_id=room.pk).order_by("-version")
+    }
+    page = reviewer.get(f"/review/{room.pk}/").content.decode()
+    assert f'<a href="#turn-{began[current]}">replaced, not current</a>' in page
+    assert page.count("not in the current branch") == 1
+    before = began[current] - 2
+    page = reviewer.get(f"/review/{room.pk}/?at={before}").content.decode()
+    assert "not current" not in page
+    assert "not in the current branch" not in page
+    catch_up()
+    page = reviewer.get(f"/review/{room.pk}/?find=went").content.decode()
+    assert page.count("not in the current branch") == 2

@@ -450,3 +450,19 @@ def test_checkpoints_and_bundles_from_before_verify_after(
         assert main([str(bundle), "--key", str(key.public)]) == 0
     assert WORD in before.read_text()
     assert WORD not in after.read_text()
+
+
+def test_a_turn_that_was_answered_again_goes_with_its_message(
+    conversation: Conversation, user: Any
+) -> None:
+    """The message is stored with each answer to it; other words stay."""
+    first, again, other = (uuid.uuid4() for _ in range(3))
+    conversation.record_turn("secret", AIMessage("one"), user=user, turn_id=first)
+    conversation.record_turn("other", AIMessage("2"), user=user, turn_id=other, instead_of=first)
+    conversation.record_turn("secret", AIMessage("3"), user=user, turn_id=again, instead_of=other)
+    receipt = conversation.erase([first], reason="asked")
+    assert set(receipt.turns) == {first, again}
+    assert receipt.quoting == (again,)
+    left = Event.objects.filter(stream_id=conversation.pk, payload__isnull=False)
+    assert "secret" not in "".join(left.values_list("payload", flat=True))
+    assert left.filter(turn_id=other).count() == 2
