@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -65,6 +66,7 @@ class Started:
         """Remove the folder: libraries look for one when they are imported, and not again."""
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+            _folders.discard((os.getpid(), self.folder))
 
     def remove(self) -> None:
         """End the process, and remove its folder."""
@@ -77,6 +79,17 @@ class Started:
         self.leave_folder()
 
 
+_folders: set[tuple[int, str]] = set()
+"""Folders of workers that are being started, and the process that starts each."""
+
+
+@atexit.register
+def _leave_nothing() -> None:
+    for process, folder in list(_folders):
+        if folder and process == os.getpid():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def start(tier: str, bubblewrap: str, limits: Limits, packages: tuple[str, ...]) -> Started:
     """Start a worker of a tier. Raises OSError, ConfigurationError."""
     if tier == RUNNER:
@@ -84,6 +97,7 @@ def start(tier: str, bubblewrap: str, limits: Limits, packages: tuple[str, ...])
     readable = [*libraries.readable(packages), *fonts.hangul()]
     # In the other tiers nothing is written: the folder is there because libraries look for one.
     folder = "" if tier == FULL else tempfile.mkdtemp(prefix="turnlog-sandbox-")
+    _folders.add((os.getpid(), folder))
     uid = _FIRST_USER + secrets.randbelow(_USERS)
     setup = {
         "layers": _LAYERS[tier],

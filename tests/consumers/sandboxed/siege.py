@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 import django
+from django.conf import settings
 
 from .attacks import ATTACKS, HELPERS, NOT_IN_A_BARE_PROCESS
 
@@ -28,6 +29,7 @@ def main(tier: str) -> None:
     from turnlog.consumers.sandbox.places import Places
     from turnlog.consumers.sandbox.seats import Call
 
+    settings.TURNLOG = {"SANDBOX_SPARE": False}
     places = Places()
     ways = tiers.bubblewraps() if tier == tiers.FULL else [""]
     found = {}
