@@ -8,7 +8,8 @@ from typing import NamedTuple
 from django.db import connections
 
 from ..core import codec, conf, retrying
-from ..core.codec.blobs import blobs_in, cut_document
+from ..core.codec.blobs import blobs_in
+from ..core.codec.cutting import cut_document
 from ..core.errors import NotStored
 from .store import blob_files
 from .store.confirmed import require_stored

@@ -17,7 +17,8 @@ from hashlib import sha256
 from typing import Any
 
 from ...core import codec, conf
-from ...core.codec.blobs import cut, whole
+from ...core.codec.blobs import whole
+from ...core.codec.cutting import cut
 from ...core.errors import MomentError, TurnlogError
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnlog.core import codec
-from turnlog.core.codec import blobs
+from turnlog.core.codec import blobs, cutting
 from turnlog.core.codec.encoded import Encoded
 from turnlog.core.codec.excerpts import beginning, outline
 from turnlog.core.errors import CodecError
@@ -65,7 +65,7 @@ def test_any_document_comes_back_at_any_threshold(value: Any, longest: int) -> N
     with pytest.MonkeyPatch.context() as patch:
         kept, _ = kept_by(patch)
         text = codec.dumps(value)
-        cut = blobs.cut(text, longest)
+        cut = cutting.cut(text, longest)
         kept |= cut.blobs
         assert blobs.whole(cut.text) == text
         assert codec.loads(cut.text) == value
@@ -93,7 +93,7 @@ def test_the_form_of_a_node_is_fixed(kept: dict[str, bytes]) -> None:
     data = bytes(range(48))
     said = b64encode(data).decode()
     text = codec.dumps([said, f"data:image/png;base64,{said}", "é" * 70])
-    cut = blobs.cut(text, 60)
+    cut = cutting.cut(text, 60)
     binary, written = sha256(data).hexdigest(), sha256("é".encode() * 70).hexdigest()
     assert cut.text == (
         f'[{{"_type":"blob","_value":{{"sha256":"{binary}","size":48,"base64":""}}}},'
@@ -107,7 +107,7 @@ def test_the_form_of_a_node_is_fixed(kept: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("last", ["B", "C", "P"])
 def test_base64_that_would_come_back_otherwise_is_a_text(kept: dict[str, bytes], last: str) -> None:
     text = codec.dumps("A" * 85 + last + "==")
-    cut = blobs.cut(text, 60)
+    cut = cutting.cut(text, 60)
     [blob] = blobs.blobs_in(cut.text)
     assert blob.base64 is None
     kept |= cut.blobs
@@ -119,7 +119,7 @@ def test_an_outline_loads_nothing_and_a_beginning_no_more_than_it_shows(
 ) -> None:
     kept, loaded = kept_by(monkeypatch)
     value = {"tool": "look_up", "output": "가" * 100_000, "picture": bytes(100_000), "n": [1]}
-    cut = blobs.cut(codec.dumps(value), 1024)
+    cut = cutting.cut(codec.dumps(value), 1024)
     kept |= cut.blobs
     outlined = outline(cut.text, 1)
     assert (outlined["tool"], outlined["n"], loaded) == ("look_up", [1], [])
@@ -132,7 +132,7 @@ def test_an_outline_loads_nothing_and_a_beginning_no_more_than_it_shows(
 
 
 def test_what_is_not_the_blob_that_was_stored_is_not_read(kept: dict[str, bytes]) -> None:
-    cut = blobs.cut(codec.dumps("가" * 2_000), 1024)
+    cut = cutting.cut(codec.dumps("가" * 2_000), 1024)
     with pytest.raises(CodecError, match="no blob"):
         codec.loads(cut.text)
     [digest] = cut.blobs
@@ -146,7 +146,7 @@ def test_reading_costs_no_more_than_was_stored(
     kept: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crafted document could name one blob a million times."""
-    cut = blobs.cut(codec.dumps("a " * 1_000), 1024)
+    cut = cutting.cut(codec.dumps("a " * 1_000), 1024)
     kept |= cut.blobs
     monkeypatch.setattr(blobs, "MOST", 50_000)
     codec.loads(f"[{','.join([cut.text] * 25)}]")
@@ -159,8 +159,8 @@ def test_a_large_string_is_cut_before_it_is_written_and_gives_the_same(
 ) -> None:
     for value in (bytes(range(256)) * 5_000, "가\ud800\n" * 400_000, "a" * 900_000):
         document = codec.encode({"value": value, "small": 1})
-        cut = blobs.cut_document(document, 1024)
-        assert cut == blobs.cut(codec.to_json(document), 1024)
+        cut = cutting.cut_document(document, 1024)
+        assert cut == cutting.cut(codec.to_json(document), 1024)
         kept |= cut.blobs
         assert codec.loads(cut.text) == {"value": value, "small": 1}
-        assert blobs.cut_document(document, 5_000_000).blobs == {}
+        assert cutting.cut_document(document, 5_000_000).blobs == {}
