@@ -42,3 +42,6 @@ async def wait_for_person(chat: AgentMixin, turn: RunningTurn) -> None:
         logger.warning("a part of turn %s cannot be stored: %s", turn.turn_id, error)
         kept = await to_the_end(lambda: in_thread(partial(storable, *parts)))
         await to_the_end(partial(ask, **kept))
+    if turn.task is not None and turn.task.cancelling() and turn.stopped_as == "cancelled":
+        # Somebody stopped it meanwhile. A server that stops leaves it waiting.
+        await to_the_end(lambda: conversation.acancel_waiting(turn.turn_id))

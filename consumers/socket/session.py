@@ -292,7 +292,8 @@ class Session:
         recorded = self.transcripts.recorded
         mine = await actor_id_of(self.chat.get_user()) if recorded else None
         turn = running.find(self.key)
-        if turn is not None and turn.turn_id == turn_id:
+        # One that waits is in the log, and its task may be about to end.
+        if turn is not None and turn.turn_id == turn_id and not turn.in_log:
             if turn.actor_id == mine:
                 turn.stop()
         elif recorded and not await self._stop_waiting(turn_id, mine):
