@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("turnlog")
 
+PROMPT = (
+    "Name this conversation between a user and an assistant in at most six words, in the language"
+    " of the user's words. Answer with the name alone."
+)
 LONGEST = 80
 """Characters of a name."""
 _GIVEN = 2_000
@@ -79,7 +83,7 @@ async def _by_model(chat: AgentMixin, llm: Any, said: str, answered: str) -> str
     from langchain_core.messages import HumanMessage, SystemMessage
 
     exchange = f"{clipped(said, _GIVEN)}\n\n---\n\n{clipped(answered, _GIVEN)}"
-    messages = [SystemMessage(chat.llm_naming_prompt), HumanMessage(exchange)]
+    messages = [SystemMessage(chat.naming_prompt or PROMPT), HumanMessage(exchange)]
     text = ""
     async with (
         asyncio.timeout(chat.get_llm_timeout()),

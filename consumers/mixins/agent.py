@@ -93,11 +93,8 @@ class AgentMixin(ApprovalMixin, LLMMixin, ChatMixin):
     """How a conversation without a title is named after its first exchange: `"words"`, by the
     user's first words; `"model"`, by one more call of the model, beside the turn; `""`, not. A
     title that somebody has given is never replaced."""
-    llm_naming_prompt: str = (
-        "Name this conversation between a user and an assistant in at most six words, in the"
-        " language of the user's words. Answer with the name alone."
-    )
-    """The system prompt of that call."""
+    naming_prompt: str | None = None
+    """The system prompt of that call; None: turnlog's own."""
     summarize_after_tokens: int | None = None
     """If the previous messages have more tokens, approximately, a model summarises the older whole
     turns once a turn has ended: later turns are given the summary and what came after; None:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 
 from tests.project.models_for_tests import ScriptedModel
 from turnlog.consumers.answering import tasks
-from turnlog.consumers.answering.naming import LONGEST, as_title
+from turnlog.consumers.answering.naming import LONGEST, PROMPT, as_title
 from turnlog.core import codec
 from turnlog.events import changes
 from turnlog.events.models import Conversation, Event
@@ -61,7 +61,7 @@ async def test_by_the_model(room: Conversation) -> None:
     consumer = chat("model", ["It is ", "42."], ['"The an', 'swer"\nand more'])
     assert await named(consumer, room, "What is it?") == "The answer"
     asked = consumer.model.seen[-1]
-    assert asked[0].content == consumer.llm_naming_prompt
+    assert asked[0].content == PROMPT
     assert asked[1].content == "What is it?\n\n---\n\nIt is 42."
 
 
