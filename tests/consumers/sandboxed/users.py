@@ -33,7 +33,7 @@ def as_an_ordinary_user() -> list[str]:
         return drop
     # The interpreter is in root's home: in a namespace of its own, this user gets to it.
     lines = ["set -e"]
-    held = {path: tempfile.mkdtemp() for path in sorted(needed) if _closed(path)}
+    held = {path: _place(number) for number, path in enumerate(sorted(needed)) if _closed(path)}
     lines += [f"mount --bind {path} {hold}" for path, hold in held.items()]
     lines += [f"mount -t tmpfs -o mode=755 none {folder}" for folder in sorted(closed)]
     for path, hold in held.items():
@@ -44,6 +44,13 @@ def as_an_ordinary_user() -> list[str]:
 
 class Unavailable(Exception):
     """This machine does not have such a user."""
+
+
+def _place(number: int) -> str:
+    """An empty folder for a mount that only the namespace sees: each run can use the same."""
+    folder = Path(tempfile.gettempdir(), f"turnlog-held-{number}")
+    folder.mkdir(exist_ok=True)
+    return str(folder)
 
 
 def _closed(path: Path) -> Path | None:
