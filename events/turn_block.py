@@ -41,7 +41,7 @@ class TurnBlock:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._stream_id, self._human, self._user = stream_id, human_message, user
-        self._start = {"turn_id": turn_id, "prompt": prompt, "metadata": metadata}
+        self._asked, self._prompt, self._metadata = turn_id, prompt, metadata
         self._answer: tuple[str | AIMessage, Sequence[Any] | None] | None = None
 
     def answer(
@@ -51,7 +51,14 @@ class TurnBlock:
         self._answer = ai_message, tools_output_list
 
     def __enter__(self) -> TurnBlock:
-        started = turns.start(self._stream_id, self._human, user=self._user, **self._start)  # type: ignore[arg-type]
+        started = turns.start(
+            self._stream_id,
+            self._human,
+            user=self._user,
+            turn_id=self._asked,
+            prompt=self._prompt,
+            metadata=self._metadata,
+        )
         self.turn_id = started.turn_id
         return self
 
@@ -78,7 +85,7 @@ class TurnBlock:
                 tools,
                 user=self._user,
                 turn_id=self.turn_id,
-                metadata=self._start["metadata"],  # type: ignore[arg-type]
+                metadata=self._metadata,
             )
 
     def _fail(self, outcome: Outcome, error: Mapping[str, str]) -> None:
