@@ -127,13 +127,13 @@ class ChatPage:
         expect(self.last.locator(".turnlog-human")).to_have_text(human, timeout=40_000)
         expect(self.last).to_have_attribute("data-outcome", outcome, timeout=40_000)
         if answer:
-            expect(answer_of(self.last)).to_have_text(answer)
+            expect(answer_of(self.last)).to_have_text(_and_its_calls(answer))
 
     def text(self) -> list[tuple[str, str]]:
         """The whole conversation: what was said and answered."""
         turns = self.turns.all()
         return [
-            (turn.locator(".turnlog-human").inner_text(), answer_of(turn).inner_text().strip())
+            (turn.locator(".turnlog-human").inner_text(), answer_of(turn).evaluate(_WORDS).strip())
             for turn in turns
         ]
 
@@ -145,6 +145,18 @@ class ChatPage:
 
 def answer_of(turn: Locator) -> Locator:
     return turn.locator(".turnlog-answer")
+
+
+_WORDS = """answer => [...answer.children]
+    .filter(each => !each.matches(".turnlog-call")).map(each => each.innerText).join("\\n\\n")"""
+
+
+def _and_its_calls(answer: str | re.Pattern[str]) -> str | re.Pattern[str]:
+    """What an answer's text matches, with the line that says how its last call ended."""
+    if not isinstance(answer, str):
+        return answer
+    words = r"\s+".join(map(re.escape, answer.split()))
+    return re.compile(rf"^\s*{words}(\s*\S+ · [^\n]*)?\s*$")
 
 
 @contextlib.contextmanager
