@@ -40,14 +40,15 @@ def turnlog_obstacle(context: Any) -> str:
 def turnlog_conversations(context: Any) -> str:
     """Return the address of the person's list of conversations, "" if there is none.
 
-    It is `conversations_url` in the template's context, or else that of a `ConversationList` in the
-    project's URLs.
+    It is `conversations_url` in the template's context, or else, for somebody who is signed in,
+    that of a `ConversationList` in the project's URLs.
     """
     if "conversations_url" in context:
         return str(context["conversations_url"] or "")
     try:
-        return reverse("turnlog_conversations:list")
-    except NoReverseMatch:
+        user = getattr(_request_of(context), "user", None)
+        return reverse("turnlog_conversations:list") if user and user.is_authenticated else ""
+    except (NoReverseMatch, SynchronousOnlyOperation):
         return ""
 
 

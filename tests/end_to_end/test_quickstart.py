@@ -47,7 +47,8 @@ def test_the_quickstart_can_be_followed_to_the_letter(
     try:
         reader.follow(text_of("docs/quickstart.md"))
         answer = window.locator(".turnlog-answer").last
-        expect(answer).to_have_text("Yes, for all our drinks.", timeout=40_000)
+        expect(answer).to_contain_text("Yes, for all our drinks.", timeout=40_000)
+        expect(answer.locator(".turnlog-call")).to_contain_text("gpt-4o")
         reader.close()
         done = ["typed", "written", "seen", "open", "log_in", "say", "reload", "stop"]
         assert set(done) <= {*reader.done}, "the page says what this reader does not understand"

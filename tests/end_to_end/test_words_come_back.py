@@ -119,7 +119,8 @@ def test_it_goes_when_the_words_are_changed_and_not_when_more_is_written(
 
 def test_it_goes_when_it_is_closed_by_the_keyboard(tabs: tuple[ChatPage, ChatPage]) -> None:
     _, second = tabs
-    second.box.press("Shift+Tab")
+    for _ in ("the button for files", "the notice's"):
+        second.page.keyboard.press("Shift+Tab")
     close = second.page.get_by_role("button", name="Close this notice")
     expect(close).to_be_focused()
     close.press("Enter")
