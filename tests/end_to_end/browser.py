@@ -30,7 +30,9 @@ addEventListener("DOMContentLoaded", () => {
   const note = () => {
     const turn = log.lastElementChild;
     if (!turn) return;
-    const now = [turn.dataset.outcome, turn.querySelector(".turnlog-answer")?.textContent.trim()];
+    const answer = turn.querySelector(".turnlog-answer")?.cloneNode(true);
+    answer?.querySelectorAll(".turnlog-call").forEach((call) => call.remove());
+    const now = [turn.dataset.outcome, answer?.textContent.trim()];
     if (JSON.stringify(window.seen.at(-1)) !== JSON.stringify(now)) window.seen.push(now);
   };
   const everything = { childList: true, subtree: true, characterData: true, attributes: true };
