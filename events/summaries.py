@@ -7,16 +7,17 @@ covers erases it too.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..core import codec
 from ..core.errors import ArgumentError, UnreadableEvent
 from . import arguments
-from .listed import LISTED, visible
+from .listed import visible
 from .log import NewEvent, append_decided
 from .standing import Standing
-from .tables.actor import Actor
+from .tables.actor import Actor, is_user
 from .tables.database import log_database
 from .tables.event import Event
 from .tables.literal import Literal
@@ -39,32 +40,42 @@ def record(
     stream_id: int,
     message: Any,
     *,
-    since: int,
-    until: int,
+    versions: Sequence[int],
+    after: Summary | None = None,
     digest: str,
     model: str | None = None,
     user: Any = None,
 ) -> Event | None:
-    """Append a summary of a user's entries of the message list, from one version to another.
+    """Append a summary of the last one, `after`, and of a user's entries of the message list since.
 
-    `message` is a HumanMessage or text; `digest` the SHA-256 in hex of what it was made of. Returns
-    None, and appends nothing, if one of these entries was cleared or erased meanwhile, or if there
-    is a later summary. Raises ArgumentError, CodecError.
+    `message` is a HumanMessage or text; `versions` are those of all entries that it was made of, in
+    order; `digest` is the SHA-256 in hex of what it was made of. Returns None, and appends nothing,
+    if by now there is another summary, if others are the user's entries up to the last of these, as
+    one was cleared or erased or is in another branch, or if the user was forgotten. Raises
+    ArgumentError, CodecError.
     """
     arguments.require_user(user)
-    if not 0 < since <= until:
-        raise ArgumentError("since", f"a version from 1 to {until}", since)
+    first = 1 if after is None else after.until + 1
+    if not versions or versions[0] < first:
+        raise ArgumentError("versions", f"versions from {first} on, at least one", versions)
+    since, until = versions[0] if after is None else after.since, versions[-1]
     document = codec.encode(arguments.human_message(message, "message"))
     data = HistorySummarized(document, since, until, digest, model)
 
-    def gather(standing: Standing) -> bool:
-        known = latest(stream_id, user)
-        return _is_whole(stream_id, since, until) and (known is None or known.until < until)
+    def gather(standing: Standing) -> Sequence[NewEvent]:
+        actor_id = Actor.objects.known(user) if is_user(user) else None
+        if is_user(user) and actor_id is None:
+            return ()
+        last = latest(stream_id, user)
+        if (last and last.version) != (after and after.version):
+            return ()
+        if _between(stream_id, actor_id, first, until) != list(versions):
+            return ()
+        # By the pseudonym, in case that the user is forgotten now: a new one beside these versions
+        # would say who the old one was.
+        return [NewEvent(data, actor_id=actor_id)]
 
-    def decide(standing: Standing, counts: bool) -> Sequence[NewEvent]:
-        return [NewEvent(data, user=user)] if counts else ()
-
-    stored = append_decided(stream_id, decide, gather)
+    stored = append_decided(stream_id, lambda _, events: events, gather)
     return stored[-1] if stored else None
 
 
@@ -73,9 +84,8 @@ def latest(stream_id: int, user: Any) -> Summary | None:
 
     What it costs does not depend on the conversation's length.
     """
-    guest = user is None or not user.is_authenticated
-    actor_id = None if guest else Actor.objects.id_of(user)
-    if actor_id is None and not guest:
+    actor_id = Actor.objects.known(user) if is_user(user) else None
+    if actor_id is None and is_user(user):
         return None
     events = Event.objects.using(log_database()).filter(
         stream_id=stream_id, type=Literal("HistorySummarized"), actor_id=actor_id
@@ -94,11 +104,11 @@ def _is_listed(stream_id: int, version: int) -> bool:
     return bool(visible(stream_id, _ALL).filter(version=version, payload__isnull=False).exists())
 
 
-def _is_whole(stream_id: int, since: int, until: int) -> bool:
-    """Whether everything from one entry to another is still there. A clearing hides the first."""
-    stream = Event.objects.using(log_database()).filter(stream_id=stream_id, type__in=LISTED)
-    erased = stream.filter(version__gte=since, version__lte=until, payload__isnull=True)
-    return _is_listed(stream_id, since) and _is_listed(stream_id, until) and not erased.exists()
+def _between(stream_id: int, actor_id: uuid.UUID | None, first: int, last: int) -> list[int]:
+    """The versions of an actor's entries of the message list from one version to another."""
+    listed = visible(stream_id, _ALL).filter(actor_id=actor_id, payload__isnull=False)
+    there = listed.filter(version__gte=first, version__lte=last)
+    return list(there.values_list("version", flat=True))
 
 
 _ALL = 2**31 - 1

@@ -19,9 +19,9 @@ from ...core import codec
 from ...core.asynchronous import in_database_thread, in_slow_thread
 from ...core.wellformed import clipped, wellformed
 from ...events import summaries
-from ...events.listed import Listed
 from ...events.models import Conversation
 from ...projections.messages.previous import HistoryRule
+from ...projections.messages.tokens import tokens_in
 from .. import failures
 from ..mixins.agent import AgentMixin
 from ..mixins.given import listed_entries
@@ -37,15 +37,20 @@ logger = logging.getLogger("turnlog")
 _SECONDS = 120.0
 _LONGEST = 20_000
 """Characters of a summary, at most."""
+_AT_ONCE = 2
+"""Times the limit: what is summarised at once has no more tokens, if it is more than one turn."""
+_CHARACTERS = 4
+"""Of a token, approximately."""
 
 
 class _Older(NamedTuple):
-    """What is to be summarised: its messages as a text, and the versions that it covers."""
+    """What is to be summarised: its messages as a text, the versions of their entries, and the
+    summary that comes first, if there is one."""
 
     text: str
     digest: str
-    since: int
-    until: int
+    versions: Sequence[int]
+    after: summaries.Summary | None
 
 
 def summarise_later(chat: AgentMixin, conversation: Conversation, key: Hashable) -> None:
@@ -75,15 +80,17 @@ async def _summarise(chat: AgentMixin, conversation: Conversation) -> None:
         if not said:
             logger.warning("a conversation was not summarised: the model said nothing")
             return
-        await in_database_thread(summaries.record)(
+        recorded = await in_database_thread(summaries.record)(
             conversation.pk,
             f"{SUMMARY}\n\n{said}",
-            since=older.since,
-            until=older.until,
+            versions=older.versions,
+            after=older.after,
             digest=older.digest,
             model=model_name_of(llm),
             user=user,
         )
+        if recorded is None:
+            logger.warning("a conversation was not summarised: it changed meanwhile")
     except Exception as error:  # noqa: BLE001 - models and their clients raise anything
         logger.warning("a conversation was not summarised: %s", failures.where(error))
 
@@ -98,23 +105,22 @@ SUMMARY = "This is a summary of the conversation so far:"
 
 def _older(conversation: Conversation, user: Any, rule: HistoryRule, limit: int) -> _Older | None:
     """Return what is to be summarised so that about half of the limit is left; None if nothing."""
-    from langchain_core.messages.utils import count_tokens_approximately
-
     known = summaries.latest(conversation.pk, user)
     after = known.until if known is not None else 0
     entries = listed_entries(conversation, user, after=after)
     begun: list[Any] = [] if known is None else [known.message]
     given = rule.of_entries(entries).messages
-    if not entries or count_tokens_approximately([*begun, *given]) <= limit:
+    if not entries or tokens_in([*begun, *given]) <= limit:
         return None
-    older: Sequence[Listed] = rule.older(entries, limit // 2)
+    # What is left of the first turns of a very long conversation is summarised after the next turn.
+    older = rule.oldest(rule.older(entries, limit // 2), _AT_ONCE * limit)
     messages = [*begun, *rule.of_entries(older).messages]
     if not older or not messages:
         return None
     documents = "\n".join(map(codec.dumps, messages))
-    since = known.since if known is not None else older[0].version
     digest = sha256(documents.encode()).hexdigest()
-    return _Older(_text(messages), digest, since, older[-1].version)
+    text = clipped(_text(messages), _LONGEST + _AT_ONCE * limit * _CHARACTERS)
+    return _Older(text, digest, [entry.version for entry in older], known)
 
 
 def _text(messages: Sequence[BaseMessage]) -> str:

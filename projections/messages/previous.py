@@ -13,7 +13,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import codec
-from ...core.attached import weight_of
 from ...core.codec.blobs import read, whole
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import outline
@@ -22,6 +21,7 @@ from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
 from ...events.summaries import Summary
 from .documents import stored_message
+from .tokens import tokens_in
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, ToolMessage
@@ -107,14 +107,23 @@ class HistoryRule:
     def older(self, entries: Sequence[Listed], keep_tokens: int) -> Sequence[Listed]:
         """Return the entries before the last whole turns that have so many tokens, approximately;
         the last turn is never among them."""
-        from langchain_core.messages.utils import count_tokens_approximately
-
         begins = [at for at, entry in enumerate(entries) if entry.content.startswith(_HUMAN)]
         tokens, end = 0, len(entries)
         for begin in reversed(begins):
-            given = self.of_entries(entries[begin:end]).messages
-            tokens += count_tokens_approximately(given)
+            tokens += tokens_in(self.of_entries(entries[begin:end]).messages)
             if tokens > keep_tokens and end < len(entries):
+                break
+            end = begin
+        return entries[:end]
+
+    def oldest(self, entries: Sequence[Listed], max_tokens: int) -> Sequence[Listed]:
+        """Return the entries of the first whole turns that have so many tokens, approximately; the
+        first turn is always among them."""
+        begins = [at for at, entry in enumerate(entries) if entry.content.startswith(_HUMAN)]
+        tokens, end = 0, 0
+        for begin in [*begins[1:], len(entries)]:
+            tokens += tokens_in(self.of_entries(entries[end:begin]).messages)
+            if tokens > max_tokens and end > 0:
                 break
             end = begin
         return entries[:end]
@@ -255,27 +264,17 @@ def _args(document: Any) -> dict[str, Any]:
 
 def _last_that_fit(messages: list[Any], max_tokens: int) -> list[Any]:
     from langchain_core.messages import HumanMessage
-    from langchain_core.messages.utils import count_tokens_approximately, trim_messages
-
-    def count(messages: list[Any]) -> int:
-        return count_tokens_approximately([_weighed(message) for message in messages])
+    from langchain_core.messages.utils import trim_messages
 
     kept: list[Any] = trim_messages(
         messages,
         max_tokens=max_tokens,
-        token_counter=count,
+        token_counter=tokens_in,
         strategy="last",
         # So whole turns remain, and no output without its call. The class covers chunks too.
         start_on=HumanMessage,
     )
     return kept
-
-
-def _weighed(message: Any) -> Any:
-    """Return a message as its tokens are counted: LangChain would count a file's base64 as text."""
-    if not isinstance(message.content, list):
-        return message
-    return _changed(message, {"content": list(map(weight_of, message.content))})
 
 
 def _spoken(parts: Sequence[_Part], tools: bool) -> Iterator[_Given]:

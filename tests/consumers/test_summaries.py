@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 from tests.consumers.test_limits import no_turns
 from tests.consumers.test_previous_messages import ask, require_prompt_is_what_was_seen
@@ -20,9 +22,11 @@ from turnlog.consumers.answering.summarising import SUMMARY
 from turnlog.consumers.mixins.given import ruled
 from turnlog.core import codec
 from turnlog.events import summaries
+from turnlog.events.erasure.forgetting import forget_user
 from turnlog.events.log import read
 from turnlog.events.models import Conversation
 from turnlog.events.prompt import Prompt
+from turnlog.events.tables.actor import Actor
 from turnlog.projections import HistoryRule
 from turnlog.projections.travel.moments import as_of
 
@@ -119,6 +123,107 @@ async def test_clearing_ends_it_and_a_fork_has_the_turns_themselves(
     assert await summaries_in(fork) == []
 
 
+class Reading(GenericFakeChatModel):
+    """A model that keeps what it was given, and whose summaries say only which one it is."""
+
+    read: list[str] = []
+    meanwhile: Any = None
+
+    async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        self.read.append(messages[-1].content)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        message = AIMessage(f"Summary {len(self.read)}.")
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+async def test_a_conversation_with_an_erased_turn_in_the_middle_is_summarised(
+    conversation: Any, user: Any
+) -> None:
+    consumer = chat_of("one", "two", "three " + LONG, "four " + LONG)
+    await talk(consumer, conversation, user, "a", "b", "c")
+    events = await get_stored(conversation)
+    second = next(event for event in events if (event.payload or "").find('"two"') > 0)
+    await conversation.aerase([second.turn_id], reason="request 7")
+    assert await summaries_in(conversation) == []
+    await talk(consumer, conversation, user, "d")
+    [summary] = await summaries_in(conversation)
+    assert summary.data.since < second.version < summary.data.until
+
+
+async def test_what_changes_meanwhile_is_not_summarised_and_the_servers_log_says_so(
+    conversation: Any, user: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Reading(messages=iter([]), meanwhile=conversation.aclear)
+    consumer = chat_of("one " + LONG, "two " + LONG, model=model)
+    await talk(consumer, conversation, user, "a", "b")
+    assert len(model.read) == 1
+    assert await summaries_in(conversation) == []
+    assert "it changed meanwhile" in caplog.text
+
+
+async def test_a_very_long_conversation_is_summarised_part_by_part(
+    conversation: Any, user: Any
+) -> None:
+    def say(number: int) -> None:
+        conversation.record_turn(f"<{number}>", LONG, user=user)
+
+    await sync_to_async(lambda: [say(number) for number in range(6)])()
+    model = Reading(messages=iter([]))
+    consumer = chat_of(*["." for _ in range(4)], model=model)
+    await talk(consumer, conversation, user, *"abcd")
+    said = "".join(model.read)
+    assert [said.count(f"<{number}>") for number in range(6)] == [1] * 6
+    assert max(map(len, model.read)) < 4 * len(LONG)
+    assert "Summary 1." in model.read[1]
+
+
+async def test_one_turn_that_is_longer_than_any_text_is_cut(conversation: Any, user: Any) -> None:
+    model = Reading(messages=iter([]))
+    consumer = chat_of("one " + 200 * LONG, "two", model=model)
+    await talk(consumer, conversation, user, "a", "b")
+    assert len(model.read[0]) < 40 * len(LONG)
+    assert len(await summaries_in(conversation)) == 1
+
+
+async def test_a_file_does_not_count_by_its_base64(conversation: Any, user: Any) -> None:
+    pdf = {"type": "file", "base64": "A" * 2_000, "mime_type": "application/pdf"}
+    asked = HumanMessage([{"type": "text", "text": "Read"}, pdf])
+    await sync_to_async(conversation.record_turn)(asked, "Yes.", user=user)
+    await sync_to_async(conversation.record_turn)("And?", "No.", user=user)
+    consumer = chat_of("one", "two " + 2 * LONG, "three")
+    await talk(consumer, conversation, user, "a")
+    assert await summaries_in(conversation) == []
+    await talk(consumer, conversation, user, "b")
+    assert len(await summaries_in(conversation)) == 1
+    await talk(consumer, conversation, user, "c")
+    assert all(isinstance(message.content, str) for message in consumer.model.seen[-1])
+
+
+@pytest.mark.django_db
+def test_another_persons_erased_turn_is_none_of_a_summarys_business(user: Any) -> None:
+    room = Conversation.objects.create()
+    first = room.record_turn("a", "one", user=user)
+    theirs = room.record_turn("b", "two")
+    last = room.record_turn("c", "three", user=user)
+    room.erase([theirs[0].turn_id], reason="request 7")
+    versions = [event.version for event in [*first, *last] if event.type == "MessageAppended"]
+    assert summaries.record(room.pk, "Both.", versions=versions, digest="0" * 64, user=user)
+
+
+@pytest.mark.django_db
+def test_a_summary_that_ends_after_its_person_was_forgotten_is_not_recorded(user: Any) -> None:
+    room = Conversation.objects.create(user=user)
+    room.record_turn("a", "one", user=user)
+    versions = [entry.version for entry in as_of(room).entries]
+    forget_user(user)
+    record = partial(summaries.record, room.pk, "One.", versions=versions, digest="0" * 64)
+    assert record(user=user) is None
+    assert record(user=None) is None
+    # Nor does it give them a new pseudonym.
+    assert Actor.objects.known(user) is None
+
+
 STEPS = st.lists(
     st.one_of(
         st.just("turn"),
@@ -148,13 +253,15 @@ def test_whatever_happens_the_model_is_given_each_turn_once_and_nothing_that_is_
             room.clear()
             turns = []
         elif step[0] == "summarise" and turns:
-            entries = [entry for entry in as_of(room).entries if "<" in entry.content]
-            last = entries[min(step[1], len(entries)) - 1]
+            known = summaries.latest(room.pk, None)
+            entries = as_of(room).entries[: 2 * step[1]]
+            versions = [e.version for e in entries if known is None or e.version > known.until]
             covered = "".join(words for words, _ in turns[: step[1]])
-            until = last.version + 1
-            summaries.record(
-                room.pk, covered, since=entries[0].version, until=until, digest="0" * 64
-            )
+            if versions:
+                # Whatever was erased before.
+                assert summaries.record(
+                    room.pk, covered, versions=versions, after=known, digest="0" * 64
+                )
         elif step[0] == "erase" and turns:
             words, turn_id = turns.pop(step[1] % len(turns))
             gone.append(words)
