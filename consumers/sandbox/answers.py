@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from .pipe import Broken
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _DEPTH = 20
 _UNITS = ("s", "ms", "us", "ns")
-_ZONE = re.compile(r"[A-Za-z0-9_+:/-]{1,40}", re.ASCII)
+_ZONE = re.compile(r"(?!dateutil/)[A-Za-z0-9_+:/-]{1,40}", re.ASCII)
+_OFFSET = re.compile(r"UTC[+-]\d\d:\d\d", re.ASCII)
 _CUTTABLE = ("value", "printed", "charts")
 
 
@@ -177,8 +179,10 @@ def _times(values: list[Any], content: dict[str, Any]) -> pd.Series[Any]:
         raise Broken("a time zone that is none")
     times = times.dt.tz_localize("UTC")
     try:
+        if not _OFFSET.fullmatch(zone):
+            ZoneInfo(zone)  # raises unless it is a zone's name; pandas would also read file names
         return times.dt.tz_convert(zone)
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, OSError):
         return times  # A zone that only the worker knows: the moment is the same.
 
 

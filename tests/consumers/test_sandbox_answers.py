@@ -108,6 +108,30 @@ def test_what_a_cell_holds_is_text() -> None:
     assert found.a.tolist()[:2] == ["\x1b[2J<script>", "[1, 2]"]
 
 
+def zoned(zone: str) -> Any:
+    """A series with a time zone, as a worker says it."""
+    column = {"kind": "time", "unit": "s", "zone": zone, "values": [0]}
+    index = {"kind": "int", "values": [0]}
+    content = {"column": column, "index": [index], "index_names": [None], "name": None}
+    return value_of({"series": content})
+
+
+@pytest.mark.parametrize("zone", ["dateutil//etc/passwd", "dateutil/Asia/Seoul"])
+def test_no_file_of_the_workers_choice_is_opened(zone: str) -> None:
+    """pandas would open it: it has dateutil look for what follows."""
+    with pytest.raises(Broken, match="time zone"):
+        zoned(zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [("Asia/Seoul", 9), ("UTC+05:00", 5), ("No/Where", 0), ("Asia", 0), ("//etc/passwd", 0)],
+)
+def test_a_zone_is_a_name_or_an_offset_and_the_moment_stays(zone: str, shown: int) -> None:
+    [moment] = zoned(zone)
+    assert (moment.timestamp(), moment.hour) == (0, shown)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -156,9 +180,12 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + check
 
 
+def header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
 def png(width: int, height: int, pixels: bytes, *more: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(pixels))]
+    parts = [header(width, height), *more, chunk(b"IDAT", zlib.compress(pixels))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
 
 
@@ -183,6 +210,7 @@ def test_of_a_picture_only_the_pixels_stay() -> None:
         png(2000, 2000, b"\0" * 10),
         png(1, 1, b"\0\x01\x02\x03", chunk(b"iCCP", b"x\0\0" + b"y" * 10)),
         png(1, 1, b"\0\x01\x02\x03", chunk(b"zTXt", b"x\0\0" + zlib.compress(b"a" * 10**8))),
+        png(1, 1, b"\0\x01\x02\x03")[:-12] + chunk(b"iCCP", b"a\0") + chunk(b"IEND", b""),
     ],
     ids=[
         "empty",
@@ -195,6 +223,7 @@ def test_of_a_picture_only_the_pixels_stay() -> None:
         "few",
         "icc",
         "text",
+        "late icc",
     ],
 )
 def test_a_picture_that_is_none_is_broken_or_harmless(content: bytes) -> None:
@@ -203,6 +232,11 @@ def test_a_picture_that_is_none_is_broken_or_harmless(content: bytes) -> None:
     except Broken:
         return
     assert len(found) < 100_000
+
+
+def test_a_second_header_does_not_make_a_picture_larger() -> None:
+    with pytest.raises(Broken, match="5000 x 4000 pixels"):
+        pictures.checked(png(1, 1, (b"\0" + bytes(15_000)) * 4000, header(5000, 4000)))
 
 
 def talk(*pieces: bytes) -> Pipe:
