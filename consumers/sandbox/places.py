@@ -112,9 +112,9 @@ class Places:
         for seat in seats:
             if (worker := seat.worker) is not None:
                 worker.kill()
-            # Whatever runs there finds that its worker has ended, and lets go at once.
-            with seat.lock:
-                seat.empty()
+            # Whatever runs there finds that its worker has ended, and whoever starts one finds that
+            # the seat has: nobody waits for them here, where it may be a request that ends it.
+            seat.empty_if_ended()
 
     def _seat(self, place: Place) -> Seat:
         """Return a place's seat; make room for it if there is none. Raises SandboxRefused."""
@@ -167,7 +167,8 @@ class Places:
             if seat.is_ended:
                 raise SandboxRefused(_ENDED) from broken
             return Outcome(error=f"SandboxError: {broken}", notice=_RESTARTED)
-        except SandboxRefused:
+        except BaseException:
+            # Also what nobody foresaw: the next code must not get a worker in the middle of this.
             seat.empty()
             raise
         finally:

@@ -45,6 +45,7 @@ class Seat:
             finally:
                 self.used = time.monotonic()
                 self.lock.release()
+                self.empty_if_ended()
         finally:
             self._queue.release()
 
@@ -53,6 +54,14 @@ class Seat:
         if self.worker is not None:
             self.worker.end()
             self.worker = None
+
+    def empty_if_ended(self) -> None:
+        """End the worker of a seat that is ended, now or when whoever has the seat leaves it."""
+        if self.is_ended and self.lock.acquire(blocking=False):
+            try:
+                self.empty()
+            finally:
+                self.lock.release()
 
 
 class Call:

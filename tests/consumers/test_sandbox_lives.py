@@ -8,13 +8,15 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from turnlog.consumers.sandbox import running
+from turnlog.consumers.sandbox import answers, running, standing
 from turnlog.consumers.sandbox.outcome import Outcome
 from turnlog.consumers.sandbox.places import Places
 from turnlog.consumers.sandbox.seats import Call
@@ -132,6 +134,55 @@ def test_an_idle_worker_ends(places: Places, settings: Any) -> None:
     places.end_idle()
     assert process.returncode is not None
     assert places._seats == {}
+
+
+def test_who_ends_a_worker_that_is_being_started_does_not_wait(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, has_ended = threading.Event(), threading.Event()
+    first_worker, workers = standing.first_worker, []
+
+    def slowly(start: standing.Start) -> Any:
+        tier, worker = first_worker(start)
+        workers.append(worker)
+        started.set()
+        assert has_ended.wait(20), "the one who ends it waits for the start"
+        return tier, worker
+
+    monkeypatch.setattr(standing, "first_worker", slowly)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(run, places, "1")
+        started.wait()
+        places.end(PLACE)
+        has_ended.set()
+        with pytest.raises(SandboxRefused, match="has been ended"):
+            call.result()
+    assert not workers[0].is_alive
+    assert places.taken() == frozenset()
+
+
+def test_a_worker_that_is_ended_while_somebody_has_its_seat_ends_when_they_leave(
+    places: Places,
+) -> None:
+    run(places, "a = 1")
+    seat = places._seats[PLACE]
+    worker = seat.worker
+    assert worker is not None
+    with ThreadPoolExecutor(1) as threads, seat.taken(1.0):
+        threads.submit(places.end, PLACE).result(20)
+    assert seat.worker is None
+    assert not worker.is_alive
+
+
+def test_a_worker_whose_answer_nobody_foresaw_is_not_used_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(places, "mine = 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(answers, "value_of", lambda document: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(places, "mine")
+    assert run(places, "'mine' in globals()").value is False
 
 
 async def test_a_call_that_is_cancelled_ends_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
