@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.asynchronous import in_database_thread
-from ..core.errors import ArgumentError
+from ..core.errors import ArgumentError, CodecError
 from . import turns
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
 
     from .prompt import Prompt
-    from .types import Outcome
 
 
 class TurnBlock:
     """Commits the user's words when the block begins, and what became of them when it ends.
 
     With `answer()`, the turn is recorded. If the block raises, the turn is closed as `failed`, or
-    as `cancelled` if it was cancelled, and the error goes on. It does so too if there is no answer.
+    as `cancelled` if it was cancelled, and the error goes on. It does so too if there is no answer,
+    and if the answer cannot be stored.
     """
 
     turn_id: uuid.UUID
@@ -68,13 +69,16 @@ class TurnBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        try:
+            self._end(error)
+        except BaseException as fault:
+            self._fail(fault)
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
         if error is not None:
-            told = {"type": type(error).__name__, "text": str(error)}
-            cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-            self._fail("cancelled" if cancelled else "failed", told)
+            self._fail(error)
         elif self._answer is None:
-            told = {"type": "NoAnswer", "text": "the block ended without answer()"}
-            self._fail("failed", told)
             raise ArgumentError("answer", "a call of turn.answer() within the block", None)
         else:
             answer, tools = self._answer
@@ -88,20 +92,30 @@ class TurnBlock:
                 metadata=self._metadata,
             )
 
-    def _fail(self, outcome: Outcome, error: Mapping[str, str]) -> None:
+    def _fail(self, error: BaseException) -> None:
+        """Close the turn, if it is still open, with what of its answer can be stored."""
+        cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
         answer, tools = self._answer or (None, None)
-        turns.fail(
-            self._stream_id,
-            self.turn_id,
-            outcome,
-            error=error,
-            ai_message=answer,
-            tools_output_list=tools,
-        )
+        for part in ((answer, tools), (answer, None), (None, tools), (None, None)):
+            with contextlib.suppress(ArgumentError, CodecError):
+                turns.fail(
+                    self._stream_id,
+                    self.turn_id,
+                    "cancelled" if cancelled else "failed",
+                    error={"type": type(error).__name__, "text": str(error)},
+                    ai_message=part[0],
+                    tools_output_list=part[1],
+                )
+                return
 
     async def __aenter__(self) -> TurnBlock:
-        await in_database_thread(self.__enter__)()
-        return self
+        entering = asyncio.ensure_future(in_database_thread(self.__enter__)())
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError as error:
+            # The thread goes on, and no __aexit__ follows: what it began is closed here.
+            await asyncio.shield(self._leave(entering, error))
+            raise
 
     async def __aexit__(
         self,
@@ -110,4 +124,17 @@ class TurnBlock:
         traceback: TracebackType | None,
     ) -> None:
         # A task that is cancelled again must not leave the turn open: the thread goes on.
-        await asyncio.shield(in_database_thread(self.__exit__)(kind, error, traceback))
+        await asyncio.shield(self._aend(error))
+
+    async def _aend(self, error: BaseException | None) -> None:
+        # Apart from what closes it: a lock that is not free makes the first call again.
+        try:
+            await in_database_thread(self._end)(error)
+        except Exception as fault:
+            await in_database_thread(self._fail)(fault)
+            raise
+
+    async def _leave(self, entering: asyncio.Future[TurnBlock], error: BaseException) -> None:
+        await asyncio.wait([entering])
+        if not entering.cancelled() and entering.exception() is None:
+            await in_database_thread(self._fail)(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,8 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from tests.consumers.protocols import chats
 from tests.consumers.protocols import completions as c
 from tests.consumers.protocols.server import answering
-from turnlog.core.errors import ArgumentError
+from turnlog.core.errors import ArgumentError, CodecError
+from turnlog.events import turns
 from turnlog.events.models import Conversation, Event
 from turnlog.langchain import TurnlogChatMessageHistory
 from turnlog.openai_agents import TurnlogSession
@@ -129,6 +131,71 @@ async def test_a_block_in_async_code_is_closed_when_its_task_is_cancelled(
     ]
     assert outcomes == ["cancelled"]
     assert (await asee(conversation, user))[-1] == ("again", "Yes.", [])
+
+
+class Unstorable:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "tools", "kept"),
+    [
+        (AIMessage("Noon.", additional_kwargs={"x": Unstorable()}), None, None),
+        ("Noon.", [Unstorable()], "Noon."),
+        (7, None, None),
+    ],
+)
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_block_is_closed_if_its_answer_cannot_be_stored(
+    conversation: Conversation, user: Any, answer: Any, tools: Any, kept: Any, raises: bool
+) -> None:
+    def block() -> None:
+        with conversation.turn("words", user=user) as turn:
+            turn.answer(answer, tools)
+            if raises:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError if raises else (ArgumentError, CodecError)):
+        block()
+    last: Any = Event.objects.filter(stream_id=conversation.pk).latest("version")
+    assert (last.type, last.data.outcome) == ("TurnFailed", "failed")
+    assert _content(last.data.produced["message"]) == kept
+
+
+async def test_a_block_whose_answer_cannot_be_stored_is_closed_in_async_code(
+    conversation: Conversation, user: Any
+) -> None:
+    with pytest.raises(ArgumentError):
+        async with conversation.turn("words", user=user) as turn:
+            turn.answer(7)  # type: ignore[arg-type]
+    assert (await sync_to_async(types)(conversation))[-1] == "TurnFailed"
+
+
+async def test_a_task_that_is_cancelled_while_its_block_begins_leaves_no_open_turn(
+    conversation: Conversation, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, start = threading.Event(), threading.Event(), turns.start
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(turns, "start", slow)
+
+    async def block() -> None:
+        async with conversation.turn("words", user=user):
+            raise AssertionError("the block is not entered")
+
+    task = asyncio.create_task(block())
+    assert await asyncio.to_thread(begun.wait, 60)
+    task.cancel()
+    await asyncio.wait([task], timeout=0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    last: Any = await Event.objects.filter(stream_id=conversation.pk).alatest("version")
+    assert (last.type, last.data.outcome) == ("TurnFailed", "cancelled")
 
 
 # LangChain
