@@ -88,6 +88,11 @@ def _here() -> tuple[uuid.UUID, str]:
     return _runner_id(os.getpid()), conf.tenant()
 
 
+def is_this_process(runner: str | None) -> bool:
+    """Return whether a turn whose metadata name this runner is this process's."""
+    return runner == str(_runner_id(os.getpid()))
+
+
 def is_abandoned(runner: str | None) -> bool:
     """Return whether no process will finish a turn whose metadata name this runner."""
     return runner is None or is_gone(uuid.UUID(runner))

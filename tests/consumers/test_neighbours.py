@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,9 +23,10 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 from tests.consumers.protocols import chats
 from tests.consumers.protocols import completions as c
 from tests.consumers.protocols.server import answering
-from turnlog.core.errors import ArgumentError, CodecError
+from turnlog.core.errors import ArgumentError, CodecError, TurnInProgress
 from turnlog.events import turns
 from turnlog.events.models import Conversation, Event
+from turnlog.events.tables.draft import Draft
 from turnlog.langchain import TurnlogChatMessageHistory
 from turnlog.openai_agents import TurnlogSession
 from turnlog.projections import as_of
@@ -229,12 +229,7 @@ MESSAGES = st.lists(
         st.builds(ToolMessage, st.text(max_size=5), tool_call_id=st.just("1")),
     ),
     max_size=8,
-).filter(lambda messages: not _unanswered(messages))
-
-
-def _unanswered(messages: list[BaseMessage]) -> bool:
-    """Whether a question follows another one at once: the log has the first, and no list has."""
-    return any(a.type == b.type == "human" for a, b in pairwise(messages))
+)
 
 
 @pytest.mark.slow_once
@@ -250,6 +245,74 @@ def test_what_was_added_comes_back(user: Any, messages: list[BaseMessage]) -> No
     assert TurnlogChatMessageHistory(room, user).messages == [*messages, AIMessage("the end")]
     history.clear()
     assert history.messages == []
+
+
+CALL_OF_CLOCK = AIMessage("", tool_calls=[{"name": "clock", "args": {}, "id": "1"}])
+OUTPUT = ToolMessage("12", tool_call_id="1")
+
+
+def outcomes(conversation: Conversation) -> list[str]:
+    """How the turns that failed did so."""
+    failed = Event.objects.filter(stream_id=conversation.pk, type="TurnFailed")
+    found: list[Any] = list(failed.order_by("version"))
+    return [event.data.outcome for event in found]
+
+
+def test_a_history_that_is_cleared_ends_its_turn(conversation: Conversation, user: Any) -> None:
+    history = TurnlogChatMessageHistory(conversation, user)
+    history.add_messages([HumanMessage("one"), CALL_OF_CLOCK, OUTPUT])
+    history.clear()
+    assert outcomes(conversation) == ["cancelled"]
+    failed: Any = Event.objects.get(stream_id=conversation.pk, type="TurnFailed")
+    assert [tool["output"] for tool in failed.data.produced["tools"]] == ["12"]
+    history.add_messages([HumanMessage("two")])
+    assert history.messages == [HumanMessage("two")]
+
+
+def test_the_next_history_ends_what_a_dropped_one_left_open(
+    conversation: Conversation, user: Any
+) -> None:
+    said, ended = (
+        HumanMessage("one"),
+        [HumanMessage("two"), HumanMessage("?"), CALL_OF_CLOCK, OUTPUT],
+    )
+    TurnlogChatMessageHistory(conversation, user).add_messages([said])
+    TurnlogChatMessageHistory(conversation, user).add_messages(ended[:2])
+    # A run that ends on a tool's output, or that was lost after one, has it for the next.
+    assert outcomes(conversation) == ["interrupted"]
+    history = TurnlogChatMessageHistory(conversation, user)
+    history.add_messages(ended)
+    assert outcomes(conversation) == ["interrupted"] * 2
+    with pytest.raises(TurnInProgress):
+        TurnlogChatMessageHistory(conversation, user).add_messages([said])
+    history.add_messages([])
+    del history
+    assert TurnlogChatMessageHistory(conversation, user).messages == ended
+    assert seen(conversation, user)[-1] == ("two\n\n?", "", ["12"])
+    assert not Draft.objects.filter(stream_id=conversation.pk).exists()
+
+
+@pytest.mark.parametrize("before", [[], [HumanMessage("one")]])
+def test_what_cannot_be_stored_is_not_in_the_way(
+    conversation: Conversation, user: Any, before: list[BaseMessage]
+) -> None:
+    history = TurnlogChatMessageHistory(conversation, user)
+    session = TurnlogSession(conversation)
+    history.add_messages(before)
+    for bad in (OUTPUT, AIMessage("Noon.")):
+        more = {"x": Unstorable()}
+        with pytest.raises(CodecError):
+            history.add_messages([bad.model_copy(update={"additional_kwargs": more})])
+    history.add_messages([HumanMessage("two"), AIMessage("Noon.")])
+    assert history.messages == [*before, HumanMessage("two"), AIMessage("Noon.")]
+    items = [item("user", each.text) for each in before]
+    async_to_sync(session.add_items)(items)
+    for role in ("assistant", "system"):
+        with pytest.raises(CodecError):
+            async_to_sync(session.add_items)([{**item(role, "no"), "more": Unstorable()}])
+    more_items = [item("user", "two"), item("assistant", "three")]
+    async_to_sync(session.add_items)(more_items)
+    assert async_to_sync(session.get_items)() == [*items, *more_items]
 
 
 def test_a_history_is_one_persons(
@@ -336,8 +399,70 @@ async def test_a_session_of_the_agents_sdk_is_turns(conversation: Conversation, 
     ]
 
 
+async def test_a_run_that_raises_or_ends_on_a_tools_output_leaves_no_open_turn(
+    conversation: Conversation, user: Any
+) -> None:
+    from agents import (
+        Agent,
+        ModelBehaviorError,
+        OpenAIChatCompletionsModel,
+        RunConfig,
+        Runner,
+        function_tool,
+    )
+    from openai import AsyncOpenAI
+
+    nothing = {**c.WHOLE, "choices": []}
+    async with answering(whole(nothing), whole(CALLS), whole(c.WHOLE), kind=None) as server:
+        client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+        agent: Any = Agent(
+            name="clock",
+            model=OpenAIChatCompletionsModel("gpt-4o", client),
+            tools=[function_tool(clock)],
+            tool_use_behavior="stop_on_first_tool",
+        )
+
+        async def run(words: str) -> None:
+            session, quiet = TurnlogSession(conversation, user), RunConfig(tracing_disabled=True)
+            await Runner.run(agent, words, session=session, run_config=quiet)
+
+        with pytest.raises(ModelBehaviorError):
+            await run("one")
+        await run("two")
+        await run("three")
+        sent = [message["role"] for message in server.requests[-1]["messages"]]
+        await client.close()
+    assert sent == ["user", "assistant", "tool", "user"]
+    assert await asee(conversation, user) == [
+        ("one", None, []),
+        ("two", "", ["twelve sharp"]),
+        ("three", "It is noon.", []),
+    ]
+    assert await sync_to_async(outcomes)(conversation) == ["interrupted"]
+
+
 def item(role: str, text: str) -> Any:
     return {"role": role, "content": text}
+
+
+async def test_a_session_keeps_words_that_follow_words_and_ends_what_it_clears_or_leaves(
+    conversation: Conversation, user: Any
+) -> None:
+    one, two, three = item("user", "one"), item("user", "two"), item("assistant", "three")
+    session = TurnlogSession(conversation, user)
+    await session.add_items([one, two])
+    assert await session.get_items() == [one, two]
+    await session.add_items([three])
+    assert await TurnlogSession(conversation, user).get_items() == [one, two, three]
+    assert await session.pop_item() == three
+    del session  # The turn that began again has nobody any more.
+    session = TurnlogSession(conversation, user)
+    await session.add_items([one])
+    await session.add_items([two])
+    await session.clear_session()
+    await session.add_items([two])
+    assert await session.get_items() == [two]
+    assert await sync_to_async(outcomes)(conversation) == ["interrupted", "cancelled"]
 
 
 async def test_items_are_taken_out_and_cleared_by_events(
