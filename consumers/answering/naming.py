@@ -12,6 +12,7 @@ from ...core.errors import ConfigurationError
 from ...core.wellformed import clipped, wellformed
 from ...events import changes
 from ...events.models import Event
+from ...events.tables.conversation import rows
 from ...events.tables.database import log_database
 from .. import failures
 from .running_turn import RunningTurn
@@ -52,7 +53,7 @@ async def name_conversation(
                 f"{type(chat).__name__}.name_conversations must be one of"
                 f" {', '.join(map(repr, WAYS))}, found {chat.name_conversations!r}"
             )
-        if not await _may_be_named(conversation.pk, turn.version):
+        if not await _may_be_named(conversation.pk, turn):
             return
         said, answered = turn.human_text, turn.answer.text
         if chat.name_conversations == "model":
@@ -97,10 +98,16 @@ async def _by_model(chat: AgentMixin, llm: Any, said: str, answered: str) -> str
 
 
 @in_database_thread
-def _may_be_named(pk: int, version: int) -> bool:
-    """Return whether a name is still to be had: looked at before a model is asked."""
-    stream = Event.objects.using(log_database()).filter(stream_id=pk)
-    earlier = stream.filter(type="TurnStarted", version__lt=version)
+def _may_be_named(pk: int, turn: RunningTurn) -> bool:
+    """Return whether a name is still to be had, from this turn: looked at before a model is asked.
+
+    Only the owner's words make one, as the owner's list shows it; where nobody owns the
+    conversation, a guest's do.
+    """
+    if not rows().filter(pk=pk, owner_actor_id=turn.actor_id).exists():
+        return False
+    stream = Event.objects.using(log_database()).filter(stream_id=pk, actor_id=turn.actor_id)
+    earlier = stream.filter(type="TurnStarted", version__lt=turn.version)
     return earlier[:_TRIES].count() < _TRIES and not changes.has_name(pk)
 
 

@@ -118,13 +118,21 @@ class ConversationList(View):
         return HttpResponseRedirect(f"{self._address('list')}#conversation-{pk}")
 
     def _new(self) -> Conversation:
-        """Return a new conversation; or this person's last one, if nothing has been said there."""
-        last: Conversation | None = self.get_conversations().order_by("-pk").first()
-        if last is not None and not last.title and last.forked_from_id is None:
+        """Return a new conversation; or the last one that was begun here, if nothing was said."""
+        # Others that are empty may belong to a room with another chat. A session says which one
+        # was begun here.
+        session: Any = getattr(self.request, "session", {})
+        begun = f"turnlog.begun {type(self).__module__}.{type(self).__qualname__}"
+        last: Conversation | None = None
+        if begun in session:
+            last = self.get_conversations().filter(pk=session[begun]).first()
+        if last is not None and not last.title:
             events = Event.objects.using(log_database()).filter(stream_id=last.pk)
             if not events.filter(turn_id__isnull=False).exists():
                 return last
-        return self.create_conversation()
+        new = self.create_conversation()
+        session[begun] = new.pk
+        return new
 
     def _mine(self, pk: int | None) -> Conversation:
         # The same answer for others' and for none: a number tells nobody whether there is one.
@@ -155,7 +163,7 @@ class ConversationList(View):
         found = page_of(
             self.get_conversations(), request.user, words, after=after, size=self.page_size
         )
-        here = urlsplit(request.headers.get("HX-Current-URL", "")).path if panel else ""
+        here = _path_of(request.headers.get("HX-Current-URL", "")) if panel else ""
         rows = [(each, self.get_chat_url(each)) for each in found.conversations]
         context = {
             "rows": rows,
@@ -181,3 +189,11 @@ class ConversationList(View):
         match = self.request.resolver_match
         namespace = match.namespace if match else NAMESPACE
         return reverse(f"{namespace}:{name}", args=args)
+
+
+def _path_of(url: str) -> str:
+    """Return the path of an address that a client sent; empty if it is none."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""

@@ -108,6 +108,14 @@ def test_one_that_is_empty_is_taken_before_a_new_one(ada: Client, user: Any) -> 
     assert Conversation.objects.filter(user=user).count() == 2
 
 
+def test_one_that_a_room_has_is_not_taken(ada: Client, user: Any) -> None:
+    room = Conversation.objects.create(user=user)
+    new = ada.post("/mine/new/")["Location"]
+    later = Conversation.objects.create(user=user)
+    assert new not in {f"/chat/{other.pk}/" for other in (room, later)}
+    assert ada.post("/mine/new/")["Location"] == new
+
+
 def test_renaming_and_clearing_are_events_by_the_person(ada: Client, user: Any) -> None:
     room = Conversation.objects.create(user=user)
     room.record_turn("Hello.", "Hello!", user=user)
@@ -160,6 +168,9 @@ def test_beside_a_chat_the_list_knows_which_one_is_open(ada: Client, user: Any) 
     assert f'href="/chat/{rooms[0].pk}/" dir="auto" aria-current="page">&lt;i&gt;0' in text
     assert 'id="turnlog-title" hx-swap-oob="innerHTML">&lt;i&gt;0&lt;/i&gt;<' in text
     assert "<html" not in text
+    nowhere = ada.get("/mine/?panel", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+    assert nowhere.status_code == 200
+    assert "aria-current" not in nowhere.content.decode()
 
 
 def test_it_speaks_korean(ada: Client, user: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
@@ -32,9 +33,12 @@ def chat(way: str, *replies: Any) -> type[Chat]:
     return Named
 
 
-async def named(consumer: type[Chat], conversation: Conversation, *said: str) -> str:
-    """Say something; the title once everything beside the turns is done."""
-    client = Client(consumer, f"/ws/chat/{conversation.pk}/?format=json", conversation.user)
+async def named(
+    consumer: type[Chat], conversation: Conversation, *said: str, by: Any = None
+) -> str:
+    """Say something as the owner, or `by` another; the title once all beside the turns is done."""
+    who = by or conversation.user
+    client = Client(consumer, f"/ws/chat/{conversation.pk}/?format=json", who)
     async with client:
         for text in said:
             await client.say(text)
@@ -87,6 +91,30 @@ async def test_a_persons_own_name_stays(user: Any, given_first: bool) -> None:
             room.title = title
             await sync_to_async(room.save)()
     assert await named(chat("words", ["Hi!"]), room, "What is it?") == title
+
+
+def open_to_all() -> type[Chat]:
+    async def can_accept(chat: Chat) -> bool:
+        return True
+
+    return type("Open", (chat("words", *[["Yes."]] * 5),), {"can_accept": can_accept})
+
+
+@transactional
+async def test_only_the_owners_words_are_a_name_in_the_owners_list(
+    room: Conversation, django_user_model: Any
+) -> None:
+    other = await sync_to_async(django_user_model.objects.create_user)("grace")
+    consumer, said = open_to_all(), ("I am ill.", "And you?", "Well?", "Hello?")
+    assert await named(consumer, room, *said, by=other) == ""
+    assert await named(consumer, room, "What is it?") == "What is it?"
+
+
+@transactional
+async def test_of_a_conversation_that_nobody_owns_a_guests_words_are(user: Any) -> None:
+    room, consumer = await Conversation.objects.acreate(), open_to_all()
+    assert await named(consumer, room, "I am ill.", by=user) == ""
+    assert await named(consumer, room, "Two, please.", by=AnonymousUser()) == "Two, please."
 
 
 @transactional

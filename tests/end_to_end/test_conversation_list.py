@@ -80,10 +80,14 @@ def test_without_javascript(browser: Browser, server: Server, sessions: dict[str
     options = {"java_script_enabled": False, "locale": "ko-KR", "color_scheme": "dark"}
     with watched_context(browser, sessions["ada"], **options) as context:
         page = context.new_page()
+        page.goto(f"{server.url}/analyst/")
+        analysts = re.search(r"/ws/analyst/(\d+)/", page.content())
+        assert analysts
         page.goto(f"{server.url}/conversations/")
         page.get_by_role("button", name="새 대화").click()
         here = page.url
         page.goto(f"{server.url}/conversations/")
+        expect(page.locator(f"#conversation-{analysts[1]}")).to_have_count(0)
         pk = here.rstrip("/").rpartition("/")[2]
         row = page.locator(f"#conversation-{pk}")
         row.locator("summary").click()

@@ -19,6 +19,10 @@ class OwnChat(AgentChatView):
 class OwnConversations(ConversationList):
     chat_url_name = "own-chat"
 
+    def get_conversations(self):
+        # The analyst's rooms have a page of their own.
+        return super().get_conversations().filter(analystroom=None)
+
 
 urlpatterns = [
     path("", include(OwnConversations.urls())),
