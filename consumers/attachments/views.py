@@ -6,12 +6,10 @@ import logging
 import uuid
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.db import Error as DatabaseFailure
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
-from django.http.multipartparser import MultiPartParserError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -20,6 +18,7 @@ from ...core.asynchronous import in_database_thread
 from ...core.errors import ConfigurationError, NotStored
 from ...events import uploads
 from .. import failures
+from ..http.asking import UNREADABLE
 from ..http.scope import scope_of
 from ..mixins.agent import AgentMixin
 from ..socket import access, limits
@@ -130,7 +129,7 @@ async def _upload(request: ASGIRequest, chat: AgentMixin) -> HttpResponse:
 def _checked(request: ASGIRequest) -> Checked:
     try:
         given = request.FILES.get(FIELD)
-    except (MultiPartParserError, RequestDataTooBig, SuspiciousOperation, UnreadablePostError):
+    except UNREADABLE:
         raise Refused(_("This could not be read: send a form with one file.")) from None
     if given is None:
         raise Refused(

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+from django.core.exceptions import BadRequest as DjangoBadRequest
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import UnreadablePostError
@@ -21,6 +22,17 @@ from ..socket.session import Fate
 
 _MULTIPART = "multipart/form-data"
 _FORMS = ("application/x-www-form-urlencoded", _MULTIPART)
+
+UNREADABLE = (
+    MultiPartParserError,
+    SuspiciousOperation,
+    DjangoBadRequest,
+    UnreadablePostError,
+    LookupError,
+    UnicodeError,
+)
+"""What a form raises that cannot be parsed: damaged, with too many fields, or in an encoding that
+Django does not read. Python knows encodings of which text is not made, such as base64."""
 
 KeepFiles = Callable[[Any], Awaitable[list[str]]]
 """Keeps a form's files, which it gets by their fields (a MultiValueDict); returns their names."""
@@ -46,22 +58,18 @@ async def request_in(request: ASGIRequest, text_field: str, keep: KeepFiles) -> 
         return _of_json(request.read(longest + 1))
     if not length.isdecimal():
         raise BadRequest(_("A form must say how long it is: send Content-Length, or JSON."))
-    if has_files:
-        # Files take long to be parsed: not on the event loop.
-        await in_thread(lambda: _parsed(request))
-    names = await keep(request.FILES) if request.FILES else []
+    # Files take long to be parsed: not on the event loop.
+    files = await in_thread(lambda: _files_of(request))
+    names = await keep(files) if files else []
     return _of_form(request, text_field, names)
 
 
-def _parsed(request: ASGIRequest) -> None:
+def _files_of(request: ASGIRequest) -> Any:
+    """Parse a form of either kind, and return its files. Raises BadRequest."""
     try:
-        _ = request.FILES
-    except (MultiPartParserError, SuspiciousOperation, UnreadablePostError):
-        raise BadRequest(_unreadable()) from None
-
-
-def _unreadable() -> str:
-    return _("This could not be read: send a form or a JSON object.")
+        return request.FILES
+    except UNREADABLE:
+        raise BadRequest(_("This could not be read: send a form or a JSON object.")) from None
 
 
 def _of_json(body: bytes) -> Request:

@@ -433,6 +433,31 @@ async def test_what_cannot_be_understood_is_said_in_a_sentence(
     await rested()
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"a=1&" * 1_100, "application/x-www-form-urlencoded"),
+        (b"user_text=x", "application/x-www-form-urlencoded; charset=euc-kr"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n',
+            "multipart/form-data; boundary=b; charset=base64",
+        ),
+    ],
+    ids=["too many fields", "not UTF-8", "no encoding of text"],
+)
+async def test_a_form_that_no_middleware_has_parsed_is_refused_in_a_sentence(
+    serve: Any, conversation: Any, user: Any, settings: Any, body: bytes, kind: str
+) -> None:
+    serve()
+    # Django's own check of the token would read the form first.
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "csrf" not in name]
+    answer = await Browser(user).post(url(conversation), body, **{"content-type": kind})
+    told = json.loads(await answer.body())
+    assert answer.status == 400
+    assert told["content"] == "This could not be read: send a form or a JSON object."
+    await rested()
+
+
 NOBODY, OTHER, OWNER = "nobody", "other", "owner"
 
 
