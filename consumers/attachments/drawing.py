@@ -6,6 +6,7 @@ So no place and no camera is recorded, and no file that is a picture and somethi
 from __future__ import annotations
 
 import io
+import threading
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -14,12 +15,19 @@ from PIL import Image, ImageOps
 from .pictures import FORMATS
 from .refusals import Refused
 
-_PIXELS = 64_000_000
-"""The most pixels of a picture that is read. Its pixels take four bytes each meanwhile."""
+_PIXELS = 25_000_000
+"""The most pixels that are decoded. They take up to 16 bytes each meanwhile: a WebP's do."""
+_PIXELS_OF_JPEG = 64_000_000
+"""The most pixels of a JPEG that is decoded at a part of its size."""
+_SCALED = ("L", "LA", "RGB", "RGBA", "CMYK")
+"""Modes in which a picture is made smaller as it is. Others become one of these first."""
 _LARGEST = 3_500_000
 """Bytes of a picture that is kept: the strictest provider takes 5 MB of base64."""
 _LARGE_PNG = 1_000_000
 """Bytes above which an opaque picture is kept as a JPEG."""
+
+_one_at_a_time = threading.Lock()
+"""A file of some kilobytes may have as many pixels as may be: not those of two at once."""
 
 
 class Picture(NamedTuple):
@@ -37,7 +45,8 @@ def redrawn(data: bytes, longest_side: int) -> Picture:
     Raises Refused. Takes long: call it in a slow thread.
     """
     try:
-        return _redrawn(data, longest_side)
+        with _one_at_a_time:
+            return _redrawn(data, longest_side)
     except Refused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -49,16 +58,33 @@ def redrawn(data: bytes, longest_side: int) -> Picture:
 
 def _redrawn(data: bytes, longest_side: int) -> Picture:
     image: Any = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
-    if image.width * image.height > _PIXELS:
-        raise _too_many_pixels(image.width, image.height)
-    # A JPEG is decoded at a part of its size, as far as no more of it is needed.
-    image.draft(None, (longest_side, longest_side))
+    _shrink_while_decoded(image, longest_side)
     is_sharp = image.format in ("PNG", "GIF")
-    image = ImageOps.exif_transpose(_in_colour(image))
+    if image.mode in _SCALED and "transparency" not in image.info:
+        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    image = _in_colour(image)
     image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    ImageOps.exif_transpose(image, in_place=True)
     image = _bare(image)
     mime_type, content = _written(image, is_sharp)
     return Picture(mime_type, content, image.width, image.height)
+
+
+def _shrink_while_decoded(image: Any, longest_side: int) -> None:
+    """Have a JPEG decoded at a part of its size, as far as no more of it is needed.
+
+    Raises Refused for a picture with too many pixels, before it is decoded.
+    """
+    width, height = image.size
+    # Of a progressive one, everything is held until its last byte.
+    in_parts = image.format == "JPEG" and "progressive" not in image.info
+    most = _PIXELS_OF_JPEG if in_parts else _PIXELS
+    if width * height <= most:
+        share = longest_side / max(width, height, longest_side)
+        image.draft(None, (int(width * share) or 1, int(height * share) or 1))
+        most = _PIXELS
+    if image.width * image.height > most:
+        raise _too_many_pixels(width, height, most)
 
 
 def _in_colour(image: Any) -> Any:
@@ -66,7 +92,8 @@ def _in_colour(image: Any) -> Any:
     clear = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = image.point(lambda value: value / 256).convert("L")
-    return image.convert("RGBA" if clear else "RGB")
+    mode = "RGBA" if clear else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _bare(image: Any) -> Any:
@@ -101,10 +128,10 @@ def _saved(image: Any, format_: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _too_many_pixels(width: int, height: int) -> Refused:
+def _too_many_pixels(width: int, height: int, most: int) -> Refused:
     return Refused(
         _(
             "This picture is {width} × {height} pixels large; at most {most} million pixels can be"
             " read. Make it smaller first."
-        ).format(width=width, height=height, most=_PIXELS // 1_000_000)
+        ).format(width=width, height=height, most=most // 1_000_000)
     )

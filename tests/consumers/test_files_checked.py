@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.consumers.pictures import PDF, bomb, opened, picture, saved, with_location
+from turnlog.consumers.attachments import drawing
 from turnlog.consumers.attachments.checking import TEXT_CHARACTERS, checked
 from turnlog.consumers.attachments.names import LONGEST, plain_name
 from turnlog.consumers.attachments.refusals import Refused
@@ -75,6 +79,60 @@ def test_noise_stays_below_what_providers_take(settings: Any) -> None:
     assert len(checked("noise.png", saved(image, "PNG")).content) <= 3_500_000
 
 
+@pytest.mark.parametrize(
+    ("size", "drawn"), [((6_400, 6_400), (2_048, 2_048)), ((60_000, 600), (2_048, 20))]
+)
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(
+    size: tuple[int, int], drawn: tuple[int, int]
+) -> None:
+    file = checked("a.jpg", saved(Image.new("L", size), "JPEG"))
+    assert (file.width, file.height) == drawn
+
+
+def test_so_many_pixels_are_not_decoded(settings: Any) -> None:
+    """As they would be if a JPEG's size were kept."""
+    settings.TURNLOG = {"MAX_PICTURE_SIDE": 6_000}
+    with pytest.raises(Refused, match="6000 × 6000 pixels large; at most 25 million"):
+        checked("a.jpg", saved(Image.new("L", (6_000, 6_000)), "JPEG"))
+
+
+MEMORY = """
+import sys
+from turnlog.consumers.attachments.drawing import redrawn
+def most():
+    status = open("/proc/self/status").read()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
+data = open(sys.argv[1], "rb").read()
+before = most()
+redrawn(data, 2_048)
+print(most() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what it took")
+def test_a_pictures_pixels_are_not_copied_more_often_than_they_have_to(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = tmp_path / "large.png"
+    large.write_bytes(saved(Image.new("RGB", (5_000, 5_000)), "PNG", exif=exif))
+    ran = subprocess.run(
+        [sys.executable, "-c", MEMORY, large], capture_output=True, text=True, check=True
+    )
+    assert int(ran.stdout) < 200  # MiB, of which the pixels are 95; three copies would be 286.
+
+
+def test_one_picture_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bool] = []
+
+    def look(data: bytes, longest_side: int) -> Any:
+        taken.append(drawing._one_at_a_time.acquire(blocking=False))
+        return drawing.Picture("image/png", data, 1, 1)
+
+    monkeypatch.setattr(drawing, "_redrawn", look)
+    checked("a.png", picture("PNG"))
+    assert taken == [False]
+
+
 BAD: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "empty"),
     "blank": (b" \n", "empty"),
@@ -82,6 +140,12 @@ BAD: dict[str, tuple[bytes, str]] = {
     "half a picture": (picture("JPEG", (300, 300))[:600], "damaged or cut off"),
     "a bomb": (bomb(), "too many pixels|million pixels"),
     "a picture of a size that nobody has": (bomb(9_000), "9000 × 9000 pixels"),
+    "many pixels in a small file": (bomb(5_001), "5001 × 5001 pixels large; at most 25 million"),
+    "a progressive JPEG": (
+        saved(Image.new("L", (5_001, 5_001)), "JPEG", progressive=True),
+        "at most 25 million",
+    ),
+    "a JPEG with too many": (saved(Image.new("L", (65_000, 1_000)), "JPEG"), "at most 64 million"),
     "another kind of picture": (saved(Image.new("RGB", (4, 4)), "BMP"), "cannot be read here"),
     "a program": (b"\x7fELF\x02\x01\x01" + bytes(50), "cannot be read here"),
     "a zip": (b"PK\x03\x04" + bytes(40), "cannot be read here"),
