@@ -24,7 +24,7 @@ KEPT = dt.timedelta(hours=1)
 """How long a file waits to be sent."""
 
 MOST_OF_PERSON = 200 * 1024 * 1024
-"""Bytes that may wait for one person, and for all guests of a conversation together."""
+"""Bytes that may wait for one person, and for all guests of one conversation together."""
 MOST = 4 * 1024 * 1024 * 1024
 """Bytes that may wait for all people together."""
 
@@ -37,14 +37,20 @@ class NoRoom(Exception):
         self.of_all = of_all
 
 
-def keep(stream_id: int, person: str, **file: Any) -> uuid.UUID:
-    """Keep a file, and return the name that its message will use. Raises NoRoom, NotStored."""
+def keep(stream_id: int, person: str, *, guest: bool = False, **file: Any) -> uuid.UUID:
+    """Keep a file, and return the name that its message will use. Raises NoRoom, NotStored.
+
+    All guests have one name as a person: what waits for them counts in this conversation alone.
+    """
     drop_expired()
     rows = Upload.objects.using(log_database())
     size = len(file["content"])
     if _sum(rows.all()) + size > MOST:
         raise NoRoom(of_all=True)
-    if _sum(rows.filter(person=person)) + size > MOST_OF_PERSON:
+    theirs = rows.filter(person=person)
+    if guest:
+        theirs = theirs.filter(stream_id=stream_id)
+    if _sum(theirs) + size > MOST_OF_PERSON:
         raise NoRoom(of_all=False)
     id_ = uuid.uuid4()  # 122 random bits: nobody guesses it.
     insert_one(

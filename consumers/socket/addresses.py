@@ -29,7 +29,8 @@ def address_of(chat: AgentMixin) -> str:
     """Return the address of a chat's files; empty if the project's URLs do not have them."""
     kwargs = chat.scope.get("url_route", {}).get("kwargs", {})
     plain = {key: v if isinstance(v, str | int) else str(v) for key, v in kwargs.items()}
-    said = [_name_of(type(chat)), chat.get_conversation_pk(), plain, conf.tenant()]
+    taken = sorted(chat.get_llm_attachments())
+    said = [_name_of(type(chat)), chat.get_conversation_pk(), plain, conf.tenant(), taken]
     token = signing.Signer(salt=_SALT).sign_object(said)
     try:
         return reverse("turnlog_files:upload", args=[token])
@@ -43,7 +44,7 @@ def chat_at(token: str, scope: Any, request: Any) -> AgentMixin | None:
     A chat over HTTP has `request`, too: its `can_accept()` may look there.
     """
     try:
-        name, pk, kwargs, tenant = signing.Signer(salt=_SALT).unsign_object(token)
+        name, pk, kwargs, tenant, taken = signing.Signer(salt=_SALT).unsign_object(token)
     except (signing.BadSignature, ValueError):
         return None
     kind = _class_of(name)
@@ -53,8 +54,9 @@ def chat_at(token: str, scope: Any, request: Any) -> AgentMixin | None:
     if isinstance(chat, View):
         chat.setup(request, **kwargs)
     chat.scope = {**scope, "url_route": {"args": (), "kwargs": kwargs}}
-    # The chat found it in its own way: by an argument of as_view(), or by its address's query.
+    # The chat found them in its own way: by an argument of as_view(), or by its address's query.
     chat.get_conversation_pk = lambda: pk
+    chat.get_llm_attachments = lambda: taken
     made: AgentMixin = chat
     return made
 

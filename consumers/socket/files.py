@@ -75,9 +75,11 @@ async def kept(
     async with share.lane:
         file = await in_slow_thread(check)()
     require_taken(file.mime_type, chat.get_llm_attachments())
-    person = person_of(chat.get_user())
-    keep = in_database_thread(lambda: uploads.keep(conversation.pk, person, **file._asdict()))
-    name = await keep()
+    user = chat.get_user()
+    guest = user is None or not user.is_authenticated
+    name = await in_database_thread(uploads.keep)(
+        conversation.pk, person_of(user), guest=guest, **file._asdict()
+    )
     _drop_in_time()
     return name, file
 

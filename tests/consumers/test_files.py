@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
 from django.test import override_settings
 from django.urls import include, path
 from django.utils import timezone
@@ -458,6 +459,50 @@ def test_what_waits_is_bounded(conversation: Any, monkeypatch: Any) -> None:
     with pytest.raises(uploads.NoRoom) as full:
         keep(conversation, "grace", 11)
     assert full.value.of_all
+
+
+def test_guests_of_one_conversation_do_not_fill_what_those_of_another_have(
+    conversation: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(uploads, "MOST_OF_PERSON", 15)
+    guest = {**PICTURE, "content": b"x" * 10, "guest": True}
+    for room in (conversation, Conversation.objects.create()):
+        uploads.keep(room.pk, person_of(AnonymousUser()), **guest)
+        with pytest.raises(uploads.NoRoom):
+            uploads.keep(room.pk, person_of(AnonymousUser()), **guest)
+
+
+async def test_who_is_a_guest_is_told_where_files_are_kept(chats: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(uploads, "MOST_OF_PERSON", 150)
+
+    async def can_accept(chat: Any) -> bool:
+        return True
+
+    here = chats(can_accept=can_accept)
+    for _ in range(2):
+        room = await sync_to_async(Conversation.objects.create)()
+        async with Client(here.socket, socket_url(room), AnonymousUser()) as client:
+            url = (await greeted(client))["files"]["url"]
+            await sent(Browser(), url, b"x" * 100, "a.txt")
+            refused = await upload(Browser(), url, b"x" * 100, "b.txt")
+            assert "Too many of your files wait" in await refused.body()
+    await rested()
+
+
+async def test_what_may_be_sent_may_be_an_argument_of_the_view(
+    chats: Any, conversation: Any, user: Any, settings: Any
+) -> None:
+    here = chats(llm_attachments=())
+    view = here.http.as_view(llm_attachments=("text",))
+    settings.ROOT_URLCONF.urlpatterns[0] = path("chat/<int:conversation_pk>/", view)
+    browser = Browser(user)
+    async with browser.stream(f"/chat/{conversation.pk}/?format=json") as opened:
+        hello = await opened.event()
+        assert hello
+        url = hello.frame["files"]["url"]
+    await sent(browser, url, b"words", "a.txt")
+    assert "reads no PDFs" in await (await upload(browser, url, PDF)).body()
+    await rested()
 
 
 def test_an_erasure_and_a_forgotten_user_take_what_waits_along(
