@@ -8,7 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
@@ -28,6 +28,14 @@ from .types import WAITING_TYPE, ConversationOpened, SideStreamOpened
 logger = logging.getLogger("turnlog")
 
 
+class _Decided(NamedTuple):
+    """What was decided for a standing, and the pseudonym that its user had then."""
+
+    standing: Standing
+    offered: Sequence[NewEvent]
+    actor_id: uuid.UUID | None
+
+
 class Attempt:
     """One append and all its tries."""
 
@@ -39,6 +47,8 @@ class Attempt:
         self.actual = 0
         self.lost = memory.is_contended(stream_id)
         self._decide = decide
+        # Only of a batch that takes a transaction.
+        self._decided: _Decided | None = None
         self._payloads = Payloads()
         self._using = using
         self._connection = connections[using]
@@ -52,7 +62,7 @@ class Attempt:
         remembered = memory.recall(self.stream_id, turn_id)
         if remembered is not None and (stored := self._by_memory(remembered)):
             return stored
-        if self.lost:
+        if self.lost or self._decided is not None:
             return None
         with self._dialect.cursor(self._connection) as cursor:
             standing = self._read(cursor, turn_id, join=False)
@@ -75,13 +85,16 @@ class Attempt:
         actor = None
         if user is not None and (remembered := Actor.objects.remembered(user)):
             actor = remembered, user.pk
+        decided = _Decided(standing, offered, actor[0] if actor is not None else None)
         payloads = self._payloads.of(event.data for event in offered)
         if any(payload.blobs for payload in payloads):
             self._payloads.write_files(payloads)
+            self._decided = decided
             return None  # Takes more than one statement.
         events = self._rows(offered, payloads, actor)
         follow = [projection.insert for projection in hooks.inline_projections]
         if any(projection.follows(events) for projection in hooks.inline_projections):
+            self._decided = decided
             return None  # Takes more than one statement.
         [runner] = {event.runner for event in offered} - {None} or {None}
         texts = sorted({key for event in offered for key in event.texts})
@@ -111,7 +124,7 @@ class Attempt:
                 # A separate statement: the head must be read after the wait.
                 self._dialect.lock_streams(cursor, [self.stream_id])
             self.standing = self._read(cursor, turn_id, join=True)
-            offered = self._decide(self.standing)
+            offered = self._offered_after(self.standing)
             if not offered:
                 return []
             if self.standing.version == 0 and not isinstance(offered[0].data, ConversationOpened):
@@ -129,6 +142,21 @@ class Attempt:
         # Robust: the batch stays committed even if a receiver raises.
         transaction.on_commit(lambda: announce(events), using=self._using, robust=True)
         return events
+
+    def _offered_after(self, standing: Standing) -> Sequence[NewEvent]:
+        """Decide, or take what was decided before the transaction: what is read for a decision may
+        be long, and other writers wait now.
+
+        That holds if the head has not moved, if the open turn's process is as it was, and if the
+        user was not forgotten meanwhile, for forgetting moves no head.
+        """
+        decided, self._decided = self._decided, None
+        if decided is None or _facts(decided.standing) != _facts(standing):
+            return self._decide(standing)
+        user = _acting(decided.offered)
+        if user is not None and Actor.objects.keep(user) != decided.actor_id:
+            return self._decide(standing)
+        return decided.offered
 
     def _rows(
         self,
@@ -167,6 +195,10 @@ class Attempt:
         if self.lost:
             memory.lost(self.stream_id)
         return self.lost
+
+
+def _facts(standing: Standing) -> tuple[Any, ...]:
+    return standing.hash, standing.turn, standing.opened
 
 
 def _is_of_user(event: NewEvent) -> bool:

@@ -213,10 +213,10 @@ async def test_closing_an_abandoned_turn_on_the_way_overtakes_nobody(
     other = await Conversation.objects.acreate(user=user)
     assert await ask(chat(["ok"]), other, user, "keeps the prompt") == ["completed"]
     readings: list[Any] = []
-    original = starting.listed_entries
+    original = starting.ruled
 
-    def counted(*args: Any) -> Any:
-        readings.append(original(*args))
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        readings.append(original(*args, **kwargs))
         return readings[-1]
 
     async def set_up(chat: Any) -> Any:
@@ -225,7 +225,7 @@ async def test_closing_an_abandoned_turn_on_the_way_overtakes_nobody(
         await sync_to_async(append)(conversation.pk, [started])
         return await starting.set_up(chat)
 
-    monkeypatch.setattr(starting, "listed_entries", counted)
+    monkeypatch.setattr(starting, "ruled", counted)
     monkeypatch.setattr(turn_task, "set_up", set_up)
     assert await ask(chat(["ok"]), conversation, user, "hello") == ["completed"]
     assert len(readings) == 1

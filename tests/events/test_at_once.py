@@ -19,9 +19,11 @@ from hypothesis.extra.django import TransactionTestCase
 from langchain_core.messages import AIMessage
 
 from tests.waiting import somebody_waits
+from turnlog.core import codec
 from turnlog.core.errors import TurnConflict, TurnInProgress
 from turnlog.events import attempt, hooks, log, standing
 from turnlog.events.attempt import Attempt
+from turnlog.events.erasure.forgetting import forget_user
 from turnlog.events.log import NewEvent, append, read
 from turnlog.events.models import Content, Conversation, Event, Pending, Position, Runner
 from turnlog.events.prompt import Prompt
@@ -29,7 +31,8 @@ from turnlog.events.proof.verification import Verifier
 from turnlog.events.standing import Memory, Standing
 from turnlog.events.store.dialect import dialect_of
 from turnlog.events.store.sequence import sequence
-from turnlog.events.types import ConversationCleared
+from turnlog.events.tables.actor import Actor
+from turnlog.events.types import ConversationCleared, EventData, MessageAppended
 from turnlog.projections.engine.checking import differences
 from turnlog.projections.engine.registry import named
 
@@ -384,3 +387,60 @@ def test_a_transaction_does_not_hold_the_heartbeat(room: Conversation) -> None:
     with transaction.atomic():
         other.start_turn("f")
         assert Runner.objects.get().heartbeat == before
+
+
+class Gathering:
+    """A decision for which something long is read; it counts how often."""
+
+    def __init__(self, room: Conversation, user: Any, data: EventData) -> None:
+        self.room, self.event, self.standings = room, NewEvent(data, user=user), list[Standing]()
+
+    def gather(self, standing: Standing) -> int:
+        self.standings.append(standing)
+        return standing.version
+
+    def append(self) -> Event:
+        return log.append_decided(self.room.pk, lambda *_: [self.event], self.gather)[-1]
+
+
+TAKING_A_TRANSACTION = [ConversationCleared(), MessageAppended(codec.encode("x" * 70_000))]
+
+
+@pytest.mark.parametrize("data", TAKING_A_TRANSACTION, ids=["follows", "blobs"])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_what_takes_a_transaction_is_decided_once_and_before_it(
+    data: EventData, remembered: bool, room: Conversation, user: Any, monkeypatch: Any
+) -> None:
+    if not remembered:
+        monkeypatch.setattr(attempt, "memory", Memory())
+    gathering = Gathering(room, user, data)
+    assert gathering.append().version == gathering.standings[0].version + 1
+    assert len(gathering.standings) == 1
+    require_whole(room)
+
+
+@pytest.mark.parametrize("data", TAKING_A_TRANSACTION, ids=["follows", "blobs"])
+@pytest.mark.parametrize("what", ["head", "person"])
+def test_what_was_decided_before_the_transaction_is_decided_again_if_it_may_not_hold(
+    what: str, data: EventData, room: Conversation, user: Any, monkeypatch: Any
+) -> None:
+    room.record_turn("e", AIMessage("f"), user=user)
+    before = Actor.objects.known(user)
+    original = log.appending
+
+    def meanwhile(using: str) -> Any:
+        """The transaction begins, after a wait for this."""
+        monkeypatch.setattr(log, "appending", original)
+        if what == "person":
+            forget_user(user)
+        else:
+            append(room.pk, [NewEvent(MessageAppended(codec.encode(AIMessage("g"))))])
+        return original(using)
+
+    monkeypatch.setattr(log, "appending", meanwhile)
+    gathering = Gathering(room, user, data)
+    stored = gathering.append()
+    assert len(gathering.standings) == 2
+    assert stored.version == gathering.standings[1].version + 1
+    assert (stored.actor_id == before) == (what == "head")
+    require_whole(room)
