@@ -171,10 +171,12 @@ def _box(limits: Limits, readable: Sequence[str]) -> list[str]:
         options += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         options += ["--unshare-user"]
+    # First: what may be read can be in a folder of that name.
+    options += ["--perms", "1777", "--size", str(limits.disk * 2**20), "--tmpfs", _HOME]
     standard = libraries.standard_library()
     bound = [path for path in readable if Path(path).parent != Path(standard)]
     parents = {parent for path in [standard, *bound] for parent in Path(path).parents}
-    for parent in sorted(parents)[1:]:
+    for parent in sorted(parents - {Path(_HOME)})[1:]:
         # bubblewrap itself would make them root's own.
         options += ["--perms", "0755", "--dir", str(parent)]
     # As a whole, without the libraries that may be installed in it: of those, some follow.
@@ -188,7 +190,6 @@ def _box(limits: Limits, readable: Sequence[str]) -> list[str]:
     for link in ("/lib", "/lib64", "/etc/localtime"):
         if os.path.islink(link):
             options += ["--symlink", os.readlink(link), link]
-    options += ["--perms", "1777", "--size", str(limits.disk * 2**20), "--tmpfs", _HOME]
     return [*options, "--remount-ro", "/", "--chdir", _HOME]
 
 

@@ -32,7 +32,7 @@ def as_of(
 ) -> ConversationState:
     """Return the state of a conversation at a version, at a time or, by default, now.
 
-    `conversation` may be its number. It takes three queries, and reads what was visible then, not
+    `conversation` may be its number. It takes four queries, and reads what was visible then, not
     everything that ever was. Raises MomentError if there is no such moment, UnknownConversation if
     there is no such conversation.
     """

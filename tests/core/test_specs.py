@@ -7,7 +7,9 @@ from turnlog.specs import LLMModel as TutorialsModel
 def test_the_tutorials_names_are_there() -> None:
     assert TutorialsModel is LLMModel
     assert LLMModel.OPENAI_GPT_4O.value == "gpt-4o"
-    assert LLMModel.OPENAI_GPT_4O.spec == LLMModelSpec(16_384, support_vision=True)
+    assert LLMModel.OPENAI_GPT_4O.spec == LLMModelSpec(
+        16_384, support_vision=True, support_pdf=True
+    )
     assert LLMModel.ANTHROPIC_CLAUDE_3_5_SONNET.provider == "anthropic"
 
 

