@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import codec
-from ..core.codec.blobs import beginnings, blobs_in, readable, whole
+from ..core.codec.blobs import beginnings, blobs_in, read, readable, whole
 from ..core.codec.encoded import Encoded
+from ..core.codec.json_text import to_json
 from ..core.errors import CodecError
 
 logger = logging.getLogger("turnlog")
@@ -67,3 +68,20 @@ def document(value: Any, longest: int | None = SHOWN) -> Any:
     except CodecError as error:
         logger.warning("what a tool got or gave cannot be read: %s", error)
         return str(error)
+
+
+def arguments(value: Any) -> Any:
+    """Return what a call that waits would be made with: whole, if its blobs have at most a million
+    bytes and can be read. Otherwise as it is stored, so that nobody takes a part for the whole."""
+    # What is large within it may be text: an outline goes as deep as tools' outputs are.
+    stored = value if type(value) is Encoded else Encoded(to_json(value))
+    blobs = blobs_in(stored.text)
+    if not blobs:
+        return value
+    if sum(blob.size for blob in blobs) > _LARGEST:
+        return stored
+    try:
+        return read(stored.text)
+    except CodecError as error:
+        logger.warning("what a call would be made with cannot be read: %s", error)
+        return stored

@@ -265,9 +265,7 @@ def with_texts(
                 one if is_failure(one) else blobs.message(one, room, longest) for one in turn.rounds
             ]
             turn.tools = [blobs.tool(tool, longest) for tool in turn.tools]
-            turn.calls = [
-                call._replace(input=blobs.document(call.input, longest)) for call in turn.calls
-            ]
+            turn.calls = [call._replace(input=blobs.arguments(call.input)) for call in turn.calls]
             turn.has_blobs = False
     return turns
 

@@ -118,7 +118,9 @@ async def _close_left() -> None:
                 continue
             try:
                 closing = _close_if_ours(conversation, sent, failure)
-                await asyncio.get_running_loop().create_task(closing, context=context)
+                looked = asyncio.get_running_loop().create_task(closing, context=context)
+                if not await looked:
+                    continue  # It was taken meanwhile, and may be left open again.
             except Exception as error:  # noqa: BLE001 - it is tried again until it succeeds
                 logger.warning("turn %s is still open: %s", sent[1], failures.where(error))
                 if isinstance(error, TurnlogError):
@@ -131,12 +133,17 @@ async def _close_left() -> None:
 
 
 @in_database_thread
-def _close_if_ours(conversation: Conversation, sent: Sent, failure: dict[str, str] | None) -> None:
+def _close_if_ours(conversation: Conversation, sent: Sent, failure: dict[str, str] | None) -> bool:
+    """Return whether that is settled: the turn is closed, or not this process's to close."""
     turn_id = sent[1]
     # Not a turn that was sent again meanwhile, and that another process answers, or this one.
-    if is_open_here(conversation.pk, turn_id) and sent not in _taken:
-        with contextlib.suppress(UnknownTurn):  # It never came into the log.
-            conversation.fail_turn(turn_id, "failed", error=failure)
+    if not is_open_here(conversation.pk, turn_id):
+        return True
+    if sent in _taken:
+        return False
+    with contextlib.suppress(UnknownTurn):  # It never came into the log.
+        conversation.fail_turn(turn_id, "failed", error=failure)
+    return True
 
 
 def is_open_here(stream_id: int, turn_id: uuid.UUID) -> bool:

@@ -107,7 +107,9 @@ def _may_be_named(pk: int, turn: RunningTurn) -> bool:
     if not rows().filter(pk=pk, owner_actor_id=turn.actor_id).exists():
         return False
     stream = Event.objects.using(log_database()).filter(stream_id=pk, actor_id=turn.actor_id)
-    earlier = stream.filter(type="TurnStarted", version__lt=turn.version)
+    # A turn that has waited goes on at a later version than it began at.
+    started = stream.filter(type="TurnStarted", version__lt=turn.version)
+    earlier = started.exclude(turn_id=turn.turn_id)
     return earlier[:_TRIES].count() < _TRIES and not changes.has_name(pk)
 
 

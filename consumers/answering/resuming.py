@@ -25,7 +25,7 @@ from ...projections.transcript import TranscriptTurn, fold_turns, with_texts
 from ...projections.travel.prompts import ModelInput, prompt_of_turn, tool_message_of
 from .. import live
 from ..mixins.agent import AgentMixin, Setup
-from ..page.turn_view import view_of
+from ..page.turn_view import TurnView, view_of
 from .agent import Decided
 from .running_turn import RunningTurn
 from .steps import Answer
@@ -46,12 +46,24 @@ class Continued:
 
 
 class TakenUp(NamedTuple):
-    """A turn that goes on, what the person had said, and what to go on with, or why it cannot."""
+    """A turn that goes on, what the person had said, and what to go on with, or why it cannot.
+
+    `initial` says whether it answers the chat's own first message.
+    """
 
     turn: RunningTurn
     human: HumanMessage
     continued: Continued | None
     failure: Exception | None
+    initial: bool
+
+
+class _Stood(NamedTuple):
+    """A turn as it waited: what the person had said, and how the page shows it."""
+
+    human: HumanMessage
+    view: TurnView
+    initial: bool
 
 
 @in_database_thread
@@ -67,12 +79,29 @@ async def resume(
     turn_id: uuid.UUID,
     setup: Setup | None,
 ) -> TakenUp | None:
-    """Let this process go on with a turn. Returns None if another one does, or nothing waits."""
+    """Let this process go on with a turn. Returns None if another one does, or nothing waits.
+
+    What it raises before the log says that the turn goes on leaves the turn waiting.
+    """
+    waiting = await conversation.awaiting()
+    if waiting is None or turn_id_of(waiting) != turn_id:
+        return None
+    stood = await _as_shown(chat, conversation, waiting)
     model = {} if setup is None else _model_of(setup)
     resumed = await conversation.aresume_turn(turn_id, **model)
     if resumed is None:
         return None
-    return await _taken_up(chat, conversation, resumed, setup)
+    if resumed.waiting.request.pk != waiting.request.pk:  # It went on and waited again meanwhile.
+        stood = await _as_shown(chat, conversation, resumed.waiting)
+    return await _taken_up(conversation, resumed, stood, setup)
+
+
+async def _as_shown(chat: AgentMixin, conversation: Conversation, waiting: Waiting) -> _Stood:
+    human, folded = await in_database_thread(_as_it_stood)(conversation, waiting)
+    view = await in_rendering_thread(view_of)(
+        folded, show_initial_prompt=chat.get_show_initial_prompt()
+    )
+    return _Stood(human, view, bool(folded.metadata.get("initial", False)))
 
 
 def _model_of(setup: Setup) -> dict[str, Any]:
@@ -80,13 +109,10 @@ def _model_of(setup: Setup) -> dict[str, Any]:
 
 
 async def _taken_up(
-    chat: AgentMixin, conversation: Conversation, resumed: Resumed, setup: Setup | None
+    conversation: Conversation, resumed: Resumed, stood: _Stood, setup: Setup | None
 ) -> TakenUp:
     event, waiting = resumed
-    human, folded = await in_database_thread(_as_it_stood)(conversation, waiting)
-    view = await in_rendering_thread(view_of)(
-        folded, show_initial_prompt=chat.get_show_initial_prompt()
-    )
+    human, view, initial = stood
     turn = RunningTurn(
         live.place_of(conversation.pk),
         turn_id_of(waiting),
@@ -105,7 +131,7 @@ async def _taken_up(
     except TurnlogError as error:
         failure = error  # Something of it was erased, or cannot be read here.
     turn.go_on_from(view)
-    return TakenUp(turn, human, continued, failure)
+    return TakenUp(turn, human, continued, failure, initial)
 
 
 def turn_id_of(waiting: Waiting) -> uuid.UUID:

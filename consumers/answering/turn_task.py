@@ -84,11 +84,8 @@ async def take_turn(
             if begun is not None:
                 begun(turn)
         await _carry_on(chat, conversation, turn, setup, failure, human)
-    if conversation is not None and setup is not None and named_beside(chat, turn, initial=initial):
-        naming = name_conversation(chat, conversation, turn, setup.llm)
-        tasks.spawn(naming, tasks.naming, contextvars.copy_context())
-    if conversation is not None and turn.outcome == "completed":
-        summarise_later(chat, conversation, key)
+    if conversation is not None:
+        _after_turn(chat, conversation, turn, setup, initial=initial)
     return turn
 
 
@@ -96,29 +93,48 @@ async def go_on(
     chat: AgentMixin,
     key: Any,
     turn_id: uuid.UUID,
-    begun: Callable[[RunningTurn], None] | None = None,
 ) -> RunningTurn | None:
     """Go on with a turn of which a person has decided all calls that it waited for.
 
-    Returns None if there is nothing to go on with, as when another process does.
+    Returns None if there is nothing to go on with, as when another process does. What it raises
+    leaves the turn waiting, or has it closed.
     """
     conversation = await chat.aget_conversation()
     if conversation is None or not await is_ready(conversation, turn_id):
         return None
     setup, failure = await set_up(chat)
     with closing.taken((key, turn_id)):
-        resumed = await resume(chat, conversation, turn_id, setup)
+        try:
+            resumed = await resume(chat, conversation, turn_id, setup)
+        except Exception as error:
+            # The log may say by now that this process goes on with it; it may be the reply alone
+            # that was lost. A turn that still waits is not closed.
+            closing.close_later(conversation, turn_id, failures.describe(error))
+            raise
         if resumed is None:
             return None
         turn = resumed.turn
         running.enter(turn)
-        if begun is not None:
-            begun(turn)
         failure = failure or resumed.failure
         await _carry_on(chat, conversation, turn, setup, failure, resumed.human, resumed.continued)
-    if turn.outcome == "completed":
-        summarise_later(chat, conversation, key)
+    _after_turn(chat, conversation, turn, setup, initial=resumed.initial)
     return turn
+
+
+def _after_turn(
+    chat: AgentMixin,
+    conversation: Conversation,
+    turn: RunningTurn,
+    setup: Setup | None,
+    *,
+    initial: bool,
+) -> None:
+    """Name and summarise the conversation beside everything else, if that is to be done."""
+    if setup is not None and named_beside(chat, turn, initial=initial):
+        naming = name_conversation(chat, conversation, turn, setup.llm)
+        tasks.spawn(naming, tasks.naming, contextvars.copy_context())
+    if turn.outcome == "completed":
+        summarise_later(chat, conversation, turn.key)
 
 
 async def _carry_on(

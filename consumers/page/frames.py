@@ -167,7 +167,7 @@ class JsonEncoder:
 
     def _tool(self, turn: TurnView, piece: Piece) -> str:
         """Return a tool's card: whole at its start, its result with `mode` append."""
-        names = ("name", "input", "status", "things", "seconds", "decidable")
+        names = ("name", "input", "status", "things", "seconds", "decidable", "missing")
         known = {name: piece[name] for name in names if name in piece}
         mode = "append" if piece["kind"] == "tool_result" else "overwrite"
         return _json(

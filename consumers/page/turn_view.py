@@ -25,6 +25,7 @@ from ...events.waiting import WaitingCall
 from ...projections.transcript import TranscriptTurn
 from .. import failures, markdown
 from ..endings import is_cut
+from .asked import readable_input, shown_and_missing
 from .calls import Item, items_of
 from .room import LONGEST, Room
 from .things import Thing, things_of
@@ -103,8 +104,9 @@ class TurnView:
         if len(self.pieces) > _MANY:
             return True
         shown = (
-            piece.get("html") or piece.get("output") or piece.get("text") or ""
+            piece.get(name) or ""
             for piece in self.pieces
+            for name in ("html", "input", "output", "text")
         )
         if sum(map(len, (self.text, self.tail, self.human_text, *shown))) > _LARGE:
             return True
@@ -224,11 +226,18 @@ def _masked_call(call: WaitingCall | None, mask: Masker) -> WaitingCall | None:
     return call._replace(tool=mask.text(call.tool), input=masked(call.input, mask))
 
 
-def _waiting_card(call: WaitingCall, standing: str, room: Room) -> Piece:
-    """Return the card of a call that waits for a person, or that nobody had decided."""
-    card = tool_piece(call.number, call.tool, call.input, room)
-    card["status"] = _STATUSES[call.approved] if standing == "waiting" else "stopped"
-    return card
+def _waiting_card(call: WaitingCall, turn: TranscriptTurn) -> Piece:
+    """Return the card of a call that waits for a person, or that nobody had decided.
+
+    `missing` is there if its input is not shown whole: so many characters are not.
+    """
+    shown, missing = shown_and_missing(call.input)
+    # Where it is masked, what is not shown may be missing from the call, too.
+    unmasked = [each.input for each in turn.calls if each.number == call.number]
+    missing = max(missing, *(shown_and_missing(each)[1] for each in unmasked))
+    status = _STATUSES[call.approved] if turn.standing == "waiting" else "stopped"
+    card = {"kind": "tool", "id": str(call.number), "name": call.tool, "input": shown}
+    return {**card, "status": status} | ({"missing": missing} if missing else {})
 
 
 _STATUSES = {None: "waiting", True: "approved", False: "rejected"}
@@ -284,9 +293,7 @@ def is_apart(piece: Piece) -> bool:
 
 def tool_piece(number: int, name: str, tool_input: Any, room: Room) -> Piece:
     """Return the card of a tool call that starts."""
-    code = tool_input.get("code") if isinstance(tool_input, dict) and len(tool_input) == 1 else None
-    # Code is read by its lines, which JSON does not have.
-    shown = room.clipped(code if isinstance(code, str) else as_text(tool_input))
+    shown = room.clipped(as_text(readable_input(tool_input)))
     return {"kind": "tool", "id": str(number), "name": name, "input": shown}
 
 
@@ -370,7 +377,7 @@ def _pieces(
             tool = {**tools.shown[item.output], "rejected": tools.is_rejected(number)}
             pieces += _card(number, tool, tools.given[item.output], room, mask)
         elif item.waits is not None:
-            pieces.append(_waiting_card(item.waits, tools.turn.standing, room))
+            pieces.append(_waiting_card(item.waits, tools.turn))
         elif item.call is not None:
             # It was called, and had not ended when the turn did.
             card = tool_piece(number, item.call["name"] or "", item.call["args"], room)

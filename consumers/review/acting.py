@@ -19,6 +19,7 @@ from ...core.wellformed import wellformed
 from ...events import accesses, reviews
 from ...events.models import Conversation
 from ...events.tables.database import log_database
+from ..page.asked import shown_and_missing, why_not_approved
 from ..socket.deciding import sentence
 from . import revealing
 from .access import is_reviewer, may_approve, reviewed_by, sees_everybody
@@ -166,6 +167,8 @@ def decide(request: HttpRequest, pk: int) -> str:
     approved = {"yes": True, "no": False}.get(request.POST.get("approved", ""))
     if turn is None or not (call.isascii() and call.isdecimal()) or approved is None:
         raise RemarkRefused(_("Expected a call, and whether to approve it, found neither."))
+    if approved and (why := _not_shown(room, turn, int(call))):
+        raise RemarkRefused(why)
     try:
         room.decide_call(
             turn, int(call), approved, by=request.user, reason=request.POST.get("reason", "")
@@ -173,6 +176,17 @@ def decide(request: HttpRequest, pk: int) -> str:
     except NotWaiting as error:
         raise RemarkRefused(sentence(error.why)) from None
     return _back(request, room.pk)
+
+
+def _not_shown(room: Conversation, turn: uuid.UUID, number: int) -> str:
+    """Return why a call is not approved, if its input is more than a page shows."""
+    waiting = room.waiting()
+    if waiting is None or waiting.started.turn_id != turn:
+        return ""  # The log says why.
+    for call in waiting.calls:
+        if call.number == number:
+            return why_not_approved(shown_and_missing(call.input)[1])
+    return ""
 
 
 @action

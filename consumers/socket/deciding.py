@@ -7,12 +7,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ...core.asynchronous import in_rendering_thread
 from ...core.errors import NotWaiting
 from ...events.models import Conversation
 from ...events.waiting import Waiting, WaitingCall
 from ..answering.contained import contained
 from ..answering.turn_task import actor_id_of
 from ..mixins.agent import AgentMixin
+from ..page.asked import shown_and_missing, why_not_approved
 from .requests import Decide
 
 
@@ -33,6 +35,8 @@ async def decide(chat: AgentMixin, asked: Decide) -> None:
     call = await _call(chat, conversation, asked)
     if call is not None and not await contained(chat.can_approve(call)):
         raise NotDecided(_("You may not decide about this call."), 403)
+    if call is not None and asked.approved and (why := await _not_shown(call.input)):
+        raise NotDecided(why)
     try:
         await conversation.adecide_call(
             asked.turn_id, asked.call, asked.approved, by=chat.get_user(), reason=asked.reason
@@ -49,6 +53,13 @@ async def _call(chat: AgentMixin, conversation: Conversation, asked: Decide) -> 
     if waiting.started.actor_id != await _actor_id_of(chat.get_user()):
         raise NotDecided(sentence("unknown"), 404)
     return next((call for call in waiting.calls if call.number == asked.call), None)
+
+
+@in_rendering_thread
+def _not_shown(document: Any) -> str:
+    """Return why a call is not approved, if its input is more than a page shows."""
+    _shown, missing = shown_and_missing(document)
+    return why_not_approved(missing)
 
 
 async def _actor_id_of(user: Any) -> uuid.UUID | None:

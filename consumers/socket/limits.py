@@ -33,7 +33,7 @@ class Share:
         self.pace = Pace()
         """How fast this person's requests over HTTP are taken: each has a connection of its own."""
         self._person = person
-        self._sockets = self._turns = 0
+        self._sockets = self._turns = self._waits = 0
 
     def leave(self) -> None:
         """Close one socket."""
@@ -54,9 +54,23 @@ class Share:
         finally:
             self._turns -= 1
             self._forget_if_idle()
+            for each in list(_waiting):
+                if not each.done():
+                    each.set_result(None)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Stay this person's share while a turn waits for room."""
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            self._forget_if_idle()
 
     def _forget_if_idle(self) -> None:
-        if self._sockets or self._turns or _shares.get(self._person) is not self:
+        busy = self._sockets or self._turns or self._waits
+        if busy or _shares.get(self._person) is not self:
             return
         if self.pace.tired > 0:
             # A person who comes back at once is as fast as if they had stayed.
@@ -66,6 +80,15 @@ class Share:
 
 
 _shares: dict[Hashable, Share] = {}
+_waiting: set[asyncio.Future[None]] = set()
+
+
+def turn_ended() -> asyncio.Future[None]:
+    """Return what is done when the next turn of this process has ended: there is room again."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _waiting.add(ended)
+    ended.add_done_callback(_waiting.discard)
+    return ended
 
 
 def enter(scope: Any) -> Share:

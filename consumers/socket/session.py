@@ -42,6 +42,7 @@ from .addresses import address_of
 from .deciding import decide
 from .files import drop_sent, files_of, with_files
 from .follower import Follower, Send
+from .going_on import go_on_soon
 from .layer import Member
 from .requests import Decide, Say
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
@@ -271,13 +272,12 @@ class Session:
     def go_on(self, turn_id: uuid.UUID) -> None:
         """Go on with this person's turn, if all its calls are decided and no process does.
 
-        It acts in this person's name, with what they may see: so it is done where they are.
+        It acts in this person's name, with what they may see: so it is done where they are. If they
+        have too many answers under way, it is done when there is room.
         """
-        with contextlib.suppress(limits.TooMany), contextlib.ExitStack() as held:
-            held.enter_context(self.share.turn())
-            task = tasks.spawn(self._go_on(turn_id), tasks.turns, contextvars.copy_context())
-            kept = held.pop_all()
-            task.add_done_callback(lambda task: kept.close())
+        why = go_on_soon(self.share, (self.key, turn_id), lambda: self._go_on(turn_id))
+        if why and self.listener is not None:
+            tasks.spawn(self.notice(why), tasks.beside, contextvars.copy_context())
 
     async def _go_on(self, turn_id: uuid.UUID) -> None:
         translation.activate(self.language)
@@ -285,7 +285,8 @@ class Session:
             await contained(go_on(self.chat, self.key, turn_id))
         except Exception as error:  # noqa: BLE001 - the turn waits, and is looked at again
             logger.error("a turn could not go on: %s", failures.where(error))
-            await self.notice(database_away())
+            away = isinstance(error, DatabaseFailure)
+            await self.notice(database_away() if away else _could_not_be_done())
 
     async def stop(self, turn_id: uuid.UUID) -> None:
         """End a turn's answer here, if this person asked for it; also if it waits."""
@@ -478,6 +479,10 @@ def _not_there() -> str:
 
 def _answer_under_way() -> str:
     return _("Another answer is still being written: wait for it.")
+
+
+def _could_not_be_done() -> str:
+    return _("This could not be done. Try again in a moment.")
 
 
 def database_away() -> str:

@@ -84,8 +84,9 @@ async def test_an_approved_call_is_made_and_the_answer_goes_on(
         frames = await client.until(turn_frame("completed"))
         assert said(frames).endswith("It is done.")
     assert made == [17]
-    tools = [frame for frame in frames if frame.get("role") == "tool"]
-    assert tools[-1]["content"] == "refunded 17"
+    # Both calls run at once: either may be the first to end.
+    refunds = [frame for frame in frames if frame.get("id") == f"{turn_id}-tool-0"]
+    assert refunds[-1]["content"] == "refunded 17"
     assert await types(conversation) == [
         *("ConversationOpened", "TurnStarted", "ToolApprovalRequested", "ToolApprovalDecided"),
         *("TurnResumed", "MessageAppended", "ModelCallRecorded", "ToolOutputRecorded"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -231,6 +232,31 @@ async def test_a_start_that_stays_lost_is_closed_and_gives_the_words_back(
         await client.until_ended()
     assert frames[-1]["type"] == "notice"
     assert len(lost) >= 2
+    assert await sync_to_async(open_turn)(conversation.pk) is None
+
+
+async def test_a_turn_that_is_taken_while_it_is_closed_is_looked_at_again(
+    conversation: Any, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "FOLLOWING", retrying.Backoff(0.001, 0.001))
+    turn = await conversation.astart_turn("hello", user=user)
+    sent = closing.sent_to(conversation, turn.turn_id)
+    settled: list[bool] = []
+    real = closing._close_if_ours
+
+    async def close(*args: Any) -> bool:
+        if args[1] != sent:  # One that an earlier test has left.
+            return bool(await real(*args))
+        with contextlib.ExitStack() as taken:
+            if not settled:
+                taken.enter_context(closing.taken(sent))
+            settled.append(await real(*args))
+        return settled[-1]
+
+    monkeypatch.setattr(closing, "_close_if_ours", close)
+    closing.close_later(conversation, turn.turn_id, None)
+    await asyncio.wait([tasks._once[closing._close_left]])
+    assert settled == [False, True]
     assert await sync_to_async(open_turn)(conversation.pk) is None
 
 
