@@ -62,7 +62,7 @@ def test_the_quickstart_can_be_followed_to_the_letter(
         reader.follow(text_of("docs/look.md"))
         reader.follow(text_of("docs/static-files.md"))
         scripts = sorted(path.name for path in home.glob("cafe/staticfiles/turnlog/*.js"))
-        assert re.fullmatch(r"composer\.[0-9a-f]{12}\.js", scripts[0])
+        assert re.fullmatch(r"attachments\.[0-9a-f]{12}\.js", scripts[0])
         reader.type("python manage.py runserver")
         reader.follow("Open <http://127.0.0.1:8000/rooms/2/>.")
         expect(window.get_by_role("link", name="Admin")).to_be_visible()
