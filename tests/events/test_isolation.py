@@ -95,14 +95,14 @@ def test_a_fork_that_waited_for_an_erasure_has_none_of_its_words(
     from turnlog.events.erasure import act
 
     reached, waits = threading.Event(), threading.Event()
-    original = act.delete_unused
+    original = act.unused_texts.delete_unused
 
     def delete_unused(keys: Any) -> None:
         reached.set()
         waits.wait(30)
         original(keys)
 
-    monkeypatch.setattr(act, "delete_unused", delete_unused)
+    monkeypatch.setattr(act.unused_texts, "delete_unused", delete_unused)
     erasing, receipts = in_thread(lambda: room.erase(reason="request 7"))
     assert reached.wait(30)
     forking, found = in_thread(lambda: Conversation.objects.get(pk=room.pk).fork())
