@@ -22,12 +22,6 @@ from turnlog.consumers.socket.follower import Follower
 from turnlog.consumers.socket.transcripts import Page
 
 
-@pytest.fixture(autouse=True)
-def _nobody_was_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A share that other tests left is forgotten on their event loop, which has ended.
-    monkeypatch.setattr(limits, "_shares", {})
-
-
 class Connection:
     """A server's connection, as uvicorn has one: ASGI's `receive` is its method."""
 

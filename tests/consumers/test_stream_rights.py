@@ -35,11 +35,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, seconds)
 
 
-@pytest.fixture(autouse=True)
-def _nobody_was_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_shares", {})
-
-
 @pytest.fixture
 def another(django_user_model: Any) -> Any:
     return django_user_model.objects.create_user("bob")
