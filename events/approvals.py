@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import codec
-from ..core.errors import ArgumentError, NotWaiting, UnknownTurn
+from ..core.errors import ArgumentError, NotWaiting
 from ..core.wellformed import wellformed, wellformed_value
 from . import arguments, drafts, runners
 from .durable import durably
@@ -21,7 +21,7 @@ from .log import NewEvent, append_decided
 from .rounds import Round
 from .standing import Standing
 from .tables.event import Event
-from .turns import as_it_began, no_more, produced_in
+from .turns import append_to_turn, produced_in
 from .types import (
     RUNNING_TYPES,
     WAITING_TYPE,
@@ -70,17 +70,7 @@ def request(
     )
     meta = wellformed_value(dict(metadata or {}))
 
-    def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
-        if standing.turn is None:
-            raise UnknownTurn(stream_id, turn_id)
-        if standing.turn.state not in RUNNING_TYPES:
-            return ()
-        return [NewEvent(data, turn_id, standing.turn.actor_id, meta)]
-
-    def write() -> list[Event]:
-        return append_decided(stream_id, decide, no_more, turn_id=turn_id)
-
-    return as_it_began(stream_id, turn_id, "request_approval", write)
+    return append_to_turn(stream_id, turn_id, data, RUNNING_TYPES, meta, what="request_approval")
 
 
 def decide(

@@ -13,19 +13,12 @@ from django.db.models import BinaryField
 from django.db.models.functions import Substr
 
 from ..core.errors import BlobFileError, CodecError
+from ..core.media_types import media_type_of
 from .store import blob_files
 from .tables.blob import Blob, BlobUse
 from .tables.database import log_database
 
 _AT_ONCE = 1_000_000
-
-_KINDS = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ def blob_of(stream_id: int, version: int, digest: str) -> StoredBlob | None:
     use = found.defer("blob__data").first()
     if use is None:
         return None
-    return StoredBlob(digest, use.blob.size, _kind(load(digest, 16)), use.blob.file)
+    return StoredBlob(digest, use.blob.size, media_type_of(load(digest, 16)), use.blob.file)
 
 
 def load(digest: str, most: int | None = None) -> bytes:
@@ -98,11 +91,3 @@ def _part(digest: str, start: int, most: int) -> bytes:
     if data is None:
         raise CodecError(f"the blob {digest} has been erased meanwhile")
     return bytes(data)
-
-
-def _kind(start: bytes) -> str:
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "image/webp"
-    return next(
-        (kind for mark, kind in _KINDS if start.startswith(mark)), "application/octet-stream"
-    )

@@ -15,6 +15,7 @@ from .store import blob_files
 from .store.confirmed import require_stored
 from .store.dialect import dialect_of
 from .tables.blob import Blob
+from .tables.content import locked
 from .tables.database import log_database
 from .tables.event import Event
 from .types import EventData
@@ -67,14 +68,15 @@ class Payloads:
         blobs = _all(payloads)
         if not blobs:
             return
+        rows = Blob.objects.using(log_database())
         for _ in range(retrying.VANISHED_TEXTS):
-            missing = sorted(blobs.keys() - _locked(blobs))
+            missing = sorted(blobs.keys() - locked(rows, blobs))
             if not missing:
                 break
             for digest in missing:
                 self._insert(digest, blobs[digest])
         else:
-            if left := blobs.keys() - _locked(blobs):
+            if left := blobs.keys() - locked(rows, blobs):
                 raise NotStored("turnlog_blob", f"expected the blob {min(left)}, found none")
         for name in self._files.values():
             blob_files.delete(name)  # Another transaction has stored the same bytes.
@@ -105,19 +107,6 @@ class Payloads:
 
 def _all(payloads: Iterable[Payload]) -> dict[str, bytes | None]:
     return {digest: data for payload in payloads for digest, data in payload.blobs.items()}
-
-
-def _locked(digests: Iterable[str]) -> set[str]:
-    """The blobs that exist. Locks them: an erasure that would delete one waits."""
-    blobs = Blob.objects.using(log_database())
-    if connections[blobs.db].vendor == "sqlite":
-        # SQLite has one writer at a time.
-        return set(blobs.filter(pk__in=list(digests)).values_list("pk", flat=True))
-    rows = blobs.raw(
-        "SELECT sha256 FROM turnlog_blob WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE",
-        [list(digests)],
-    )
-    return {row.pk for row in rows}
 
 
 def _insert_uses(events: Sequence[Event], payloads: Sequence[Payload]) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from ..core.errors import BranchRefused, UnknownTurn
 from .branches import Branch, beginnings, branch_at, branches_back
-from .tables.actor import Actor, is_user
+from .tables.actor import Actor
 from .tables.database import log_database
 from .tables.event import Event
 from .tables.literal import Literal
@@ -91,7 +91,7 @@ def _found(stream_id: int, turn_id: uuid.UUID, user: Any) -> Place:
     if not turn:
         raise UnknownTurn(stream_id, turn_id, "take the id of one of its turns")
     began, actor_id, _ = turn[0]
-    if actor_id != (Actor.objects.known(user) if is_user(user) else None):
+    if actor_id != Actor.objects.known(user):
         raise BranchRefused(stream_id, turn_id, "it is another person's")
     cleared = _cleared(stream)
     if began < cleared:

@@ -63,7 +63,7 @@ def record(
     data = HistorySummarized(document, since, until, digest, model)
 
     def gather(standing: Standing) -> Sequence[NewEvent]:
-        actor_id = Actor.objects.known(user) if is_user(user) else None
+        actor_id = Actor.objects.known(user)
         if is_user(user) and actor_id is None:
             return ()
         last = latest(stream_id, user)
@@ -84,7 +84,7 @@ def latest(stream_id: int, user: Any) -> Summary | None:
 
     What it costs does not depend on the conversation's length.
     """
-    actor_id = Actor.objects.known(user) if is_user(user) else None
+    actor_id = Actor.objects.known(user)
     if actor_id is None and is_user(user):
         return None
     events = Event.objects.using(log_database()).filter(

@@ -200,7 +200,7 @@ def record(
     def write() -> list[Event]:
         return append_decided(stream_id, decide, gather, turn_id=asked)
 
-    if events := as_it_began(stream_id, asked, "record_turn", write):
+    if events := _as_it_began(stream_id, asked, "record_turn", write):
         return [event for event in events if event.turn_id == turn_id]  # Not the stream's opening.
     stored = [e for e in _of_turn(stream_id, turn_id) if e.type in COMPLETION_TYPES]
     offered = [codec.to_json(data.payload()) for data in batch]
@@ -235,17 +235,33 @@ def fail(
     produced = produced_in(ai_message, tools_output_list, rounds)
     data = TurnFailed(outcome, produced, None if error is None else wellformed_value(dict(error)))
 
+    return append_to_turn(stream_id, turn_id, data, OPEN_TYPES, meta, what="fail_turn")
+
+
+def append_to_turn(
+    stream_id: int,
+    turn_id: uuid.UUID,
+    data: EventData,
+    states: Sequence[str],
+    metadata: Mapping[str, Any],
+    *,
+    what: str,
+) -> list[Event]:
+    """Append what becomes of a started turn, if it is in one of these states; `what` names the
+    operation. Raises UnknownTurn.
+    """
+
     def decide(standing: Standing, _: None) -> Sequence[NewEvent]:
         if standing.turn is None:
             raise UnknownTurn(stream_id, turn_id)
-        if standing.turn.state not in OPEN_TYPES:
+        if standing.turn.state not in states:
             return ()
-        return [NewEvent(data, turn_id, standing.turn.actor_id, meta)]
+        return [NewEvent(data, turn_id, standing.turn.actor_id, metadata)]
 
     def write() -> list[Event]:
-        return append_decided(stream_id, decide, no_more, turn_id=turn_id)
+        return append_decided(stream_id, decide, _no_more, turn_id=turn_id)
 
-    return as_it_began(stream_id, turn_id, "fail_turn", write)
+    return _as_it_began(stream_id, turn_id, what, write)
 
 
 def produced_in(
@@ -263,7 +279,7 @@ def produced_in(
     return produced
 
 
-def as_it_began(
+def _as_it_began(
     stream_id: int, turn_id: uuid.UUID | None, what: str, write: Callable[[], list[Event]]
 ) -> list[Event]:
     """End a turn in the caller's transaction, unless its start has been committed already.
@@ -357,7 +373,7 @@ def _calls(
     ]
 
 
-def no_more(standing: Standing) -> None:
+def _no_more(standing: Standing) -> None:
     """Gather nothing: the decision needs only the standing."""
 
 

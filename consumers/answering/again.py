@@ -9,7 +9,6 @@ from ...core import codec
 from ...core.asynchronous import in_database_thread
 from ...core.errors import UnknownTurn
 from ...events.models import Actor, Conversation, Event
-from ...events.tables.actor import is_user
 from ...events.tables.database import log_database
 from ...events.types import MessageAppended, TurnStarted
 
@@ -27,7 +26,7 @@ def said_again(
     """
     from langchain_core.messages import HumanMessage
 
-    actor_id = Actor.objects.known(user) if is_user(user) else None
+    actor_id = Actor.objects.known(user)
     turn = Event.objects.using(log_database()).filter(
         stream_id=conversation.pk, turn_id=turn_id, actor_id=actor_id
     )

@@ -70,15 +70,13 @@ async def run(
     models = Models(answer, [llm, *fallbacks], offers, limits.retries)
     conversation: list[Any] = list(messages)
     gap = ""
+    told: dict[int, ToolMessage]
     if decided is not None:
         told = dict(decided.told)
-        running = call_tools(answer, by_name, decided.calls, limits, decided.refusals)
+        running = call_tools(answer, by_name, decided.calls, limits, told, decided.refusals)
         async with contextlib.aclosing(running) as tool_steps:
-            async for item in tool_steps:
-                if isinstance(item, Step):
-                    yield item
-                else:
-                    told[item[0]] = item[1]
+            async for tool_step in tool_steps:
+                yield tool_step
         conversation += [told[number] for number in sorted(told)]
         gap = "\n\n" if answer.text else ""
     for _call in range(limits.model_calls - len(answer.messages)):
@@ -108,13 +106,12 @@ async def run(
         refusals = {} if can_wait else {number: _NOWHERE_TO_WAIT for number, _call in held}
         answer.held = held if can_wait else []
         free = [each for each in numbered if each not in answer.held]
-        running = call_tools(answer, by_name, free, limits, refusals)
+        told = {}
+        running = call_tools(answer, by_name, free, limits, told, refusals)
         async with contextlib.aclosing(running) as tool_steps:
-            async for item in tool_steps:
-                if isinstance(item, Step):
-                    yield item
-                else:
-                    conversation.append(item[1])
+            async for tool_step in tool_steps:
+                yield tool_step
+        conversation += [told[number] for number in sorted(told)]
         if answer.held:
             return
     raise TooManyRounds(f"the model called tools {limits.model_calls} times without answering")

@@ -20,23 +20,24 @@ async def call_tools(
     tools: Mapping[str, BaseTool],
     calls: Sequence[tuple[int, Any]],
     limits: Limits,
-    refusals: Mapping[int, str] | None = None,
-) -> AsyncGenerator[ToolStarted | ToolFinished | tuple[int, ToolMessage]]:
-    """Run the calls, at most `limits.concurrency` at once, and fill `answer`.
+    told: dict[int, ToolMessage],
+    refusals: Mapping[int, str],
+) -> AsyncGenerator[ToolStarted | ToolFinished]:
+    """Run the calls, at most `limits.concurrency` at once; fill `answer` and, with what the model
+    is told, `told`.
 
-    Each comes with its number in the turn. Yields each call's start and end as it happens, and at
-    last what the model is told, in the order of the calls. A call with one of the `refusals`, which
-    say why, and calls beyond the limit of the turn are not run: the model is told so.
+    Each comes with its number in the turn. Yields each call's start and end as it happens. A call
+    with one of the `refusals`, which say why, and calls beyond the limit of the turn are not run:
+    the model is told so.
     """
-    reasons = refusals or {}
     happened: asyncio.Queue[ToolStarted | tuple[int, Called] | asyncio.Task[None]] = asyncio.Queue()
     free = asyncio.Semaphore(limits.concurrency)
 
     async def run(number: int, call: Any) -> None:
         async with free:
             happened.put_nowait(ToolStarted(number, call["name"] or "", call["args"]))
-            if number in reasons:
-                called = refused(call, reasons[number])
+            if number in refusals:
+                called = refused(call, refusals[number])
                 called.output["rejected"] = number in answer.rejected
             elif number < limits.tool_calls:
                 called = await call_tool(tools, call, limits)
@@ -47,9 +48,9 @@ async def call_tools(
     running = [asyncio.create_task(run(number, call)) for number, call in calls]
     for task in running:
         task.add_done_callback(happened.put_nowait)
-    told: dict[int, ToolMessage] = {}
+    left = len(calls)
     try:
-        while len(told) < len(calls):
+        while left:
             match await happened.get():
                 case asyncio.Task() as task:
                     task.result()  # Raises what is nobody's to catch here.
@@ -58,13 +59,12 @@ async def call_tools(
                 case number, called:
                     answer.outputs[number] = called.output
                     told[number] = called.message
+                    left -= 1
                     yield ToolFinished(number, called.output, called.shown)
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    for number in sorted(told):
-        yield number, told[number]
 
 
 _TOO_MANY = (

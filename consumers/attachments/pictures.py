@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from ...core.media_types import media_type_of
+
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 """The formats that are read, by Pillow's names; what is kept is a JPEG or a PNG."""
 
@@ -15,7 +17,4 @@ def is_available() -> bool:
 
 def is_picture(data: bytes) -> bool:
     """Return whether a file begins as one of the formats does."""
-    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")) or (
-        data[:4],
-        data[8:12],
-    ) == (b"RIFF", b"WEBP")
+    return media_type_of(data) in FORMATS.values()

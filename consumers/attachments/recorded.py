@@ -10,6 +10,7 @@ from ...core.attached import Attached, attached, bytes_of
 from ...core.errors import CodecError, UnreadableEvent
 from ...events.blobs import load
 from ...events.models import Actor, Event
+from ...events.tables.actor import is_user
 from ...events.tables.database import log_database
 from ...projections.outline import is_shown
 from .checking import Checked
@@ -27,14 +28,9 @@ def file_of(stream_id: int, user: Any, version: int, number: int) -> Checked | N
     event = event_at(stream_id, version)
     if event is None or event.turn_id is None:
         return None
-    if user is not None and user.is_authenticated:
-        actor = Actor.objects.known(user)
-        if actor is None:
-            return None  # They have no turns.
-    else:
-        actor = None
-    if event.actor_id != actor:
-        return None
+    actor = Actor.objects.known(user)
+    if event.actor_id != actor or (actor is None and is_user(user)):
+        return None  # A user without a pseudonym has no turns; what has none is a guest's.
     return file_in(event, number) if is_shown(stream_id, event.turn_id) else None
 
 

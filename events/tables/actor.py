@@ -40,7 +40,10 @@ class ActorManager(
         return actor_id
 
     def known(self, user: Any) -> uuid.UUID | None:
-        """The pseudonym of a user, None if they have none: to look creates none."""
+        """The pseudonym of a user, None if they have none, and for None and for guests: to look
+        creates none."""
+        if not is_user(user):
+            return None
         actors = self.using(router.db_for_write(Actor)).filter(user_id=user.pk)
         found: uuid.UUID | None = actors.values_list("pk", flat=True).first()
         return found

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 from django.db import connections, models, router
 
@@ -22,13 +23,13 @@ class ContentManager(models.Manager["Content"]):
         wanted = {row.sha256: row for row in rows}
         contents = self.using(router.db_for_write(Content))
         for _ in range(retrying.VANISHED_TEXTS):
-            missing = wanted.keys() - _locked(contents, wanted)
+            missing = wanted.keys() - locked(contents, wanted)
             if not missing:
                 break
             # A conflict means that another transaction is storing the same bytes.
             contents.bulk_create([wanted[key] for key in sorted(missing)], ignore_conflicts=True)
         else:
-            if missing := wanted.keys() - _locked(contents, wanted):
+            if missing := wanted.keys() - locked(contents, wanted):
                 what = f"expected {len(wanted)} texts, found {len(wanted) - len(missing)} of them"
                 raise NotStored("turnlog_content", what)
         return [row.sha256 for row in rows]
@@ -61,13 +62,16 @@ def texts_of(payload: str | bytes) -> dict[str, str]:
     return {name: key for name, key in named.items() if isinstance(key, str)}
 
 
-def _locked(contents: models.QuerySet[Content], keys: Iterable[str]) -> set[str]:
-    """The keys of texts that exist. Locks them: an erasure that would delete one waits."""
-    if connections[contents.db].vendor == "sqlite":
+def locked(rows: models.QuerySet[Any], digests: Iterable[str]) -> set[str]:
+    """The digests, of some, by which there are rows. Locks these: an erasure that would delete one
+    waits."""
+    digests = list(digests)
+    if connections[rows.db].vendor == "sqlite":
         # SQLite has one writer at a time.
-        return set(contents.filter(pk__in=keys).values_list("pk", flat=True))
-    rows = contents.raw(
-        "SELECT sha256 FROM turnlog_content WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE",
-        [list(keys)],
+        return set(rows.filter(pk__in=digests).values_list("pk", flat=True))
+    table = rows.model._meta.db_table
+    found = rows.raw(
+        f"SELECT sha256 FROM {table} WHERE sha256 = ANY(%s) ORDER BY sha256 FOR KEY SHARE",
+        [digests],
     )
-    return {row.pk for row in rows}
+    return {row.pk for row in found}
