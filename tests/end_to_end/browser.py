@@ -14,9 +14,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from .project import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Chromium itself reports these on the console; no script can prevent it.
+# Chromium and htmx themselves report these on the console; no script can prevent it.
 SERVER_AWAY = (
     r"^(WebSocket connection to .* failed"
+    r"|htmx:(afterRequest|sendError), "
     r"|Failed to load resource: net::ERR_(CONNECTION|INCOMPLETE_CHUNKED_ENCODING))"
 )
 

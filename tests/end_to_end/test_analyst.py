@@ -94,13 +94,12 @@ def connected(page: Page) -> None:
 
 def ask(page: Page, code: str) -> Locator:
     """Say something; the last turn, once it is answered."""
-    turns = page.locator("#turnlog-log > li")
-    before = turns.count()
+    last = page.locator("#turnlog-log > li").last
     page.locator("#turnlog-text").fill(code)
     page.locator("#turnlog-text").press("Enter")
-    expect(turns).to_have_count(before + 1, timeout=40_000)
-    expect(turns.last).to_have_attribute("data-outcome", "completed", timeout=60_000)
-    return turns.last
+    expect(last.locator(".turnlog-human")).to_have_text(code, timeout=40_000)
+    expect(last).to_have_attribute("data-outcome", "completed", timeout=60_000)
+    return last
 
 
 def test_a_table_and_a_chart_stay_on_every_page_that_shows_them(

@@ -110,6 +110,21 @@ def test_words_sent_while_the_server_is_away_arrive_once(
 
 
 @pytest.mark.browser
+def test_the_list_beside_a_chat_is_asked_for_once_the_server_is_back(
+    page: ChatPage, server: Server
+) -> None:
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    server.kill()
+    page.expect_connection("offline")
+    page.main.evaluate("page => page.dispatchEvent(new Event('turnlog:ended'))")
+    assert not any("?panel" in url for url in asked)
+    with page.page.expect_response("**/conversations/?panel", timeout=40_000) as answered:
+        server.start()
+    assert answered.value.ok
+
+
+@pytest.mark.browser
 def test_stopped_in_mid_answer_the_server_finishes_it_first(
     page: ChatPage,
     server: Server,

@@ -155,6 +155,7 @@
   connection.addEventListener("ready", () => {
     if (outbox.full) transmit();
     refresh();
+    page.dispatchEvent(new Event("turnlog:ready"));
   });
 
   connection.addEventListener("known", ({ detail: turnId }) => {
