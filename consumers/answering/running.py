@@ -32,6 +32,11 @@ def find(key: Hashable) -> RunningTurn | None:
     return _turns.get(key)
 
 
+def count() -> int:
+    """Return how many turns this process is answering."""
+    return len(_turns)
+
+
 def stop_hidden(key: Hashable, cleared: int) -> None:
     """Stop a turn that was cleared while it ran: no page shows it, and it blocks the next one."""
     turn = _turns.get(key)

@@ -30,11 +30,13 @@ from .steps import (
     ToolStarted,
 )
 
-# How long text is collected before it is shown: at first, and once an answer is this long. What a
-# frame costs besides its text matters only if there are many of them.
-FLUSH_SECONDS = 0.08
+# How long text is collected before it is shown: at first, and more and more slowly from one length
+# of the answer on until another. What a frame costs besides its text matters if there are many.
+FLUSH_SECONDS = 0.04
 LATER_FLUSH_SECONDS = 0.4
-LATER = 4_000
+LATER_FROM, LATER = 4_000, 12_000
+# Rendering takes at most this part of a processor: of one turn, and of all that run.
+SHARE, SHARE_OF_ALL = 0.1, 0.25
 
 
 class _Shown(NamedTuple):
@@ -75,8 +77,8 @@ class RunningTurn:
         self.failure: dict[str, str] | None = None
         self.stopped_as: Literal["cancelled", "interrupted"] = "cancelled"
         self.pieces: list[Piece] = []
-        self.pause = FLUSH_SECONDS
-        """Seconds for which text is collected before it is shown."""
+        self._cost = 0.0
+        """Seconds that the last rendering took."""
         self._fixed = (human_text, show_human, at, files)
         self._markdown = MarkdownStream()
         self._room = Room()
@@ -171,8 +173,7 @@ class RunningTurn:
                 self._show_thought(part.text)
             else:
                 self._show_text(part.text)
-        # A block that is slow to render is rendered less often.
-        self.pause = max(self._usual_pause, 10 * (time.thread_time() - begun))
+        self._cost = time.thread_time() - begun
 
     def _show_text(self, text: str) -> None:
         self._thinking = None
@@ -206,10 +207,15 @@ class RunningTurn:
         self._shown = _Shown(tuple(self.pieces), tail_source, tail, self._text)
         live.wake(self.key)
 
-    @property
-    def _usual_pause(self) -> float:
-        slowed = min(1.0, (len(self._text) + self._thought) / LATER)
-        return FLUSH_SECONDS + slowed * (LATER_FLUSH_SECONDS - FLUSH_SECONDS)
+    def pause(self, turns: int = 1) -> float:
+        """Return for how many seconds text is collected before it is shown, if so many turns run.
+
+        A block that is slow to render is rendered less often, and so is each of many.
+        """
+        said = len(self._text) + self._thought
+        slowed = min(1.0, max(0.0, (said - LATER_FROM) / (LATER - LATER_FROM)))
+        usual = FLUSH_SECONDS + slowed * (LATER_FLUSH_SECONDS - FLUSH_SECONDS)
+        return max(usual, self._cost / SHARE, self._cost * turns / SHARE_OF_ALL)
 
     def stop_soon(self) -> None:
         """End the turn from another thread."""

@@ -10,6 +10,7 @@ from functools import partial
 from ...core.asynchronous import in_rendering_thread
 from .. import failures
 from ..thoughts import Part
+from . import running
 from .running_turn import RunningTurn
 from .steps import Step, TextDelta, ThinkingDelta
 
@@ -59,7 +60,8 @@ class Showing:
         if self._timer is None and self._rendering is None and self._turn.unshown:
             # What comes after a silence, such as the first word, is shown at once.
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._shown_at + self._turn.pause, self._show)
+            pause = self._turn.pause(running.count())
+            self._timer = loop.call_at(self._shown_at + pause, self._show)
 
     def _show(self) -> None:
         self._timer = None

@@ -69,6 +69,9 @@ class HtmlEncoder:
 
     def progress(self, turn: TurnView, sent: Progress) -> list[str]:
         parts = changes(turn, sent)
+        if len(parts) == 1 and (words := parts[0].get("words")):
+            # Most frames are no more than this: a template would cost more than the words.
+            return [_json(type="words", depth=parts[0]["depth"], content=words)]
         return [_html("pieces", turn_id=turn.id, parts=parts)] if parts else []
 
     def ended(self, turn: TurnView, cursor: int | None, sent: Progress) -> list[str]:
@@ -220,4 +223,4 @@ def _html(name: str, **context: Any) -> str:
 
 
 def _json(**content: Any) -> str:
-    return json.dumps(content, ensure_ascii=False)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

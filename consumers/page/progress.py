@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import unescape
 from itertools import groupby
 from typing import Any
 
@@ -48,7 +49,7 @@ def changes(turn: TurnView, sent: Progress) -> list[dict[str, Any]]:
     """Return how the answer on a page becomes that of the turn, in parts for a template.
 
     A part is a piece that is none of the answer's blocks, such as a tool that starts or ends, or
-    `{"kind": "growth", ...}`. Notes them as sent.
+    `{"kind": "growth", ...}`; what adds nothing but text has it in `words`. Notes them as sent.
     """
     new = turn.pieces[len(sent.pieces) :]
     had = replace(sent)
@@ -87,11 +88,18 @@ def _growth(turn: TurnView, change: Growth) -> dict[str, Any]:
     into = f"#answer-{turn.id}{last * change.depth}"
     return {
         "kind": "growth",
+        "depth": change.depth,
+        "words": _words(change),
         "into": mark_safe(into),
         "drop": [mark_safe(into + last)] * change.drop,
         "tag": "tbody" if is_rows(change.html) else "div",
         "html": mark_safe(change.html),
     }
+
+
+def _words(change: Growth) -> str:
+    """Return what a change adds if it is nothing but words, otherwise nothing."""
+    return "" if change.drop or "<" in change.html else unescape(change.html)
 
 
 def _block(html: str) -> Piece:

@@ -7,6 +7,7 @@ same on a machine of any speed, whichever tests ran before.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import random
 import re
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turnlog.consumers.answering import running_turn as running_turns
 from turnlog.consumers.answering.running_turn import (
     FLUSH_SECONDS,
     LATER_FLUSH_SECONDS,
@@ -131,6 +133,13 @@ def in_log(view: TurnView, text: str) -> TurnView:
     return replace(view, outcome="completed", version=4, pieces=pieces, text=text)
 
 
+def words_of(frame: str) -> str:
+    """What a frame adds, without tags."""
+    if frame.startswith("{"):
+        return str(json.loads(frame)["content"])
+    return re.sub(r'<(?:"[^"]*"|[^">])*>', "", frame).strip("\n")
+
+
 def size_of(frames: list[str]) -> int:
     return sum(len(frame.encode()) for frame in frames)
 
@@ -153,8 +162,7 @@ def test_code_is_never_sent_again(seed: int) -> None:
     text = code(draw)
     frames = frames_of(HtmlEncoder(), f"Look:\n\n{text}\nSo it *is*.", draw.sizes(50, 300))
     assert max(map(len, frames)) < 1_500
-    # Without the tags: a frame may end within a word.
-    whole = "".join(re.sub(r'<(?:"[^"]*"|[^">])*>', "", frame).strip("\n") for frame in frames)
+    whole = "".join(map(words_of, frames))  # A frame may end within a word.
     assert all(whole.count(f"x{n} ") == 1 for n in range(10, 300, 10))
 
 
@@ -167,10 +175,7 @@ def test_a_frame_of_an_open_code_is_its_new_text() -> None:
     turn.hear(TextDelta("    a & b\n``"))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
-    assert frame.strip() == (
-        f'<div hx-swap-oob="beforeend:#answer-{turn.turn_id}>:last-child>:last-child">'
-        "    a &amp; b\n</div>"
-    )
+    assert json.loads(frame) == {"type": "words", "depth": 2, "content": "    a & b\n"}
     turn.hear(TextDelta("`\n"))
     turn.flush()
     turn.finish_text()
@@ -200,7 +205,7 @@ def test_a_big_block_that_would_be_sent_again_goes_on_as_plain_text() -> None:
     turn.hear(TextDelta(" more"))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
-    assert ">:last-child>:last-child" in frame
+    assert json.loads(frame) == {"type": "words", "depth": 2, "content": " more"}
     assert "> more</div>" in frame
     turn.hear(TextDelta(" *it* is" * 300))
     turn.flush()
@@ -274,13 +279,42 @@ def test_a_json_client_hears_nothing_twice(
 # Pauses
 
 
-async def test_frames_come_more_slowly_in_a_long_answer() -> None:
+def test_frames_come_more_slowly_in_a_long_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_turns.time, "thread_time", lambda: 0.0)
     turn = running_turn()
     pauses = []
-    for _ in range(6):
+    for _ in range(14):
         turn.hear(TextDelta("a\n\n" * 400))
         turn.flush()
-        pauses.append(turn._usual_pause)
-    assert FLUSH_SECONDS < pauses[0] < pauses[1]
+        pauses.append(turn.pause())
+    assert pauses[0] == FLUSH_SECONDS < pauses[5] < pauses[6]
     assert pauses[-1] == LATER_FLUSH_SECONDS
     assert pauses == sorted(pauses)
+
+
+def test_each_of_many_turns_is_rendered_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(step=0.002)
+    monkeypatch.setattr(running_turns.time, "thread_time", lambda: next(ticks))
+    turn = running_turn()
+    turn.hear(TextDelta("Two lattes."))
+    turn.flush()
+    assert turn.pause(1) == turn.pause(5) == FLUSH_SECONDS
+    assert turn.pause(100) == pytest.approx(100 * 0.002 / running_turns.SHARE_OF_ALL)
+
+
+@pytest.mark.parametrize("rate", [150, 1_500])
+def test_what_a_model_says_slowly_costs_little_more_than_its_text_too(
+    rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """28 kB of code, by a model that says so many characters a second."""
+    monkeypatch.setattr(running_turns.time, "thread_time", lambda: 0.0)
+    text, turn, sent = code(Draw(0)), running_turn(), Progress()
+    sent.note(turn.view())
+    frames, place = [], 0
+    while place < len(text):
+        size = round(rate * turn.pause())
+        turn.hear(TextDelta(text[place : place + size]))
+        turn.flush()
+        frames += HtmlEncoder().progress(turn.view(), sent)
+        place += size
+    assert size_of(frames) < 3 * len(text)

@@ -85,6 +85,7 @@ async def test_a_person_has_so_many_answers_under_way_in_all_conversations(
         await one.until_ended()
         await no_turns()
         await two.say("hello")
+        await no_turns()
     assert [event.type for event in await get_stored(second)].count("TurnStarted") == 1
     assert not limits._shares
 

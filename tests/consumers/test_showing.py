@@ -105,7 +105,6 @@ async def test_text_that_waits_while_a_tool_begins_is_above_it(
     monkeypatch.setattr(running_turns, "LATER_FLUSH_SECONDS", 0.0)
     monkeypatch.setattr(running_turns.time, "perf_counter", lambda: 0.0)
     turn = running_turn()
-    turn.pause = 0.0
     showing = Showing(turn)
     await showing.follow(TextDelta("Let me "))
     while showing._rendering is None:

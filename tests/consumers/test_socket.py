@@ -809,9 +809,11 @@ async def test_templates_that_cannot_be_filled_in_leave_a_usable_chat(
     )
     async with Client(consumer, url(conversation), user) as client:
         assert (await client.frame())["welcome"] == ""
+        # One error for each of the two; after a message, no first one would be made.
+        while caplog.text.count("a template needs {nobody}") < 2:
+            await asyncio.sleep(0.01)
         await client.send(user_text="hello")
         assert said(await client.until_ended()) == "ok"
-    assert caplog.text.count("a template needs {nobody}") == 2
 
 
 async def test_the_welcome_is_filled_in_and_its_values_are_escaped(

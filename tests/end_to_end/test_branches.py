@@ -52,11 +52,15 @@ def test_stop_regenerate_page_back_edit_and_another_device(
         expect(page.box).to_have_value(second)
         page.say(reworded)
         page.expect_last("completed", reworded, WHOLE)
+        page.page.set_viewport_size({"width": 900, "height": 400})
         page.last.get_by_role("button", name="Regenerate").click()
         for one in (page, other):
             expect(one.last.locator(".turnlog-pager")).to_contain_text("3 / 3", timeout=40_000)
             one.expect_last("completed", reworded, WHOLE)
             expect(one.turns).to_have_count(3)
+        # A turn went and another came: the page is still at its end.
+        expect(page.page.locator(".turnlog-end")).to_be_in_viewport()
+        expect(page.page.locator("#turnlog-newest")).to_be_hidden()
 
         # Back by the keyboard: the focus stays in the pager, and both see what is current.
         page.last.get_by_role("button", name="Previous version").focus()

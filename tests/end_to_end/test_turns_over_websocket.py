@@ -129,7 +129,10 @@ def test_the_model_is_given_prompt_history_and_the_new_message(
     ]
     assert request["body"]["model"] == "gpt-4o-mini"
     assert request["body"]["stream"] is True
-    assert [tool["function"]["name"] for tool in request["body"]["tools"]] == ["look_up_price"]
+    assert [tool["function"]["name"] for tool in request["body"]["tools"]] == [
+        "look_up_price",
+        "place_order",
+    ]
 
 
 def test_a_started_turn_is_dated_before_the_models_request(

@@ -6,7 +6,8 @@
    * with a connection.
    *
    * Events: "message" (an HTML frame, for htmx), "state" (`state` changed),
-   * "ready" (the first frame of each connection), "known" (`detail` is a turn that
+   * "ready" (the first frame of each connection), "words" (`detail` is text that the open
+   * turn's answer has gained, and how deep in it), "known" (`detail` is a turn that
    * the log has already), "source" (`detail` is a turn and its answer's Markdown),
    * "toolarge" (the server refused the last message for its size).
    */
@@ -118,7 +119,8 @@
       else this.#hear(JSON.parse(data));
     }
 
-    #hear({ type, turn_id: turnId, content }) {
+    #hear({ type, turn_id: turnId, depth, content }) {
+      if (type === "words") this.dispatchEvent(new CustomEvent("words", { detail: { depth, content } }));
       if (type === "known") this.dispatchEvent(new CustomEvent("known", { detail: turnId }));
       if (type === "source") this.dispatchEvent(new CustomEvent("source", { detail: { turnId, content } }));
     }

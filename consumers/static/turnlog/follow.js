@@ -30,6 +30,11 @@
       this.#toEnd();
     }
 
+    /** Stay at the end after a change that may have made the page shorter: that is no reader's move. */
+    stay() {
+      if (this.#following) this.#toEnd();
+    }
+
     #toEnd() {
       this.#page.scrollTo({ top: this.#page.scrollHeight, behavior: "instant" });
       this.#rest = this.#page.scrollTop;

@@ -3,7 +3,7 @@
   /** Connects the parts: which part hears which event. Each part's file explains the part. */
 
   const { Attachments, Composer, Connection, Copying, Earlier, Follow, Keeper, Outbox } = window.turnlogParts;
-  const { dress, dropLineBreak, filesOf, mergeTurns, uuid4 } = window.turnlogParts;
+  const { addWords, dress, dropLineBreak, filesOf, mergeTurns, uuid4 } = window.turnlogParts;
 
   const byId = (id) => document.getElementById(id);
   const page = byId("turnlog");
@@ -158,6 +158,8 @@
     page.dispatchEvent(new Event("turnlog:ready"));
   });
 
+  connection.addEventListener("words", ({ detail }) => addWords(byId(`answer-${idOf(openTurn())}`), detail));
+
   connection.addEventListener("known", ({ detail: turnId }) => {
     outbox.take(turnId); // its turn is above what this page shows
     refresh();
@@ -196,6 +198,7 @@
     for (const each of page.querySelectorAll(".turnlog-decide button")) each.disabled = false;
     if (refused) composer.restore(outbox.take(refused.dataset.refusedTurn));
     earlier.after();
+    follow.stay();
     dress(openTurn());
     focusChosen();
     refresh();

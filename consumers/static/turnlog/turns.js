@@ -35,6 +35,14 @@
     if (fragment.dataset?.drop !== undefined && next?.data === "\n") next.remove();
   }
 
+  /** Add words to an answer: to its last child's last child, as often as `depth` says. */
+  function addWords(answer, { depth, content }) {
+    let place = answer;
+    for (let i = 0; i < depth; i++) place = place.lastElementChild;
+    if (place.lastChild instanceof Text) place.lastChild.appendData(content);
+    else place.append(content);
+  }
+
   /** Only how the turn ended is new: what stands below the answer. */
   function end(known, fresh) {
     copyAttributes(known, fresh);
@@ -74,5 +82,5 @@
     selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
   }
 
-  window.turnlogParts = { ...window.turnlogParts, mergeTurns, dropLineBreak };
+  window.turnlogParts = { ...window.turnlogParts, addWords, mergeTurns, dropLineBreak };
 }

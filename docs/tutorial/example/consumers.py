@@ -4,7 +4,7 @@ from turnlog.consumers import AgentChatConsumer
 from turnlog.specs import LLMModel
 
 from .offline_tutor import OfflineTutor
-from .tools import look_up_price
+from .tools import look_up_price, place_order
 
 
 class LanguageTutorChatConsumer(AgentChatConsumer):
@@ -17,7 +17,8 @@ You are a language tutor.
 가능한한 {언어} {레벨}에 맞는 단어와 표현을 사용해주세요.
     """
     llm_first_user_message_template = "첫 문장으로 대화를 시작해주세요."
-    tools = [look_up_price]
+    tools = [look_up_price, place_order]
+    approve_tools = ["place_order"]
 
     def get_llm_prompt_context_data(self) -> dict:
         return {

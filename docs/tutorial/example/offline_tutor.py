@@ -1,7 +1,7 @@
 """A stand-in for a language model, so that the tutorial runs without a key and without a network.
 
-It answers from a handful of sentences, streams them like a model would, and calls the price tool
-when it is asked about prices.
+It answers from a handful of sentences, streams them like a model would, looks up a price when it is
+asked about prices, and orders when it is told to order.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class OfflineTutor(BaseChatModel):
         return "offline-tutor"
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> "OfflineTutor":
-        return self  # It knows the one tool that it calls.
+        return self  # It knows the tools that it calls.
 
     def reply(self, messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
         """The text of an answer, and the tools that it calls."""
@@ -63,11 +63,12 @@ class OfflineTutor(BaseChatModel):
 def _reply(messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
     last = messages[-1]
     if isinstance(last, ToolMessage):
-        return f"{last.text}。您要来一杯吗？", []
+        return _after(last), []
     asked = last.text
     if any(word in asked for word in ("얼마", "가격", "多少", "price", "much")):
-        call = {"name": "look_up_price", "args": {"name": "拿铁"}, "id": f"call-{uuid.uuid4()}"}
-        return "", [call]
+        return "", [_call("look_up_price", name="拿铁")]
+    if any(word in asked for word in ("주문", "下单", "order")):
+        return "", [_call("place_order", name="拿铁", cups=2)]
     kinds = {part.get("type") for part in last.content if isinstance(part, dict)}
     if "image" in kinds:
         return PICTURE, []
@@ -75,3 +76,15 @@ def _reply(messages: list[BaseMessage]) -> tuple[str, list[dict[str, Any]]]:
         return FILE, []
     turns = sum(message.type == "human" for message in messages)
     return (GREETING if turns == 1 else ANSWERS[(turns - 2) % len(ANSWERS)]), []
+
+
+def _call(tool: str, **args: Any) -> dict[str, Any]:
+    return {"name": tool, "args": args, "id": f"call-{uuid.uuid4()}"}
+
+
+def _after(output: ToolMessage) -> str:
+    if output.name != "place_order":
+        return f"{output.text}。您要来一杯吗？"
+    if output.status == "error":
+        return "好的，先不下单。您还想看看别的吗？"
+    return f"下单成功！{output.text}。请稍等。"

@@ -96,6 +96,19 @@ def refund(clock, user, operator):
     room.hold(by=operator, reason="complaint 12")
 
 
+def waiting(clock, user):
+    """A refund that nobody has approved yet."""
+    room = Conversation.objects.create(user=user, title="Order 2151 came twice")
+    prompt = Prompt("gpt-4o-mini", {}, "You help customers of a shop.", previous={"messages": []})
+    asked = room.start_turn("Order 2151 came twice. Take one back?", user=user, prompt=prompt)
+    clock.forward(seconds=3)
+    refund = {"order": 2151, "item": "cup", "price": 32}
+    room.request_approval(
+        asked.turn_id,
+        [{"number": 0, "tool": "refund", "tool_call_id": "call-1", "input": refund}],
+    )
+
+
 def queue(operator):
     """Conversations for two people to review; run after the worker has read the log."""
     number = acts.open_queue(

@@ -31,6 +31,7 @@ class Plain(LanguageTutorChatConsumer):
     llm_temperature = 0.25
     llm_max_tokens = 77
     tools = None
+    approve_tools = ()
 
 
 application = ProtocolTypeRouter(

@@ -44,6 +44,7 @@ async def leave_the_loop():
 
 class Leaving(LanguageTutorChatConsumer):
     tools = (leave, leave_the_loop)
+    approve_tools = ()
 
 
 def clear(request, conversation_pk):

@@ -49,5 +49,6 @@ class Command(BaseCommand):
         with stories.Clock() as clock:
             stories.everyday(clock, customers)
             stories.refund(clock, customers[0], admin)
+            stories.waiting(clock, customers[1])
         call_command("run_projections", once=True, stdout=StringIO())
         stories.queue(admin)
