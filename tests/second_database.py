@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,12 +38,16 @@ class LogRouter:
 
 
 @contextmanager
-def another_database(alias: str, folder: Path, vendor: str | None = None) -> Iterator[str]:
-    """A new database under an alias, not migrated; of SQLite or PostgreSQL."""
+def another_database(
+    alias: str, folder: Path, vendor: str | None = None, *, like: str = ""
+) -> Iterator[str]:
+    """A new database under an alias, of SQLite or PostgreSQL: not migrated, or `like` another."""
     vendor = vendor or connection.vendor
     name = f"test_{alias}_{uuid.uuid4().hex[:10]}"
     settings = dict(connection.settings_dict)
     if vendor == "sqlite":
+        if like:
+            shutil.copy(like, folder / name)
         settings = {
             **settings,
             "ENGINE": "django.db.backends.sqlite3",
@@ -50,7 +55,7 @@ def another_database(alias: str, folder: Path, vendor: str | None = None) -> Ite
             "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"},
         }
     else:
-        _maintain(f"CREATE DATABASE {name}")
+        _maintain(f"CREATE DATABASE {name}" + (f" TEMPLATE {like}" if like else ""))
         settings["NAME"] = name
     connections.settings[alias] = settings
     # Tests may only connect to the databases that exist when they begin.

@@ -144,7 +144,7 @@ def size_of(frames: list[str]) -> int:
     return sum(len(frame.encode()) for frame in frames)
 
 
-@pytest.mark.parametrize("seed", [0, 3])  # With the last one, a table is written once more.
+@pytest.mark.parametrize("seed", [3])  # With this one, a table is written once more.
 @pytest.mark.parametrize("kind", list(ANSWERS))
 def test_an_answer_costs_little_more_than_its_text(kind: str, seed: int) -> None:
     make, most = ANSWERS[kind]
@@ -206,7 +206,6 @@ def test_a_big_block_that_would_be_sent_again_goes_on_as_plain_text() -> None:
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)
     assert json.loads(frame) == {"type": "words", "depth": 2, "content": " more"}
-    assert "> more</div>" in frame
     turn.hear(TextDelta(" *it* is" * 300))
     turn.flush()
     [frame] = HtmlEncoder().progress(turn.view(), sent)

@@ -14,6 +14,8 @@ from .database import Database, events_of
 from .project import Project, Server
 from .socket_client import chat
 
+pytestmark = pytest.mark.slow_once
+
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "door_settings"}
 FAILED = r"^WebSocket connection to .* failed"
 OPEN_A_SOCKET = """(url) => new Promise((done) => {
@@ -58,17 +60,13 @@ def socket_path(server: Server, page: str, session: str) -> str:
     return found[1]
 
 
-@pytest.mark.slow_once
 @pytest.mark.parametrize(
     ("by", "application", "passed_on"),
     [
         # What a proxy passes on of /app/...: uvicorn wants it removed, the others leave it.
-        ("uvicorn", "application", ""),
         ("uvicorn", "named", ""),
         ("daphne", "application", "/app"),
-        ("daphne", "named", "/app"),
         ("daphne", "named", ""),
-        ("hypercorn", "application", "/app"),
         ("hypercorn", "named", "/app"),
         ("hypercorn", "named", ""),
     ],
@@ -90,10 +88,9 @@ def test_below_a_path_that_the_server_knows(
             pass
 
 
-@pytest.mark.slow_once
-@pytest.mark.parametrize("by", ["uvicorn", "daphne", "hypercorn"])
 @pytest.mark.parametrize(
-    ("application", "passed_on"), [("application", ""), ("named", ""), ("named", "/app")]
+    ("by", "application", "passed_on"),
+    [("uvicorn", "application", ""), ("daphne", "named", ""), ("hypercorn", "named", "/app")],
 )
 def test_below_a_path_that_only_django_knows(
     by: str,
@@ -112,7 +109,6 @@ def test_below_a_path_that_only_django_knows(
 
 
 @pytest.mark.browser
-@pytest.mark.slow_once
 @pytest.mark.parametrize(
     ("options", "path", "debug", "says"),
     [

@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import serializers
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,10 +83,24 @@ def log(folder: Path, conversation: Any, user: Any) -> Any:
     return conversation
 
 
-@pytest.fixture
-def empty(folder: Path) -> Iterator[str]:
-    with another_database("empty", folder) as alias:
+@pytest.fixture(scope="module")
+def migrated(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[str]:
+    """The name of a database that is migrated, and nothing more."""
+    with (
+        django_db_blocker.unblock(),
+        another_database("migrated", tmp_path_factory.mktemp("migrated")) as alias,
+    ):
         migrate(alias)
+        name = str(connections[alias].settings_dict["NAME"])
+        connections[alias].close()
+        yield name
+
+
+@pytest.fixture
+def empty(folder: Path, migrated: str) -> Iterator[str]:
+    with another_database("empty", folder, like=migrated) as alias:
         yield alias
 
 

@@ -78,7 +78,7 @@ def test_a_page_reads_as_much_of_a_large_log_as_of_a_small_one(admin_client: Any
     urls = pages()
     small = {url: opened(admin_client, url) for url in urls}
     costs = {url: opened.cost for url, opened in small.items()}
-    grow(24_000, seed=2)
+    grow(16_000, seed=2)
     large = {url: opened(admin_client, url) for url in urls}
     assert {url: len(each.queries) for url, each in large.items() if len(each.queries) > 10} == {}
     # An index grows by a level, and a page may show longer rows. The usage is a sum for each

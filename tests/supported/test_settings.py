@@ -82,7 +82,17 @@ def works(database: str, given: dict[str, Any], *options: str, script: str = "sc
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("given", ANY.values(), ids=ANY)
+# What both databases have a part in; what Django does by itself is tried on one of them.
+BOTH = ("as it is", "connections that are kept", "a transaction around each request")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(given, id=name, marks=() if name in BOTH else pytest.mark.slow_once)
+        for name, given in ANY.items()
+    ],
+)
 def test_settings_of_any_project(database: str, given: dict[str, Any]) -> None:
     works(database, given)
 

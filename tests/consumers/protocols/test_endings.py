@@ -17,7 +17,7 @@ from tests.consumers.protocols.server import EVENTS, answering, event
 from tests.consumers.test_socket import Client
 from tests.consumers.test_socket import said as spoken
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow_once]
 
 SPOKEN = r.message(0, "It is ", "noon.")
 ENDINGS: dict[str, tuple[Any, list[bytes], str, str, str]] = {
