@@ -125,7 +125,8 @@ def nothing_is_left() -> bool:
 async def test_who_may_follow_what(
     conversation: Any, people: dict[str, Any], who: str, channel: str, status: int
 ) -> None:
-    names = {"room": f"turnlog-{conversation.pk}", "list": "turnlog-list", "none": "turnlog-99"}
+    room, none = conversation.pk, conversation.pk + 1
+    names = {"room": f"turnlog-{room}", "list": "turnlog-list", "none": f"turnlog-{none}"}
     query = address(names.get(channel, channel))
     async with following(await cookie_of(people[who]), query) as source:
         await source.until(lambda source: source.body)
