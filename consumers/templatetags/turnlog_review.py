@@ -29,6 +29,7 @@ def review_states(row: Any) -> list[tuple[str, str]]:
         "cleared": (row.clearings, _("cleared")),
         "erased": (row.erasures, _("erased")),
         "held": (row.held, _("held")),
+        "waiting": (row.waiting_turn, _("waiting")),
     }
     return [(key, name) for key, (there, name) in states.items() if there]
 

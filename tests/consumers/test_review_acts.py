@@ -696,6 +696,7 @@ def test_a_call_that_waits_is_decided_by_those_who_may(rita: Client, user: Any) 
     assert rita.post(act, form).status_code == 403
     client = client_with("boss", "review_conversation", "approve_tools")
     listed = client.get("/review/?q=state:waiting").content.decode()
+    assert 'data-state="waiting"' in listed
     assert address in listed
     page = client.get(address).content.decode()
     assert page.count(f'action="{act}"') == 2

@@ -4,12 +4,13 @@ from django.urls import include, path
 from turnlog.views import AgentChatView, ConversationList
 
 from .offline_tutor import OfflineTutor
-from .tools import look_up_price
+from .tools import look_up_price, place_order
 
 
 class OwnChat(AgentChatView):
     llm_system_prompt_template = "You are a language tutor. Answer in the user's language."
-    tools = [look_up_price]
+    tools = [look_up_price, place_order]
+    approve_tools = ["place_order"]
     name_conversations = "words"
 
     def get_llm(self):
