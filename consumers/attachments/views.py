@@ -25,7 +25,8 @@ from ..socket import access, limits
 from ..socket.addresses import chat_at
 from ..socket.files import checked_upload, kept, no_room
 from ..socket.origin import refused_origin
-from ..socket.session import database_away, why_not
+from ..socket.saying import database_away
+from ..socket.session import why_not
 from .checking import Checked, too_large
 from .recorded import file_of
 from .refusals import Refused

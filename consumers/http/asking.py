@@ -18,7 +18,7 @@ from ...core import conf
 from ...core.asynchronous import in_thread
 from ..answering.running_turn import RunningTurn
 from ..socket.requests import BadRequest, Request, longest_request, parse_request, request_of
-from ..socket.session import Fate
+from ..socket.saying import Fate
 
 _MULTIPART = "multipart/form-data"
 _FORMS = ("application/x-www-form-urlencoded", _MULTIPART)

@@ -58,7 +58,8 @@ from ..socket.requests import (
     request_of,
     too_many,
 )
-from ..socket.session import Ended, Fate, database_away, why_not
+from ..socket.saying import Fate, database_away
+from ..socket.session import Ended, why_not
 from .asking import Answer, Refusal, TooLong, request_in
 from .scope import scope_of
 from .sse import unbuffered
@@ -293,7 +294,7 @@ class HttpChat(AgentMixin, View):
         if not streamed and not session.transcripts.recorded:
             return self._notice(_no_conversation(), 400, str(say.turn_id))
         answer = Answer()
-        begun = await answer.of(await session.say(say, answer))
+        begun = await answer.of(await session.saying.say(say, answer))
         if isinstance(begun, Refusal):
             return self._notice(begun.text, _STATUS_OF_FATE[begun.fate], str(say.turn_id))
         known = {} if begun else {"type": "known"}

@@ -3,14 +3,12 @@ frames."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import contextvars
 import enum
 import json
 import logging
 import uuid
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import Error as DatabaseFailure
 from django.utils import translation
@@ -21,7 +19,6 @@ from ...core.asynchronous import in_database_thread, in_rendering_thread
 from ...core.errors import (
     BranchRefused,
     ConfigurationError,
-    TurnConflict,
     TurnInProgress,
     UnknownTurn,
 )
@@ -31,31 +28,23 @@ from ..answering import running, tasks
 from ..answering.contained import contained
 from ..answering.relay import ask_to_stop
 from ..answering.running_turn import RunningTurn
-from ..answering.turn_task import actor_id_of, go_on, take_turn
-from ..attachments.refusals import Refused
-from ..attachments.taking import Gone
+from ..answering.turn_task import actor_id_of, go_on
 from ..mixins.agent import AgentMixin
 from ..mixins.chat import ChatMixin, find_conversation, overrides
 from ..page.frames import Encoder
 from . import access, limits
 from .addresses import address_of
 from .deciding import decide
-from .files import drop_sent, files_of, with_files
+from .files import files_of
 from .follower import Follower, Send
 from .going_on import go_on_soon
 from .layer import Member
-from .requests import Decide, Say
+from .requests import Decide
+from .saying import Fate, Saying, answer_under_way, database_away, not_there
 from .transcripts import MemoryTranscript, RecordedTranscript, Transcripts
 from .watching import watch
 
 logger = logging.getLogger("turnlog")
-
-# One may be a turn that ended and was sent again: then the next one starts, as the log decides.
-_MOST_ASKED = 2
-
-# A namespace for the identifiers of first messages.
-_FIRST_MESSAGES = uuid.UUID("6a9e7f52-6d3c-4f0e-9a9d-0c1f0c8a5b11")
-
 
 NO_USER = {
     "websocket": "put the routes into channels.auth.AuthMiddlewareStack",
@@ -70,31 +59,6 @@ class Ended(enum.Enum):
     REFUSED = "refused"
 
 
-class Fate(enum.Enum):
-    """Why a message did not become a turn."""
-
-    BUSY = enum.auto()
-    CONFLICT = enum.auto()
-    CLEARED = enum.auto()
-    FILES = enum.auto()
-    REPLACED = enum.auto()
-    DATABASE = enum.auto()
-    FAILED = enum.auto()
-
-
-class Asker(Protocol):
-    """Who asked for a turn, and hears what becomes of it."""
-
-    def begun(self, turn: RunningTurn) -> None:
-        """The words are committed."""
-
-    async def known(self, turn_id: uuid.UUID) -> None:
-        """The turn was started before, and is shown."""
-
-    async def refused(self, turn_id: uuid.UUID, fate: Fate, text: str) -> None:
-        """There is no such turn. `text` is a sentence for the user."""
-
-
 class Session:
     """Takes one client's requests, and keeps it up to date with the conversation.
 
@@ -106,6 +70,7 @@ class Session:
     key: Any = None
     """The key that finds this chat's running turn: the conversation's place, if any."""
     transcripts: Transcripts
+    saying: Saying
     follower: Follower
     listener: live.Listener | None = None
     _member: Member | None = None
@@ -115,8 +80,6 @@ class Session:
         self.encoder = encoder
         self.language = language
         self._send = send
-        # The turns that this client has asked for and that have not ended.
-        self._asked: set[uuid.UUID] = set()
 
     async def find(self) -> None:
         """Find the conversation, and what this person sees of it."""
@@ -134,6 +97,14 @@ class Session:
                 may_decide=self.chat.can_approve,
                 lane=self.share.lane,
             )
+        self.saying = Saying(
+            self.chat,
+            key=self.key,
+            transcripts=self.transcripts,
+            share=self.share,
+            language=self.language,
+            look_again=self.look_again,
+        )
 
     async def enter(self, after: int, member: Member) -> None:
         """Listen from now on, and greet the client, which has everything up to a version."""
@@ -230,33 +201,17 @@ class Session:
 
     # What a client asks for
 
-    async def say(self, say: Say, asker: Asker) -> asyncio.Task[None] | None:
-        """Start a turn; return its task, which goes on without this client. Raises TooMany."""
-        # Looked at here first: a flood is refused without a task, a model or a query.
-        turn_id = say.turn_id
-        if turn_id in self._asked:
-            return None
-        turn = running.find(self.key)
-        other = turn is not None and not turn.in_log and turn.turn_id != turn_id
-        if other or len(self._asked) >= _MOST_ASKED:
-            await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
-            return None
-        if say.instead_of is not None and not self.transcripts.recorded:
-            await asker.refused(turn_id, Fate.REPLACED, _not_there())
-            return None
-        return self._spawn_turn(say, asker)
-
     async def choose(self, turn_id: uuid.UUID) -> str:
         """Make a turn current that was replaced; return why it cannot be, "" if it is."""
         conversation = await self.chat.aget_conversation()
         if conversation is None:
-            return _not_there()
+            return not_there()
         try:
             await conversation.achoose_branch(turn_id, self.chat.get_user())
         except TurnInProgress:
-            return _answer_under_way()
+            return answer_under_way()
         except (UnknownTurn, BranchRefused):
-            return _not_there()
+            return not_there()
         finally:
             self.look_again()  # The page may be behind.
         return ""
@@ -315,104 +270,8 @@ class Session:
         told = {"type": "source", "turn_id": str(turn_id), "content": content}
         return await in_rendering_thread(json.dumps)(told, ensure_ascii=False)
 
-    def _spawn_turn(self, say: Say, asker: Asker, *, initial: bool = False) -> asyncio.Task[None]:
-        """Take a turn as a task of the process. Raises TooMany."""
-        turn_id = say.turn_id
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.share.turn())
-            held.callback(self._asked.discard, turn_id)
-            self._asked.add(turn_id)
-            turn = self._take_turn(say, asker, initial=initial)
-            # In this connection's context: a project may choose by it whose data it sees.
-            task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
-            kept = held.pop_all()
-            task.add_done_callback(lambda task: kept.close())
-            return task
-
-    async def _take_turn(self, say: Say, asker: Asker, *, initial: bool) -> None:
-        translation.activate(self.language)
-        turn_id = say.turn_id
-        if not self.transcripts.recorded and await self.transcripts.shows(turn_id):
-            return  # It was sent again, and has been answered.
-        try:
-            files = say.files
-            said = await with_files(self.chat, say.text or "", files) if files else say.text
-            turn = await contained(
-                take_turn(
-                    self.chat,
-                    self.key,
-                    said,
-                    turn_id,
-                    initial=initial,
-                    begun=asker.begun,
-                    instead_of=say.instead_of,
-                )
-            )
-            self._asked.discard(turn_id)
-            if files:
-                await drop_sent(self.chat, files)
-            if turn is not None:
-                self.transcripts.keep(turn)
-            elif await self.transcripts.shows(turn_id):
-                # The page may not show it: it could be above what the page began with.
-                await asker.known(turn_id)
-            else:
-                # The page sent it again and will not see it: it was cleared meanwhile.
-                cleared = _("This message was sent before and then cleared.")
-                await asker.refused(turn_id, Fate.CLEARED, cleared)
-            if turn is None or not self.transcripts.recorded:
-                self.look_again()
-        except Gone as error:
-            # Its files are dropped once a turn has them: perhaps it was sent before.
-            if self.transcripts.recorded and await self.transcripts.shows(turn_id):
-                await asker.known(turn_id)
-                self.look_again()
-            else:
-                await asker.refused(turn_id, Fate.FILES, str(error))
-        except Refused as error:
-            await asker.refused(turn_id, Fate.FILES, str(error))
-        except TurnInProgress:
-            if not initial:
-                await asker.refused(turn_id, Fate.BUSY, _answer_under_way())
-                # Perhaps another process answers, and this page does not know yet.
-                self.look_again()
-        except (UnknownTurn, BranchRefused):
-            await asker.refused(turn_id, Fate.REPLACED, _not_there())
-            self.look_again()  # Another page may have chosen another branch.
-        except TurnConflict:
-            other = _("This message was sent before with other words.")
-            await asker.refused(turn_id, Fate.CONFLICT, other)
-        except DatabaseFailure as error:
-            logger.error("a turn could not be started: %s", failures.where(error))
-            await asker.refused(turn_id, Fate.DATABASE, database_away())
-        except Exception as error:  # noqa: BLE001 - the words go back to the page
-            logger.error("a turn could not be started: %s", failures.where(error))
-            failed = _("This message could not be sent. Try again.")
-            await asker.refused(turn_id, Fate.FAILED, failed)
-
     async def _begin(self, cleared: int) -> None:
-        """Send the first user message in the person's name, if there is one.
-
-        `cleared` is the version of the last clearing: what is sent since then has one identifier,
-        so that two pages that open at once send one message.
-        """
-        try:
-            first = await contained(self.chat.aget_llm_first_user_message())
-        except ConfigurationError as error:
-            logger.error("the first message cannot be made: %s", error)
-            return
-        except DatabaseFailure:
-            raise  # The page comes back later.
-        except Exception as error:  # noqa: BLE001 - the chat goes on without it
-            logger.error("the first message cannot be made: %s", failures.where(error))
-            return
-        if first:
-            person = getattr(self.chat.get_user(), "pk", None)
-            known = f"{self.key}/{cleared}/{person}"
-            recorded = self.transcripts.recorded
-            turn_id = uuid.uuid5(_FIRST_MESSAGES, known) if recorded else uuid.uuid4()
-            with contextlib.suppress(limits.TooMany):  # It is sent when the page is opened again.
-                self._spawn_turn(Say(first, turn_id), AmongFrames(self), initial=True)
+        await self.saying.begin(cleared, AmongFrames(self))
 
     async def _nothing(self, cleared: int) -> None:
         """Leave an empty conversation as it is."""
@@ -473,18 +332,5 @@ def _session_and_conversation(scope: Any, pk: str) -> tuple[bool, Conversation |
     return access.session_is_alive(scope), find_conversation(pk)
 
 
-def _not_there() -> str:
-    return _("That message cannot be changed any more: the page shows what there is now.")
-
-
-def _answer_under_way() -> str:
-    return _("Another answer is still being written: wait for it.")
-
-
 def _could_not_be_done() -> str:
     return _("This could not be done. Try again in a moment.")
-
-
-def database_away() -> str:
-    """Return what a user is told while the database is away."""
-    return _("The conversation cannot be reached right now. Your words are here: try again soon.")

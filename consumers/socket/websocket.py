@@ -38,7 +38,8 @@ from .requests import (
     Stop,
     parse_request,
 )
-from .session import AmongFrames, Ended, Session, database_away, why_not
+from .saying import database_away
+from .session import AmongFrames, Ended, Session, why_not
 
 logger = logging.getLogger("turnlog")
 
@@ -180,7 +181,7 @@ class ChatSocket(AgentMixin, LayerSocket):
                 await self.send('{"type":"pong"}')
                 session.look_again()
             case Say():
-                await session.say(request, AmongFrames(session))
+                await session.saying.say(request, AmongFrames(session))
             case Choose(turn_id):
                 if refusal := await session.choose(turn_id):
                     await self._refuse(refusal)
