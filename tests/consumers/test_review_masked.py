@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from PIL import Image
 
 from tests.consumers.pictures import with_picture
@@ -25,6 +26,8 @@ from turnlog.events import reviews
 from turnlog.events.models import Conversation, Event
 from turnlog.events.prompt import Prompt
 from turnlog.events.rounds import FailedCall
+from turnlog.langchain import TurnlogChatMessageHistory
+from turnlog.openai_agents import TurnlogSession
 from turnlog.projections.engine.registry import named
 from turnlog.projections.engine.worker import Worker
 from turnlog.projections.queues import acts as queues
@@ -179,6 +182,37 @@ def test_every_event_is_masked_whatever_it_is(
         assert values_in(reviewer.get(path).content) == set(), path
     shown = [path for path in paths if values_in(revealer.get(path).content)]
     assert len(shown) > 14
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_framework_keeps_beside_the_text_is_masked(
+    user: Any, reviewer: Client, owner: Client
+) -> None:
+    room = Conversation.objects.create(user=user)
+    said = HumanMessage(f"call {SAID}", additional_kwargs={"note": SAID}, name=MAIL)
+    called = [{"name": "ask", "args": {SAID: SAID}, "id": "c", "type": "tool_call"}]
+    messages = [
+        *(said, AIMessage("", tool_calls=called), ToolMessage(SAID, tool_call_id="c")),
+        AIMessage(f"then {SAID}", additional_kwargs={"other": [SAID]}),
+    ]
+    TurnlogChatMessageHistory(room, user).add_messages(messages)
+    session = TurnlogSession(room, user)
+    answer = {"type": "output_text", "text": SAID, "annotations": [{"url": SAID}]}
+    async_to_sync(session.add_items)(
+        [
+            {"role": "user", "content": [{"type": "input_text", "text": SAID}]},
+            {"type": "message", "role": "assistant", "id": "m", "content": [answer]},
+        ]
+    )
+    events = Event.objects.filter(stream_id=room.pk).order_by("version")
+    paths = [
+        f"/review/{room.pk}/{path}{whole}"
+        for path in ("", *(f"events/{event.version}/" for event in events))
+        for whole in ("", "?whole")
+    ]
+    for path in paths:
+        assert values_in(reviewer.get(path).content) == set(), path
+    assert sum(values_in(owner.get(path).content) == set(PLANTED) for path in paths) > 10
 
 
 def test_a_manager_of_queues_sees_no_personal_data_in_them(
