@@ -14,6 +14,7 @@ from ..core import admin as bounded
 from ..core.admin import ReadOnlyAdmin, number_of
 from ..core.users import users_named
 from ..core.wellformed import wellformed
+from ..core.wording import text_of
 from ..events.admin import ENDS
 from ..events.erasure.past import erasures_in
 from .models import ConversationMessage, SearchEntry, Usage
@@ -224,10 +225,11 @@ def _erased(conversations: Collection[int]) -> list[str]:
 def _words(content: Any) -> str:
     """Return a message's text, or a tool's name and its output."""
     if hasattr(content, "text"):
-        return wellformed(str(content.text))
+        return wellformed(text_of(content.text))
     if not isinstance(content, Mapping):
-        return wellformed(str(content))  # Older versions recorded any value as a message.
-    return wellformed(f"{content.get('tool', '')}: {content.get('output', content)}")
+        return wellformed(text_of(content))  # Older versions recorded any value as a message.
+    said = text_of(content.get("output", content))
+    return wellformed(f"{text_of(content.get('tool', ''))}: {said}")
 
 
 def _shortened(text: str) -> str:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...core.wording import text_of
+
 COLUMNS = 30
 _CELL = 80
 _LONGEST = 6_000
@@ -48,6 +50,6 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = str(value)
+    text = text_of(value)
     text = text if len(text) <= _CELL else text[:_CELL] + "…"
     return _ODD.sub(" ", text).replace("|", "\\|")

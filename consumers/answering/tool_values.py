@@ -18,6 +18,7 @@ from ...core.codec.encoded import Encoded
 from ...core.codec.json_text import chunks, pieces
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
+from ...core.wording import text_of
 from ..mixins.limits import Limits
 from .collector import collector_waits
 from .contained import contained
@@ -209,8 +210,8 @@ def _may_be_content(item: Any) -> bool:
 
 def _as_str(value: Any) -> str:
     if type(value) is not list:
-        return str(value)
-    return f"[{', '.join(str(rows)[1:-1] for rows in chunks(value))}]"
+        return text_of(value)
+    return f"[{', '.join(text_of(rows)[1:-1] for rows in chunks(value))}]"
 
 
 def _is_json(content: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,7 +21,10 @@ from ...core.errors import CodecError
 from ...core.masking.documents import masked
 from ...core.masking.masker import Masker
 from ...core.wellformed import clipped, wellformed
+from ...core.wording import text_of
 from .room import PICTURES, Room
+
+logger = logging.getLogger("turnlog")
 
 Thing = dict[str, Any]
 """`{"kind": "table", "columns", "rows", "height", "width", "cut"}` with texts in it,
@@ -118,10 +122,17 @@ def _table(document: Any, room: Room, mask: Masker | None) -> Thing | None:
     if isinstance(document, Encoded) and len(document.text) > _CHARACTERS:
         return None
     try:
-        frame: Any = codec.decode(document)
+        return _shown(codec.decode(document), room, mask)
     except CodecError:
         return None
-    if _tag_of(document) == _SERIES:
+    except Exception:
+        # pandas reads values that it then fails to give out: whatever it is, the page is shown.
+        logger.exception("a table in a tool's output cannot be shown")
+        return None
+
+
+def _shown(frame: Any, room: Room, mask: Masker | None) -> Thing:
+    if frame.ndim == 1:
         frame = frame.to_frame("" if frame.name is None else frame.name)
     shown = frame.iloc[:_ROWS, :_COLUMNS]
     names = _labels(frame.index)
@@ -157,7 +168,7 @@ def _cells(row: Sequence[Any], mask: Masker | None) -> list[str]:
 
 
 def _cell(value: Any, mask: Masker | None) -> str:
-    return clipped(str(value if mask is None else mask.cell(value)), _CELL)
+    return clipped(text_of(value if mask is None else mask.cell(value)), _CELL)
 
 
 def _tag_of(document: Any) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext, pgettext
 
 from ...core.attached import attached
 from ...core.wellformed import clipped, wellformed
+from ...core.wording import text_of
 
 register = template.Library()
 
@@ -108,7 +109,7 @@ def review_span(span: dt.timedelta) -> str:
 @register.filter
 def review_json(value: Any) -> str:
     """Return a value as indented JSON."""
-    return wellformed(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    return wellformed(json.dumps(value, indent=2, ensure_ascii=False, default=text_of))
 
 
 @register.filter
@@ -121,4 +122,4 @@ def review_text(message: Any) -> str:
         if file.mime_type != "text/plain"  # Its text is among the words.
     ]
     said = "\n".join(filter(None, [str(said), *files])) or content or message
-    return clipped(said if isinstance(said, str) else str(said), _LONGEST)
+    return clipped(text_of(said), _LONGEST)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.utils.translation import pgettext_lazy
 
 from .. import conf
+from ..wording import text_of
 from .finding import FinderFailed, find
 from .found import Found
 from .numbers import without_zero
@@ -82,8 +84,11 @@ class Masker:
 
     def cell(self, value: Any) -> Any:
         """Return a table's cell: a number as `number` does, anything else as its masked text."""
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        return self.number(value) if is_number else self.text(str(value))
+        if isinstance(value, Real) and not isinstance(value, bool):
+            # NumPy calls its spans of time numbers, and does not compare them with any.
+            with suppress(TypeError, ValueError):
+                return self.number(value)
+        return self.text(text_of(value))
 
     def places(self, text: str, places: Sequence[int]) -> list[int]:
         """Return where places in a text are once it is masked; one within a value is behind it."""

@@ -13,6 +13,7 @@ from django.utils import timezone
 from ...core import codec
 from ...core.errors import CodecError, UnreadableEvent
 from ...core.terminal import safe
+from ...core.wording import text_of
 from ...events.erasure.past import Erasure
 from ...events.models import Event
 from ...events.types import (
@@ -232,7 +233,7 @@ def _words(message: Any) -> str:
     blocks = content if isinstance(content, list) else [content]
     words = "".join(_block(block) for block in blocks if not _is_call(block))
     calls = [
-        f"calls {call.get('name')}({call.get('args')})"
+        f"calls {call.get('name')}({text_of(call.get('args'))})"
         for call in getattr(message, "tool_calls", ())
     ]
     return "\n".join(filter(None, [words, *calls]))
@@ -246,7 +247,7 @@ def _block(block: Any) -> str:
     if isinstance(block, dict):
         text = block.get("text")
         return text if isinstance(text, str) else f"[{block.get('type', 'content')}]"
-    return str(block)
+    return text_of(block)
 
 
 def _tool(data: ToolOutputRecorded) -> Told:
