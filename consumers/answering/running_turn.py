@@ -18,7 +18,15 @@ from ..markdown import MarkdownStream
 from ..page.calls import call_piece
 from ..page.room import Room
 from ..page.things import things_of
-from ..page.turn_view import File, Piece, TurnView, block_pieces, tool_piece, tool_result_piece
+from ..page.turn_view import (
+    File,
+    Piece,
+    TurnView,
+    block_pieces,
+    is_held,
+    tool_piece,
+    tool_result_piece,
+)
 from ..thoughts import Part
 from .steps import (
     Answer,
@@ -124,7 +132,7 @@ class RunningTurn:
 
         The calls that waited have no result yet: each is shown when it starts.
         """
-        shown = [piece for piece in view.pieces if piece["kind"] != "tool" or "status" in piece]
+        shown = [piece for piece in view.pieces if not is_held(piece)]
         self._thoughts = count(sum(piece["kind"] == "thinking" for piece in shown))
         self._text = view.text
         self._publish(shown)

@@ -243,6 +243,11 @@ def _waiting_card(call: WaitingCall, turn: TranscriptTurn) -> Piece:
 _STATUSES = {None: "waiting", True: "approved", False: "rejected"}
 
 
+def is_held(piece: Piece) -> bool:
+    """Return whether a piece is the card of a call that has not been made: it waits, or did."""
+    return piece["kind"] == "tool" and piece.get("status") in _STATUSES.values()
+
+
 def answer_text(turn: TranscriptTurn) -> str:
     """Return the Markdown of a turn's answer, as `view_of` has it."""
     return _text(_message(turn.answer), turn.answer)

@@ -113,7 +113,7 @@ class Follower:
                 return
             await self._take_in_heard()
             if self._open is not None:
-                self._answering = self._found(self._open.id) or self._answering
+                await self._follow_here(self._open)
             await self._send_progress()
             unheard = self._open is not None and not isinstance(self._answering, RunningTurn)
             await self._listener.wait(LOOK_AGAIN_SECONDS if unheard else None)
@@ -131,6 +131,7 @@ class Follower:
             self._answering = _Elsewhere(self._open)
         if heard is not None and isinstance(self._answering, _Elsewhere):
             self._answering.hear(heard)
+            await self._send_anew(self._open, self._answering.view())
 
     async def earlier(self, before: int) -> None:
         """Send the turns before a version, as many as one frame should have."""
@@ -217,12 +218,31 @@ class Follower:
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
         found = self._found(turn.id)
         if self._open is not None and self._open.id == turn.id:
-            self._answering = found or self._answering
+            await self._follow_here(turn)
             return
         self._open, self._answering, self._sent = turn, found, Progress()
         view = replace(found.view(), alternatives=turn.alternatives) if found else turn
         await self._encode(self._encoder.turn, view, cursor, cursor=cursor)
         self._sent.note(view)
+
+    async def _follow_here(self, turn: TurnView) -> None:
+        """Follow the answer in this process, if it is made here."""
+        found = self._found(turn.id)
+        if found is not None and found is not self._answering:
+            self._answering = found
+            await self._send_anew(turn, found.view())
+
+    async def _send_anew(self, turn: TurnView, view: TurnView) -> None:
+        """Send a turn whole, unless it begins with what the client has.
+
+        After a decision a turn goes on as another one, perhaps elsewhere, and a client that was
+        behind may have missed that it waited.
+        """
+        had = self._sent.pieces
+        if list(view.pieces[: len(had)]) != list(had):
+            view = replace(view, alternatives=turn.alternatives)
+            await self._encode(self._encoder.turn, view, None)
+            self._sent.note(view)
 
     def _found(self, turn_id: str) -> RunningTurn | None:
         found = running.find(self._key)

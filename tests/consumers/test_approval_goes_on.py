@@ -9,10 +9,20 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from tests.consumers.test_approval import ASKED, guarded, made, turn_frame, types, waiting
+from tests.consumers.test_approval import (
+    ASKED,
+    calls,
+    double,
+    guarded,
+    made,
+    turn_frame,
+    types,
+    waiting,
+)
 from tests.consumers.test_branches_shown import ends
 from tests.consumers.test_limits import begin, no_turns, open_chat
-from tests.consumers.test_socket import Client, url
+from tests.consumers.test_socket import Client, said, url
+from turnlog.consumers import live
 from turnlog.consumers.answering import resuming, tasks
 from turnlog.consumers.socket import going_on, limits
 from turnlog.events import approvals
@@ -51,6 +61,82 @@ async def test_a_hook_that_raises_leaves_the_turn_waiting(conversation: Any, use
     async with Client(consumer, url(conversation), user) as client:
         await client.until(turn_frame("completed"))
     assert made == [17]
+
+
+def cards(frames: list[Any]) -> dict[str, dict[str, Any]]:
+    """The tools' cards, as a client has them after these frames."""
+    shown: dict[str, dict[str, Any]] = {}
+    for frame in frames:
+        if frame.get("role") == "tool":
+            before = shown.get(frame["id"], {}) if frame["mode"] == "append" else {}
+            kept = {name: frame[name] for name in ("name", "input", "status") if name in frame}
+            content = before.get("content", "") + frame["content"]
+            shown[frame["id"]] = {**before, **kept, "content": content}
+    return shown
+
+
+class Slow:
+    """A tool whose call a test lets end."""
+
+    def __init__(self) -> None:
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def refund(self, order: int) -> str:
+        """Give money back."""
+        self.begun.set()
+        await self.gate.wait()
+        return f"refunded {order}"
+
+
+async def test_whoever_comes_while_an_approved_call_is_made_sees_it_once(
+    conversation: Any, user: Any
+) -> None:
+    slow = Slow()
+    consumer = guarded([ASKED], ["Done."], tools=(double, slow.refund))
+    async with Client(consumer, url(conversation), user) as client:
+        turn_id, _ = await client.say("Refund 17.")
+        await client.send(type="decide", turn_id=turn_id, call=0, approved=True)
+        await slow.begun.wait()
+        async with Client(consumer, url(conversation), user) as other:
+            seen = await other.until(turn_frame("open"))
+            tools = [frame for frame in seen if frame.get("name") == "refund"]
+            assert [frame.get("status") for frame in tools] == [None], "it is being made"
+            slow.gate.set()
+            seen += await other.until(turn_frame("completed"))
+    async with Client(consumer, url(conversation), user) as later:
+        assert cards(seen) == cards(await later.until(turn_frame("completed")))
+
+
+async def test_a_client_that_missed_the_waiting_lacks_nothing(conversation: Any, user: Any) -> None:
+    slow, gate = Slow(), asyncio.Event()
+    first = calls(("double", {"number": 1}), ("double", {"number": 2}))
+    consumer = guarded(
+        [first], ["Now ", ASKED], ["Done."], gates={1: gate}, tools=(double, slow.refund)
+    )
+    async with Client(consumer, url(conversation), user) as late:
+        await late.frame()
+        [listener] = live._listeners[live.place_of(conversation.pk)]
+        async with Client(consumer, url(conversation), user) as client:
+            await client.frame()
+            turn_id = str(uuid.uuid4())
+            await client.send(user_text="Refund 17.", turn_id=turn_id)
+            seen = await late.until(lambda frame: frame.get("content") == "Now ")
+            # It hears nothing while a call is asked for, approved and begun.
+            with pytest.MonkeyPatch.context() as deaf:
+                deaf.setattr(listener, "wake", lambda **news: None)
+                deaf.setattr(listener, "tell", lambda batch: None)
+                gate.set()
+                await client.until(turn_frame("waiting"))
+                await client.send(type="decide", turn_id=turn_id, call=2, approved=True)
+                await slow.begun.wait()
+            listener.wake(log_changed=True)
+            seen += await late.until(lambda frame: frame.get("name") == "refund")
+            slow.gate.set()
+            seen += await late.until(turn_frame("completed"))
+    async with Client(consumer, url(conversation), user) as later:
+        whole = await later.until(turn_frame("completed"))
+    assert cards(seen) == cards(whole)
+    assert said(seen) == said(whole)
 
 
 @pytest.mark.parametrize("error", [ValueError, OperationalError])
