@@ -1,7 +1,7 @@
 """Whatever is changed in a log with a signed checkpoint is found: exhaustively, on a small one.
 
-Each bit of each field of each row is changed by itself, past the triggers, in the database. On
-PostgreSQL, where that takes longer, of texts and bytes one bit of each byte, each time another.
+Each bit of each field of each row is changed by itself, past the triggers, in the database: of
+texts and bytes every third one, and on PostgreSQL, where that takes longer, every ninth.
 """
 
 from __future__ import annotations
@@ -127,9 +127,12 @@ def _changes_on_sqlite(name: str, stored: Any) -> Iterator[tuple[str, Any]]:
         for bit in range(64):
             yield "%s", stored ^ 1 << bit if bit < 63 else stored - (1 << 63)
     elif isinstance(stored, str):
-        yield from (("CAST(%s AS TEXT)", changed) for changed in flips(stored.encode()))
+        for changed in itertools.islice(flips(stored.encode()), 0, None, 3):
+            yield "CAST(%s AS TEXT)", changed
     else:
-        yield from (("%s", changed) for changed in flips(bytes(stored)))
+        yield from (
+            ("%s", changed) for changed in itertools.islice(flips(bytes(stored)), 0, None, 3)
+        )
 
 
 def flips(stored: bytes) -> Iterator[bytes]:
