@@ -9,10 +9,9 @@ in `zone`), `span` (numbers of `unit`) and `mixed` (a document for each value).
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from .documents import Writer
+from .documents import Writer, wording
 
 WIDEST = 200
 """Columns of a table that are sent."""
@@ -59,7 +58,7 @@ def _index(index: Any, writer: Writer) -> dict[str, Any]:
 
 
 def _name(name: Any, writer: Writer) -> Any:
-    return name if name is None else writer.text(str(name))
+    return name if name is None else writer.text(wording(name))
 
 
 def _column(series: Any, writer: Writer) -> dict[str, Any]:
@@ -67,18 +66,24 @@ def _column(series: Any, writer: Writer) -> dict[str, Any]:
 
     kind = series.dtype
     if isinstance(kind, pd.CategoricalDtype):
-        return _column(pd.Series(series.astype(kind.categories.dtype)), writer)
+        # By their places: a column of integers has none for what is in no category.
+        used = series.cat.remove_unused_categories().cat
+        column = _column(pd.Series(used.categories), writer)
+        values = [*column["values"], None]
+        return {**column, "values": [values[code] for code in used.codes]}
+    if isinstance(kind, pd.SparseDtype):
+        return _column(series.sparse.to_dense(), writer)
     if pd.api.types.is_bool_dtype(kind):
         return {"kind": "bool", "values": _plain(series)}
     if pd.api.types.is_integer_dtype(kind):
         return {"kind": "int", "values": _plain(series)}
     if pd.api.types.is_float_dtype(kind):
         return {"kind": "float", "values": [_number(value, writer) for value in _plain(series)]}
-    if pd.api.types.is_datetime64_any_dtype(kind) and hasattr(series.dt, "unit"):
+    if pd.api.types.is_datetime64_any_dtype(kind) and (unit := _unit(series)):
         zone = "" if series.dt.tz is None else str(series.dt.tz)
-        return {"kind": "time", "unit": series.dt.unit, "zone": zone, "values": _ticks(series)}
-    if pd.api.types.is_timedelta64_dtype(kind) and hasattr(series.dt, "unit"):
-        return {"kind": "span", "unit": series.dt.unit, "values": _ticks(series)}
+        return {"kind": "time", "unit": unit, "zone": zone, "values": _ticks(series)}
+    if pd.api.types.is_timedelta64_dtype(kind) and (unit := _unit(series)):
+        return {"kind": "span", "unit": unit, "values": _ticks(series)}
     if isinstance(kind, pd.StringDtype):
         cells = (None if value is None else writer.text(str(value)) for value in _plain(series))
         return {"kind": "text", "values": list(cells)}
@@ -91,6 +96,14 @@ def _plain(series: Any) -> list[Any]:
     return [None if gone else value for gone, value in zip(missing, values, strict=True)]
 
 
+def _unit(series: Any) -> str:
+    """Return the unit of a column's times; "" if it has none, such as Arrow's dates."""
+    try:
+        return str(series.dt.unit)
+    except (AttributeError, NotImplementedError):
+        return ""
+
+
 def _ticks(series: Any) -> list[Any]:
     gone = series.isna()
     ticks = series.astype("int64").tolist()
@@ -98,7 +111,7 @@ def _ticks(series: Any) -> list[Any]:
 
 
 def _number(value: Any, writer: Writer) -> Any:
-    return value if value is None or math.isfinite(value) else writer.document(float(value))
+    return None if value is None else writer.document(float(value))
 
 
 def _cell(value: Any, writer: Writer) -> Any:
