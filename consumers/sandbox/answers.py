@@ -8,9 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
+from ...core.codec.collisions import check_hashes
+from ...core.codec.fault import Fault
+from .inside.tables import WIDEST
+from .limits import MOST_ITEMS
 from .pipe import Broken
 
 if TYPE_CHECKING:
@@ -34,20 +38,58 @@ def text_of(message: dict[str, Any], key: str, longest: int) -> str:
 def cuts_of(message: dict[str, Any]) -> list[str]:
     """Return what a message says was cut. Raises Broken."""
     found = message.get("cut")
-    if not isinstance(found, list) or not all(each in _CUTTABLE for each in found):
+    if not isinstance(found, list) or len(found) > len(_CUTTABLE):
+        raise Broken("expected 'cut' to be a short list")
+    if not all(each in _CUTTABLE for each in found):
         raise Broken("expected 'cut' to list what was cut")
     return found
 
 
-def value_of(document: Any) -> Any:
-    """Return the value of a document. Raises Broken."""
+def value_of(document: Any, rows: int) -> Any:
+    """Return the value of a document; a table in it may have so many rows. Raises Broken.
+
+    How much it is, is looked at first: of a few bytes, pandas makes a thousand times as many.
+    """
     try:
+        _expect_little(document, rows)
         return _value(document, 0)
     except Broken:
         raise
+    except Fault as fault:
+        raise Broken(fault.message) from fault
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
         # What pandas raises where a crafted table contradicts itself.
         raise Broken(f"a result that is none: {type(error).__name__}") from error
+
+
+def _expect_little(document: Any, rows: int) -> None:
+    kind, content = "", cast(Any, None)
+    if isinstance(document, dict):
+        ((kind, content),) = document.items()
+    if kind in ("table", "series"):
+        columns = content["columns"] if kind == "table" else [content["column"]]
+        _expect_small(columns, rows, "rows")
+        _expect_small(content["index"], rows, "rows")
+        _expect_small(content.get("labels", []), WIDEST, "columns")
+        return
+    count, rest = 0, [document]
+    while rest:
+        found = rest.pop()
+        if isinstance(found, dict):
+            found = [value for _, value in found.get("dict", ())]
+        if isinstance(found, list):
+            count += len(found)
+            if count > MOST_ITEMS:
+                raise Broken(f"a result of more than {MOST_ITEMS:,} values")
+            rest += found
+
+
+def _expect_small(columns: list[Any], longest: int, what: str) -> None:
+    if len(columns) > WIDEST:
+        raise Broken(f"a table of {len(columns):,} columns, where {WIDEST} are the most")
+    length = max((len(column["values"]) for column in columns), default=0)
+    if length > longest:
+        raise Broken(f"a table of {length:,} {what}, where {longest:,} are the most")
 
 
 def _value(document: Any, depth: int) -> Any:
@@ -61,7 +103,10 @@ def _value(document: Any, depth: int) -> Any:
     if kind == "float" and content in ("nan", "inf", "-inf"):
         return float(content)
     if kind == "dict":
-        return {_scalar(key): _value(value, depth + 1) for key, value in content}
+        keys = [_scalar(key) for key, _ in content]
+        check_hashes(keys, [None] * len(keys))
+        values = (_value(value, depth + 1) for _, value in content)
+        return dict(zip(keys, values, strict=True))
     if depth == 0 and kind == "table":
         return _table(content)
     if depth == 0 and kind == "series":

@@ -11,6 +11,8 @@ MOST_ITEMS = 20_000
 MOST_CHARTS = 8
 LARGEST_CHART = 4 * 2**20
 """Bytes of a picture."""
+MOST_PIXELS = 32_000_000
+"""Pixels of an answer's pictures together: a small file may have very many."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Limits:
             "items": MOST_ITEMS,
             "charts": MOST_CHARTS,
             "chart": LARGEST_CHART,
+            "pixels": MOST_PIXELS,
             "rows": self.rows,
             "answer": self.answer,
         }

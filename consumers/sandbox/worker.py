@@ -85,9 +85,9 @@ class Worker:
         if message.get("call") != call:
             raise Broken("the worker answered another question")
         outcome = Outcome(
-            value=answers.value_of(message.get("value")),
+            value=answers.value_of(message.get("value"), self._limits.rows),
             printed=_clean(answers.text_of(message, "printed", MOST_LETTERS)),
-            charts=tuple(pictures.checked(chart) for chart in charts),
+            charts=pictures.all_checked(charts),
             error=_clean(answers.text_of(message, "error", MOST_LETTERS)),
             notice=_notice(message),
         )

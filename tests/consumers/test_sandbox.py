@@ -88,6 +88,22 @@ async def test_a_table_is_there_as_df_and_another_one_is_another_worker(tmp_path
     assert "table has changed" in outcome.notice
 
 
+ARROW = {
+    "a file is written and read": (
+        "file = io.BytesIO()\npd.DataFrame({'a': range(9)}).to_parquet(file)\npd.read_parquet(file)"
+    ),
+    "a text is read": "pd.read_csv(io.BytesIO(b'a\\n' + b'1\\n' * 9), engine='pyarrow')",
+}
+
+
+@pytest.mark.parametrize("what", ARROW)
+async def test_variables_outlive_arrows_own_threads(what: str) -> None:
+    sandbox.end_all()
+    outcome = await run(f"import io\nkept = 1\n{ARROW[what]}")
+    assert (outcome.error, outcome.notice, len(outcome.value)) == ("", "", 9)
+    assert await value_of("kept") == 1
+
+
 async def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"PAR1 and no more")
     for path in (tmp_path / "broken", tmp_path / "missing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
 import math
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from turnlog.consumers.sandbox import pictures
 from turnlog.consumers.sandbox.answers import cuts_of, text_of, value_of
-from turnlog.consumers.sandbox.inside import tables
+from turnlog.consumers.sandbox.inside import figures, tables
 from turnlog.consumers.sandbox.inside.documents import Writer
 from turnlog.consumers.sandbox.pipe import Broken, Late, Pipe
 
@@ -43,7 +44,7 @@ values = st.recursive(
 
 
 def there_and_back(document: Any) -> Any:
-    return value_of(json.loads(json.dumps(document, allow_nan=False)))
+    return value_of(json.loads(json.dumps(document, allow_nan=False)), 1_000)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -96,6 +97,77 @@ def test_headers_and_indexes_of_several_levels_come_back() -> None:
     pd.testing.assert_frame_equal(found, wide, check_index_type=False, check_column_type=False)
 
 
+def cells(column: Any) -> list[Any]:
+    """A column as it comes back, each cell as text."""
+    found = there_and_back({"series": tables.series_of(column, 10, Writer(100, 100))})
+    return ["" if cell is None or cell is pd.NA else str(cell) for cell in found.tolist()]
+
+
+DAYS = pd.Series(pd.to_datetime(["2026-01-01", "2026-02-01"]))
+ORDINARY = {
+    "groups with a gap": (lambda: pd.cut(pd.Series([1, 9, 5]), [0, 3, 6], labels=[1, 2]), "1,,2"),
+    "days as groups, with a gap": (
+        lambda: pd.Series(pd.Categorical([DAYS[0], None])),
+        "2026-01-01 00:00:00,NaT",
+    ),
+    "groups of which only one is there": (
+        lambda: pd.Series(pd.Categorical(["b", None], categories=["a", "b"])),
+        "b,nan",
+    ),
+    "truths with a gap": (lambda: pd.Series(pd.Categorical([True, None])), "True,"),
+    "sparse integers": (lambda: pd.Series(pd.arrays.SparseArray([0, 0, 1])), "0,0,1"),
+    "sparse truths": (lambda: pd.Series(pd.arrays.SparseArray([False, True])), "False,True"),
+    "long floats": (lambda: pd.Series(np.array([1, 2.5], dtype=np.longdouble)), "1.0,2.5"),
+    "periods": (lambda: DAYS.dt.to_period("M"), "2026-01,2026-02"),
+    "intervals": (lambda: pd.cut(pd.Series([1, 9]), [0, 3, 10]).astype(object), "(0, 3],(3, 10]"),
+    "spans in objects": (
+        lambda: pd.Series([pd.Timedelta(days=3)], dtype=object),
+        "3 days 00:00:00",
+    ),
+    "a date that its zone moves out of range": (
+        lambda: (
+            pd.to_datetime(pd.Series(["9999-12-31T23:59:59Z"]))
+            .dt.tz_convert("Asia/Seoul")
+            .astype(object)
+        ),
+        "9999-12-31T23:59:59.000000Z",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ORDINARY)
+def test_columns_of_ordinary_analyses_come_back(what: str) -> None:
+    make, shown = ORDINARY[what]
+    assert ",".join(cells(make())) == shown
+
+
+def test_dates_of_arrow_come_back() -> None:
+    pa = pytest.importorskip("pyarrow")
+    dates = pd.Series([dt.date(2026, 1, 1), None], dtype=pd.ArrowDtype(pa.date32()))
+    assert cells(dates) == ["2026-01-01", "<NA>"]
+
+
+VALUES = {
+    "days": (DAYS.to_numpy("datetime64[D]"), ["2026-01-01", "2026-02-01"]),
+    "nanoseconds": (DAYS.to_numpy("M8[ns]"), ["2026-01-01T00:00:00", "2026-02-01T00:00:00"]),
+    "in rows": (np.array([["2026-01-01", "NaT"]], "M8[ns]"), [["2026-01-01T00:00:00", None]]),
+    "one": (np.datetime64("2026-01-01T00:00:00.000000001", "ns"), "2026-01-01T00:00:00.000000001"),
+    "none": (np.datetime64("NaT", "ns"), None),
+    "spans": ((DAYS - DAYS[0]).to_numpy("m8[ns]"), ["0:00:00", "31 days, 0:00:00"]),
+    "a span": (pd.Timedelta(days=3), "3 days 00:00:00"),
+    "a period": (pd.Period("2026-01", "M"), "2026-01"),
+    "a long float": (np.longdouble(2.5), 2.5),
+    "long floats": (np.array([2.5], dtype=np.longdouble), [2.5]),
+    "an index": (pd.DatetimeIndex(DAYS), ["2026-01-01T00:00:00", "2026-02-01T00:00:00"]),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_values_of_numpy_and_pandas_are_never_mere_numbers_of_ticks(what: str) -> None:
+    value, shown = VALUES[what]
+    assert there_and_back(Writer(100, 100).document(value)) == shown
+
+
 def test_what_a_cell_holds_is_text() -> None:
     class Hostile:
         def __repr__(self) -> str:
@@ -113,7 +185,7 @@ def zoned(zone: str) -> Any:
     column = {"kind": "time", "unit": "s", "zone": zone, "values": [0]}
     index = {"kind": "int", "values": [0]}
     content = {"column": column, "index": [index], "index_names": [None], "name": None}
-    return value_of({"series": content})
+    return value_of({"series": content}, 1)
 
 
 @pytest.mark.parametrize("zone", ["dateutil//etc/passwd", "dateutil/Asia/Seoul"])
@@ -162,17 +234,63 @@ crafted = st.fixed_dictionaries(
 )
 def test_a_crafted_answer_is_a_value_or_broken(document: Any) -> None:
     with contextlib.suppress(Broken):
-        value_of(document)
+        value_of(document, 10)
 
 
 @pytest.mark.parametrize(
-    "message", [{}, {"printed": 1}, {"printed": "x" * 11}, {"cut": "all"}, {"cut": ["x"]}]
+    "message",
+    [
+        {},
+        {"printed": 1},
+        {"printed": "x" * 11},
+        {"cut": "all"},
+        {"cut": ["x"]},
+        {"cut": ["value"] * 4},
+    ],
 )
 def test_a_crafted_message_is_broken(message: dict[str, Any]) -> None:
     with pytest.raises(Broken):
         text_of(message, "printed", 10)
     with pytest.raises(Broken):
         cuts_of(message)
+
+
+def column(length: int) -> dict[str, Any]:
+    return {"kind": "int", "values": [0] * length}
+
+
+def table(columns: int = 1, rows: int = 1, levels: int = 1, labels: int = 1) -> dict[str, Any]:
+    """A table of zeros, as a worker says it."""
+    return {
+        "index": [column(rows)] * levels,
+        "index_names": [None] * levels,
+        "labels": [column(columns)] * labels,
+        "names": [None] * labels,
+        "columns": [column(rows)] * columns,
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"table": table(columns=201)}, "201 columns"),
+        ({"table": table(rows=101)}, "101 rows"),
+        ({"table": table(levels=201)}, "201 columns"),
+        ({"table": table(labels=201)}, "201 columns"),
+        ({"table": {**table(), "labels": [column(201)]}}, "201 columns"),
+        ({"series": {**table(), "column": column(101), "name": None}}, "101 rows"),
+        ([[0] * 15_000, {"dict": [["a", [0] * 5_000]]}], "20,000 values"),
+        # All of them have one hash.
+        ({"dict": [[n * (2**61 - 1), 0] for n in range(2, 70)]}, "share one hash"),
+    ],
+)
+def test_more_than_a_worker_may_send_is_broken_before_anything_is_made_of_it(
+    document: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert value_of({"table": table(columns=200, rows=100)}, 100).shape == (100, 200)
+    monkeypatch.setattr(pd, "Series", None)
+    with pytest.raises(Broken, match=words):
+        value_of(document, 100)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -237,6 +355,35 @@ def test_a_picture_that_is_none_is_broken_or_harmless(content: bytes) -> None:
 def test_a_second_header_does_not_make_a_picture_larger() -> None:
     with pytest.raises(Broken, match="5000 x 4000 pixels"):
         pictures.checked(png(1, 1, (b"\0" + bytes(15_000)) * 4000, header(5000, 4000)))
+
+
+def test_the_pixels_of_all_pictures_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 7)
+    one = png(2, 2, (b"\0" + bytes(6)) * 2)
+    assert len(pictures.all_checked([one])) == 1
+    with pytest.raises(Broken, match="2 x 2 pixels, where 3 are the most"):
+        pictures.all_checked([one, one])
+
+
+def test_a_worker_sends_no_more_pixels_than_are_taken() -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.close("all")
+    for _ in range(3):
+        plt.figure(figsize=(1, 1), dpi=100).text(0, 0, "x")
+    found = figures.drawn({"charts": 3, "chart": 10**6, "pixels": 20_000})
+    assert (len(found.pictures), found.is_cut) == (2, True)
+    assert len(pictures.all_checked(found.pictures)) == 2
+
+
+def test_a_picture_that_grows_as_it_is_written_again_is_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noise = bytes(range(256)) * 12
+    file = io.BytesIO()
+    Image.frombytes("L", (64, 48), noise).save(file, "PNG")
+    monkeypatch.setattr(pictures, "LARGEST_CHART", len(file.getvalue()) // 2)
+    with pytest.raises(Broken, match="bytes"):
+        pictures.checked(file.getvalue())
 
 
 def talk(*pieces: bytes) -> Pipe:

@@ -179,7 +179,7 @@ def test_a_worker_whose_answer_nobody_foresaw_is_not_used_again(
 ) -> None:
     run(places, "mine = 1")
     with monkeypatch.context() as patch:
-        patch.setattr(answers, "value_of", lambda document: 1 / 0)
+        patch.setattr(answers, "value_of", lambda document, rows: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(places, "mine")
     assert run(places, "'mine' in globals()").value is False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
+import struct
 import sys
 import warnings
 from collections.abc import Sequence
@@ -43,6 +45,8 @@ class Drawn:
 
     pictures: list[bytes] = dataclasses.field(default_factory=list)
     """As PNG."""
+    pixels: int = 0
+    """Those of all pictures."""
     is_cut: bool = False
     """Whether some are left out."""
     lacks_font: bool = False
@@ -51,10 +55,10 @@ class Drawn:
     """Why a figure cannot be drawn: its labels are no formula, for example."""
 
 
-def drawn(most: int, largest: int) -> Drawn:
-    """Draw the open figures, and close them. `most` bounds their number, `largest` the bytes of
-    each."""
-    found = Drawn()
+def drawn(bounds: dict[str, int]) -> Drawn:
+    """Draw the open figures, and close them. `charts` bounds their number, `chart` the bytes of
+    each, `pixels` those of all together."""
+    found, most = Drawn(), bounds["charts"]
     if "matplotlib.pyplot" not in sys.modules:
         return found
     import matplotlib.pyplot as plt
@@ -64,7 +68,7 @@ def drawn(most: int, largest: int) -> Drawn:
             warnings.simplefilter("always")
             numbers = plt.get_fignums()
             for number in numbers[:most]:
-                _add(plt.figure(number), found, largest)
+                _add(plt.figure(number), found, bounds)
     finally:
         plt.close("all")
     found.is_cut |= len(numbers) > most
@@ -72,7 +76,7 @@ def drawn(most: int, largest: int) -> Drawn:
     return found
 
 
-def _add(figure: Any, found: Drawn, largest: int) -> None:
+def _add(figure: Any, found: Drawn, bounds: dict[str, int]) -> None:
     if not (figure.get_axes() or figure.texts or figure.images):
         return
     try:
@@ -80,8 +84,10 @@ def _add(figure: Any, found: Drawn, largest: int) -> None:
     except Exception as error:  # noqa: BLE001 - whatever matplotlib, or the code's artists, raise
         found.error = error
         return
-    if len(picture) <= largest:
+    pixels = found.pixels + math.prod(struct.unpack(">II", picture[16:24]))
+    if len(picture) <= bounds["chart"] and pixels <= bounds["pixels"]:
         found.pictures.append(picture)
+        found.pixels = pixels
     else:
         found.is_cut = True
 

@@ -31,7 +31,8 @@ class TooLong(BaseException):
 class Session:
     """What one worker has: its variables, and the bounds of an answer.
 
-    `bounds` are `printed` (characters), `rows`, `items`, `charts`, `answer` and `chart` (bytes).
+    `bounds` are `printed` (characters), `rows`, `items`, `charts`, `pixels` (of
+    all charts), `answer` and `chart` (bytes).
     """
 
     def __init__(self, bounds: dict[str, int], fonts: list[str]) -> None:
@@ -43,14 +44,14 @@ class Session:
                 self._names[name] = importlib.import_module(module)
         with contextlib.suppress(ImportError):
             figures.prepare(fonts)
+        with contextlib.suppress(ImportError):
+            _start_arrows_threads()
         signal.signal(signal.SIGALRM, _too_long)
 
     def load(self, content: bytes) -> None:
         """Read a table, Parquet or Arrow's IPC format (file or stream), as `df`."""
-        import pyarrow as pa
         from pyarrow import ipc, parquet
 
-        pa.set_cpu_count(1)
         if content.startswith(b"PAR1"):
             table = parquet.read_table(io.BytesIO(content), use_threads=False)
         elif content.startswith(b"ARROW1"):
@@ -72,7 +73,7 @@ class Session:
                 document, is_cut, error = None, False, self._told(raised)
             try:
                 with _alarm(seconds):
-                    drawn = figures.drawn(self._bounds["charts"], self._bounds["chart"])
+                    drawn = figures.drawn(self._bounds)
             except BaseException as raised:  # noqa: BLE001 - drawing calls what the code has made
                 drawn = figures.Drawn()
                 error = error or self._told(raised)
@@ -133,6 +134,18 @@ class Session:
             lines = "".join(traceback.format_exception(shown)).splitlines()
             return "\n".join(lines[-_LAST_LINES:])[-self._bounds["printed"] :]
         return type(raised).__name__
+
+
+def _start_arrows_threads() -> None:
+    """Have Arrow start the threads that it computes and reads files with, one each, which stay.
+
+    The server counts the threads afterwards: those that come later are the code's own.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    pa.set_cpu_count(1)
+    csv.read_csv(io.BytesIO(b"a\n1\n"))
 
 
 def _of_the_code(trace: Any) -> Any:
