@@ -367,12 +367,18 @@ def test_the_pixels_of_all_pictures_are_bounded_together(monkeypatch: pytest.Mon
 
 def test_a_worker_sends_no_more_pixels_than_are_taken() -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
-    plt.close("all")
-    for _ in range(3):
-        plt.figure(figsize=(1, 1), dpi=100).text(0, 0, "x")
-    found = figures.drawn({"charts": 3, "chart": 10**6, "pixels": 20_000})
+
+    def drawn(count: int, pixels: int) -> figures.Drawn:
+        plt.close("all")
+        for _ in range(count):
+            plt.figure(figsize=(1, 1)).text(0, 0, "x")
+        return figures.drawn({"charts": 3, "chart": 10**6, "pixels": pixels})
+
+    one = drawn(1, 10**6).pixels
+    found = drawn(3, 2 * one)
     assert (len(found.pictures), found.is_cut) == (2, True)
-    assert len(pictures.all_checked(found.pictures)) == 2
+    assert (found := drawn(2, 2 * one)).pixels == 2 * one
+    assert not found.is_cut
 
 
 def test_a_picture_that_grows_as_it_is_written_again_is_broken(
