@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync
 from PIL import Image
 
 from tests.consumers.http_client import Browser, urls_of
+from tests.consumers.test_review_masked import client_of
 from tests.consumers.test_socket import Client, get_stored, said, url
 from tests.project.models_for_tests import ScriptedModel, tool_call
 from turnlog.consumers import DataAnalysisChatConsumer, DataAnalystChatConsumer, sandbox
@@ -131,6 +132,38 @@ async def test_variables_are_a_persons_own_over_websocket_and_http_alike(
     await answer.until_answered()
     await answer.leave()
     assert [output.value for output in await outputs(conversation)][1:] == [False, 42]
+
+
+@pytest.mark.slow_once
+async def test_a_date_that_its_zone_moves_out_of_range_closes_no_conversation(
+    full: None,
+    sales: str,
+    conversation: Any,
+    user: Any,
+    django_user_model: Any,
+    settings: Any,
+) -> None:
+    never = "pd.to_datetime(pd.Series(['9999-12-31T23:59:59Z'])).dt.tz_convert('Asia/Seoul')"
+    chat = analyst(*runs(never, "1 + 1"))
+    for question in ("when does it end?", "and now?"):
+        async with Patient(chat, url(conversation), user) as client:
+            _, frames = await client.say(question)
+        assert said(frames).endswith("So.")
+    first, second = await outputs(conversation)
+    shown = "9999-12-31T23:59:59.000000Z"
+    assert (first.status, str(first.value.dtype), second.value) == (
+        "ok",
+        "datetime64[us, Asia/Seoul]",
+        2,
+    )
+    assert shown in first.text
+
+    def seen_by_reviewer() -> str:
+        reviewer = client_of(django_user_model, "reviewer", "review_conversation")
+        return reviewer.get(f"/review/{conversation.pk}/").content.decode()
+
+    settings.ROOT_URLCONF = "tests.project.review_urls"
+    assert shown in await in_database_thread(seen_by_reviewer)()
 
 
 @pytest.mark.slow_once
