@@ -11,6 +11,8 @@ from .heads import beginning
 
 LONGEST = 10_000
 """Characters that the model reads of one run."""
+_PART = 4_600
+"""Of what was printed, and of the value or the error; the rest is for what turnlog says of them."""
 _ROWS = 20
 
 Content = str | list[dict[str, Any]]
@@ -39,7 +41,8 @@ def told(outcome: Outcome, *, with_pictures: bool = False) -> tuple[Content, Any
 
 def failed(outcome: Outcome) -> str:
     """Return what the model reads of code that did not run to its end."""
-    return "\n\n".join(filter(None, [_clipped(outcome.printed), outcome.error, outcome.notice]))
+    parts = [_clipped(outcome.printed), _without_middle(outcome.error), outcome.notice]
+    return "\n\n".join(filter(None, parts))
 
 
 def _text(outcome: Outcome) -> str:
@@ -64,8 +67,13 @@ def _written(value: Any) -> str:
 
 
 def _clipped(text: str) -> str:
-    half = LONGEST // 2
-    return text if len(text) <= half else text[:half] + " … (there is more)"
+    return text if len(text) <= _PART else text[:_PART] + " … (there is more)"
+
+
+def _without_middle(text: str) -> str:
+    """Return an error's beginning and end: where it is, and what it says last."""
+    half = _PART // 2
+    return text if len(text) <= _PART else f"{text[:half]} … (there is more) … {text[-half:]}"
 
 
 def _block(chart: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import ToolMessage
 from PIL import Image
 
-from turnlog.consumers.analysis.told import told
+from turnlog.consumers.analysis.told import failed, told
 from turnlog.consumers.analysis.tool import NAME, python_tool
 from turnlog.consumers.sandbox import Outcome
 from turnlog.core import codec
@@ -57,8 +57,16 @@ def test_each_result_is_told_shortly_and_kept_whole(
 
 def test_long_output_is_cut_for_the_model() -> None:
     content, kept = told(Outcome(printed="p" * 100_000, value="v" * 100_000))
-    assert len(content) < 11_000
+    assert len(content) <= 10_000
     assert [len(part) for part in kept] == [100_000, 100_000]
+
+
+def test_what_failed_is_cut_too_and_says_what_it_was() -> None:
+    error = "Traceback, line 1\n" + "y" * 100_000 + "\nValueError: no such column"
+    text = failed(Outcome(printed="p" * 100_000, error=error, notice="Started again."))
+    assert len(text) <= 10_000
+    for words in ("Traceback, line 1", "ValueError: no such column", "Started again."):
+        assert words in text
 
 
 def test_the_model_sees_charts_if_it_is_asked_for() -> None:
