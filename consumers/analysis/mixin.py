@@ -79,6 +79,7 @@ class DataAnalysisMixin:
         return frame
 
     def get_column_guideline(self) -> str:
+        """Return what the columns mean. An override may query the database."""
         return self.column_guideline
 
 
@@ -120,7 +121,7 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
         """Return the prompt's values, with `dataframe_head` and `column_guideline`."""
         context = await super().aget_llm_prompt_context_data(**kwargs)
         head = (await self._aget_prepared()).head
-        guideline = self.get_column_guideline()
+        guideline = await self._aget_guideline()
         return {"dataframe_head": head, "column_guideline": guideline, **context}
 
     async def aget_setup(self) -> Setup:
@@ -131,6 +132,11 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
     async def aget_banner(self) -> str:
         """Return the banner, and a sentence where the sandbox is not complete."""
         return " ".join(filter(None, [await super().aget_banner(), await notice()]))
+
+    async def _aget_guideline(self) -> str:
+        if overrides(self, DataAnalysisMixin, "get_column_guideline"):
+            return await in_database_thread(self.get_column_guideline)()
+        return self.column_guideline
 
     async def _aget_prepared(self) -> tables.Prepared:
         if overrides(self, DataAnalysisMixin, "get_dataframe"):

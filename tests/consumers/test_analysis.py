@@ -361,3 +361,19 @@ async def test_the_originals_names_are_there(sales: str) -> None:
     first, again = await chat.get_tools(), await chat.get_tools()
     assert [tool.name for tool in first] == [tool.name for tool in again] == [CODE]
     assert chat.tools is None
+
+
+@pytest.mark.slow_once
+async def test_a_projects_own_methods_may_query_the_database(sales: str, conversation: Any) -> None:
+    class Queried(DataAnalystChatConsumer):
+        def get_column_guideline(self) -> str:
+            return f"{Conversation.objects.count()} rooms"
+
+        def get_dataframe(self) -> pd.DataFrame:
+            return pd.DataFrame({"n": [Conversation.objects.count()]})
+
+    chat = Queried()
+    chat.scope = {}
+    context = await chat.aget_llm_prompt_context_data()
+    assert context["column_guideline"] == "1 rooms"
+    assert "| 0 | 1 |" in context["dataframe_head"]
