@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ...core.asynchronous import in_database_thread, in_waiting_thread
 from .. import live, sandbox
@@ -95,7 +95,8 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
     show_charts_to_model: bool = False
     """Whether the model is sent the charts that its code has drawn."""
 
-    _own_table: tuple[Any, tables.Prepared] | None = None
+    _own_table: tuple[Any, ref[tables.Prepared]] | None = None
+    """The project's DataFrame, and its file while a turn uses it, or it is among those kept."""
 
     # An override may be async.
     async def get_tools(self) -> Sequence[Any]:  # type: ignore[override]
@@ -153,10 +154,12 @@ class DataAnalysisAgentMixin(DataAnalysisMixin, AgentMixin):
 
     async def _aget_own(self) -> tables.Prepared:
         frame = await in_database_thread(self.get_dataframe)()
-        own = self._own_table
-        if own is None or own[0] is not frame or not own[1].is_there:
-            own = self._own_table = frame, await in_waiting_thread(tables.of_frame)(frame)
-        return own[1]
+        known, kept = self._own_table or (None, None)
+        prepared = kept() if kept is not None and known is frame else None
+        if prepared is None or not prepared.is_there:
+            prepared = await in_waiting_thread(tables.of_frame)(frame)
+            self._own_table = frame, ref(prepared)
+        return prepared
 
     async def _aget_place(self) -> tuple[sandbox.Place, int | None]:
         """Return whose worker runs the code, and in which conversation."""

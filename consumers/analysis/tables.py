@@ -1,20 +1,25 @@
 """Tables as the sandbox loads them: files of Arrow's, one for each content.
 
-They are in a folder of this process's, which goes when the process ends.
+They are in a folder of this process's, which goes when the process ends. A file goes before that
+when no turn uses it any more and other tables have taken its place.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
 import secrets
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +28,12 @@ from typing import Any
 from ...core import conf
 from ...core.errors import TableError
 from ..sandbox import Table
-from .reading import Bounds, Unreadable, require_size, write
+from .reading import Bounds, require_size, write
 
 _MOST = 64
 """Tables that are kept; beyond these, those go first that were not used for longest."""
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+"""How a library ends that a file has broken, or that gets no more memory."""
 _READERS = threading.Semaphore(2)
 """Files that are read at once: each may keep a processor busy."""
 _PROGRAM = (
@@ -53,20 +60,15 @@ class Prepared:
 
 _kept: OrderedDict[Content, Prepared | str] = OrderedDict()
 """What was read, or why it cannot be: a bomb goes off once."""
-_lock = threading.Lock()
+_lock = threading.RLock()
+_turns: weakref.WeakValueDictionary[Content, threading.Lock] = weakref.WeakValueDictionary()
+"""Who reads a content, where several ask for it at once: one of them."""
 
 
 def known(path: Path) -> Prepared | None:
     """Return the table in a file if it has been read. Raises TableError if it could not be."""
-    content = _content_of(path)
-    with _lock:
-        found = _kept.get(content)
-        if found is None:
-            return None
-        _kept.move_to_end(content)
-    if isinstance(found, str):
-        raise TableError(found)
-    return found
+    found = _found(_content_of(path))
+    return None if found is None else _given(found)
 
 
 def of_file(path: Path) -> Prepared:
@@ -74,17 +76,16 @@ def of_file(path: Path) -> Prepared:
 
     This waits for another process: call it in a thread.
     """
-    with _READERS:
-        if (found := known(path)) is not None:
-            return found  # Somebody else has read it meanwhile.
-        content = _content_of(path)
-        try:
-            prepared = _read(path)
-        except TableError as error:
-            _keep(content, str(error))
-            raise
-    _keep(content, prepared)
-    return prepared
+    content = _content_of(path)
+    with _lock:
+        turn = _turns.setdefault(content, threading.Lock())
+    # Not the other way round: those who wait for the same content need no reader.
+    with turn, _READERS:
+        content = _content_of(path)  # It may have changed meanwhile, or have been read.
+        found = _found(content)
+        if found is None:
+            found = _keep(content, _read(path))
+    return _given(found)
 
 
 def of_frame(frame: Any) -> Prepared:
@@ -97,18 +98,10 @@ def of_frame(frame: Any) -> Prepared:
     try:
         require_size(frame, bounds)
         written = write(frame, target, bounds)
-    except (Unreadable, ValueError, TypeError, ImportError) as error:
+    except Exception as error:  # The libraries raise anything, and so may the text of a cell.
         target.unlink(missing_ok=True)
         raise TableError(f"the table of get_dataframe() cannot be used: {error}") from error
-    content: Content = (written["digest"],)
-    with _lock:
-        same = _kept.get(content)
-    if isinstance(same, Prepared):
-        target.unlink()  # Others use that one.
-        return same
-    prepared = Prepared(Table(target, written["digest"]), written["head"])
-    _keep(content, prepared)
-    return prepared
+    return _given(_keep((written["digest"],), _prepared(target, written)))
 
 
 def frame_of(prepared: Prepared) -> Any:
@@ -120,7 +113,8 @@ def frame_of(prepared: Prepared) -> Any:
         return ipc.open_file(file).read_all().to_pandas()
 
 
-def _read(path: Path) -> Prepared:
+def _read(path: Path) -> Prepared | str:
+    """Return the table in a file, or why the file holds none. Raises TableError for what passes."""
     bounds, target = _bounds(), _new_file()
     asked = {"source": str(path), "target": str(target), "bounds": vars(bounds)}
     command = [sys.executable, "-I", "-c", _PROGRAM, json.dumps(_paths()), json.dumps(asked)]
@@ -135,16 +129,32 @@ def _read(path: Path) -> Prepared:
             timeout=2 * bounds.seconds,
             check=False,
         )
-        answer = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
-        answer = {
-            "refused": f"reading it takes more memory, or longer than {bounds.seconds} seconds"
-            " (TURNLOG['TABLE_SECONDS'])"
-        }
-    if "refused" in answer:
-        target.unlink(missing_ok=True)
-        raise TableError(f"the table {path.name!r:.100} cannot be used: {answer['refused']}")
-    return Prepared(Table(target, answer["digest"]), answer["head"])
+        answer = _answer(done, bounds)
+    except (subprocess.TimeoutExpired, OSError) as error:
+        # Not its own text: it may have the whole command in it.
+        answer = {"refused": f"nothing could read it ({type(error).__name__})", "passes": True}
+    if "refused" not in answer:
+        return _prepared(target, answer)
+    target.unlink(missing_ok=True)
+    why = f"the table {path.name!r:.100} cannot be used: {answer['refused']}"
+    if answer.get("passes"):
+        raise TableError(f"{why}; the next question tries again")
+    return why
+
+
+def _answer(done: subprocess.CompletedProcess[bytes], bounds: Bounds) -> dict[str, Any]:
+    """Return what a reader has said, or what its end says."""
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        if done.returncode == -signal.SIGXCPU:
+            long = f"{bounds.seconds} seconds (TURNLOG['TABLE_SECONDS'])"
+            return {"refused": f"reading it takes longer than {long}"}
+        if -done.returncode in _CRASHES:
+            return {"refused": "reading it takes more memory than it may, or it is broken"}
+        # Somebody has killed it, such as the kernel for a machine without memory.
+        return {"refused": f"its reader has ended ({done.returncode})", "passes": True}
+    return answer
 
 
 def _paths() -> list[str]:
@@ -171,19 +181,62 @@ def _content_of(path: Path) -> Content:
     return (str(path), *place, status.st_mtime_ns, status.st_ctime_ns, _bounds())
 
 
-def _keep(content: Content, read: Prepared | str) -> None:
+def _found(content: Content) -> Prepared | str | None:
     with _lock:
-        gone = [_kept.pop(content, None)]
+        found = _kept.get(content)
+        if found is None or (isinstance(found, Prepared) and not found.is_there):
+            return None  # Something else has cleaned up the folder.
+        _kept.move_to_end(content)
+        return found
+
+
+def _keep(content: Content, read: Prepared | str) -> Prepared | str:
+    """Return what is kept from now on: what others have kept meanwhile, or `read`."""
+    with _lock:
+        if (found := _found(content)) is not None:
+            return found
         _kept[content] = read
+        _kept.move_to_end(content)
         while len(_kept) > _MOST:
-            gone.append(_kept.popitem(last=False)[1])
-    for each in gone:
-        if isinstance(each, Prepared):
-            each.table.path.unlink(missing_ok=True)
+            _kept.popitem(last=False)
+    return read
+
+
+def _given(found: Prepared | str) -> Prepared:
+    if isinstance(found, str):
+        raise TableError(found)
+    return found
+
+
+def _prepared(target: Path, written: dict[str, Any]) -> Prepared:
+    """Return a table whose file lives as long as anything refers to the table."""
+    table = Table(target, written["digest"])
+    # When the process ends, the whole folder goes.
+    weakref.finalize(table, _discard, target, os.getpid()).atexit = False
+    return Prepared(table, written["head"])
+
+
+def _discard(path: Path, process: int) -> None:
+    if os.getpid() == process:
+        path.unlink(missing_ok=True)
 
 
 def _new_file() -> Path:
-    return _folder(os.getpid()) / f"{secrets.token_hex(16)}.arrow"
+    """Return the path of a file to be written. Raises TableError."""
+    try:
+        if not _is_own(_folder(os.getpid())):
+            _folder.cache_clear()  # Something has cleaned up what is temporary.
+        return _folder(os.getpid()) / f"{secrets.token_hex(16)}.arrow"
+    except OSError as error:
+        raise TableError(f"there is no folder to keep the table in: {error.strerror}") from error
+
+
+def _is_own(folder: Path) -> bool:
+    # Its name is known by now: somebody else may have made a folder there.
+    with contextlib.suppress(OSError):
+        status = folder.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return False
 
 
 @functools.cache

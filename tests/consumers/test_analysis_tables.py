@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
+import shutil
+import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -21,6 +27,7 @@ from turnlog.consumers.analysis import finding, tables
 from turnlog.consumers.analysis.heads import beginning
 from turnlog.consumers.analysis.reading import Bounds, read
 from turnlog.core.errors import ConfigurationError, TableError
+from turnlog.mixins import DataAnalysisMixin
 
 pytestmark = pytest.mark.slow_once
 
@@ -183,6 +190,9 @@ def parquet_bomb() -> bytes:
         ("wide.csv", lambda: ("a," * 10**6).encode() + b"b\n1\n", "more than 50 columns"),
         ("tall.csv", lambda: b"a\n" + b"1\n" * 1_001, "more than 1,000 rows"),
         ("ragged.csv", lambda: b"a\n1\n1,2,3,4\n", ""),
+        ("levels.csv", lambda: b"a\n" + b"1," * 5_000 + b"1\n", "more cells than its first row"),
+        ("moved.csv", lambda: b"a,b\n1,2,3\n", "more cells than its first row"),
+        ("semicolons.csv", lambda: b"a;" * 100 + b"b\n1\n", "more than 50 columns"),
         ("empty.csv", lambda: b"", ""),
         ("bytes.csv", lambda: bytes(range(256)) * 3, "neither UTF-8 nor CP949"),
         ("no-book.xlsx", lambda: b"PK\3\4 not a zip", "no .xlsx file"),
@@ -206,10 +216,19 @@ def test_a_hostile_file_is_refused(
     assert "root:" not in str(raised.value)
 
 
+class Odd:
+    def __str__(self) -> str:
+        raise KeyError("odd")
+
+
 def test_columns_of_several_kinds_and_twice_the_same_name() -> None:
     mixed = pd.DataFrame({"a": [1, "x", None], 5: [b"b", 2.5, "c"]})
     again = tables.frame_of(tables.of_frame(mixed))
     assert list(again["a"])[:2] == ["1", "x"]
+    precise = pd.DataFrame({"a": np.array([1], dtype=np.longdouble)})
+    assert list(tables.frame_of(tables.of_frame(precise))["a"]) == ["1.0"]
+    odd = pd.DataFrame({"a": [Odd(), 1]})
+    assert list(tables.frame_of(tables.of_frame(odd))["a"]) == ["<Odd>", "1"]
     twice = pd.DataFrame([[1, 2]], columns=["n", "n"])
     with pytest.raises(TableError, match="several columns named 'n'"):
         tables.of_frame(twice)
@@ -219,8 +238,9 @@ def test_columns_of_several_kinds_and_twice_the_same_name() -> None:
 
 def test_what_a_project_gives_is_bounded_too(settings: Any) -> None:
     settings.TURNLOG = {"TABLE_COLUMNS": 1}
-    with pytest.raises(TableError, match="more than 1 columns"):
-        tables.of_frame(SALES)
+    for wide in (SALES, SALES.set_index(["도시", "매출"]).assign(n=1)):
+        with pytest.raises(TableError, match="more than 1 columns"):
+            tables.of_frame(wide)
 
 
 def test_an_equal_table_is_the_same_file() -> None:
@@ -229,10 +249,167 @@ def test_an_equal_table_is_the_same_file() -> None:
     assert first.is_there
 
 
-def test_only_so_many_tables_are_kept() -> None:
-    prepared = [tables.of_frame(pd.DataFrame({"a": [number]})) for number in range(70)]
-    assert sum(each.is_there for each in prepared) == 64
-    assert prepared[-1].is_there
+def test_only_so_many_tables_are_kept_and_those_that_are_used() -> None:
+    used = tables.of_frame(pd.DataFrame({"a": ["used"]}))
+    others = [
+        tables.of_frame(pd.DataFrame({"a": [number]})).table.path.exists for number in range(70)
+    ]
+    gc.collect()
+    assert sum(exists() for exists in others) == 64
+    assert used.is_there
+    is_there = used.table.path.exists
+    del used
+    gc.collect()
+    assert not is_there()
+
+
+def test_a_table_that_several_ask_for_at_once_is_read_once(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SALES.to_csv(base / "sales.csv", index=False)
+    path, real = finding.found("sales.csv"), tables._read
+    read_from: list[Path] = []
+    monkeypatch.setattr(tables, "_read", lambda path: read_from.append(path) or real(path))
+    together = threading.Barrier(4)
+
+    def ask(_: int) -> tables.Prepared:
+        together.wait()
+        return tables.of_file(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(4)))
+    assert read_from == [path]
+    assert all(each is found[0] for each in found)
+    assert found[0].is_there
+
+
+@pytest.mark.parametrize("left", ["nothing", "another folder"])
+def test_a_cleaner_of_temporary_files_may_take_the_folder(
+    base: Path, tmp_path_factory: pytest.TempPathFactory, left: str
+) -> None:
+    SALES.to_csv(base / "sales.csv", index=False)
+    path, other = finding.found("sales.csv"), pd.DataFrame({"a": [left]})
+    first = tables.of_file(path)
+    tables.of_frame(other)
+    folder = first.table.path.parent
+    shutil.rmtree(folder)
+    if left == "another folder":  # Anybody may make one in a folder that all write to.
+        folder.symlink_to(tmp_path_factory.mktemp("theirs"))
+    assert tables.known(path) is None
+    chat = DataAnalysisMixin(dataframe_path="sales.csv")
+    pd.testing.assert_frame_equal(chat.get_dataframe(), SALES, check_dtype=False)
+    for again in (tables.of_file(path), tables.of_frame(other)):
+        assert again.is_there
+        assert again.table.path.parent != folder
+
+
+DIES = "import os, signal; os.kill(os.getpid(), signal.{})"
+COMPUTES = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    " from turnlog.consumers.analysis import reading;"
+    " reading._limit(reading.Bounds(10**6, 1, 1, 1, 2048))\nwhile True: pass"
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (DIES.format("SIGKILL"), r"its reader has ended \(-9\)"),
+        (DIES.format("SIGTERM"), r"its reader has ended \(-15\)"),
+        ("raise SystemExit(1)", r"its reader has ended \(1\)"),
+        ("disk", "No space left"),
+        ("command", "nothing could read it"),
+    ],
+)
+def test_a_failure_that_passes_is_not_remembered(
+    base: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+) -> None:
+    SALES.to_csv(base / "sales.csv", index=False)
+    path = finding.found("sales.csv")
+    with monkeypatch.context() as broken:
+        if program == "disk":
+            (base / "full.arrow").symlink_to("/dev/full")
+            broken.setattr(tables, "_new_file", lambda: base / "full.arrow")
+        elif program == "command":
+            broken.setattr("sys.executable", str(base / "no-python"))
+        else:
+            broken.setattr(tables, "_PROGRAM", program)
+        with pytest.raises(TableError, match=f"{words}.*; the next question tries again"):
+            tables.of_file(path)
+    assert tables.known(path) is None
+    assert tables.of_file(path).is_there
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [(COMPUTES, r"longer than 60 seconds"), (DIES.format("SIGSEGV"), "takes more memory")],
+)
+def test_what_a_file_makes_of_its_reader_is_remembered(
+    base: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+) -> None:
+    SALES.to_csv(base / "sales.csv", index=False)
+    monkeypatch.setattr(tables, "_PROGRAM", program)
+    path = finding.found("sales.csv")
+    for ask in (tables.of_file, tables.known):
+        with pytest.raises(TableError, match=words):
+            ask(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a,b\n1,2,\n3,4,\n", {"a": [1, 3], "b": [2, 4]}),
+        ("도시;매출\n서울;1,5\n", {"도시": ["서울"], "매출": ["1,5"]}),
+        ("a\tb\n1\tx;y,z\n", {"a": [1], "b": ["x;y,z"]}),
+        ("\n a|b\n1|2\n", {" a": [1], "b": [2]}),
+        ('"a;b",c\n1;2,3\n', {"a;b": ["1;2"], "c": [3]}),
+        ('"a;b"\n1;2\n', {"a;b": ["1;2"]}),
+        ("id\n12345678901234567890123\n1\n", {"id": ["12345678901234567890123", "1"]}),
+    ],
+)
+def test_a_csv_is_read_as_it_is_meant(base: Path, content: str, expected: dict[str, Any]) -> None:
+    (base / "some.csv").write_text(content)
+    found = tables.frame_of(tables.of_file(finding.found("some.csv")))
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected), check_dtype=False)
+
+
+CUT = pd.cut([1, 5, 99], [0, 3, 6])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([2**70, 5], ["1180591620717411303424", "5"]),
+        ([Decimal("1.1"), Decimal("Infinity")], ["1.1", "Infinity"]),
+        (CUT, ["(0, 3]", "(3, 6]", None]),
+        (pd.Categorical([1, "a"]), ["1", "a"]),
+        (pd.interval_range(0, 1), list(pd.interval_range(0, 1))),
+        (pd.period_range("2024-01", periods=1, freq="M"), [pd.Period("2024-01")]),
+        (np.array([1 + 2j]), ["(1+2j)"]),
+        ([1, "x"], ["1", "x"]),
+    ],
+)
+def test_values_without_a_type_are_text_in_columns_and_in_the_index(
+    values: Any, expected: list[Any]
+) -> None:
+    frame = pd.DataFrame({"a": values, 3: range(len(values))})
+    frames = [
+        frame,
+        frame.set_axis(pd.Index(values, name=7), axis="index"),
+        frame.set_axis(pd.MultiIndex.from_arrays([[0] * len(values), values]), axis="index"),
+    ]
+    for each in frames:
+        found = tables.frame_of(tables.of_frame(each))
+        assert list(found.columns) == ["a", "3"]
+        labels = found.index.get_level_values(-1)
+        for kept in (found["a"], labels) if each is not frame else (found["a"],):
+            assert [None if pd.isna(value) else value for value in kept] == expected
+
+
+def test_what_cannot_be_kept_is_refused_in_a_sentence() -> None:
+    sparse = pd.DataFrame({"n": pd.arrays.SparseArray([0, 1])})
+    with pytest.raises(TableError, match=r"its column 'n' holds Sparse\[int64, 0\] values"):
+        tables.of_frame(sparse)
 
 
 cells = st.one_of(st.text(), st.integers(), st.floats(), st.none(), st.just("| a\n| b |"))
