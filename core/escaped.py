@@ -18,6 +18,15 @@ class Escaped(Exception):
     """
 
 
+def name_of(error: BaseException) -> str:
+    """Return the name of an error's class, whatever that class makes of its name."""
+    name: str = vars(type)["__name__"].__get__(type(error))
+    return str.__getitem__(name, slice(_LONGEST_NAME))
+
+
+_LONGEST_NAME = 200
+
+
 def contained_in_thread(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function whose errors a future can carry from its thread to whoever awaits it.
 
@@ -30,8 +39,9 @@ def contained_in_thread(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            # By the type: `isinstance` asks the error itself, too, which may raise again.
+            if issubclass(type(error), Exception) and not issubclass(type(error), StopIteration):
                 raise
-            raise Escaped(type(error).__name__) from error
+            raise Escaped(name_of(error)) from error
 
     return contained

@@ -8,22 +8,27 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from ...core.escaped import Escaped
+from ...core.escaped import Escaped, name_of
 
 R = TypeVar("R")
 
 
 async def contained(running: Awaitable[R]) -> R:
-    """Await a project's code. Raises only Exceptions, unless this task itself is cancelled."""
+    """Await a project's code. Raises only Exceptions, unless this task itself is cancelled.
+
+    What that code's own tasks raise is contained as well.
+    """
+    contain_children()
     try:
         return await running
     except Exception:
         raise
     except BaseException as error:
         task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        own = issubclass(type(error), asyncio.CancelledError)
+        if own and task is not None and task.cancelling():
             raise
-        raise Escaped(f"{type(error).__name__} out of the code of a tool, hook or model") from error
+        raise Escaped(f"{name_of(error)} out of the code of a tool, hook or model") from error
 
 
 _containing: ContextVar[bool] = ContextVar("turnlog_containing", default=False)
@@ -33,8 +38,8 @@ def contain_children() -> None:
     """From here on, what this task's children raise does not end the event loop either.
 
     A task that raises `SystemExit` ends the loop, whoever awaits it (`asyncio.gather`, a
-    TaskGroup). So a tool's tasks are made to raise `Escaped` instead. Other tasks of the loop are
-    made as before.
+    TaskGroup, LangChain's `ainvoke` of a model that does not stream). So the tasks of a project's
+    code are made to raise `Escaped` instead. Other tasks of the loop are made as before.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
@@ -44,7 +49,7 @@ def contain_children() -> None:
 
     def make(loop: Any, coroutine: Any, **more: Any) -> Any:
         if _containing.get() and asyncio.iscoroutine(coroutine):
-            coroutine = _without_exit(coroutine)
+            coroutine = _WithoutExit(coroutine)
         if before is None:
             return asyncio.Task(coroutine, loop=loop, **more)
         return before(loop, coroutine, **more)
@@ -53,8 +58,30 @@ def contain_children() -> None:
     loop.set_task_factory(make)
 
 
-async def _without_exit(coroutine: Coroutine[Any, Any, R]) -> R:
-    try:
-        return await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise Escaped(type(error).__name__) from error
+class _WithoutExit(Coroutine[Any, Any, Any]):
+    """A coroutine that raises `Escaped` instead of what ends an event loop.
+
+    Not a coroutine around it: if its task is cancelled before it begins, the one inside would never
+    be awaited, and Python would warn of it.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def send(self, value: Any) -> Any:
+        try:
+            return self._coroutine.send(value)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise Escaped(name_of(error)) from error
+
+    def throw(self, *raised: Any) -> Any:
+        try:
+            return self._coroutine.throw(*raised)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise Escaped(name_of(error)) from error
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()

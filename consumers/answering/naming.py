@@ -15,6 +15,7 @@ from ...events.models import Event
 from ...events.tables.conversation import rows
 from ...events.tables.database import log_database
 from .. import failures
+from .contained import contained
 from .running_turn import RunningTurn
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def name_conversation(
             return
         said, answered = turn.human_text, turn.answer.text
         if chat.name_conversations == "model":
-            title = as_title(await _by_model(chat, llm, said, answered))
+            title = as_title(await contained(_by_model(chat, llm, said, answered)))
         else:
             title = as_title(said)
         if title:

@@ -14,9 +14,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from tests.consumers.test_limits import no_turns
 from tests.consumers.test_socket import Client, chat, get_stored, url
+from tests.consumers.test_summaries import settle
 from turnlog.consumers import live
-from turnlog.consumers.answering import closing, running, starting
+from turnlog.consumers.answering import closing, running, starting, tasks
 from turnlog.consumers.socket import limits
+from turnlog.events.models import Conversation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,6 +130,85 @@ async def test_what_a_models_stream_raises_ends_its_turn(
         await client.until(lambda frame: frame.get("type") == "pong")
     await no_turns()
     assert nothing_is_left()
+
+
+class NotStreaming(BaseChatModel):
+    """A model whose answers do not stream: LangChain asks it in tasks of its own."""
+
+    raised: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "raising"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> NotStreaming:
+        return self
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        raise self.raised
+
+
+class AsyncNotStreaming(NotStreaming):
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        raise self.raised
+
+
+class Once(AsyncNotStreaming):
+    """Answers, and raises when it is asked again."""
+
+    asked: bool = False
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        if self.asked:
+            raise self.raised
+        self.asked = True
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("ok"))])
+
+
+@pytest.mark.parametrize("error", ANYTHING)
+@pytest.mark.parametrize("model", [NotStreaming, AsyncNotStreaming])
+async def test_what_a_model_raises_that_does_not_stream_ends_its_turn(
+    conversation: Any, user: Any, model: Any, error: type[BaseException]
+) -> None:
+    consumer = chat(get_llm=lambda self: model(raised=error))
+    async with Client(consumer, url(conversation), user) as client:
+        _, frames = await client.say("hello")
+        assert frames[-1]["outcome"] == "failed"
+    await no_turns()
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_what_a_model_raises_for_a_summary_ends_nothing_else(
+    conversation: Any, user: Any, error: type[BaseException], caplog: Any
+) -> None:
+    model = AsyncNotStreaming(raised=error)
+
+    async def named(self: Any) -> Any:
+        return model
+
+    consumer = chat(["ok " * 200], ["ok"], aget_summary_llm=named, summarize_after_tokens=60)
+    async with Client(consumer, url(conversation), user) as client:
+        for text in ("hello " * 100, "again"):
+            _, frames = await client.say(text)
+            assert frames[-1]["outcome"] == "completed"
+            await settle()
+    assert "a conversation was not summarised: Escaped" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_what_a_model_raises_for_a_name_ends_nothing_else(
+    user: Any, error: type[BaseException], caplog: Any
+) -> None:
+    room = await Conversation.objects.acreate(user=user)
+    model = Once(raised=error)
+    consumer = chat(get_llm=lambda self: model, name_conversations="model")
+    async with Client(consumer, url(room), user) as client:
+        _, frames = await client.say("hello")
+        assert frames[-1]["outcome"] == "completed"
+        while pending := {*tasks.turns, *tasks.naming}:
+            await asyncio.wait(pending)
+    assert "could not be named: Escaped" in caplog.text
 
 
 @pytest.mark.parametrize("error", ANYTHING)
