@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
+from ...core.escaped import Escaped, name_of
 from ...events.rounds import calls_of
 from ..endings import Ending, NoAnswer, reason_of, refusal_of
 from ..mixins.limits import Limits
+from .contained import contained
 from .model_calls import Models
 from .steps import Answer, Step, TextDelta
 from .tool_rounds import call_tools
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
     from langchain_core.tools import BaseTool
+
+
+logger = logging.getLogger("turnlog")
 
 
 class TooManyRounds(ModelError):
@@ -138,8 +144,17 @@ async def _held(
         if call["name"] in tools
         and isinstance(call["args"], dict)
         and number < limits.tool_calls
-        and await approval(call["name"], call["args"])
+        and await _waits(approval, call)
     ]
+
+
+async def _waits(approval: NeedsApproval, call: Any) -> bool:
+    try:
+        return await contained(approval(call["name"], call["args"]))
+    except Exception as error:  # noqa: BLE001 - it is the project's own, and may raise anything
+        kind = name_of(error.__cause__ or error if type(error) is Escaped else error)
+        logger.error("approve_tools failed, so a call waits for a person: %s", kind)
+        return True
 
 
 def _require_answer(answer: Answer, message: AIMessage, ending: Ending) -> None:

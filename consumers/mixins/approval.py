@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...core.errors import ConfigurationError
 from ...events.waiting import WaitingCall
-
-logger = logging.getLogger("turnlog")
 
 
 class ApprovalMixin:
@@ -25,17 +22,12 @@ class ApprovalMixin:
         return self.approve_tools
 
     async def aneeds_approval(self, tool: str, args: Mapping[str, Any]) -> bool:
-        """Return whether a call waits for a person. If `approve_tools` fails, it does."""
+        """Return whether a call waits for a person. If this fails, it does."""
         rule = self.get_approve_tools()
         if not callable(rule):
             return tool in rule
-        try:
-            found = rule(tool, args)
-            return bool(await found if inspect.isawaitable(found) else found)
-        except Exception as error:  # noqa: BLE001 - it is the project's own, and may raise anything
-            kind = type(error).__name__
-            logger.error("approve_tools failed, so a call waits for a person: %s", kind)
-            return True
+        found = rule(tool, args)
+        return bool(await found if inspect.isawaitable(found) else found)
 
     async def can_approve(self, call: WaitingCall) -> bool:
         """Return whether this chat's person may decide about a call of a turn of their own.

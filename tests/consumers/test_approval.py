@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -230,11 +231,21 @@ async def test_over_http(serve: Any, conversation: Any, user: Any) -> None:  # n
 DECISION = {"type": "decide", "call": 0, "approved": True}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        LookupError("the rules are away"),
+        SystemExit(3),
+        asyncio.CancelledError(),
+        BaseExceptionGroup("all", [KeyboardInterrupt()]),
+    ],
+    ids=repr,
+)
 async def test_what_approve_tools_says_is_checked_and_fails_to_the_safe_side(
-    conversation: Any, user: Any
+    conversation: Any, user: Any, error: BaseException
 ) -> None:
     def ask(self: Any, tool: str, args: Any) -> bool:
-        raise LookupError("the rules are away")
+        raise error
 
     consumer = guarded([ASKED], ["Done."], approve_tools=ask)
     async with Client(consumer, url(conversation), user) as client:
