@@ -5,15 +5,24 @@ The user's sentence is made when it is shown, in the reader's language, from the
 
 from __future__ import annotations
 
+import asyncio
 import re
 import traceback
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 from django.utils.translation import gettext as _
 
+from ..core.daemons import in_daemon
 from ..core.errors import ModelError
+from ..core.escaped import name_of
 from ..core.wellformed import wellformed
+
+R = TypeVar("R")
 
 # By the class names of the clients' exceptions, so that no client is imported; the nearest class
 # of an exception decides.
@@ -107,7 +116,17 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 500
-_MOST_PARTS = 5
+_MASKED = 20_000
+"""Characters of an exception's text that are looked through for secrets; no more are shown."""
+_AT_THE_CUT = 1_000
+"""Characters that are dropped where it is cut: half a secret does not look like one."""
+_SEARCHED = 20_000
+"""Characters of a text that are searched for a cause."""
+_MOST_VALUES, _MOST_OF_ONE = 200, 40
+"""Values of a server's answer that are searched, the outer ones first; and those of one."""
+_MOST_PARTS, _MOST_OF_A_GROUP = 20, 5
+_SECONDS = 5.0
+"""How long an exception may take to say what it has to say."""
 
 
 def kind_of(error: BaseException) -> str:
@@ -142,7 +161,8 @@ def _by_answer(error: BaseException) -> str:
     answered = status is not None or hasattr(error, "body") or type(error) is ValueError
     if not answered:
         return ""
-    said = f"{code or ''} {getattr(error, 'body', '') or ''} {text_of(error)}".lower()
+    texts = (*_texts_in([code, getattr(error, "body", None)]), _text(error, _SEARCHED))
+    said = " ".join(texts).lower()
     for kind, phrases in _CAUSES.items():
         if any(phrase in said for phrase in phrases):
             return kind
@@ -151,29 +171,93 @@ def _by_answer(error: BaseException) -> str:
     return _STATUSES.get(status, "") if isinstance(status, int) else ""
 
 
+def _texts_in(answer: Any) -> list[str]:
+    """Return the beginnings of the texts in a server's answer, of as many as are looked at."""
+    texts: list[str] = []
+    left = deque([answer])
+    for _value in range(_MOST_VALUES):
+        if not left:
+            break
+        value = left.popleft()
+        if isinstance(value, str):
+            texts.append(value[:_SEARCHED])
+        elif isinstance(value, dict):
+            left += islice(chain.from_iterable(value.items()), _MOST_OF_ONE)
+        elif isinstance(value, list | tuple):
+            left += value[:_MOST_OF_ONE]
+    return texts
+
+
+async def described(error: BaseException) -> dict[str, str]:
+    """Return what the log keeps of an error of any class, as `describe` does; never raises.
+
+    The class is asked in another thread and not waited for too long: the event loop is everybody's.
+    """
+    return await in_time(partial(describe, error), unheard(error))
+
+
+def unheard(error: BaseException) -> dict[str, str]:
+    """Return what the log keeps of an error that is not asked."""
+    return {"type": name_of(error), "kind": "error", "text": ""}
+
+
+async def in_time(say: Callable[[], R], otherwise: R) -> R:
+    """Return what a function says of an exception, in a thread of its own; `otherwise` if it fails
+    or takes too long."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await in_daemon(say, "turnlog-error")
+    except Exception:  # noqa: BLE001 - its class may raise anything
+        return otherwise
+
+
 def describe(error: BaseException) -> dict[str, str]:
-    """Return what the log keeps of an error: its type, its kind, and its text without secrets."""
+    """Return what the log keeps of an error: its type, its kind, and its text without secrets.
+
+    On the event loop, only for errors whose classes are known: see `described`.
+    """
     return {
-        "type": type(error).__name__,
+        "type": name_of(error),
         "kind": kind_of(error),
         "text": text_of(error)[:_LONGEST],
     }
 
 
 def text_of(error: BaseException) -> str:
-    """Return an exception's own text without secrets; its class may raise in `__str__`, too."""
+    """Return the beginning of an exception's own text, without secrets."""
+    text = _text(error, _MASKED + 1)
+    masked = _SECRET.sub("[secret]", text[:_MASKED])
+    return wellformed(masked if len(text) <= _MASKED else masked[:-_AT_THE_CUT])
+
+
+def _text(error: BaseException, most: int) -> str:
+    """Return so much of an exception's text; its class may raise in `__str__`, too."""
     try:
-        text = str(error)
+        # Of a text of a class of its own, only the text.
+        return str.__getitem__(str(error), slice(most))
     except BaseException:  # noqa: BLE001 - any class may be raised, with any __str__
-        text = ""
-    return wellformed(_SECRET.sub("[secret]", text))
+        return ""
 
 
 def told(error: BaseException) -> str:
-    """Return what the model is told of a tool's exception: its type, its text, and its parts."""
-    inner = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
-    parts = "".join(f"; {told(part)}" for part in inner[:_MOST_PARTS])
-    return f"{type(error).__name__}: {text_of(error)}{parts}"
+    """Return what the model is told of a tool's exception: its type, its text, and its parts.
+
+    It takes as long as the exception's class does: call it where the tool has run. Groups may hold
+    the same exception many times over, and themselves any number of groups.
+    """
+    said: list[str] = []
+    seen: set[int] = set()
+    left = [error]
+    while left and len(said) < _MOST_PARTS:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        said.append(f"{name_of(part)}: {text_of(part)}")
+        if issubclass(type(part), BaseExceptionGroup):
+            parts = vars(BaseExceptionGroup)["exceptions"].__get__(part)
+            left += reversed(parts[:_MOST_OF_A_GROUP])
+    return "; ".join(said)
 
 
 def where(error: BaseException) -> str:
@@ -181,10 +265,15 @@ def where(error: BaseException) -> str:
 
     The text may quote people.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(_own(error, "__traceback__"), limit=-1)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    cause = f" (from {type(error.__cause__).__name__})" if error.__cause__ else ""
-    return f"{type(error).__name__}{place}{cause}"
+    cause = _own(error, "__cause__")
+    return f"{name_of(error)}{place}{f' (from {name_of(cause)})' if cause is not None else ''}"
+
+
+def _own(error: BaseException, name: str) -> Any:
+    """Return what Python itself keeps of an error, whatever its class makes of the name."""
+    return vars(BaseException)[name].__get__(error)
 
 
 def sentence(error: Mapping[str, str] | None) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...core import retrying
 from ...events.rounds import Round
-from .. import failures
 from ..mixins.llm import model_name_of
 from ..thoughts import has_thoughts
 from .binding import with_tools
@@ -91,7 +90,7 @@ class Models:
         error = tried.fault(self._answer.text)
         if error is None or tried.came:
             return None
-        kind = failures.kind_of(error)
+        kind = tried.told(error)["kind"]
         if kind in _PASSING and self._tries:
             self._tries -= 1
             return max(next(self._pauses), _asked_pause(error))
@@ -115,8 +114,8 @@ class Models:
 
 def _asked_pause(error: Exception) -> float:
     """Return the seconds for which a server asks to be left alone, if it does, within a limit."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
     try:
+        headers = getattr(getattr(error, "response", None), "headers", {})
         return min(max(float(headers.get("retry-after", 0)), 0.0), _LONGEST_PAUSE)
-    except (TypeError, ValueError):
-        return 0.0  # A date, or nonsense.
+    except Exception:  # noqa: BLE001 - a date, or nonsense; the error may be of any class
+        return 0.0

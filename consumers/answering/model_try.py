@@ -44,6 +44,7 @@ class ModelTry:
         self.message: AIMessage | None = None
         self.ending = Ending.TRUNCATED
         self.error: Exception | None = None
+        self._told: dict[str, str] = {}
         self.came = self.spoke = False
         """Whether anything was yielded, and whether any words of the answer were."""
         self._runnable, self._tool_calls = runnable, tool_calls
@@ -67,8 +68,9 @@ class ModelTry:
         except (UnicodeDecodeError, JSONDecodeError) as error:
             self.error = UnreadableAnswer(f"expected the stream of an answer: {error}")
             self.error.__cause__ = error
+            self._told = failures.describe(self.error)
         except Exception as error:  # noqa: BLE001 - models and their clients raise anything
-            self.error = error
+            self.error, self._told = error, await failures.described(error)
         finally:
             self.seconds = round(time.monotonic() - self._begun, 3)
 
@@ -80,10 +82,14 @@ class ModelTry:
             return None  # It had said it all before it called its last tool.
         return NoAnswer(self.ending, reason_of(self.message.response_metadata))
 
+    def told(self, error: Exception) -> dict[str, str]:
+        """Return what the log keeps of this try's fault."""
+        return self._told if error is self.error else failures.describe(error)
+
     def failed(self, model: str) -> FailedCall:
         """Return this try as it is recorded if another one follows."""
         error = self.fault("")
-        told = failures.describe(error) if error is not None else {}
+        told = self.told(error) if error is not None else {}
         return FailedCall(model, told, self.seconds, self.message or self.so_far())
 
     def so_far(self) -> AIMessage | None:

@@ -109,7 +109,7 @@ async def go_on(
         except Exception as error:
             # The log may say by now that this process goes on with it; it may be the reply alone
             # that was lost. A turn that still waits is not closed.
-            closing.close_later(conversation, turn_id, failures.describe(error))
+            closing.close_later(conversation, turn_id, await _described(error))
             raise
         if resumed is None:
             return None
@@ -158,11 +158,20 @@ async def _carry_on(
         # An overridden hook raised, or the database refused. The words are in the log.
         logger.error("turn %s could not be recorded: %s", turn.turn_id, failures.where(error))
         kind = "unstorable" if isinstance(error, CodecError) else "database"
-        turn.outcome, turn.failure = "failed", {**failures.describe(error), "kind": kind}
+        turn.outcome, turn.failure = "failed", {**await _described(error), "kind": kind}
         if conversation is not None:
             await closing.close(conversation, turn, "failed")
     finally:
         running.leave(turn)
+
+
+async def _described(error: Exception) -> dict[str, str]:
+    """Return what the log keeps of an error, whatever happens to this task meanwhile."""
+    try:
+        kept: dict[str, str] = await to_the_end(lambda: failures.described(error))
+    except CutOff:
+        return failures.unheard(error)
+    return kept
 
 
 async def _begin(
@@ -245,7 +254,7 @@ async def _answer(
         return
     outcome = turn.stopped_as if stopped else "failed"
     if error is not None:
-        outcome, turn.failure = "failed", failures.describe(error)
+        outcome, turn.failure = "failed", await _described(error)
         if turn.failure["kind"] == "unreachable" and turn.answer.text:
             turn.failure["kind"] = "truncated"  # It was reachable, and answered.
         logger.warning("turn %s failed: %s", turn.turn_id, failures.where(error))

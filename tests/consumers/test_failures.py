@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import sys
+import threading
+from typing import Any
+
 import httpx
 import openai
 import pytest
@@ -83,3 +87,108 @@ def test_the_operators_line_says_where_and_never_what_was_said() -> None:
         line = failures.where(error)
     assert line.startswith("ValueError at test_failures.py:")
     assert "words" not in line
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-hunter2-hunter2-hunter2", "postgres://u:hunter2-hunter2@db"]
+)
+def test_half_a_secret_where_a_text_is_cut_is_not_shown(secret: str) -> None:
+    for before in range(failures._MASKED - len(secret), failures._MASKED):
+        text = failures.text_of(ValueError(f"{' ' * before}{secret} {'word ' * 500}"))
+        assert "hunter2" not in text
+        assert len(text) > failures._LONGEST
+
+
+class Spy:
+    """Stands where secrets are looked for."""
+
+    def __init__(self) -> None:
+        self.longest = 0
+
+    def sub(self, by: str, text: str) -> str:
+        self.longest = max(self.longest, len(text))
+        return text
+
+
+def test_a_long_text_is_cut_before_anybody_looks_through_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spy = Spy()
+    monkeypatch.setattr(failures, "_SECRET", spy)
+    body = {"message": "word " * 1_000_000, "error": {"code": "context_length_exceeded"}}
+    error = openai.BadRequestError(
+        f"Error code: 400 - {body}", response=httpx.Response(400, request=REQUEST), body=body
+    )
+    described = failures.describe(error)
+    assert (described["kind"], len(described["text"])) == ("too_long", failures._LONGEST)
+    assert failures.told(error).startswith("BadRequestError: Error code: 400")
+    assert spy.longest == failures._MASKED
+
+
+def test_what_is_searched_for_a_cause_is_bounded() -> None:
+    texts = failures._texts_in([["x" * 1_000_000] * 1_000, {"code": "rate_limit"}])
+    assert "rate_limit" in texts
+    texts += failures._texts_in([["x"] * 30] * 30)
+    assert len(texts) < 2 * failures._MOST_VALUES
+    assert max(map(len, texts)) == failures._SEARCHED
+
+
+def test_a_group_that_holds_the_same_many_times_is_told_once() -> None:
+    error: Exception = ValueError("within")
+    for _ in range(10):
+        error = ExceptionGroup("again", [error] * 5)
+    said = failures.told(error)
+    assert said.startswith("ExceptionGroup: again (5 sub-exceptions); ")
+    assert said.count("ValueError: within") == 1
+
+
+def test_a_group_of_groups_is_told_up_to_a_bound() -> None:
+    deep: Exception = ValueError("within")
+    for _ in range(5 * sys.getrecursionlimit()):
+        deep = ExceptionGroup("deeper", [deep])
+    wide = ExceptionGroup("all", [ExceptionGroup(f"{n}", [OSError(n)] * 2) for n in range(900)])
+    for error in (deep, wide):
+        assert 2 < failures.told(error).count(": ") <= failures._MOST_PARTS
+
+
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise SystemExit(3)
+
+
+class Hostile(Exception, metaclass=Nameless):
+    """Raises whatever it is asked."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    def _raise(self) -> Any:
+        raise SystemExit(3)
+
+    code = body = status_code = exceptions = property(_raise)
+    __cause__ = __traceback__ = property(_raise)  # type: ignore[assignment]
+
+
+async def test_an_error_that_raises_whatever_it_is_asked_is_described() -> None:
+    assert failures.told(Hostile()) == "Hostile: "
+    assert failures.where(Hostile()) == "Hostile"
+    assert await failures.described(Hostile()) == {"type": "Hostile", "kind": "error", "text": ""}
+
+
+async def test_an_error_that_does_not_end_its_sentence_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on = threading.Event()
+
+    class Endless(TimeoutError):
+        def __str__(self) -> str:
+            go_on.wait()
+            return "at last"
+
+    monkeypatch.setattr(failures, "_SECONDS", 0.05)
+    try:
+        told = await failures.described(Endless())
+    finally:
+        go_on.set()
+    assert told == {"type": "Endless", "kind": "error", "text": ""}
