@@ -1,36 +1,34 @@
 """Runs one tool call. Whatever the tool does, the turn goes on.
 
 A plain function runs in a thread of its own, which gives back its database connections. A thread
-cannot be stopped: if the tool does not end in time, its thread is left alone, and holds up neither
-other tools nor the end of the process.
+cannot be stopped: if the tool does not end in time, its thread is left alone, and does not hold up
+the end of the process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import threading
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from ...core.asynchronous import closing_connections, in_thread, tidy_shared_thread
-from ...core.escaped import Escaped, contained_in_thread
+from ...core.daemons import in_daemon
+from ...core.escaped import Escaped, name_of
 from ...core.wellformed import clipped
 from .. import failures
 from ..mixins.limits import Limits
-from .contained import contain_children, contained
+from . import tool_threads
+from .contained import contained
 from .tool_values import NotKept, ToolValue, is_async, keeping, value_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
     from langchain_core.tools import BaseTool
 
-_THREADS = 64
-"""Threads that tools may have at once in a process, those that never end included."""
+logger = logging.getLogger("turnlog")
 
 
 class Called(NamedTuple):
@@ -44,16 +42,38 @@ class Called(NamedTuple):
 
 async def call_tool(tools: Mapping[str, BaseTool], call: Any, limits: Limits) -> Called:
     """Run a call within limits of time and size. If it fails, the model is told why."""
+    tool = tools.get(call["name"])
+    if tool is None:
+        there = ", ".join(tools) or "none"
+        return refused(call, f"There is no tool named {call['name']}. The tools are: {there}.")
+    if not isinstance(call["args"], dict):
+        return refused(call, f"The input is not a JSON object: {call['args']}")
+    asked = {**call, "type": "tool_call"}
+    running: asyncio.Future[ToolValue]
     begun = time.monotonic()
     try:
-        found = await _run(tools, call, limits)
-    except NotKept as error:
-        found = _failure(str(error))._replace(value=None)
-    except Escaped as error:
-        found = _failure(failures.told(error.__cause__ or error))
-    except Exception as error:  # noqa: BLE001 - a tool may raise anything
-        found = _failure(failures.told(error))
+        kept = keeping(tool)
+        if is_async(tool):
+            await tidy_shared_thread()
+            # A task of its own, so that it can be left behind.
+            running = asyncio.ensure_future(_on_the_loop(kept, asked, limits))
+        else:
+            give_back = await tool_threads.take()
+            if give_back is None:
+                logger.warning("%s was not run: tools that do not end hold its threads", tool.name)
+                return refused(call, _NO_THREAD)
+            begun = time.monotonic()
+            running = in_daemon(partial(_here, kept, asked, limits), "turnlog-tool", give_back)
+        found = await _in_time(running, limits.tool_seconds)
+    except Exception as error:  # noqa: BLE001 - a tool may be of any class
+        found = await _told(error)
     return _called(call, found, time.monotonic() - begun)
+
+
+_NO_THREAD = (
+    "This call was not run: too many tools are running that have not ended. Try again later, or"
+    " answer with what you have."
+)
 
 
 def refused(call: Any, why: str) -> Called:
@@ -94,90 +114,48 @@ def _called(call: Any, found: ToolValue, seconds: float) -> Called:
     return Called(output, message, found.shown)
 
 
-async def _run(tools: Mapping[str, BaseTool], call: Any, limits: Limits) -> ToolValue:
-    tool, seconds = tools.get(call["name"]), limits.tool_seconds
-    if tool is None:
-        there = ", ".join(tools) or "none"
-        return _failure(f"There is no tool named {call['name']}. The tools are: {there}.")
-    if not isinstance(call["args"], dict):
-        return _failure(f"The input is not a JSON object: {call['args']}")
-    asked = {**call, "type": "tool_call"}
-    kept = keeping(tool)
-    run = _in_a_thread
-    if is_async(tool):
-        run = _on_the_loop
-        await tidy_shared_thread()
-    # A task of its own, so that it can be left behind.
-    task = asyncio.ensure_future(run(kept, asked, limits))
+async def _in_time(running: asyncio.Future[ToolValue], seconds: float | None) -> ToolValue:
     try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
+        done, _ = await asyncio.wait({running}, timeout=seconds)
     finally:
-        if not task.done():
-            _leave(task)
+        if not running.done():
+            _leave(running)
     if not done:
         return _failure(f"The tool did not end within {seconds:g} seconds.")
-    if task.cancelled():
+    if running.cancelled():
         return _failure("CancelledError")  # It has cancelled its own task.
-    return task.result()
+    return running.result()
 
 
 async def _on_the_loop(tool: BaseTool, call: Any, limits: Limits) -> ToolValue:
-    contain_children()
     try:
         result = await contained(tool.ainvoke(call))
+        return await in_thread(partial(value_of, result, limits))
+    except Exception as error:  # noqa: BLE001 - a tool may raise anything
+        return await _told(error)
     finally:
         _keep(asyncio.ensure_future(tidy_shared_thread()))
-    return await in_thread(partial(value_of, result, limits))
 
 
-async def _in_a_thread(tool: BaseTool, call: Any, limits: Limits) -> ToolValue:
-    loop = asyncio.get_running_loop()
-    free = _free.setdefault(loop, asyncio.Semaphore(_THREADS))
-    await free.acquire()
-
-    def work() -> ToolValue:
+def _here(tool: BaseTool, call: Any, limits: Limits) -> ToolValue:
+    """Run a tool in this thread. Here it also says what it raises, within its time."""
+    try:
         with closing_connections():
             return value_of(tool.invoke(call), limits)
-
-    found: Awaitable[ToolValue] = _thread(work, free.release)
-    return await found
-
-
-_free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+    except BaseException as error:  # noqa: BLE001 - a tool may raise anything
+        return _why(error)
 
 
-def _thread(work: Callable[[], Any], ended: Callable[[], None]) -> Awaitable[Any]:
-    """Run a function in a new thread; its result, or what it raised, can be awaited."""
-    loop = asyncio.get_running_loop()
-    result = loop.create_future()
+async def _told(error: Exception) -> ToolValue:
+    return await failures.in_time(partial(_why, error), _failure(name_of(error)))
 
-    def finish(value: Any, error: Exception | None) -> None:
-        ended()
-        if not result.done():
-            if error is None:
-                result.set_result(value)
-            else:
-                result.set_exception(error)
 
-    def run() -> None:
-        value: Any = None
-        error: Exception | None = None
-        try:
-            value = contained_in_thread(work)()
-        except Exception as raised:  # noqa: BLE001 - a tool may raise anything
-            error = raised
-        with contextlib.suppress(RuntimeError):  # The loop has been closed meanwhile.
-            loop.call_soon_threadsafe(finish, value, error)
-
-    context = contextvars.copy_context()
-    # As a daemon: the end of the process does not wait for it.
-    thread = threading.Thread(target=context.run, args=(run,), name="turnlog-tool", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # The system has no more threads.
-        ended()
-        raise
-    return result
+def _why(error: BaseException) -> ToolValue:
+    if type(error) is NotKept:
+        return _failure(str(error))._replace(value=None)
+    if type(error) is Escaped:
+        error = error.__cause__ or error
+    return _failure(failures.told(error))
 
 
 def _leave(task: asyncio.Future[Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ...core import conf
+from ..answering import tool_threads
 
 # Reads and renderings of one person's that may be under way together: others come in between.
 _LANES = 2
@@ -49,6 +50,8 @@ class Share:
         if sum(share._turns for share in _shares.values()) >= settings.max_turns:
             raise TooMany(_("Too many answers are under way here: try again in a moment."))
         self._turns += 1
+        # For the turn's task, which is begun in this context: its tools have a share, too.
+        tool_threads.person.set(self._person)
         try:
             yield
         finally:

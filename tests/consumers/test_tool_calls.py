@@ -18,17 +18,19 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections
 from django.db.models import TextChoices
 from django.utils.safestring import mark_safe
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessageChunk, ToolMessage
 from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, ToolException, tool
 
 from tests.consumers.test_socket import Client, chat, get_stored, url
 from tests.project.models_for_tests import tool_call
+from turnlog.consumers.answering import tool_threads
 from turnlog.consumers.answering.tool_calls import call_tool
 from turnlog.consumers.answering.tool_values import decoded
 from turnlog.consumers.mixins.limits import Limits
 from turnlog.consumers.mixins.tools import as_tools
 from turnlog.core import codec
 from turnlog.core.codec.dispatch import ENCODERS
+from turnlog.events.models import Conversation
 from turnlog.models import ConversationMessage
 
 TABLE = pd.DataFrame(
@@ -259,6 +261,39 @@ def unspeakable_exit() -> None:
     raise Unspeakable
 
 
+class Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise SystemExit(3)
+
+
+class NoName(Exception, metaclass=Nameless):
+    """Leaves when its name is asked."""
+
+
+def no_name() -> None:
+    """Raises what has no name."""
+    raise NoName
+
+
+async def ano_name() -> None:
+    """Raises it on the loop."""
+    raise NoName
+
+
+def deep() -> None:
+    """Raises a group of groups of groups."""
+    error: Exception = ValueError("within")
+    for _ in range(5 * sys.getrecursionlimit()):
+        error = ExceptionGroup("deeper", [error])
+    raise error
+
+
+async def adeep() -> None:
+    """Raises it on the loop."""
+    deep()
+
+
 class SelfCancelling(BaseTool):
     name: str = "self_cancelling"
     description: str = "Cancels its own task."
@@ -299,6 +334,8 @@ RAISED = {
     "StopIteration": (exhausted,),
     "Unspeakable: ": (unspeakable_exit,),
     "CancelledError": (SelfCancelling(),),
+    "NoName: ": (no_name, ano_name),
+    "ExceptionGroup: deeper": (deep, adeep),
 }
 
 
@@ -370,6 +407,115 @@ async def test_a_tool_that_never_ends_is_left_behind() -> None:
         assert {result.output["status"] for result in await asyncio.gather(*others)} == {"ok"}
     finally:
         go_on.set()
+
+
+async def test_what_a_tools_error_says_is_said_within_the_tools_time() -> None:
+    go_on, asked = threading.Event(), []
+
+    class Endless(Exception):
+        def __str__(self) -> str:
+            asked.append(threading.current_thread())
+            go_on.wait()
+            return "at last"
+
+    def fails() -> None:
+        """Raises what does not end its sentence."""
+        raise Endless
+
+    async def afails() -> None:
+        """Raises it on the loop."""
+        raise Endless
+
+    try:
+        for given in (fails, afails):
+            _, message, _ = await called(given, 0.5)
+            assert "did not end within 0.5 seconds" in message.content
+        assert threading.main_thread() not in asked
+    finally:
+        go_on.set()
+
+
+@pytest.fixture
+def hung() -> Iterator[Any]:
+    """A tool that ends when the test does, or when its event is set."""
+    go_on = threading.Event()
+
+    def hang() -> str:
+        """Hangs."""
+        go_on.wait()
+        return "done"
+
+    hang.go_on = go_on  # type: ignore[attr-defined]
+    yield hang
+    go_on.set()
+
+
+async def test_the_wait_for_a_thread_is_none_of_the_tools_time(
+    monkeypatch: pytest.MonkeyPatch, hung: Any
+) -> None:
+    monkeypatch.setattr(tool_threads, "_SHARE", 1)
+    tool_threads.person.set("ada")
+    first = asyncio.create_task(called(hung, 1.0))
+    second = asyncio.create_task(called(nothing, 0.5))
+    assert (await first).output["status"] == "error"
+    assert not second.done()  # It has waited for longer than its tool may take.
+    hung.go_on.set()
+    assert (await second).output["status"] == "ok"
+
+
+async def test_a_call_that_finds_no_thread_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, hung: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr(tool_threads, "_SECONDS", 0.05)
+    tool_threads.person.set("ada")
+    many = [called(hung, 0.05) for _ in range(tool_threads._SHARE)]
+    assert "did not end" in (await asyncio.gather(*many))[0].message.content
+    output, message, _ = await called(nothing)
+    assert (output["status"], output["duration"]) == ("error", 0.0)
+    assert message.content.startswith("This call was not run: too many tools are running")
+    assert "nothing was not run: tools that do not end" in caplog.text
+    assert (await called(later)).output["status"] == "ok"  # It needs no thread.
+    tool_threads.person.set("eve")
+    assert (await called(nothing)).output["status"] == "ok"
+    tool_threads.person.set("ada")
+    monkeypatch.setattr(tool_threads, "_SECONDS", 60.0)
+    hung.go_on.set()
+    assert (await called(nothing)).output["status"] == "ok"
+
+
+async def test_a_process_has_so_many_threads_for_all(
+    monkeypatch: pytest.MonkeyPatch, hung: Any
+) -> None:
+    monkeypatch.setattr(tool_threads, "_THREADS", 2)
+    monkeypatch.setattr(tool_threads, "_SECONDS", 0.05)
+    for name in ("ada", "eve", "joe"):
+        tool_threads.person.set(name)
+        result = await called(hung, 0.05)
+    assert "was not run" in result.message.content
+    # What was waited for in vain is given back.
+    threads = tool_threads._threads[asyncio.get_running_loop()]
+    assert threads.shares["ada"]._value == tool_threads._SHARE - 1
+    joes = threads.shares.get("joe")
+    assert joes is None or joes._value == tool_threads._SHARE
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_one_persons_tools_leave_threads_for_anothers(
+    conversation: Any, user: Any, django_user_model: Any, monkeypatch: Any, hung: Any
+) -> None:
+    monkeypatch.setattr(tool_threads, "_SECONDS", 0.05)
+    many = [{"name": "hang", "args": {}, "id": f"c{n}"} for n in range(64)]
+    asked = AIMessageChunk("", tool_calls=many, chunk_position="last")
+    greedy = chat([asked], ["Done."], tools=(hung,), tool_timeout=0.05)
+    async with Client(greedy, url(conversation), user) as client:
+        await client.say("Go")
+    assert "was not run" in greedy.model.seen[1][-1].content
+    eve = await django_user_model.objects.acreate(username="eve")
+    hers = await Conversation.objects.acreate(user=eve)
+    other = chat([tool_call("nothing", {})], ["Done."], tools=(nothing,))
+    async with Client(other, url(hers), eve) as client:
+        await client.say("Go")
+    assert other.model.seen[1][-1].content == "null"
 
 
 async def test_stopping_a_turn_does_not_wait_for_its_tool() -> None:
