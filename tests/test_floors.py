@@ -77,11 +77,11 @@ events/types.py
 
 core/__init__.py
 core/apps.py
-core/attached.py core/masking/
+core/attached.py core/masking/ core/sendable.py
 core/admin.py core/checks.py core/codec/ core/commands.py core/asynchronous.py core/readable.py
 core/conf.py core/faults.py core/fields.py core/files.py core/hurry.py core/users.py
 core/media_types.py core/output.py core/retrying.py core/specs.py core/terminal.py
-core/daemons.py core/wellformed.py core/wording.py
+core/content_blocks.py core/daemons.py core/wellformed.py core/wording.py
 core/errors.py core/escaped.py core/origins.py
 """.strip().splitlines()
 

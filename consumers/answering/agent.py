@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
 from ...core.escaped import Escaped, name_of
+from ...core.sendable import names_of, sendable
 from ...events.rounds import calls_of
 from ..endings import Ending, NoAnswer, reason_of, refusal_of
 from ..mixins.limits import Limits
@@ -74,7 +75,8 @@ async def run(
     by_name = {tool.name: tool for tool in tools}
     offers = tools if offered is None else offered
     models = Models(answer, [llm, *fallbacks], offers, limits.retries)
-    conversation: list[Any] = list(messages)
+    names = names_of(offers)
+    conversation: list[Any] = [sendable(message, names) for message in messages]
     gap = ""
     told: dict[int, ToolMessage]
     if decided is not None:
@@ -83,7 +85,7 @@ async def run(
         async with contextlib.aclosing(running) as tool_steps:
             async for tool_step in tool_steps:
                 yield tool_step
-        conversation += [told[number] for number in sorted(told)]
+        conversation += [sendable(told[number], names) for number in sorted(told)]
         gap = "\n\n" if answer.text else ""
     for _call in range(limits.model_calls - len(answer.messages)):
         async with contextlib.aclosing(models.call(conversation, gap)) as steps:
@@ -95,7 +97,7 @@ async def run(
         ending, calls = tried.ending, calls_of(message)
         gap = "" if tried.spoke else gap
         if ending is Ending.PAUSED:
-            conversation.append(message)
+            conversation.append(sendable(message, names))
             continue
         if ending is Ending.DECLINED and (words := refusal_of(message)):
             answer.text += gap + words
@@ -104,7 +106,7 @@ async def run(
             _require_answer(answer, message, ending)
             answer.message = _final(answer)
             return
-        conversation.append(message)
+        conversation.append(sendable(message, names))
         # What is said after a tool is a new paragraph.
         gap = "\n\n" if answer.text else ""
         numbered = answer.numbered(calls)
@@ -117,7 +119,7 @@ async def run(
         async with contextlib.aclosing(running) as tool_steps:
             async for tool_step in tool_steps:
                 yield tool_step
-        conversation += [told[number] for number in sorted(told)]
+        conversation += [sendable(told[number], names) for number in sorted(told)]
         if answer.held:
             return
     raise TooManyRounds(f"the model called tools {limits.model_calls} times without answering")

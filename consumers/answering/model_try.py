@@ -10,6 +10,7 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
+from ...core.sendable import ids_of
 from ...core.wellformed import TextStream
 from ...events.rounds import FailedCall
 from .. import failures
@@ -64,7 +65,7 @@ class ModelTry:
                     else:
                         yield TextDelta(text if self.spoke else gap + text)
                         self.spoke = True
-            self._end()
+            self._end(conversation)
         except (UnicodeDecodeError, JSONDecodeError) as error:
             self.error = UnreadableAnswer(f"expected the stream of an answer: {error}")
             self.error.__cause__ = error
@@ -118,10 +119,10 @@ class ModelTry:
         if rest := stream.end():
             yield thinks, rest
 
-    def _end(self) -> None:
+    def _end(self, conversation: Sequence[Any]) -> None:
         message = self._reply.message(self._seen)
         if message is None:
             raise NoAnswer(Ending.EMPTY)
-        self.message = with_ids(message, self._tool_calls)
+        self.message = with_ids(message, self._tool_calls, ids_of(conversation))
         finished = self._seen.done or bool(self._seen.finish_reason)
         self.ending = Ending.FAILED if self._seen.failed else ending_of(message, finished=finished)

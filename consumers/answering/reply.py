@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ...core.sendable import DEEPEST, nests_within, shallow, shallow_blocks, with_new_ids
 from ...core.wellformed import wellformed_message, wellformed_value
 from .wire import Noted
 
@@ -54,14 +57,15 @@ class Reply:
         message, calls, broken = self._put_together()
         if message is None:
             return None
-        kwargs = dict(message.additional_kwargs)
+        kwargs = shallow(message.additional_kwargs)
         if noted.refusal:
             kwargs.setdefault("refusal", noted.refusal)
         if noted.finish_reason:
             self._metadata.setdefault("finish_reason", noted.finish_reason)
         changes: dict[str, Any] = {
+            "content": shallow_blocks(message.content),
             "additional_kwargs": kwargs,
-            "response_metadata": wellformed_value(self._metadata),
+            "response_metadata": wellformed_value(shallow(self._metadata)),
             "usage_metadata": self._usage,
             "tool_calls": calls,
             "invalid_tool_calls": broken,
@@ -78,25 +82,34 @@ class Reply:
             message: Any = message_chunk_to_message(whole)
             return (message, *_calls(whole))
         if self._whole is not None:
-            return self._whole, self._whole.tool_calls, self._whole.invalid_tool_calls
+            return (self._whole, *_shallow_calls(self._whole))
         return None, [], []
 
 
-def with_ids(message: AIMessage, number: int) -> AIMessage:
-    """Return a message whose calls all have ids: some servers give none, and none accepts that.
+def with_ids(message: AIMessage, number: int, taken: Iterable[str] = ()) -> AIMessage:
+    """Return a message whose calls all have ids of their own: some servers give none, or the same
+    one twice, and none accepts that.
 
-    `number` is how many calls the turn has made before.
+    `number` is how many calls the turn has made before; `taken` are the ids of earlier messages.
     """
+    names = ("tool_calls", "invalid_tool_calls")
+    theirs = {call["id"] for name in names for call in getattr(message, name)}
+    used = set(taken)
+    free = (id_ for id_ in map("call{:05}".format, count(number)) if id_ not in used | theirs)
+    ids: defaultdict[str, list[str]] = defaultdict(list)
     changes: dict[str, Any] = {}
-    for name in ("tool_calls", "invalid_tool_calls"):
-        calls: list[Any] = getattr(message, name)
-        if any(not call["id"] for call in calls):
-            changes[name] = [
-                {**call, "id": call["id"] or f"call{number + place:05}"}
-                for place, call in enumerate(calls)
-            ]
-        number += len(calls)
-    return message.model_copy(update=changes) if changes else message
+    for name in names:
+        calls = []
+        for call in getattr(message, name):
+            old = call["id"] or ""
+            new = old if old and old not in used else next(free)
+            used.add(new)
+            ids[old].append(new)
+            calls.append(call if old == new else {**call, "id": new})
+        changes[name] = calls
+    if all(new == [old] for old, new in ids.items()):
+        return message
+    return message.model_copy(update={**changes, "content": with_new_ids(message.content, ids)})
 
 
 def added_usage(sofar: Any, usage: Any) -> Any:
@@ -126,7 +139,8 @@ def _merge(known: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _calls(whole: AIMessageChunk) -> tuple[list[Any], list[Any]]:
-    """Return the tool calls, and those whose input is no JSON object.
+    """Return the tool calls, and those whose input is no JSON object, or nests too deeply to be
+    stored.
 
     LangChain completes an input that was cut off; half a command must not be run.
     """
@@ -138,9 +152,23 @@ def _calls(whole: AIMessageChunk) -> tuple[list[Any], list[Any]]:
             args = json.loads(part["args"] or "{}", strict=False)
         except (ValueError, RecursionError):
             args = None
-        if isinstance(args, dict):
+        if isinstance(args, dict) and nests_within(args, DEEPEST):
             good.append({**call, "args": args, "type": "tool_call"})
         else:
-            error = "The input is not a JSON object."
-            bad.append({**call, "args": part["args"], "error": error, "type": "invalid_tool_call"})
+            bad.append(_invalid(call, part["args"]))
     return good, bad
+
+
+def _shallow_calls(message: AIMessage) -> tuple[list[Any], list[Any]]:
+    good = [call for call in message.tool_calls if nests_within(call["args"], DEEPEST)]
+    deep = [call for call in message.tool_calls if not nests_within(call["args"], DEEPEST)]
+    told = [_invalid(call, "[An input that nests too deeply.]") for call in deep]
+    return good, [*message.invalid_tool_calls, *told]
+
+
+def _invalid(call: Mapping[str, Any], args: str | None) -> dict[str, Any]:
+    error = f"The input is not a JSON object of at most {DEEPEST} levels."
+    return {
+        **{"name": call["name"], "id": call["id"], "args": args},
+        **{"error": error, "type": "invalid_tool_call"},
+    }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...core.asynchronous import closing_connections, in_thread, tidy_shared_thread
 from ...core.daemons import in_daemon
 from ...core.escaped import Escaped, name_of
+from ...core.sendable import DEEPEST
 from ...core.wellformed import clipped
 from .. import failures
 from ..mixins.limits import Limits
@@ -45,9 +46,11 @@ async def call_tool(tools: Mapping[str, BaseTool], call: Any, limits: Limits) ->
     tool = tools.get(call["name"])
     if tool is None:
         there = ", ".join(tools) or "none"
-        return refused(call, f"There is no tool named {call['name']}. The tools are: {there}.")
+        name = clipped(call["name"] or "(without a name)", _LONGEST_NAME)
+        return refused(call, f"There is no tool named {name}. The tools are: {there}.")
     if not isinstance(call["args"], dict):
-        return refused(call, f"The input is not a JSON object: {call['args']}")
+        why = f"The input is not a JSON object of at most {DEEPEST} levels: {call['args']}"
+        return refused(call, why)
     asked = {**call, "type": "tool_call"}
     running: asyncio.Future[ToolValue]
     begun = time.monotonic()
@@ -83,6 +86,7 @@ def refused(call: Any, why: str) -> Called:
 
 # An exception may quote whatever the tool was given.
 _LONGEST_FAILURE = 10_000
+_LONGEST_NAME = 200
 
 
 def _failure(text: str) -> ToolValue:

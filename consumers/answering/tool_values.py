@@ -16,6 +16,7 @@ from ...core import codec
 from ...core.asynchronous import in_thread
 from ...core.codec.encoded import Encoded
 from ...core.codec.json_text import chunks, pieces
+from ...core.content_blocks import content_blocks
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...core.wording import text_of
@@ -115,8 +116,12 @@ def value_of(result: Any, limits: Limits) -> ToolValue:
             f" kept are {limits.tool_output}. Ask it for less."
         )
     content = wellformed_value(content)
-    if not isinstance(content, str) and not _is_json(content):
-        content = wellformed(shown)  # It only looks like content blocks.
+    if not isinstance(content, str):
+        blocks = content_blocks(content)
+        # It may only look like content blocks.
+        content = wellformed(_as_text(content)) if blocks is None else blocks
+        if blocks is not None and not _is_json(blocks):
+            content = wellformed(shown)
     content = read(content, limits.tool_text, limits.tool_output)
     return ToolValue(value, content, shown, _failed(messages))
 
@@ -191,8 +196,13 @@ def _told(value: Any) -> Any:
 
     if isinstance(value, str | ToolOutputMixin):
         return value
-    if isinstance(value, Sequence) and all(map(_may_be_content, value)):
+    if isinstance(value, list) and value and all(isinstance(i, ToolOutputMixin) for i in value):
         return value
+    blocks = content_blocks(value)
+    return _as_text(value) if blocks is None else blocks
+
+
+def _as_text(value: Any) -> str:
     try:
         return "".join(pieces(value, _AS_JSON, ", "))
     except Exception:  # noqa: BLE001 - as LangChain does: any class may be in it
@@ -200,12 +210,6 @@ def _told(value: Any) -> Any:
 
 
 _AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def _may_be_content(item: Any) -> bool:
-    from langchain_core.messages.tool import ToolOutputMixin
-
-    return isinstance(item, str | ToolOutputMixin) or (isinstance(item, dict) and "type" in item)
 
 
 def _as_str(value: Any) -> str:

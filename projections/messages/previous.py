@@ -16,6 +16,7 @@ from ...core import codec
 from ...core.codec.blobs import read, whole
 from ...core.codec.encoded import Encoded
 from ...core.codec.excerpts import outline
+from ...core.content_blocks import content_of
 from ...core.errors import CodecError
 from ...core.wellformed import wellformed, wellformed_value
 from ...events.listed import Listed
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 NO_RESULT = "No result of this call was recorded."
 
 # Characters that the models' APIs refuse in a tool's name.
-_NOT_IN_NAMES = re.compile(r"[^\w-]")
+_NOT_IN_NAMES = re.compile(r"[^\w-]", re.ASCII)
 # Calls in OpenAI's older form, and what a model thinks beside its content.
 _NOT_GIVEN = ("tool_calls", "function_call", "reasoning", "reasoning_content")
 _HUMAN = ('{"_type":"HumanMessage"', '{"_type":"HumanMessageChunk"')
@@ -361,6 +362,7 @@ def _answer(id_: str, call: _Call) -> ToolMessage:
     from langchain_core.messages import ToolMessage
 
     content, failed = (NO_RESULT, True) if call.output is None else call.output[-2:]
+    content = content_of(content)
     status: Any = "error" if failed else "success"
     return ToolMessage(content, tool_call_id=id_, name=_name(call), status=status)
 
@@ -380,7 +382,7 @@ def _without_calls(message: Any) -> Any:
     if not isinstance(message, AIMessage):
         return _changed(message, {"content": wellformed_value(message.content)})
     if isinstance(message.content, list):
-        return AIMessage(wellformed(str(message.text)))
+        return AIMessage(_words_in(str(message.text)))
     kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in _NOT_GIVEN}
     return _changed(
         message,
@@ -388,9 +390,13 @@ def _without_calls(message: Any) -> Any:
             "tool_calls": [],
             "invalid_tool_calls": [],
             "additional_kwargs": wellformed_value(kwargs),
-            "content": wellformed(message.content),
+            "content": _words_in(message.content),
         },
     )
+
+
+def _words_in(text: str) -> str:
+    return wellformed(text) if text.strip() else ""  # Some servers refuse blanks alone.
 
 
 def _changed(message: Any, changes: Mapping[str, Any]) -> Any:

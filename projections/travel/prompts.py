@@ -20,6 +20,7 @@ from ...core import codec, conf
 from ...core.codec.blobs import whole
 from ...core.codec.cutting import cut
 from ...core.errors import MomentError, TurnlogError
+from ...core.sendable import names_of, sendable
 from ...events.listed import LISTED, Listed, read_listed
 from ...events.models import Content, Event
 from ...events.prompt import describes_messages
@@ -108,7 +109,10 @@ def _given(event: Event, version: int, call: int | None) -> ModelInput:
         )
     earlier = [message for messages in rounds[: number - 1] for message in messages]
     system_prompt = _kept(event, data.system_prompt)
-    tools = _kept(event, data.tools)
+    schemas = _kept(event, data.tools)
+    tools = json.loads(schemas) if schemas else []
+    given = [*_system(system_prompt), *_previous(event, data.previous or {}), human, *earlier]
+    names = names_of(tools)
     return ModelInput(
         event.stream_id,
         _turn_id(event),
@@ -116,8 +120,8 @@ def _given(event: Event, version: int, call: int | None) -> ModelInput:
         data.model,
         data.parameters,
         system_prompt,
-        [*_system(system_prompt), *_previous(event, data.previous or {}), human, *earlier],
-        json.loads(tools) if tools else [],
+        [sendable(message, names) for message in given],
+        tools,
         number,
     )
 
