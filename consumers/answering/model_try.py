@@ -27,6 +27,9 @@ logger = logging.getLogger("turnlog")
 
 # These endings are a fault of the moment, if nothing has come of the call.
 _FAULTS = (Ending.EMPTY, Ending.FAILED, Ending.TRUNCATED)
+_NO_TEXT = (UnicodeDecodeError, JSONDecodeError)
+# What clients raise that take for granted what their protocol says.
+_STUMBLES = (AttributeError, TypeError, LookupError, ValueError, RecursionError)
 
 
 class UnreadableAnswer(ModelError):
@@ -66,12 +69,14 @@ class ModelTry:
                         yield TextDelta(text if self.spoke else gap + text)
                         self.spoke = True
             self._end(conversation)
-        except (UnicodeDecodeError, JSONDecodeError) as error:
-            self.error = UnreadableAnswer(f"expected the stream of an answer: {error}")
-            self.error.__cause__ = error
-            self._told = failures.describe(self.error)
         except Exception as error:  # noqa: BLE001 - models and their clients raise anything
             self.error, self._told = error, await failures.described(error)
+            stumbled = self._seen.answered and self._told["kind"] == "error"
+            if isinstance(error, _NO_TEXT) or (stumbled and isinstance(error, _STUMBLES)):
+                found = f"{self._told['type']}: {self._told['text']}"
+                self.error = UnreadableAnswer(f"expected the stream of an answer, found {found}")
+                self.error.__cause__ = error
+                self._told = failures.describe(self.error)
         finally:
             self.seconds = round(time.monotonic() - self._begun, 3)
 

@@ -27,6 +27,8 @@ class Noted:
     """Whether the server told of an error, as a chunk among the others (vLLM does)."""
     done: bool = False
     """Whether the stream came to its end, as far as can be told."""
+    answered: bool = False
+    """Whether the server has begun an answer: what its client raises is about that."""
     thought: str = ""
     """What the model has thought since the last chunk that was completed."""
 
@@ -88,8 +90,11 @@ class _Raw:
 
 
 def _noting(answer: Any) -> Any:
-    """Return a stream that is noted; anything else as it is."""
+    """Return a stream that is noted; anything else as it is, but without a count that is none."""
     into = noted.get()
+    _forget_odd_usage(answer)
+    if into is not None:
+        into.answered = True
     response = getattr(answer, "response", None)
     if into is None or response is None or not hasattr(answer, "__aiter__"):
         return answer
@@ -120,6 +125,7 @@ class _Stream:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         async for chunk in self._stream:
+            _forget_odd_usage(chunk)
             self._into.failed |= getattr(chunk, "object", "") == "error"
             for choice in getattr(chunk, "choices", None) or ():
                 if reason := getattr(choice, "finish_reason", None):
@@ -132,6 +138,32 @@ class _Stream:
                         self._into.thought += words
                         break
             yield chunk
+
+
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_DETAILS = {
+    "prompt_tokens_details": ("audio_tokens", "cached_tokens", "cache_write_tokens"),
+    "completion_tokens_details": ("audio_tokens", "reasoning_tokens"),
+}
+
+
+def _forget_odd_usage(answer: Any) -> None:
+    """Remove a usage whose counts are none, for which LangChain would drop the whole answer."""
+    usage = getattr(answer, "usage", None)
+    if usage is None:
+        return
+    known = all(_is_count(getattr(usage, name, None)) for name in _COUNTS)
+    counts = [getattr(usage, "total_tokens", None)]
+    for name, inner in _DETAILS.items():
+        details = getattr(usage, name, None)
+        known = known and (details is None or hasattr(details, "model_dump"))
+        counts += [getattr(details, each, None) for each in inner]
+    if not known or not all(count is None or _is_count(count) for count in counts):
+        answer.usage = None
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 2**53 and value == int(value)
 
 
 def _watching(stream: Any, into: Noted) -> Any:
