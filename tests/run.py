@@ -2,7 +2,8 @@
 
 python -m tests.run [--coverage] [pytest's arguments]
 
-In as many processes as there are cores; `-n 0` or `--pdb` among the arguments means one.
+In a process more than there are cores, as each waits now and then for a server or a browser; `-n 0`
+or `--pdb` among the arguments means one.
 `--coverage` measures the run on SQLite, where only PostgreSQL's own tests are missing.
 """
 
@@ -17,7 +18,7 @@ import time
 DATABASES = ("sqlite", "postgresql")
 # No more than four: tests of ours start servers, browsers and clusters of their own. And a file's
 # tests mostly in one process, where they share these.
-PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+PARALLEL = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "worksteal")
 
 
 def run(database: str, arguments: list[str]) -> tuple[int, str]:
