@@ -95,6 +95,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Its workers end with it: see `_end`.
             )
         self._process = process
         if not wait_for_port(self.port, lambda: process.poll() is None):
@@ -118,9 +119,9 @@ class Server:
             process.send_signal(how)
             return process.wait(seconds)
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
 
 
 @dataclass
