@@ -19,7 +19,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
     # A law that holds on SQLite is tried on PostgreSQL with fewer examples.
-    max_examples=60 if ON_SQLITE else 30,
+    max_examples=50 if ON_SQLITE else 20,
 )
 settings.load_profile("turnlog")
 

@@ -14,6 +14,8 @@ from .project import Project, Server
 from .site.rooms import GREETING, GREETING_ANSWER
 from .socket_client import chat
 
+pytestmark = pytest.mark.slow_once
+
 TUTORIAL = "/ws/example/chat/{}/"
 
 PRINT_PROMPT = """
