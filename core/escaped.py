@@ -18,6 +18,11 @@ class Escaped(Exception):
     """
 
 
+def origin_of(error: BaseException) -> BaseException:
+    """Return what code raised: the cause of an `Escaped`, any other error itself."""
+    return error.__cause__ or error if type(error) is Escaped else error
+
+
 def name_of(error: BaseException) -> str:
     """Return the name of an error's class, whatever that class makes of its name."""
     name: str = vars(type)["__name__"].__get__(type(error))

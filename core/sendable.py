@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain
+from operator import is_
 from typing import Any
 
 from .codec import MAX_DEPTH
@@ -112,16 +113,12 @@ def _of_answer(message: Any, tools: Container[str]) -> dict[str, Any]:
         return _changed_calls(calls, odd) | {"content": content if content.strip() else ""}
     known = {call["id"]: call for call in calls}
     blocks = [kept for block in content if (kept := _block(block, known, odd)) is not None]
-    same = len(blocks) == len(content) and all(map(_is, blocks, content))
+    same = len(blocks) == len(content) and all(map(is_, blocks, content))
     return _changed_calls(calls, odd) | {"content": content if same else blocks}
 
 
 def _changed_calls(calls: list[Any], odd: set[Any]) -> dict[str, Any]:
     return {"tool_calls": calls, "invalid_tool_calls": []} if odd else {}
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _call(call: Any, args: Any, tools: Container[str]) -> Any:
@@ -140,8 +137,10 @@ def _block(block: Any, calls: Mapping[str, Any], odd: Container[str]) -> Any:
         return block
     key, input_ = _CALL_BLOCKS[kind]
     call = calls.get(block.get(key))
-    if call is None or call["id"] not in odd:
-        return None if call is None else block
+    if call is None:
+        return None
+    if call["id"] not in odd:
+        return block
     args = json.dumps(call["args"]) if kind == "function_call" else call["args"]
     rest = {name: value for name, value in block.items() if name != "partial_json"}
     return {**rest, "name": call["name"], input_: args}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModelError
-from ...core.escaped import Escaped, name_of
+from ...core.escaped import name_of, origin_of
 from ...core.sendable import names_of, sendable
 from ...events.rounds import calls_of
 from ..endings import Ending, NoAnswer, reason_of, refusal_of
@@ -154,7 +154,7 @@ async def _waits(approval: NeedsApproval, call: Any) -> bool:
     try:
         return await contained(approval(call["name"], call["args"]))
     except Exception as error:  # noqa: BLE001 - it is the project's own, and may raise anything
-        kind = name_of(error.__cause__ or error if type(error) is Escaped else error)
+        kind = name_of(origin_of(error))
         logger.error("approve_tools failed, so a call waits for a person: %s", kind)
         return True
 

@@ -160,10 +160,14 @@ def _calls(whole: AIMessageChunk) -> tuple[list[Any], list[Any]]:
 
 
 def _shallow_calls(message: AIMessage) -> tuple[list[Any], list[Any]]:
-    good = [call for call in message.tool_calls if nests_within(call["args"], DEEPEST)]
-    deep = [call for call in message.tool_calls if not nests_within(call["args"], DEEPEST)]
-    told = [_invalid(call, "[An input that nests too deeply.]") for call in deep]
-    return good, [*message.invalid_tool_calls, *told]
+    good: list[Any] = []
+    bad: list[Any] = [*message.invalid_tool_calls]
+    for call in message.tool_calls:
+        if nests_within(call["args"], DEEPEST):
+            good.append(call)
+        else:
+            bad.append(_invalid(call, "[An input that nests too deeply.]"))
+    return good, bad
 
 
 def _invalid(call: Mapping[str, Any], args: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.asynchronous import closing_connections, in_thread, tidy_shared_thread
 from ...core.daemons import in_daemon
-from ...core.escaped import Escaped, name_of
+from ...core.escaped import name_of, origin_of
 from ...core.sendable import DEEPEST
 from ...core.wellformed import clipped
 from .. import failures
@@ -157,9 +157,7 @@ async def _told(error: Exception) -> ToolValue:
 def _why(error: BaseException) -> ToolValue:
     if type(error) is NotKept:
         return _failure(str(error))._replace(value=None)
-    if type(error) is Escaped:
-        error = error.__cause__ or error
-    return _failure(failures.told(error))
+    return _failure(failures.told(origin_of(error)))
 
 
 def _leave(task: asyncio.Future[Any]) -> None:

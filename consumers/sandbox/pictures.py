@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
+from .inside.figures import pixels_of
 from .limits import LARGEST_CHART, MOST_PIXELS
 from .pipe import Broken
 
@@ -20,7 +19,7 @@ def all_checked(contents: Sequence[bytes]) -> tuple[bytes, ...]:
     found, left = [], MOST_PIXELS
     for content in contents:
         found.append(checked(content, min(left, LARGEST)))
-        left -= prod(struct.unpack(">II", found[-1][16:24]))
+        left -= pixels_of(found[-1])
     return tuple(found)
 
 

@@ -216,10 +216,10 @@ class Follower:
         self._done = turn.id == self._until and turn.outcome != "open" and not turn.decided
 
     async def _begin(self, turn: TurnView, cursor: int | None) -> None:
-        found = self._found(turn.id)
         if self._open is not None and self._open.id == turn.id:
             await self._follow_here(turn)
             return
+        found = self._found(turn.id)
         self._open, self._answering, self._sent = turn, found, Progress()
         view = replace(found.view(), alternatives=turn.alternatives) if found else turn
         await self._encode(self._encoder.turn, view, cursor, cursor=cursor)

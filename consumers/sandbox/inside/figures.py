@@ -76,6 +76,11 @@ def drawn(bounds: dict[str, int]) -> Drawn:
     return found
 
 
+def pixels_of(png: bytes) -> int:
+    """Return how many pixels a PNG has, by its header."""
+    return math.prod(struct.unpack(">II", png[16:24]))
+
+
 def _add(figure: Any, found: Drawn, bounds: dict[str, int]) -> None:
     if not (figure.get_axes() or figure.texts or figure.images):
         return
@@ -84,7 +89,7 @@ def _add(figure: Any, found: Drawn, bounds: dict[str, int]) -> None:
     except Exception as error:  # noqa: BLE001 - whatever matplotlib, or the code's artists, raise
         found.error = error
         return
-    pixels = found.pixels + math.prod(struct.unpack(">II", picture[16:24]))
+    pixels = found.pixels + pixels_of(picture)
     if len(picture) <= bounds["chart"] and pixels <= bounds["pixels"]:
         found.pictures.append(picture)
         found.pixels = pixels

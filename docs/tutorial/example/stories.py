@@ -21,6 +21,7 @@ ASKED = [
     ("Do you ship to Busan?", "We do. It takes two days."),
     ("영수증을 다시 보내 주세요.", "방금 이메일로 보내 드렸습니다."),
 ]
+PROMPT = Prompt("gpt-4o-mini", {}, "You help customers of a shop.", previous={"messages": []})
 
 
 def answer(text, model="gpt-4o-mini"):
@@ -48,8 +49,7 @@ class Clock:
 
 
 def turn(clock, room, asked, answered, tools=None, **more):
-    prompt = Prompt("gpt-4o-mini", {}, "You help customers of a shop.", previous={"messages": []})
-    started = room.start_turn(asked, user=room.user, prompt=prompt)
+    started = room.start_turn(asked, user=room.user, prompt=PROMPT)
     clock.forward(seconds=random.uniform(0.5, 4))
     room.record_turn(
         asked, answer(answered), tools, user=room.user, turn_id=started.turn_id, **more
@@ -99,8 +99,7 @@ def refund(clock, user, operator):
 def waiting(clock, user):
     """A refund that nobody has approved yet."""
     room = Conversation.objects.create(user=user, title="Order 2151 came twice")
-    prompt = Prompt("gpt-4o-mini", {}, "You help customers of a shop.", previous={"messages": []})
-    asked = room.start_turn("Order 2151 came twice. Take one back?", user=user, prompt=prompt)
+    asked = room.start_turn("Order 2151 came twice. Take one back?", user=user, prompt=PROMPT)
     clock.forward(seconds=3)
     refund = {"order": 2151, "item": "cup", "price": 32}
     room.request_approval(
