@@ -91,14 +91,15 @@ class Saying:
         self._share = share
         self._language = language
         self._look_again = look_again
-        # The turns that this client has asked for and that have not ended.
-        self._asked: set[uuid.UUID] = set()
+        # The turns that this client has asked for and that have not ended: whether it asked again.
+        self._asked: dict[uuid.UUID, bool] = {}
 
     async def say(self, say: Say, asker: Asker) -> asyncio.Task[None] | None:
         """Start a turn; return its task, which goes on without this client. Raises TooMany."""
         # Looked at here first: a flood is refused without a task, a model or a query.
         turn_id = say.turn_id
         if turn_id in self._asked:
+            self._asked[turn_id] = True
             return None
         turn = running.find(self._key)
         other = turn is not None and not turn.in_log and turn.turn_id != turn_id
@@ -139,8 +140,8 @@ class Saying:
         turn_id = say.turn_id
         with contextlib.ExitStack() as held:
             held.enter_context(self._share.turn())
-            held.callback(self._asked.discard, turn_id)
-            self._asked.add(turn_id)
+            held.callback(self._asked.pop, turn_id, None)
+            self._asked[turn_id] = False
             turn = self._take_turn(say, asker, initial=initial)
             # In this connection's context: a project may choose by it whose data it sees.
             task = tasks.spawn(turn, tasks.turns, contextvars.copy_context())
@@ -167,18 +168,20 @@ class Saying:
                     instead_of=say.instead_of,
                 )
             )
-            self._asked.discard(turn_id)
+            again = self._asked.pop(turn_id, False)
             if files:
                 await drop_sent(self._chat, files)
             if turn is not None:
                 self._transcripts.keep(turn)
+                if again:  # Perhaps after the client had heard its end.
+                    await asker.known(turn_id)
             elif await self._transcripts.shows(turn_id):
                 # The page may not show it: it could be above what the page began with.
                 await asker.known(turn_id)
             else:
                 # The page sent it again and will not see it: it was cleared meanwhile.
                 cleared = _("This message was sent before and then cleared.")
-                await asker.refused(turn_id, Fate.CLEARED, cleared)
+                await self._refuse(asker, turn_id, Fate.CLEARED, cleared)
             if turn is None or not self._transcripts.recorded:
                 self._look_again()
         except Gone as error:
@@ -187,27 +190,32 @@ class Saying:
                 await asker.known(turn_id)
                 self._look_again()
             else:
-                await asker.refused(turn_id, Fate.FILES, str(error))
+                await self._refuse(asker, turn_id, Fate.FILES, str(error))
         except Refused as error:
-            await asker.refused(turn_id, Fate.FILES, str(error))
+            await self._refuse(asker, turn_id, Fate.FILES, str(error))
         except TurnInProgress:
             if not initial:
-                await asker.refused(turn_id, Fate.BUSY, answer_under_way())
+                await self._refuse(asker, turn_id, Fate.BUSY, answer_under_way())
                 # Perhaps another process answers, and this page does not know yet.
                 self._look_again()
         except (UnknownTurn, BranchRefused):
-            await asker.refused(turn_id, Fate.REPLACED, not_there())
+            await self._refuse(asker, turn_id, Fate.REPLACED, not_there())
             self._look_again()  # Another page may have chosen another branch.
         except TurnConflict:
             other = _("This message was sent before with other words.")
-            await asker.refused(turn_id, Fate.CONFLICT, other)
+            await self._refuse(asker, turn_id, Fate.CONFLICT, other)
         except DatabaseFailure as error:
             logger.error("a turn could not be started: %s", failures.where(error))
-            await asker.refused(turn_id, Fate.DATABASE, database_away())
+            await self._refuse(asker, turn_id, Fate.DATABASE, database_away())
         except Exception as error:  # noqa: BLE001 - the words go back to the page
             logger.error("a turn could not be started: %s", failures.where(error))
             failed = _("This message could not be sent. Try again.")
-            await asker.refused(turn_id, Fate.FAILED, failed)
+            await self._refuse(asker, turn_id, Fate.FAILED, failed)
+
+    async def _refuse(self, asker: Asker, turn_id: uuid.UUID, fate: Fate, text: str) -> None:
+        # What the client sends from now on is another attempt.
+        self._asked.pop(turn_id, None)
+        await asker.refused(turn_id, fate, text)
 
 
 def not_there() -> str:

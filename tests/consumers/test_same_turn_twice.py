@@ -38,6 +38,25 @@ async def test_on_two_sockets_of_one_person_it_is_one_turn(conversation: Any, us
     assert await starts_of(conversation) == 1
 
 
+async def test_whoever_sends_it_again_is_told_at_any_moment(conversation: Any, user: Any) -> None:
+    """Also when its end has been told already and its task goes on for a moment."""
+    gate, turn_id = asyncio.Event(), str(uuid.uuid4())
+    consumer = chat(["ok, ", "Ada"], gates={1: gate})
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.until(lambda frame: frame.get("role") == "assistant")
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.send(type="ping")
+        await client.until(lambda frame: frame.get("type") == "pong")
+        gate.set()
+        # Which of the two comes first is open.
+        wanted = [{"type": "known", "turn_id": turn_id}, {"id": turn_id, "outcome": "completed"}]
+        while wanted:
+            frame = await client.frame()
+            wanted = [each for each in wanted if not each.items() <= frame.items()]
+    assert await starts_of(conversation) == 1
+
+
 async def test_another_person_does_not_get_it(user: Any, another: Any) -> None:
     """Nor do they see a word of it, or stop it."""
     [room] = await rooms(1)
