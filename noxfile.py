@@ -21,6 +21,7 @@ import tomllib
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
@@ -65,14 +66,14 @@ def oldest(session: nox.Session) -> None:
     others = [each for each in required if not each.startswith("django-turnlog")]
     lines = [re.sub(r"\[.*?\]", "", each).replace(">=", "==") for each in others]
     lowest.write_text("\n".join(lines))
-    session.install("-e", ".[dev]", "--constraint", str(lowest))
+    install(session, "-e", ".[dev]", "--constraint", str(lowest))
     test(session, "5.2")
 
 
 @nox.session(python=NEWEST)
 def newest(session: nox.Session) -> None:
     """The newest Python here, and the newest release of Django and everything else for it."""
-    session.install("--upgrade", "-e", ".[dev]")
+    install(session, "--upgrade", "-e", ".[dev]")
     test(session, DJANGOS[-1])
 
 
@@ -80,8 +81,17 @@ def newest(session: nox.Session) -> None:
 @nox.parametrize("python, django", PAIRS)
 def tests(session: nox.Session, django: str) -> None:
     """One Python with one Django, and the newest release of everything else."""
-    session.install("-e", ".[dev]", f"django=={django}.*")
+    install(session, "-e", ".[dev]", f"django=={django}.*")
     test(session, django)
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """By uv, in a fifth of pip's time; by pip where uv finds no package index."""
+    session.install("uv")
+    try:
+        session.run("uv", "pip", "install", "--quiet", "--python", session.bin, *what)
+    except CommandFailed:
+        session.install(*what)
 
 
 def test(session: nox.Session, django: str) -> None:

@@ -22,6 +22,14 @@ def built_wheel(folder: Path) -> Path:
     return built
 
 
+def install(python: str, *what: str) -> None:
+    """Install into an environment: by uv, in a fifth of pip's time, or by pip."""
+    try:
+        run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, *what)
+    except AssertionError:  # uv finds no package index.
+        run(python, "-m", "pip", "install", "--quiet", *what)
+
+
 def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
     """Run a command without the tests' settings; what it printed."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "TURNLOG_"))}

@@ -33,6 +33,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _empty_quickly() -> None:
+    # lazy: Django is set up by now
+    from tests.emptied import empty_after_commits
+
+    empty_after_commits()
+
+
 @pytest.fixture(autouse=True)
 def _connections_outlive_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
     # Channels closes "old" connections after each consumer, the test's own among them.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.built_wheel import ROOT, built_wheel, run
+from tests.built_wheel import ROOT, built_wheel, install, run
 
 pytestmark = pytest.mark.slow_once
 
@@ -123,7 +123,7 @@ def test_the_tutorial_runs_from_it(wheel: Path, tmp_path: Path) -> None:
     venv.create(environment, with_pip=True)
     python = str(environment / "bin" / "python")
     before = _importable(python)
-    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[demo]")
+    install(python, f"{wheel}[demo]")
     new = _importable(python) - before
     assert "turnlog" in new
     assert not new & {"core", "events", "projections", "consumers", "tests", "docs"}
@@ -176,8 +176,8 @@ def test_a_bundle_is_verified_by_it_alone(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
     python = str(environment / "bin" / "python")
-    run(python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel))
-    run(python, "-m", "pip", "install", "--quiet", "cryptography")
+    install(python, "--no-deps", str(wheel))
+    install(python, "cryptography")
     assert "django" not in _importable(python)
     bundle = ROOT / "docs" / "examples" / "bundle.jsonl"
     said = run(python, "-I", "-m", "turnlog.events.verify", str(bundle), cwd=tmp_path)

@@ -96,5 +96,5 @@ async def test_a_page_of_no_tenant_is_told_so_and_tries_again(
         AgentChatConsumer, f"/ws/chat/{conversation.pk}/?format=json", user
     ) as client:
         assert "not set up correctly" in (await client.frame())["content"]
-        closed = await client.communicator.receive_output(timeout=10)
+        closed = await client.communicator.receive_output(timeout=30)
     assert (closed["type"], closed["code"]) == ("websocket.close", TRY_AGAIN_LATER)

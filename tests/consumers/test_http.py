@@ -746,7 +746,7 @@ async def test_a_stream_has_a_place_in_the_channel_layer(
         await opened.event()
         told = {"type": "turnlog.progress", "turn_id": "x"}
         await layer.group_send(live.group_of(live.place_of(conversation.pk)), told)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await heard.get() == told
     assert not layer.groups
 

@@ -182,13 +182,13 @@ def test_an_append_never_waits_for_the_layer(conversation: Conversation, use: An
     class Slow(Layer):
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(30)
             sent.append(message["version"])
 
     use(Slow())
     for number in range(5):
         conversation.record_turn(f"question {number}", "answer")
-        assert begun.wait(10)
+        assert begun.wait(30)
     assert sent == []  # The appends are done, and the first sending is not.
     go_on.set()
     assert telling.teller.finish(10)
@@ -233,7 +233,7 @@ def test_what_waits_for_a_layer_is_bounded(use: Any, monkeypatch: pytest.MonkeyP
 
     class Slow(Layer):
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
-            go_on.wait(10)
+            go_on.wait(30)
             sent.append(group)
 
     layer = Slow()

@@ -118,7 +118,7 @@ async def test_a_person_has_so_many_sockets(
         await first.frame()
         async with Client(consumer, url(conversation), user) as second:
             assert "Too many of your pages" in (await second.frame())["content"]
-            closed = await second.communicator.receive_output(timeout=10)
+            closed = await second.communicator.receive_output(timeout=30)
         assert (closed["type"], closed["code"]) == ("websocket.close", websocket.TRY_AGAIN_LATER)
         async with Client(consumer, url(conversation), another) as theirs:
             assert (await theirs.frame())["type"] == "hello"
@@ -228,7 +228,7 @@ async def test_nothing_that_grows_with_a_text_is_rendered_on_the_event_loop(
                 await client.send(user_text="hello")
             seen = ""
             while "There." not in seen or "Wait." not in seen:
-                seen += await client.communicator.receive_from(timeout=10)
+                seen += await client.communicator.receive_from(timeout=30)
     assert [name for is_loop, name in threads if is_loop] == []
     assert {name.rstrip("0123456789") for _, name in threads} == {"turnlog-rendering_"}
 
@@ -240,11 +240,11 @@ async def test_what_is_written_off_the_event_loop_is_in_the_pages_language(
     consumer = open_chat(["```\n" + "x = 1\n" * 5_000 + "```"])
     async with Client(consumer, url(conversation, "lang=en"), user) as client:
         await client.send(user_text="hello")
-        while 'data-outcome="completed"' not in await client.communicator.receive_from(timeout=10):
+        while 'data-outcome="completed"' not in await client.communicator.receive_from(timeout=30):
             pass
     async with Client(consumer, url(conversation, "lang=en"), user) as client:
         page = ""
         while 'data-outcome="completed"' not in page:
-            page = await client.communicator.receive_from(timeout=10)
+            page = await client.communicator.receive_from(timeout=30)
     assert len(page) > 20_000
     assert ("You<" in page, "나<" in page) == (True, False)

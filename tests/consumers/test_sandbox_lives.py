@@ -146,7 +146,7 @@ def test_who_ends_a_worker_that_is_being_started_does_not_wait(
         tier, worker = first_worker(start)
         workers.append(worker)
         started.set()
-        assert has_ended.wait(20), "the one who ends it waits for the start"
+        assert has_ended.wait(30), "the one who ends it waits for the start"
         return tier, worker
 
     monkeypatch.setattr(standing, "first_worker", slowly)

@@ -64,22 +64,22 @@ class Client:
         self.communicator.scope["user"] = user
 
     async def __aenter__(self) -> Client:
-        connected, code = await self.communicator.connect(timeout=10)
+        connected, code = await self.communicator.connect(timeout=30)
         assert connected, code
         return self
 
     async def __aexit__(self, *args: Any) -> None:
-        await self.communicator.disconnect(timeout=10)
+        await self.communicator.disconnect(timeout=30)
 
     async def refused(self) -> bool:
-        connected, _ = await self.communicator.connect(timeout=10)
+        connected, _ = await self.communicator.connect(timeout=30)
         return not connected
 
     async def send(self, **fields: Any) -> None:
         await self.communicator.send_to(text_data=json.dumps(fields))
 
     async def frame(self) -> dict[str, Any]:
-        text = await self.communicator.receive_from(timeout=10)
+        text = await self.communicator.receive_from(timeout=30)
         parsed: dict[str, Any] = json.loads(text)
         return parsed
 
@@ -470,9 +470,9 @@ async def test_a_page_that_finds_no_database_is_told_to_come_back(
         raise OperationalError("no route to host")
 
     client = Client(chat(aget_conversation=away), url(conversation), user)
-    connected, _ = await client.communicator.connect(timeout=10)
+    connected, _ = await client.communicator.connect(timeout=30)
     assert connected  # A refused page would not come back.
-    closing = await client.communicator.receive_output(timeout=10)
+    closing = await client.communicator.receive_output(timeout=30)
     assert (closing["type"], closing["code"]) == ("websocket.close", 1013)
     assert "could not be opened: OperationalError" in caplog.text
 
@@ -652,7 +652,7 @@ async def test_a_page_is_refused_by_a_code_that_its_script_sees(
     if who is None:
         del client.communicator.scope["user"]
     assert not await client.refused()
-    closing = await client.communicator.receive_output(timeout=10)
+    closing = await client.communicator.receive_output(timeout=30)
     assert (closing["code"], closing.get("reason") or "") == (4403, reason if debug else "")
     assert len(reason) <= 123
     assert f"refused a socket to /ws/chat/{conversation.pk}/: {reason}" in caplog.text
@@ -701,7 +701,7 @@ async def test_a_user_who_was_deactivated_is_shown_out(conversation: Any, user: 
         await client.send(
             user_text="hello?"
         )  # A server takes one close only, and nothing after it.
-        closing = await client.communicator.receive_output(timeout=10)
+        closing = await client.communicator.receive_output(timeout=30)
         assert await client.communicator.receive_nothing()
     assert (closing["type"], closing["code"]) == ("websocket.close", 4401)
     assert await sync_to_async(Event.objects.count)() == 0
@@ -724,8 +724,8 @@ async def test_half_an_emoji_harms_nobody(conversation: Any, user: Any) -> None:
     await conversation.arecord_turn("old \ud83d", AIMessage("older \ud83d"), user=user)
     for query in ("format=json", ""):
         async with Client(consumer, url(conversation, query), user) as client:
-            text = await client.communicator.receive_from(timeout=10)
-            text += await client.communicator.receive_from(timeout=10)
+            text = await client.communicator.receive_from(timeout=30)
+            text += await client.communicator.receive_from(timeout=30)
             text.encode()
     async with Client(consumer, url(conversation), user) as client:
         await client.until_ended()
@@ -793,7 +793,7 @@ async def test_a_conversation_that_changed_hands_is_closed_to_its_old_owner(
         conversation.user = await sync_to_async(django_user_model.objects.create_user)("bob")
         await sync_to_async(conversation.save)()
         await client.send(user_text="still me?")
-        closing = await client.communicator.receive_output(timeout=10)
+        closing = await client.communicator.receive_output(timeout=30)
     assert (closing["type"], closing["code"]) == ("websocket.close", 4403)
     stored = [event.type for event in await get_stored(conversation)]
     assert stored == ["ConversationOpened", "OwnerChanged"]
@@ -880,12 +880,12 @@ async def test_the_page_gets_html_in_its_language(conversation: Any, user: Any) 
     await conversation.astart_turn("lost", user=user)
     client = Client(chat(), url(conversation, "lang=ko"), user)
     async with client:
-        hello = await client.communicator.receive_from(timeout=10)
+        hello = await client.communicator.receive_from(timeout=30)
         assert 'id="turnlog-config"' in hello
-        turn = await client.communicator.receive_from(timeout=10)
+        turn = await client.communicator.receive_from(timeout=30)
         assert "&lt;b&gt;안녕&lt;/b&gt;" in turn
         assert '<p dir="auto"><strong>hi</strong></p>' in turn
-        thinking = await client.communicator.receive_from(timeout=10)
+        thinking = await client.communicator.receive_from(timeout=30)
         assert "생각하는 중" in thinking
 
 

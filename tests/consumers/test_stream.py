@@ -736,7 +736,7 @@ async def test_news_of_another_process_comes_over_the_layer(
 
 async def listening(layer: Any, group: str, other_than: str = "") -> str:
     """The channel that has joined a group, and waits for its messages."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (joined := layer.groups.get(group, {}).keys() - {other_than}):
             await asyncio.sleep(0)
     return str(joined.pop())

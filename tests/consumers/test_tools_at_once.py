@@ -92,7 +92,7 @@ async def test_calls_of_a_round_wait_for_one_another() -> None:
 
     model = ScriptedModel(replies=[[calls("meet", *({"number": n} for n in range(3)))], ["ok"]])
     answer = Answer()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await steps_of(answer, model, [meet])
     assert answer.text == "ok"
 

@@ -97,7 +97,7 @@ async def test_the_consumer_greets_whoever_comes(consumer: Any, url: str) -> Non
     assert connected
     page = ""
     while "您好！" not in page or 'data-outcome="completed"' not in page:
-        page += await communicator.receive_from(timeout=10)
+        page += await communicator.receive_from(timeout=30)
     await communicator.disconnect()
     [system, first] = consumer.model.seen[0]
     assert "중국어로만 답변해주세요" in system.content

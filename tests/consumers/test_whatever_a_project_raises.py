@@ -233,7 +233,7 @@ async def test_who_may_enter_is_not_known(
     """The server is told by an Exception, as of any other error: so it lives on."""
     client = Client(chat(can_accept=as_coroutine(raising(error))), url(conversation), user)
     await client.communicator.send_input({"type": "websocket.connect"})
-    [ended], _ = await asyncio.wait([client.communicator.future], timeout=10)
+    [ended], _ = await asyncio.wait([client.communicator.future], timeout=30)
     assert isinstance(ended.exception(), Exception)
     assert nothing_is_left()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests import forked
 
 from .rendered import Code
 
@@ -61,22 +61,16 @@ def run(script: Path, *arguments: str, folder: Path, **environment: str) -> str:
     theirs = ("PG", "OPENAI_", "TURNLOG_", "DJANGO_", "SQL")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     paths = [TUTORIAL, ROOT, HERE, folder]
-    result = subprocess.run(
-        [sys.executable, str(script), *arguments],
-        cwd=folder,
-        env={
-            **clean,
-            "DJANGO_SETTINGS_MODULE": "mysite.settings",
-            "OFFLINE_TUTOR_PAUSE": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-            "SQLITE_PATH": str(folder / "db.sqlite3"),
-            "SQL_LOG": "WARNING",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    given = {
+        **clean,
+        "DJANGO_SETTINGS_MODULE": "mysite.settings",
+        "OFFLINE_TUTOR_PAUSE": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "SQLITE_PATH": str(folder / "db.sqlite3"),
+        "SQL_LOG": "WARNING",
+        **environment,
+    }
+    result = forked.run(str(script), *arguments, folder=folder, environment=given)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -9,13 +9,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.docs.pages import DOCS, TUTORIAL
 from tests.docs.rendered import Code, blocks
 
@@ -35,20 +34,9 @@ class Project:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         self.environment = {**clean, "SQL_LOG": "WARNING", "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
     def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=180)
-        return process.returncode, out, err
+        done = forked.run("manage.py", *arguments, folder=self.folder, environment=self.environment)
+        return done.returncode, done.stdout, done.stderr
 
     def follow(self, block: Code) -> None:
         """Do what a block of the page says."""
@@ -91,19 +79,25 @@ class Project:
 
     def serve(self) -> None:
         """The worker runs until it is told to stop, and is seen to run."""
-        process = self.start("run_projections", "questions")
+        out, err = self.folder / "out", self.folder / "err"
+        process = forked.start(
+            *("manage.py", "run_projections", "questions"),
+            folder=self.folder,
+            environment=self.environment,
+            out=out,
+            err=err,
+        )
         try:
             ends = time.monotonic() + 60
             while self.run("projection_status", "questions")[0] != 0:
-                assert process.poll() is None, process.communicate()
+                assert process.poll() is None, err.read_text()
                 assert time.monotonic() < ends
             process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=60)
-            assert (process.returncode, err) == (0, "")
-            assert "questions: at position 5 of 5, current" in out
+            assert (process.wait(60), err.read_text()) == (0, "")
+            assert "questions: at position 5 of 5, current" in out.read_text()
         finally:
-            process.kill()
-            process.communicate()
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
 
 
 def sessions(text: str) -> list[tuple[list[str], str]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests import forked
 
 from . import browser as chromium
 from .database import Database, Postgresql, Sqlite, dropped_afterwards
@@ -22,6 +22,9 @@ from .places import TUTORIAL
 from .project import Project, Server, environment
 from .scripted_model import ScriptedModel
 from .site.rooms import ROOMS
+
+# A machine may be busy: what is expected is waited for longer than playwright's five seconds.
+expect.set_options(timeout=30_000)
 
 API_KEY = "sk-recognisable-0123456789abcdef"
 
@@ -43,15 +46,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Databas
     """The database that each module's is copied from, and the session keys of ada and bob, of
     rita and rob, who review, and of the lead of a queue."""
     with dropped_afterwards(_new_database(tmp_path_factory.mktemp("databases"))) as database:
-        done = subprocess.run(
-            [sys.executable, "-m", "prepare"],
-            cwd=TUTORIAL,
-            env=environment(database.environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        given = environment(database.environment)
+        done = forked.run("-m", "prepare", folder=TUTORIAL, environment=given)
         if done.returncode:
             pytest.fail(f"the template database could not be made:\n{done.stderr}", pytrace=False)
         yield database, json.loads(done.stdout)

@@ -51,7 +51,7 @@ class ModelServer:
     def requests(self, containing: str) -> list[dict[str, Any]]:
         """The requests whose last user message holds some words, in order: `timestamp` in
         milliseconds, `headers` and `body` of each."""
-        with urllib.request.urlopen(f"{self._control}/journal", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._control}/journal", timeout=30) as answer:
             entries = json.load(answer)
         return [entry for entry in entries if containing in _last_said(entry)]
 
@@ -62,7 +62,7 @@ class ModelServer:
             json.dumps({"fixtures": [fixture]}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             answer.read()
 
 
@@ -98,4 +98,4 @@ def running_model_server(folder: Path) -> Iterator[ModelServer]:
         yield ModelServer(port)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)

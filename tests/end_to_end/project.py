@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests import forked
 
 from .database import Database
 from .places import SITE, TUTORIAL, free_port, wait_for_port
@@ -36,22 +37,22 @@ def environment(*given: dict[str, str]) -> dict[str, str]:
 
 BY_NAME: dict[str, Callable[[str, str], list[str]]] = {
     "uvicorn": lambda application, port: [
-        *(sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", port),
+        *("-m", "uvicorn", application, "--host", "127.0.0.1", "--port", port),
         *("--timeout-graceful-shutdown", "3"),
     ],
     "daphne": lambda application, port: [
-        *(sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", port, "-v", "0", application),
+        *("-m", "daphne", "-b", "127.0.0.1", "-p", port, "-v", "0", application),
     ],
     "hypercorn": lambda application, port: [
-        *(sys.executable, "-m", "hypercorn", application, "-b", f"127.0.0.1:{port}"),
+        *("-m", "hypercorn", application, "-b", f"127.0.0.1:{port}"),
     ],
     # Django's own, without WebSockets; the application is of no importance.
     "runserver": lambda application, port: [
-        *(sys.executable, "manage.py", "runserver", f"127.0.0.1:{port}"),
+        *("manage.py", "runserver", f"127.0.0.1:{port}"),
         *("--noreload", "--insecure"),
     ],
 }
-"""The command of each server, from an application and a port."""
+"""Python's arguments for each server, from an application and a port."""
 
 
 class Server:
@@ -70,7 +71,7 @@ class Server:
         self._arguments = arguments
         self._environment = environment
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forked.Running | None = None
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}"
@@ -87,16 +88,13 @@ class Server:
 
     def start(self, application: str | None = None) -> Server:
         self._application = application or self._application
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [*BY_NAME[self._by](self._application, str(self.port)), *self._arguments],
-                cwd=TUTORIAL,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Its workers end with it: see `_end`.
-            )
+        process = forked.start(
+            *BY_NAME[self._by](self._application, str(self.port)),
+            *self._arguments,
+            folder=TUTORIAL,
+            environment=self._environment,
+            out=self._log,
+        )
         self._process = process
         if not wait_for_port(self.port, lambda: process.poll() is None):
             self.kill()
@@ -119,6 +117,7 @@ class Server:
             process.send_signal(how)
             return process.wait(seconds)
         finally:
+            # Its workers end with it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
@@ -135,15 +134,8 @@ class Project:
 
     def manage(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a management command; `more` is for its environment."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=TUTORIAL,
-            env=environment(self.database.environment, more),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        given = environment(self.database.environment, more)
+        return forked.run("manage.py", *arguments, folder=TUTORIAL, environment=given)
 
     @contextlib.contextmanager
     def server(

@@ -60,7 +60,7 @@ class Redis:
         if self._process is not None:
             process, self._process = self._process, None
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
 
 @contextlib.contextmanager

@@ -79,4 +79,4 @@ class ScriptedModel:
         finally:
             self._server.shutdown()
             self._server.server_close()
-            thread.join(10)
+            thread.join(30)

@@ -93,7 +93,7 @@ def held(model: ScriptedModel, *answers: list[bytes]) -> Iterator[Callable[[], N
     def script(request: dict[str, Any]) -> Iterator[bytes]:
         for part in next(rounds):
             if part == HOLD:
-                going_on.acquire(timeout=20)
+                going_on.acquire(timeout=30)
             else:
                 yield part
 

@@ -35,7 +35,7 @@ def client_of(server: Server, session: str) -> httpx.Client:
         cookies=cookies,
         headers={"X-CSRFToken": "a" * 32},
         trust_env=False,
-        timeout=20,
+        timeout=30,
     )
 
 

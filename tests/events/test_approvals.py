@@ -378,7 +378,7 @@ def test_of_two_deciders_at_once_one_decides_and_one_process_goes_on() -> None:
         said: list[Any] = []
 
         def decide(approved: bool, turn_id: uuid.UUID = turn_id) -> None:
-            together.wait(10)  # noqa: B023
+            together.wait(30)  # noqa: B023
             try:
                 said.append(room.decide_call(turn_id, 1, approved).data.approved)  # noqa: B023
             except NotWaiting as error:

@@ -25,7 +25,7 @@ async def test_who_waits_for_a_lock_holds_no_thread_that_others_need(
         with transaction.atomic():
             conversation.fork()
             held.set()
-            read.wait(10)
+            read.wait(30)
             order.append("let go")
         connection.close()
 

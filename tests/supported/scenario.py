@@ -145,13 +145,13 @@ def chats(user: Any) -> None:
         router = URLRouter([path("<int:conversation_pk>/", Chat.as_asgi())])
         socket = WebsocketCommunicator(router, f"/{conversation.pk}/?format=json")
         socket.scope["user"] = user
-        accepted, _ = await socket.connect(timeout=20)
+        accepted, _ = await socket.connect(timeout=30)
         require(accepted, "an open socket")
         turn_id = str(uuid.uuid4())
         await socket.send_to(text_data=json.dumps({"user_text": "hi", "turn_id": turn_id}))
         frames: list[dict[str, Any]] = []
         while not (frames and frames[-1].get("outcome") not in (None, "open")):
-            frames.append(json.loads(await socket.receive_from(timeout=20)))
+            frames.append(json.loads(await socket.receive_from(timeout=30)))
         await socket.disconnect()
         await running.drain(20)
         return frames

@@ -80,18 +80,18 @@ async def talk() -> dict[str, list[Any]]:
     sockets = {tenant: socket(tenant) for tenant in TENANTS}
     seen: dict[str, list[Any]] = {tenant: [] for tenant in TENANTS}
     for one in sockets.values():
-        accepted, _ = await one.connect(timeout=20)
+        accepted, _ = await one.connect(timeout=30)
         require(accepted, "an open socket")
     for tenant, one in sockets.items():
         request = {"user_text": f"words of {tenant}", "turn_id": str(uuid.uuid4())}
         await one.send_to(text_data=json.dumps(request))
         frames = seen[tenant]
         while not (frames and frames[-1].get("outcome") not in (None, "open")):
-            frames.append(json.loads(await one.receive_from(timeout=20)))
+            frames.append(json.loads(await one.receive_from(timeout=30)))
     for tenant, one in sockets.items():
         await one.send_to(text_data='{"type": "ping"}')
         while seen[tenant][-1].get("type") != "pong":
-            seen[tenant].append(json.loads(await one.receive_from(timeout=20)))
+            seen[tenant].append(json.loads(await one.receive_from(timeout=30)))
         await one.disconnect()
     await running.drain(20)
     return seen

@@ -16,6 +16,9 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests import forked
+from tests.built_wheel import ROOT
+
 pytestmark = pytest.mark.slow
 
 ANY: dict[str, dict[str, Any]] = {
@@ -62,18 +65,22 @@ def database(tmp_path: Path) -> Iterator[str]:
 def run(
     database: str, given: dict[str, Any], *options: str, script: str = "scenario"
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *options, "-m", f"tests.supported.{script}"],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.supported.settings",
-            "TURNLOG_TEST_NAME": database,
-            "TURNLOG_TEST_SETTINGS": json.dumps(given),
-        },
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    arguments = *options, "-m", f"tests.supported.{script}"
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.supported.settings",
+        "TURNLOG_TEST_NAME": database,
+        "TURNLOG_TEST_SETTINGS": json.dumps(given),
+    }
+    if options:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+    return forked.run(*arguments, folder=ROOT, environment=environment)
 
 
 def works(database: str, given: dict[str, Any], *options: str, script: str = "scenario") -> None:
