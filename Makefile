@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_PORT ?= 8000
 DEMO := docs/tutorial
+
 # A module that is compiled once is not compiled again by each of a thousand processes.
 unexport PYTHONDONTWRITEBYTECODE
 

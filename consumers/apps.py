@@ -24,8 +24,8 @@ class ConsumersConfig(AppConfig):
         from .sandbox.checks import check_sandbox
         from .socket.access import forget_person
 
-        hooks.after_commit += [note_end, announce, end_after]
-        hooks.forgetters.append(forget_person)
+        hooks.after_commit.add(note_end, announce, end_after)
+        hooks.forgetters.add(forget_person)
         checks.register(check_htmx, checks.Tags.staticfiles)
         checks.register(check_asgi_application)
         checks.register(check_runserver)

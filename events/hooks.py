@@ -7,9 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .tables.event import Event
+
+
+_Called = TypeVar("_Called")
+
+
+class Callbacks(list[_Called]):
+    """Functions to call. Django calls `ready()` again where a test changes INSTALLED_APPS."""
+
+    def add(self, *called: _Called) -> None:
+        """Add those that are not there yet."""
+        self += [each for each in called if each not in self]
 
 
 class InlineProjection(Protocol):
@@ -31,15 +42,15 @@ class InlineProjection(Protocol):
 inline_projections: list[InlineProjection] = []
 """Each follows the append in its transaction: all or nothing."""
 
-after_commit: list[Callable[[Sequence[Event]], None]] = []
+after_commit: Callbacks[Callable[[Sequence[Event]], None]] = Callbacks()
 """Called with the events of a batch of one stream, once it is committed."""
 
-erasers: list[Callable[[int, Sequence[Event]], None]] = []
+erasers: Callbacks[Callable[[int, Sequence[Event]], None]] = Callbacks()
 """Called with (stream_id, events) within an erasure's transaction, once these events' payloads are
 gone. Each room above that holds copies of them removes the copies, or raises. The caller holds the
 stream's lock."""
 
-finishers: list[Callable[[Sequence[int], Collection[str]], None]] = []
+finishers: Callbacks[Callable[[Sequence[int], Collection[str]], None]] = Callbacks()
 """Called with streams, and what was put into `later`, once the last part of an erasure of many
 parts is done, in a transaction that holds the streams' locks."""
 
@@ -47,5 +58,5 @@ later: ContextVar[set[str] | None] = ContextVar("later", default=None)
 """Within an erasure of many parts: what an eraser leaves to the finishers, because it takes as long
 as the conversation is. None: there is but one part, and nothing is left."""
 
-forgetters: list[Callable[[Any], None]] = []
+forgetters: Callbacks[Callable[[Any], None]] = Callbacks()
 """Called with a user within the transaction that forgets who they are: no row may name them."""

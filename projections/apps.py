@@ -29,10 +29,10 @@ class ProjectionsConfig(AppConfig):
         from .views import projection as _views  # noqa: F401
 
         autodiscover_modules("projections")
-        hooks.after_commit.append(wake.tell_workers)
-        hooks.erasers.append(erasers.erase)
-        hooks.finishers.append(erasers.finish)
-        hooks.forgetters.append(erasers.forget)
+        hooks.after_commit.add(wake.tell_workers)
+        hooks.erasers.add(erasers.erase)
+        hooks.finishers.add(erasers.finish)
+        hooks.forgetters.add(erasers.forget)
         fixtures.connect(self.get_models())
         checks.register(check_projections)
         checks.register(check_versions, checks.Tags.database)

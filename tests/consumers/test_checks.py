@@ -25,6 +25,7 @@ from turnlog.consumers.checks import (
     check_pictures,
     check_runserver,
 )
+from turnlog.events import hooks
 
 
 @pytest.fixture
@@ -33,6 +34,17 @@ def without_htmx(settings: Any) -> Any:
     finders.get_finder.cache_clear()
     yield settings
     finders.get_finder.cache_clear()
+
+
+def test_what_is_called_is_called_once_when_a_test_changes_the_installed_apps(
+    settings: Any,
+) -> None:
+    """Django prepares all apps again then."""
+    names = ("after_commit", "erasers", "finishers", "forgetters")
+    before = {name: [*getattr(hooks, name)] for name in names}
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sites"]
+    assert before == {name: getattr(hooks, name) for name in names}
+    assert all(before.values())
 
 
 def test_with_django_htmx_installed_the_page_is_complete() -> None:
