@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 
 from .tables.event import Event
 
-
 _Called = TypeVar("_Called")
 
 

@@ -36,7 +36,7 @@ def without_htmx(settings: Any) -> Any:
     finders.get_finder.cache_clear()
 
 
-def test_what_is_called_is_called_once_when_a_test_changes_the_installed_apps(
+def test_hooks_are_called_once_also_if_the_installed_apps_change(
     settings: Any,
 ) -> None:
     """Django prepares all apps again then."""
