@@ -44,5 +44,5 @@ def end_of_string(text: str, start: int) -> int:
         if (found := plain.find('"')) >= 0:
             return place + found + 1
         place += len(part)
-        stretch = _STRETCH
+        stretch = min(8 * stretch, _STRETCH)
     raise CodecError("not strict JSON: a string does not end")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from turnlog.core import codec
 from turnlog.core.codec import Encoded, excerpts, json_text, scalars, strings
+from turnlog.core.codec.scanning import end_of_string
 from turnlog.core.wellformed import wellformed
 
 pytestmark = pytest.mark.slow_once
@@ -132,3 +133,19 @@ def test_no_piece_is_longer_than_its_bound() -> None:
     for value in ("x" * 10_000, [{"row": number} for number in range(1000)], {"a": ["x" * 999]}):
         assert "".join(json_text.pieces(value, write, ", ")) == json.dumps(value)
     assert max(written) < 100
+
+
+class _Counted(str):
+    read = 0
+
+    def __getitem__(self, key: Any) -> str:
+        part = super().__getitem__(key)
+        self.read += len(part)
+        return part
+
+
+@given(st.integers(0, 300_000))
+def test_the_end_of_a_string_is_found_without_reading_much_behind_it(length: int) -> None:
+    text = _Counted('"' + "x" * length + '"' + "y" * 400_000)
+    assert end_of_string(text, 0) == length + 2
+    assert text.read <= 10 * length + 200
