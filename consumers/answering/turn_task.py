@@ -358,6 +358,18 @@ async def _ask(
     async with contextlib.aclosing(steps):
         async for step in steps:
             await showing.follow(step)
+            _require_going_on()
+
+
+def _require_going_on() -> None:
+    """Raise CancelledError again if whatever the model's client awaits has swallowed it.
+
+    `asyncio.wait_for` does so up to Python 3.11 if a chunk arrives at the moment of the stop, and
+    LangChain's client for OpenAI waits by it for each chunk.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _is_open(conversation: Conversation, turn: RunningTurn) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -277,6 +278,28 @@ async def test_stop_records_what_was_said(conversation: Any, user: Any) -> None:
     last = (await get_stored(conversation))[-1]
     assert last.meta["outcome"] == "cancelled"
     assert last.data.message["_value"]["content"] == "half"  # type: ignore[union-attr]
+
+
+class Swallowing(asyncio.Event):
+    """As `asyncio.wait_for` of Python 3.11 if a chunk arrives at the moment of the stop."""
+
+    async def wait(self) -> Literal[True]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().wait()
+        return True
+
+
+async def test_a_stop_that_the_models_client_swallows_is_one(conversation: Any, user: Any) -> None:
+    gates = {1: Swallowing(), 2: asyncio.Event()}
+    consumer, turn_id = chat(["half", " more", "never"], gates=gates), str(uuid.uuid4())
+    async with Client(consumer, url(conversation), user) as client:
+        await client.send(user_text="hello", turn_id=turn_id)
+        await client.until(lambda frame: frame.get("content") == "half")
+        await client.send(type="stop", turn_id=turn_id)
+        frames = await client.until_ended()
+    assert frames[-1]["outcome"] == "cancelled"
+    last = (await get_stored(conversation))[-1]
+    assert last.data.message["_value"]["content"] == "half more"  # type: ignore[union-attr]
 
 
 async def test_an_answers_markdown_is_for_those_who_see_the_turn(

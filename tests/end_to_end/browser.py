@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from .project import Server
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # Chromium and htmx themselves report these on the console; no script can prevent it.
 SERVER_AWAY = (
     r"^(WebSocket connection to .* failed"
