@@ -86,7 +86,8 @@ class TurnlogSession:
 
     def _recorded(self) -> list[Item]:
         if self._turn is None:
-            self._end_what_is_left()
+            # A run asks once, for what its model is given.
+            self._end_what_is_left(thoroughly=True)
         found: list[Item] = []
         for entry in entries(self._conversation, self._user):
             found += _items_of(entry.message)
