@@ -20,7 +20,7 @@ from turnlog.consumers.answering import closing, running, starting, tasks
 from turnlog.consumers.socket import limits
 from turnlog.events.models import Conversation
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow_once]
 
 ANYTHING = [
     RuntimeError,

@@ -132,7 +132,10 @@ def plain(rows: Any) -> Any:
     return json.loads(json.dumps(rows, default=_readable))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "format",
+    [FORMATS[0], *(pytest.param(each, marks=pytest.mark.slow_once) for each in FORMATS[1:])],
+)
 @pytest.mark.django_db(transaction=True)
 def test_a_log_moves_exactly(log: Any, empty: str, folder: Path, format: str) -> None:
     before = rows_of("default")

@@ -15,6 +15,7 @@ from turnlog.core import codec, retrying
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.slow_once,
     # The client's own, for whatever is not as its protocol says.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
 ]

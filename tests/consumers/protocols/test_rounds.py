@@ -21,7 +21,7 @@ from turnlog.models import ConversationMessage
 from turnlog.projections import as_of
 from turnlog.projections.models import Usage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow_once]
 
 FIRST, SECOND, LAST = "Let me look at the clock.", "Again.", "It is noon."
 

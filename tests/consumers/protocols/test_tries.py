@@ -14,7 +14,7 @@ from tests.consumers.protocols.chats import ask, chat
 from tests.consumers.protocols.server import ENDLESS, Script, answering, event
 from turnlog.core import retrying
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow_once]
 
 BUSY = [event({"error": {"message": "Slow down.", "code": "rate_limit_exceeded"}})]
 CUT = [c.chunk({"content": "It is"})]
