@@ -4,7 +4,8 @@ A server or a command of the tutorial's project imports for more than a second b
 anything, and the tests start hundreds of them. Each is a process of its own, and knows nothing of
 the tests: its arguments, folder, environment, import path and files are those it would have had.
 
-While coverage is measured, an interpreter is started for each: it measures from its beginning.
+An interpreter of its own is started for options that only it has, and while coverage is measured,
+which begins with it.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ class Running(Protocol):
 def start(
     *arguments: str, folder: Path, environment: dict[str, str], out: Path, err: Path | None = None
 ) -> Running:
-    """Start Python with arguments, `-m module` or a script first, in a session of its own.
+    """Start Python with arguments, as its command line has them, in a session of its own.
 
     What it writes is appended to files; without `err`, all of it to one.
     """
-    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+    options = arguments[0].startswith("-") and arguments[0] != "-m"
+    if options or "COVERAGE_PROCESS_CONFIG" in os.environ:
         with out.open("ab") as stdout, (err or out).open("ab") as stderr:
             return subprocess.Popen(
                 [sys.executable, *arguments],
@@ -132,6 +134,8 @@ def _become(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
+    # A file that is written twice within a second must be compiled twice.
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     os.chdir(folder)
     random.seed()
     module = arguments[0] == "-m"

@@ -86,8 +86,7 @@ class TurnlogSession:
 
     def _recorded(self) -> list[Item]:
         if self._turn is None:
-            # A run asks once, for what its model is given.
-            self._end_what_is_left(thoroughly=True)
+            self._end_what_is_left()
         found: list[Item] = []
         for entry in entries(self._conversation, self._user):
             found += _items_of(entry.message)
@@ -117,7 +116,7 @@ class TurnlogSession:
             self._items.append(item)
 
     def _begin(self, items: list[Item], instead_of: uuid.UUID | None = None) -> None:
-        self._end_what_is_left(thoroughly=True)
+        self._end_what_is_left()
         initial = {} if _is_users(items[0]) else {"initial": True}
         branch: dict[str, Any] = {} if instead_of is None else {"instead_of": instead_of}
         self._turn = opened.begin(
@@ -141,8 +140,9 @@ class TurnlogSession:
             _end(self._turn, self._items, self._user)
             self._turn, self._items = None, []
 
-    def _end_what_is_left(self, *, thoroughly: bool = False) -> None:
-        left = opened.left_open(self._conversation, thoroughly=thoroughly)
+    def _end_what_is_left(self) -> None:
+        # Thoroughly also to read: a run asks once, for what its model is given.
+        left = opened.left_open(self._conversation, thoroughly=True)
         if left is not None and left.dialect == DIALECT:
             _end(left.turn, [*_items_of(left.said), *left.kept], self._user)
         elif left is not None:
@@ -167,7 +167,7 @@ class TurnlogSession:
 
     def _reopen(self) -> None:
         """Begin the last turn again, in a branch of its own, if there is one."""
-        self._end_what_is_left(thoroughly=True)
+        self._end_what_is_left()
         listed = list(entries(self._conversation, self._user))
         if not listed:
             return

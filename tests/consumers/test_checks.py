@@ -36,9 +36,7 @@ def without_htmx(settings: Any) -> Any:
     finders.get_finder.cache_clear()
 
 
-def test_hooks_are_called_once_also_if_the_installed_apps_change(
-    settings: Any,
-) -> None:
+def test_hooks_are_called_once_also_if_the_installed_apps_change(settings: Any) -> None:
     """Django prepares all apps again then."""
     names = ("after_commit", "erasers", "finishers", "forgetters")
     before = {name: [*getattr(hooks, name)] for name in names}

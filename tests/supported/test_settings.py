@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,22 +64,14 @@ def database(tmp_path: Path) -> Iterator[str]:
 def run(
     database: str, given: dict[str, Any], *options: str, script: str = "scenario"
 ) -> subprocess.CompletedProcess[str]:
-    arguments = *options, "-m", f"tests.supported.{script}"
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.supported.settings",
         "TURNLOG_TEST_NAME": database,
         "TURNLOG_TEST_SETTINGS": json.dumps(given),
     }
-    if options:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-    return forked.run(*arguments, folder=ROOT, environment=environment)
+    module = f"tests.supported.{script}"
+    return forked.run(*options, "-m", module, folder=ROOT, environment=environment)
 
 
 def works(database: str, given: dict[str, Any], *options: str, script: str = "scenario") -> None:
